@@ -1,0 +1,103 @@
+"""Settings that every process shares. Read once, in `__main__`; nothing else looks at the environment.
+
+Each service subclasses `Settings` with its own fields. Every variable is `HOLDFAST_<FIELD>`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: Number of partitions of an installation. Fixed for its life: ids carry the partition.
+PARTITIONS = 64
+
+#: What the servers of one installation are called; also their sockets, certificates and metrics.
+SERVICES = ("authz", "settler", "accounts", "gateway")
+
+
+class Settings(BaseSettings):
+    """Where things are and who we are. No secret is ever a setting: secrets are files (0600)."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        default=Path(".holdfast"),
+        description="State of the installation: data, certificates, secrets, logs.",
+    )
+    run_dir: Path | None = Field(
+        default=None,
+        description="Short private folder (0700) of the sockets; the supervisor chooses it.",
+    )
+    postgres_dsn: str | None = Field(
+        default=None,
+        description="Owner's DSN of a PostgreSQL that already runs; none: one is started.",
+    )
+    redis_url: str | None = Field(
+        default=None,
+        description="URL of a money Valkey/Redis that already runs; none: one is started.",
+    )
+    cache_url: str | None = Field(
+        default=None,
+        description="URL of a cache Valkey/Redis that already runs; none: one is started.",
+    )
+    trust_domain: str = Field(
+        default="holdfast.local",
+        description="SPIFFE trust domain of services and networks.",
+    )
+    instance: str = Field(
+        default="",
+        description="Name of this process, e.g. authz-0; the supervisor sets it.",
+    )
+    slot: Literal["a", "b"] = Field(
+        default="a",
+        description="Which of its two endpoint slots this server takes.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def run_path(self) -> Path:
+        """The folder of the sockets."""
+        if self.run_dir is None:
+            raise ValueError(
+                "HOLDFAST_RUN_DIR is not set: start the process through `holdfast up`, or set it to"
+                " a short private folder for its sockets"
+            )
+        return self.run_dir
+
+    def socket_of(self, instance: str, slot: str = "a") -> Path:
+        """The gRPC socket of one server's slot."""
+        return self.run_path / f"{instance}.{slot}.sock"
+
+    @property
+    def socket(self) -> Path:
+        """The gRPC socket of this process."""
+        return self.socket_of(self.instance, self.slot)
+
+    @property
+    def metrics_socket(self) -> Path:
+        """The Prometheus socket of this process, scraped through Envoy's metrics listener."""
+        return self.run_path / f"{self.instance}.metrics.sock"
+
+    def egress_socket(self, service: str) -> Path:
+        """Envoy's plain listener through which `service` calls other services (mTLS behind it)."""
+        return self.run_path / f"egress-{service}.sock"
+
+    def secret_path(self, name: str) -> Path:
+        """File of one secret (0600), e.g. `postgres-authz`, `valkey-money-authz`."""
+        return self.home / "secrets" / name
+
+    def secret(self, name: str) -> str:
+        """Reads one secret; the error names the file and not its content."""
+        path = self.secret_path(name)
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"secret {path} is missing: run `holdfast up` once") from None
