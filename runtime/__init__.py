@@ -1,1 +1,1 @@
-"""What every Holdfast process shares: settings, ids, money, clock, storage clients, gRPC plumbing."""
+"""What every Holdfast process shares: settings, ids, money, clock, storage, gRPC plumbing."""

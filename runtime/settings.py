@@ -1,4 +1,4 @@
-"""Settings that every process shares. Read once, in `__main__`; nothing else looks at the environment.
+"""Settings that every process shares, read once in `__main__`: nothing else sees the environment.
 
 Each service subclasses `Settings` with its own fields. Every variable is `HOLDFAST_<FIELD>`.
 """

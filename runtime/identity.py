@@ -1,0 +1,61 @@
+"""Who calls. Envoy states exactly one identity per call; a service refuses none or two.
+
+The listeners strip `x-auth-*` from what callers send and set one of:
+
+- `x-auth-subject` (edge): the token's subject, with `x-auth-roles`, its roles;
+- `x-auth-spiffe` (network, mesh): the SPIFFE id of the client certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from runtime.errors import Unauthenticated
+
+SUBJECT_HEADER = "x-auth-subject"
+SPIFFE_HEADER = "x-auth-spiffe"
+ROLES_HEADER = "x-auth-roles"
+
+_PRINCIPAL_LENGTH_MAX = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The caller: a stable principal, which key rotation does not change, and its roles."""
+
+    principal: str
+    roles: frozenset[str] = frozenset()
+
+    @property
+    def sees_everything(self) -> bool:
+        """True for those who may read what other principals caused."""
+        return not self.roles.isdisjoint({"admin", "auditor"})
+
+
+_current: ContextVar[Identity] = ContextVar("identity")
+
+
+def current_identity() -> Identity:
+    """The caller of the RPC that runs now."""
+    return _current.get()
+
+
+def set_identity(identity: Identity) -> None:
+    """Used by the interceptor only."""
+    _current.set(identity)
+
+
+def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
+    """Reads the one identity that Envoy has set."""
+    found: list[str] = []
+    roles = ""
+    for key, value in metadata:
+        if key in (SUBJECT_HEADER, SPIFFE_HEADER):
+            found.append(value if isinstance(value, str) else "")
+        elif key == ROLES_HEADER and isinstance(value, str):
+            roles = value
+    if len(found) != 1 or not found[0] or len(found[0]) > _PRINCIPAL_LENGTH_MAX:
+        raise Unauthenticated("the call must carry exactly one identity")
+    return Identity(principal=found[0], roles=frozenset(roles.replace(",", " ").split()))

@@ -1,0 +1,82 @@
+"""Ids: a prefix that says what it is, the partition as two hex digits, and a UUIDv7 in hex.
+
+Any id routes itself: `acct_0a0192…` belongs to partition 10. The partition is its owner's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from hashlib import blake2b
+
+from runtime.clock import Clock
+from runtime.settings import PARTITIONS
+
+ACCOUNT = "acct"
+AUTHORIZATION = "auth"
+CARD = "card"
+COMPANY = "co"
+ENTRY = "ent"
+USER = "usr"
+
+_ID = re.compile(r"(acct|auth|card|co|ent|usr)_([0-9a-f]{2})([0-9a-f]{32})")
+_PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,64}")
+
+
+def partition_of(value: str) -> int:
+    """The partition an id carries. The id must be valid (`is_id`)."""
+    return int(value[value.index("_") + 1 :][:2], 16)
+
+
+def tag_of(value: str) -> str:
+    """The two hex digits of an id's partition, as they stand in keys."""
+    start = value.index("_") + 1
+    return value[start : start + 2]
+
+
+def is_id(value: str, *prefixes: str) -> bool:
+    """True if `value` is an id with one of these prefixes and an existing partition."""
+    match = _ID.fullmatch(value)
+    return match is not None and match[1] in prefixes and int(match[2], 16) < PARTITIONS
+
+
+def is_programme_id(value: str) -> bool:
+    """True for `prog_` and 1 to 32 characters of `[a-z0-9_]`."""
+    return _PROGRAMME.fullmatch(value) is not None
+
+
+def is_request_id(value: str) -> bool:
+    """True for 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    return _REQUEST_ID.fullmatch(value) is not None
+
+
+def partition_for_owner(seed: str) -> int:
+    """Spreads new owners evenly over the partitions, the same way for the same seed."""
+    return blake2b(seed.encode(), digest_size=2).digest()[0] % PARTITIONS
+
+
+class IdSource:
+    """Makes ids. Clock and randomness are injected, so that tests are exact."""
+
+    def __init__(self, clock: Clock, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        self._clock = clock
+        self._random_bytes = random_bytes
+
+    def new(self, prefix: str, partition: int) -> str:
+        """A new id in a partition."""
+        assert 0 <= partition < PARTITIONS, f"partition {partition} does not exist"
+        return f"{prefix}_{partition:02x}{self._uuid7()}"
+
+    def authorization_code(self) -> str:
+        """Six characters of [0-9A-Z] without the ones that are read wrongly (DE38)."""
+        alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+        return "".join(alphabet[byte & 31] for byte in self._random_bytes(6))
+
+    def _uuid7(self) -> str:
+        """RFC 9562 §5.7: 48 bits of milliseconds, version, 74 random bits."""
+        random = int.from_bytes(self._random_bytes(10), "big")
+        high = (random >> 68) & 0xFFF
+        low = random & 0x3FFF_FFFF_FFFF_FFFF
+        return f"{self._clock.now_ms():012x}7{high:03x}{0x8000_0000_0000_0000 | low:016x}"

@@ -1,0 +1,26 @@
+"""PostgreSQL pools: each service logs in as its own role, into its own schema."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from runtime.settings import Settings
+
+#: Statements that take longer are stuck: nothing here needs more.
+STATEMENT_TIMEOUT_S = 30
+
+
+async def connect_pool(
+    settings: Settings, service: str, *, min_size: int = 1, max_size: int = 8
+) -> asyncpg.Pool:
+    """A pool that logs in as `holdfast_<service>` with the password of its secret file."""
+    assert settings.postgres_dsn is not None, "the supervisor sets HOLDFAST_POSTGRES_DSN"
+    return await asyncpg.create_pool(
+        settings.postgres_dsn,
+        user=f"holdfast_{service}",
+        password=settings.secret(f"postgres-{service}"),
+        min_size=min_size,
+        max_size=max_size,
+        command_timeout=STATEMENT_TIMEOUT_S,
+        server_settings={"search_path": service, "application_name": settings.instance},
+    )

@@ -1,0 +1,133 @@
+"""Builds and runs the gRPC server of a process: interceptors, health, reflection, slot, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from runtime.interceptors import (
+    DeadlineInterceptor,
+    ErrorInterceptor,
+    IdentityInterceptor,
+    MetricsInterceptor,
+)
+from runtime.log import get_logger
+from runtime.metrics import MetricsServer
+from runtime.settings import Settings
+
+#: The largest message we accept: no request of ours comes near it.
+MESSAGE_BYTES_MAX = 256 * 1024
+#: After failing health, how long Envoy is given to notice before the server stops taking calls.
+DRAIN_S = 0.3
+#: How long calls in flight may take to end once the server stops.
+GRACE_S = 5.0
+
+#: Outermost first. Metrics see the status that errors produced; identity comes last, so that a
+#: refused identity is an ordinary error.
+INTERCEPTORS = (MetricsInterceptor, ErrorInterceptor, DeadlineInterceptor, IdentityInterceptor)
+
+logger = get_logger()
+
+
+class SlotLock:
+    """Holds a server's slot: two servers on one socket path would steal each other's calls."""
+
+    def __init__(self, socket: Path) -> None:
+        self._path = socket.with_suffix(".lock")
+        self._descriptor = -1
+
+    def __enter__(self) -> None:
+        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise RuntimeError(f"another server runs in this slot: {self._path}") from None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._descriptor)
+
+
+class Server:
+    """A gRPC server on a unix socket. Services are added to `grpc_server` before `start`."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.grpc_server = grpc.aio.server(
+            interceptors=[interceptor() for interceptor in INTERCEPTORS],
+            options=[
+                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc_server)
+        self._serving = False
+
+    @property
+    def serving(self) -> bool:
+        """What health answers now."""
+        return self._serving
+
+    async def set_serving(self, serving: bool) -> None:
+        """Changes what health answers; Envoy sends calls only while it says SERVING."""
+        self._serving = serving
+        status = health_pb2.HealthCheckResponse
+        await self._health.set("", status.SERVING if serving else status.NOT_SERVING)
+
+    async def start(self, service_names: Sequence[str]) -> None:
+        """Listens on the socket; health says NOT_SERVING until `set_serving(True)`."""
+        reflection.enable_server_reflection(
+            [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.grpc_server
+        )
+        await self.set_serving(False)
+        self.socket.unlink(missing_ok=True)
+        previous = os.umask(0o177)
+        try:
+            self.grpc_server.add_insecure_port(f"unix:{self.socket}")
+            await self.grpc_server.start()
+        finally:
+            os.umask(previous)
+
+    async def stop(self) -> None:
+        """Fails health, lets Envoy notice, ends the calls in flight, stops."""
+        await self.set_serving(False)
+        await asyncio.sleep(DRAIN_S)
+        await self.grpc_server.stop(GRACE_S)
+
+
+def termination() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, event.set)
+    return event
+
+
+async def run(settings: Settings, server: Server, service_names: Sequence[str]) -> None:
+    """Runs a server whose services are ready to serve until SIGTERM."""
+    with SlotLock(server.socket):
+        metrics = MetricsServer(settings.metrics_socket, ready=lambda: server.serving)
+        await server.start(service_names)
+        await metrics.start()
+        await server.set_serving(True)
+        logger.info("serving", socket=str(server.socket))
+        await termination().wait()
+        logger.info("stopping")
+        await server.stop()
+        await metrics.stop()
