@@ -1,0 +1,240 @@
+"""The development CA and the certificates it issues, below `home/pki`.
+
+Every identity is one file, `<name>.pem` (0600): private key, then certificate. One file is replaced
+by one rename, so nobody ever sees a key beside the certificate of another. Envoy reads them through
+`pki/sds/<name>.yaml` and notices the rename; no restart. `ca.pem` is what peers trust.
+
+Another CA (cert-manager, SPIRE, Vault) replaces this module: it has to write the same files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from runtime.certificates import (
+    make_authority_certificate,
+    make_leaf_certificate,
+    private_pem,
+)
+from runtime.clock import Clock, SystemClock, datetime_of
+from runtime.files import make_private_folder, write_atomically
+from runtime.sds import write_sds
+from runtime.settings import SERVICES, Settings
+
+#: How long before its end a new CA takes over (the old one stays trusted until then).
+CA_RENEW_BEFORE = timedelta(days=365)
+#: How long before its end a certificate is renewed.
+LEAF_RENEW_BEFORE = timedelta(days=30)
+
+#: The network client that the demo, `holdfast replay` and the tests are.
+DEMO_NETWORK = "demo"
+
+_NETWORK_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_LOCAL_NAMES: tuple[x509.GeneralName, ...] = (
+    x509.DNSName("localhost"),
+    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    x509.IPAddress(ipaddress.ip_address("::1")),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """One identity in PEM, ready for `grpc.ssl_channel_credentials` or an HTTP client."""
+
+    path: Path
+    private_key: bytes
+    certificate: bytes
+    ca: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    """What a certificate says: its SPIFFE id and, for listeners, the names clients dial."""
+
+    name: str
+    spiffe_id: str
+    server: bool = False
+    client: bool = False
+
+    def alternative_names(self) -> x509.SubjectAlternativeName:
+        # Python's gRPC client refuses a server certificate that has only a URI.
+        names = _LOCAL_NAMES if self.server else ()
+        return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(self.spiffe_id), *names])
+
+    def usages(self) -> x509.ExtendedKeyUsage:
+        server = [ExtendedKeyUsageOID.SERVER_AUTH] if self.server else []
+        client = [ExtendedKeyUsageOID.CLIENT_AUTH] if self.client else []
+        return x509.ExtendedKeyUsage([*server, *client])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Authority:
+    """The CA's key, its certificate, and all that is trusted (an older CA until it ends)."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+    bundle: tuple[x509.Certificate, ...]
+
+
+def pki_path(settings: Settings) -> Path:
+    """The folder of certificates; Envoy watches it."""
+    return settings.home / "pki"
+
+
+def ca_path(settings: Settings) -> Path:
+    """The PEM file of the CA certificates that clients of our listeners trust."""
+    return pki_path(settings) / "ca.pem"
+
+
+def identity_path(settings: Settings, name: str) -> Path:
+    """The PEM file of one identity: `service-accounts`, `network-demo`, `envoy-edge`."""
+    return pki_path(settings) / f"{name}.pem"
+
+
+def service_spiffe_id(settings: Settings, service: str) -> str:
+    """The SPIFFE id of a service of this installation."""
+    return f"spiffe://{settings.trust_domain}/service/{service}"
+
+
+def network_spiffe_id(settings: Settings, name: str) -> str:
+    """The SPIFFE id of a card network or merchant."""
+    return f"spiffe://{settings.trust_domain}/network/{name}"
+
+
+def listener_spiffe_id(settings: Settings, listener: str) -> str:
+    """The SPIFFE id that one of Envoy's TLS listeners shows: `edge`, `network`, `mesh`."""
+    return f"spiffe://{settings.trust_domain}/envoy/{listener}"
+
+
+def ensure_certificates(settings: Settings, *, clock: Clock | None = None) -> None:
+    """Makes what is missing, renews what ends soon or says something else; idempotent.
+
+    Also writes the SDS files. Safe to call again while Envoy runs: call it daily to rotate.
+    """
+    now = datetime_of((clock or SystemClock()).now_ms())
+    with _locked(settings):
+        authority = _ensure_authority(settings, now)
+        for subject in _subjects(settings):
+            _ensure_leaf(settings, subject, authority, now)
+        names = [subject.name for subject in _subjects(settings)]
+        write_sds(pki_path(settings), names, ca=ca_path(settings))
+
+
+def issue_network_certificate(
+    settings: Settings, name: str, *, clock: Clock | None = None
+) -> Credentials:
+    """The client certificate of a card network or merchant; made or renewed if need be."""
+    if _NETWORK_NAME.fullmatch(name) is None:
+        raise ValueError(f"network name {name!r}: use lower-case letters, digits and hyphens")
+    now = datetime_of((clock or SystemClock()).now_ms())
+    with _locked(settings):
+        authority = _ensure_authority(settings, now)
+        _ensure_leaf(settings, _network(settings, name), authority, now)
+    return load_credentials(settings, f"network-{name}")
+
+
+def load_credentials(settings: Settings, name: str) -> Credentials:
+    """Reads one identity; the error says what to do when there is none."""
+    path = identity_path(settings, name)
+    try:
+        content = path.read_bytes()
+        ca = ca_path(settings).read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"certificate {path} is missing: run `holdfast up` once") from None
+    key, marker, certificate = content.partition(b"-----BEGIN CERTIFICATE-----")
+    return Credentials(path=path, private_key=key, certificate=marker + certificate, ca=ca)
+
+
+def _subjects(settings: Settings) -> list[_Subject]:
+    services = [
+        _Subject(name=f"service-{name}", spiffe_id=service_spiffe_id(settings, name), client=True)
+        for name in SERVICES
+    ]
+    listeners = [
+        _Subject(name=f"envoy-{name}", spiffe_id=listener_spiffe_id(settings, name), server=True)
+        for name in ("edge", "network", "mesh")
+    ]
+    return [*services, *listeners, _network(settings, DEMO_NETWORK)]
+
+
+def _network(settings: Settings, name: str) -> _Subject:
+    return _Subject(
+        name=f"network-{name}", spiffe_id=network_spiffe_id(settings, name), client=True
+    )
+
+
+@contextmanager
+def _locked(settings: Settings) -> Iterator[None]:
+    """Two processes that start together must not make two CAs."""
+    folder = pki_path(settings)
+    make_private_folder(folder)
+    with (folder / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _ensure_authority(settings: Settings, now: datetime) -> _Authority:
+    key_path = pki_path(settings) / "ca.key"
+    bundle: tuple[x509.Certificate, ...] = ()
+    if key_path.exists() and ca_path(settings).exists():
+        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey), "ca.key is an EC key"
+        bundle = tuple(x509.load_pem_x509_certificates(ca_path(settings).read_bytes()))
+        if (
+            bundle[0].public_key() == key.public_key()
+            and bundle[0].not_valid_after_utc - now > CA_RENEW_BEFORE
+        ):
+            return _Authority(key=key, certificate=bundle[0], bundle=bundle)
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = make_authority_certificate(key, now)
+    kept = tuple(old for old in bundle if old.not_valid_after_utc > now)
+    bundle = (certificate, *kept)
+    # The key goes first: a crash in between leaves a pair that does not match, and is made anew.
+    write_atomically(key_path, private_pem(key), mode=0o600)
+    content = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in bundle)
+    write_atomically(ca_path(settings), content, mode=0o644)
+    return _Authority(key=key, certificate=certificate, bundle=bundle)
+
+
+def _ensure_leaf(
+    settings: Settings, subject: _Subject, authority: _Authority, now: datetime
+) -> None:
+    path = identity_path(settings, subject.name)
+    if path.exists() and _is_current(path, subject, authority, now):
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = make_leaf_certificate(
+        authority.certificate,
+        authority.key,
+        public_key=key.public_key(),
+        name=subject.name,
+        alternative_names=subject.alternative_names(),
+        usages=subject.usages(),
+        now=now,
+    )
+    content = private_pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
+    write_atomically(path, content, mode=0o600)
+
+
+def _is_current(path: Path, subject: _Subject, authority: _Authority, now: datetime) -> bool:
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        certificate.verify_directly_issued_by(authority.certificate)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
+    ends_late_enough = certificate.not_valid_after_utc - now > LEAF_RENEW_BEFORE
+    return names == subject.alternative_names() and ends_late_enough
