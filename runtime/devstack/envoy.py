@@ -1,0 +1,54 @@
+"""Envoy's process: rendered configuration, certificates, drain before stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from runtime.devstack import binaries, environment, probes
+from runtime.devstack.home import Home
+from runtime.devstack.process import ProcessSpec
+from runtime.devstack.settings import StackSettings
+
+INSTANCE = "envoy"
+#: Between failing health and SIGTERM: balancers in front stop sending new calls.
+DRAIN_S = 0.3
+
+
+def spec(home: Home, settings: StackSettings, *, ports: Mapping[str, int]) -> ProcessSpec:
+    """Envoy's process, with its certificates made and its configuration written and validated."""
+    from runtime import envoyconfig, pki  # noqa: PLC0415  servers alone need neither
+
+    pki.ensure_certificates(settings)
+    config = home.root / "envoy" / "envoy.yaml"
+    config.write_text(
+        envoyconfig.render(
+            settings, ports=envoyconfig.Ports(**ports), authz_workers=settings.authz_workers
+        )
+    )
+    admin = settings.run_path / "envoy-admin.sock"
+    return ProcessSpec(
+        instance=INSTANCE,
+        argv=(
+            *(str(binaries.envoy()), "-c", str(config), "--use-dynamic-base-id"),
+            *("--concurrency", "1", "--log-level", "warn", "--drain-time-s", "1"),
+        ),
+        env=environment.of_server(settings),
+        cwd=home.root / "envoy",
+        log=home.log(INSTANCE),
+        listens=", ".join(f"{name} :{port}" for name, port in ports.items()),
+        ready=lambda: _ready(admin),
+        obstacles=(admin,),
+        before_stop=lambda: _drain(admin),
+        stop_timeout_s=5.0,
+    )
+
+
+async def _ready(admin: Path) -> bool:
+    return await probes.http_ok(admin, "/ready")
+
+
+async def _drain(admin: Path) -> None:
+    if await probes.http_text(admin, "/healthcheck/fail", method="POST") is not None:
+        await asyncio.sleep(DRAIN_S)

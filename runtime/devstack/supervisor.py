@@ -1,0 +1,206 @@
+"""Starts an installation in order, keeps it running, and stops it in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from runtime import migrations
+from runtime.devstack import (
+    binaries,
+    envoy,
+    leftovers,
+    postgres,
+    state,
+    valkey,
+)
+from runtime.devstack import home as homes
+from runtime.devstack import services as service_processes
+from runtime.devstack.lock import FileLock
+from runtime.devstack.process import Process, ProcessSpec, State
+from runtime.devstack.services import ServiceSpec
+from runtime.devstack.settings import StackSettings
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to start beside the servers. Nothing: PostgreSQL and the two Valkeys only."""
+
+    services: tuple[ServiceSpec, ...] = ()
+    #: Envoy's ports by listener (`ports.choose`); None starts no Envoy.
+    ports: Mapping[str, int] | None = None
+    #: Adds the Valkey user `test`, who may do everything.
+    test_user: bool = False
+    #: Off only in tests: a crash of the machine (not of a process) could lose data.
+    fsync: bool = True
+
+
+class Devstack:
+    """A running installation: `async with Devstack(settings, plan=…) as stack`.
+
+    Only from the main thread: children die with the thread that spawned them.
+    """
+
+    def __init__(self, settings: StackSettings, *, plan: Plan) -> None:
+        self._given = settings
+        self._plan = plan
+        self._processes: dict[str, Process] = {}
+        self._stages: list[list[Process]] = []
+        self._locks: list[FileLock] = []
+        self._home: homes.Home | None = None
+        self._settings: StackSettings | None = None
+        self._owner_dsn = ""
+        self._state: state.StateFile | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @property
+    def home(self) -> homes.Home:
+        """The folders of the installation."""
+        assert self._home is not None, "not started"
+        return self._home
+
+    @property
+    def settings(self) -> StackSettings:
+        """The given settings completed with the run folder and the servers that were started.
+
+        `postgres_dsn` has no login; see `owner_dsn`.
+        """
+        assert self._settings is not None, "not started"
+        return self._settings
+
+    @property
+    def owner_dsn(self) -> str:
+        """URL of the database with its owner's login."""
+        return self._owner_dsn
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Envoy's ports by listener; empty without Envoy."""
+        return self._plan.ports or {}
+
+    @property
+    def processes(self) -> Mapping[str, Process]:
+        """Every supervised process by instance."""
+        return self._processes
+
+    def kill(self, instance: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Sends a signal to one process; it is restarted if it ends."""
+        self._processes[instance].send(number)
+
+    async def restart(self, instance: str) -> None:
+        """Stops one process and starts it again; returns when it is ready."""
+        process = self._processes[instance]
+        await process.stop()
+        await process.start()
+
+    async def wait_ready(self, *, timeout_s: float = 30.0) -> None:
+        """Waits until every process is ready (again)."""
+        async with asyncio.timeout(timeout_s):
+            for process in self._processes.values():
+                await process.wait_ready()
+
+    async def stop(self) -> None:
+        """Stops every process, last started first. May be called again; kills after time-outs."""
+        for stage in reversed(self._stages):
+            await asyncio.gather(*(process.stop() for process in stage))
+        self._stages.clear()
+        if self._state is not None:
+            self._state.remove()
+            self._state = None
+        while self._locks:
+            self._locks.pop().release()
+
+    def kill_all(self) -> None:
+        """Ends every process at once, without waiting: for those who cannot wait for `stop`."""
+        for process in self._processes.values():
+            if process.state is not State.STOPPED:
+                process.send(signal.SIGKILL)
+
+    async def _start(self) -> None:
+        home = self._home = homes.prepare(self._given)
+        self._lock(home)
+        if ended := await leftovers.clear(home):
+            logger.warning("leftovers_ended", processes=ended)
+        homes.clear_run(home)
+        for name in valkey.secrets_of(test_user=self._plan.test_user):
+            homes.ensure_secret(self._given.secret_path(name))
+        settings = self._settings = self._given.model_copy(
+            update={
+                "run_dir": home.run,
+                "postgres_dsn": self._given.postgres_dsn or postgres.service_dsn(home),
+                "redis_url": self._given.redis_url or valkey.url(home, valkey.MONEY),
+                "cache_url": self._given.cache_url or valkey.url(home, valkey.CACHE),
+            }
+        )
+        self._owner_dsn = self._given.postgres_dsn or postgres.owner_dsn(home, settings)
+        self._state = state.StateFile(home, ports=self.ports)
+        await self._stage(await self._servers(home, settings))
+        await migrations.migrate(settings, owner_dsn=self._owner_dsn)
+        await self._stage(
+            service_processes.process(service, home=home, settings=settings)
+            for service in self._plan.services
+        )
+        if self._plan.ports is not None:
+            await self._stage([envoy.spec(home, settings, ports=self._plan.ports)])
+
+    def _lock(self, home: homes.Home) -> None:
+        for path in home.lock_files:
+            lock = FileLock(path)
+            lock.acquire()
+            self._locks.append(lock)
+
+    async def _servers(self, home: homes.Home, settings: StackSettings) -> Sequence[ProcessSpec]:
+        """Those servers that nobody else runs for us."""
+        given = self._given
+        if given.postgres_dsn and given.redis_url and given.cache_url:
+            return []
+        programs = binaries.within_reach(
+            binaries.find(), user=home.user, folder=home.servers.parent
+        )
+        specs = []
+        if not given.postgres_dsn:
+            binaries.check_postgres_version(programs)
+            await postgres.initialise(home, settings, programs)
+            specs.append(postgres.spec(home, settings, programs, fsync=self._plan.fsync))
+        valkeys = valkey.specs(home, settings, programs, test_user=self._plan.test_user)
+        if not given.redis_url:
+            specs.append(valkeys[valkey.MONEY])
+        if not given.cache_url:
+            specs.append(valkeys[valkey.CACHE])
+        return specs
+
+    async def _stage(self, specs: Iterable[ProcessSpec]) -> None:
+        """Starts processes side by side and waits until all are ready; the first failure counts."""
+        stage = [Process(spec, on_change=self._changed) for spec in specs]
+        self._stages.append(stage)
+        self._processes |= {process.spec.instance: process for process in stage}
+        async with asyncio.TaskGroup() as group:
+            for process in stage:
+                group.create_task(process.start())
+
+    def _changed(self) -> None:
+        if self._state is not None:
+            self._state.write(self._processes.values())
