@@ -45,6 +45,13 @@ def spec(home: Home, settings: StackSettings, *, ports: Mapping[str, int]) -> Pr
     )
 
 
+def renew_certificates(settings: StackSettings) -> None:
+    """Renews what ends soon; Envoy notices."""
+    from runtime import pki  # noqa: PLC0415  servers alone need it not
+
+    pki.ensure_certificates(settings)
+
+
 async def _ready(admin: Path) -> bool:
     return await probes.http_ok(admin, "/ready")
 

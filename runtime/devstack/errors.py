@@ -26,3 +26,7 @@ class PortTakenError(DevstackError):
 
 class StartFailedError(DevstackError):
     """A process ended, or did not become ready in time, while the installation was starting."""
+
+
+class NotRunningError(DevstackError):
+    """A command needs a running installation, and there is none."""

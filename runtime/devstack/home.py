@@ -36,12 +36,11 @@ RUN_DIR_BYTES_MAX = SOCKET_PATH_BYTES_MAX - 44
 SERVERS_DIR_DEFAULT = Path("/var/lib/holdfast")
 _SHORT_PARENT = Path("/tmp")  # noqa: S108  the folder below it is made by mkdtemp and checked
 
-#: Secrets made on the first run. Other parts of the system make their own beside them.
-SECRETS = (
-    *("postgres-owner", "postgres-authz", "postgres-accounts", "postgres-gateway"),
-    *("valkey-money-authz", "valkey-money-settler", "valkey-money-operator"),
-    *("valkey-cache-gateway", "valkey-cache-operator"),
-)
+#: Secrets of the services' roles; made on the first run. Other parts make theirs beside them.
+POSTGRES_SECRETS = ("postgres-owner", "postgres-authz", "postgres-accounts", "postgres-gateway")
+#: Secrets of the embedded Valkeys' users. Servers that others run have their login in the URL.
+MONEY_SECRETS = ("valkey-money-authz", "valkey-money-settler", "valkey-money-operator")
+CACHE_SECRETS = ("valkey-cache-gateway", "valkey-cache-operator")
 _SECRET_BYTES = 32
 _SERVERS = ("postgres", "valkey-money", "valkey-cache")
 _PRIVATE = 0o700
@@ -75,11 +74,6 @@ class Home:
         """What the supervisor tells `holdfast status`."""
         return self.root / "state.json"
 
-    @property
-    def lock_files(self) -> tuple[Path, ...]:
-        """Held by the supervisor; two, when a copied home could share its servers' folder."""
-        return tuple(dict.fromkeys((lock_file(self.root), lock_file(self.servers))))
-
     def log(self, instance: str) -> Path:
         """Log file of one process."""
         return self.logs / f"{instance}.log"
@@ -94,14 +88,22 @@ def lock_file(folder: Path) -> Path:
     return folder / "lock"
 
 
-def prepare(settings: StackSettings) -> Home:
-    """Makes whatever folders and secrets are missing. Leaves what is there as it is."""
-    root = settings.home
+def make_root(root: Path) -> None:
+    """Makes the home itself, or checks whose it is."""
     _make(root, parents=True)
     _own(root)
+
+
+def prepare(settings: StackSettings) -> Home:
+    """Makes whatever folders and secrets are missing. Leaves what is there as it is.
+
+    The caller holds the lock of the root folder.
+    """
+    root = settings.home
+    make_root(root)
     for name in ("secrets", "logs", "pki", "envoy"):
         _make(root / name)
-    for name in SECRETS:
+    for name in _secrets(settings):
         ensure_secret(settings.secret_path(name))
     servers = _servers_folder(settings)
     user = osuser.server_user(servers / _SERVERS[0])
@@ -156,6 +158,14 @@ def servers_of(root: Path) -> Path:
     return link.resolve() if link.is_symlink() else root
 
 
+def _secrets(settings: StackSettings) -> tuple[str, ...]:
+    return (
+        *POSTGRES_SECRETS,
+        *(MONEY_SECRETS if settings.redis_url is None else ()),
+        *(CACHE_SECRETS if settings.cache_url is None else ()),
+    )
+
+
 def _servers_folder(settings: StackSettings) -> Path:
     root = settings.home
     if os.geteuid() != 0:
@@ -187,7 +197,9 @@ def _run_folder(root: Path, *, servers: Path, user: OsUser | None) -> Path:
         run = link.resolve()
         _own(run)
         return run
-    link.unlink(missing_ok=True) if link.is_symlink() else None
+    if link.is_symlink():
+        # A cleaner of temporary files was there.
+        link.unlink()
     run = servers / "run"
     if len(os.fsencode(run)) <= RUN_DIR_BYTES_MAX:
         _make(run, mode=mode)

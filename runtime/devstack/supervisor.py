@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import structlog
 
-from runtime import migrations
+from runtime import dsn, migrations
 from runtime.devstack import (
     binaries,
     envoy,
+    external,
+    housekeeping,
     leftovers,
     postgres,
     state,
@@ -22,6 +26,7 @@ from runtime.devstack import (
 )
 from runtime.devstack import home as homes
 from runtime.devstack import services as service_processes
+from runtime.devstack.errors import StartFailedError
 from runtime.devstack.lock import FileLock
 from runtime.devstack.process import Process, ProcessSpec, State
 from runtime.devstack.services import ServiceSpec
@@ -58,14 +63,12 @@ class Devstack:
         self._home: homes.Home | None = None
         self._settings: StackSettings | None = None
         self._owner_dsn = ""
+        self._ready = False
+        self._housekeeping: list[asyncio.Task[None]] = []
         self._state: state.StateFile | None = None
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._start()
-        except BaseException:
-            await self.stop()
-            raise
+        await self.start()
         return self
 
     async def __aexit__(
@@ -75,6 +78,34 @@ class Devstack:
         trace: TracebackType | None,
     ) -> None:
         await self.stop()
+
+    async def start(self) -> None:
+        """Starts everything and waits until it is ready. What fails or is cancelled is stopped."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stops every process, last started first. May be called again; kills after time-outs."""
+        self._ready = False
+        for task in self._housekeeping:
+            task.cancel()
+        for stage in reversed(self._stages):
+            await asyncio.gather(*(process.stop() for process in stage))
+        self._stages.clear()
+        if self._state is not None:
+            self._state.remove()
+            self._state = None
+        while self._locks:
+            self._locks.pop().release()
+
+    def kill_all(self) -> None:
+        """Ends every process at once, without waiting: for those who cannot wait for `stop`."""
+        for process in self._processes.values():
+            if process.state is not State.STOPPED:
+                process.send(signal.SIGKILL)
 
     @property
     def home(self) -> homes.Home:
@@ -122,55 +153,71 @@ class Devstack:
             for process in self._processes.values():
                 await process.wait_ready()
 
-    async def stop(self) -> None:
-        """Stops every process, last started first. May be called again; kills after time-outs."""
-        for stage in reversed(self._stages):
-            await asyncio.gather(*(process.stop() for process in stage))
-        self._stages.clear()
-        if self._state is not None:
-            self._state.remove()
-            self._state = None
-        while self._locks:
-            self._locks.pop().release()
-
-    def kill_all(self) -> None:
-        """Ends every process at once, without waiting: for those who cannot wait for `stop`."""
-        for process in self._processes.values():
-            if process.state is not State.STOPPED:
-                process.send(signal.SIGKILL)
-
     async def _start(self) -> None:
+        root = self._given.home
+        homes.make_root(root)
+        self._lock(root)
         home = self._home = homes.prepare(self._given)
-        self._lock(home)
+        if home.servers != root:
+            # A copy of this home would lead to the same servers' folder.
+            self._lock(home.servers)
         if ended := await leftovers.clear(home):
             logger.warning("leftovers_ended", processes=ended)
         homes.clear_run(home)
         for name in valkey.secrets_of(test_user=self._plan.test_user):
             homes.ensure_secret(self._given.secret_path(name))
-        settings = self._settings = self._given.model_copy(
-            update={
-                "run_dir": home.run,
-                "postgres_dsn": self._given.postgres_dsn or postgres.service_dsn(home),
-                "redis_url": self._given.redis_url or valkey.url(home, valkey.MONEY),
-                "cache_url": self._given.cache_url or valkey.url(home, valkey.CACHE),
-            }
-        )
+        settings = self._settings = self._completed(home)
         self._owner_dsn = self._given.postgres_dsn or postgres.owner_dsn(home, settings)
-        self._state = state.StateFile(home, ports=self.ports)
+        self._state = state.StateFile(home, settings=settings, ports=self.ports)
         await self._stage(await self._servers(home, settings))
-        await migrations.migrate(settings, owner_dsn=self._owner_dsn)
+        await external.check(self._given)
+        await self._migrate(settings)
         await self._stage(
             service_processes.process(service, home=home, settings=settings)
             for service in self._plan.services
         )
         if self._plan.ports is not None:
             await self._stage([envoy.spec(home, settings, ports=self._plan.ports)])
+        self._keep_house(home)
+        self._ready = True
+        self._changed()
 
-    def _lock(self, home: homes.Home) -> None:
-        for path in home.lock_files:
-            lock = FileLock(path)
-            lock.acquire()
-            self._locks.append(lock)
+    def _lock(self, folder: Path) -> None:
+        lock = FileLock(homes.lock_file(folder))
+        lock.acquire()
+        self._locks.append(lock)
+
+    def _completed(self, home: homes.Home) -> StackSettings:
+        given = self._given
+        own_dsn, money, cache = (
+            postgres.service_dsn(home),
+            valkey.url(home, valkey.MONEY),
+            valkey.url(home, valkey.CACHE),
+        )
+        return given.model_copy(
+            update={
+                "run_dir": home.run,
+                "postgres_dsn": dsn.without_login(given.postgres_dsn or own_dsn),
+                "redis_url": given.redis_url or money,
+                "cache_url": given.cache_url or cache,
+            }
+        )
+
+    async def _migrate(self, settings: StackSettings) -> None:
+        try:
+            await migrations.migrate(settings, owner_dsn=self._owner_dsn)
+        except migrations.MigrationError as error:
+            raise StartFailedError(str(error)) from error
+
+    def _keep_house(self, home: homes.Home) -> None:
+        def logs() -> None:
+            housekeeping.bound_logs(home.logs)
+
+        chores = [housekeeping.every(housekeeping.LOG_PERIOD_S, logs)]
+        if self._plan.ports is not None:
+            renew = functools.partial(envoy.renew_certificates, self.settings)
+            chores.append(housekeeping.every(housekeeping.CERTIFICATES_PERIOD_S, renew))
+        self._housekeeping = [asyncio.create_task(chore) for chore in chores]
 
     async def _servers(self, home: homes.Home, settings: StackSettings) -> Sequence[ProcessSpec]:
         """Those servers that nobody else runs for us."""
@@ -197,10 +244,15 @@ class Devstack:
         stage = [Process(spec, on_change=self._changed) for spec in specs]
         self._stages.append(stage)
         self._processes |= {process.spec.instance: process for process in stage}
-        async with asyncio.TaskGroup() as group:
-            for process in stage:
-                group.create_task(process.start())
+        starts = [asyncio.create_task(process.start()) for process in stage]
+        try:
+            for done in asyncio.as_completed(starts):
+                await done
+        finally:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
 
     def _changed(self) -> None:
         if self._state is not None:
-            self._state.write(self._processes.values())
+            self._state.write(self._processes.values(), ready=self._ready)

@@ -1,0 +1,112 @@
+"""`holdfast up`: the supervisor, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from rich.text import Text
+
+from runtime.cli import processes
+from runtime.cli.options import HomeOption, load_settings
+from runtime.cli.output import ExitCode, JsonOption, Output
+from runtime.devstack import lock, ports, services, state
+from runtime.devstack.errors import AlreadyRunningError
+from runtime.devstack.home import lock_file
+from runtime.devstack.settings import StackSettings
+from runtime.devstack.supervisor import Devstack, Plan
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(
+    home: HomeOption = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="First of five ports; 0 takes free ones."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Number of authorizer processes.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Starts PostgreSQL, both Valkeys, every service and Envoy; stops them on Ctrl-C.
+
+    What dies is started again. State lives in the home folder and survives.
+    """
+    output = Output(as_json=as_json)
+    _log_to(output)
+    settings = load_settings(home, authz_workers=workers)
+    # Before the ports: those of a running installation are taken by itself.
+    _refuse_second(settings.home)
+    plan = Plan(
+        services=services.mesh(authz_workers=settings.authz_workers),
+        ports=ports.choose(settings, first=port),
+    )
+    interrupted = asyncio.run(_supervise(settings, plan=plan, output=output))
+    if interrupted:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+async def _supervise(settings: StackSettings, *, plan: Plan, output: Output) -> bool:
+    """Runs the stack until a signal. Whether the signal came before it was ready."""
+    stack = Devstack(settings, plan=plan)
+    stop = asyncio.Event()
+    began = time.monotonic()
+    starting = asyncio.create_task(stack.start())
+
+    def interrupt() -> None:
+        if stop.is_set():
+            # The second signal: somebody is in a hurry.
+            stack.kill_all()
+        stop.set()
+        starting.cancel()
+
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, interrupt)
+    with output.progress.status(f"starting on {settings.home}"):
+        try:
+            await starting
+        except asyncio.CancelledError:
+            return True
+    document = state.read(settings.home)
+    assert document is not None, "we hold the lock"
+    seconds = time.monotonic() - began
+    output.result({**document, "ready_after_s": round(seconds, 2)}, shown=processes.shown(document))
+    if not output.as_json:
+        output.progress.print(
+            Text(f"\nready in {seconds:.1f} s; stop with Ctrl-C or `holdfast down`", style="bold")
+        )
+    await stop.wait()
+    with output.progress.status("stopping"):
+        await stack.stop()
+    return False
+
+
+def _refuse_second(home: Path) -> None:
+    pid = lock.holder(lock_file(home))
+    if pid is not None:
+        raise AlreadyRunningError(
+            f"{home} is in use by process {pid}",
+            pid=pid,
+            hint="see `holdfast status`, stop it with `holdfast down`, or use another --home",
+        )
+
+
+def _log_to(output: Output) -> None:
+    """What the supervisor notices goes to stderr, in lines for people."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=output.progress.is_terminal, pad_event_to=0),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
