@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -46,20 +46,22 @@ class Access(BaseModel):
     def edge(self) -> dict[Role, list[str]]:
         """Paths (gRPC) by role, for the edge listener."""
         roles: tuple[Role, ...] = (*TOKEN_ROLES, "anonymous")
-        return {role: self._paths(lambda method, role=role: role in method.edge) for role in roles}
+        return {
+            role: [path for path, method in self._methods() if role in method.edge]
+            for role in roles
+        }
 
     @property
     def network(self) -> list[str]:
         """Paths (gRPC) open to card networks and merchants."""
-        return self._paths(lambda method: method.network)
+        return [path for path, method in self._methods() if method.network]
 
     @property
     def mesh(self) -> dict[str, list[str]]:
         """Paths (gRPC) by calling service."""
-        methods = [method for one in self.services.values() for method in one.methods.values()]
-        callers = sorted({caller for method in methods for caller in method.mesh})
+        callers = sorted({caller for _, method in self._methods() for caller in method.mesh})
         return {
-            caller: self._paths(lambda method, caller=caller: caller in method.mesh)
+            caller: [path for path, method in self._methods() if caller in method.mesh]
             for caller in callers
         }
 
@@ -75,13 +77,10 @@ class Access(BaseModel):
             if any(method.edge for method in service.methods.values())
         ]
 
-    def _paths(self, allowed: Callable[[MethodAccess], bool]) -> list[str]:
-        return [
-            f"/{name}/{method_name}"
-            for name, service in self.services.items()
-            for method_name, method in service.methods.items()
-            if allowed(method)
-        ]
+    def _methods(self) -> Iterator[tuple[str, MethodAccess]]:
+        for service_name, service in self.services.items():
+            for method_name, method in service.methods.items():
+                yield f"/{service_name}/{method_name}", method
 
 
 def load_access(path: Path = ENVOY_TEMPLATES / "access.yaml") -> Access:

@@ -4,7 +4,8 @@ Every identity is one file, `<name>.pem` (0600): private key, then certificate. 
 by one rename, so nobody ever sees a key beside the certificate of another. Envoy reads them through
 `pki/sds/<name>.yaml` and notices the rename; no restart. `ca.pem` is what peers trust.
 
-Another CA (cert-manager, SPIRE, Vault) replaces this module: it has to write the same files.
+Another CA (cert-manager, SPIRE, Vault) takes its place by writing the same files: where `ca.pem`
+lies without `ca.key`, nothing is issued here and nothing is overwritten.
 """
 
 from __future__ import annotations
@@ -126,9 +127,10 @@ def ensure_certificates(settings: Settings, *, clock: Clock | None = None) -> No
     """
     now = datetime_of((clock or SystemClock()).now_ms())
     with _locked(settings):
-        authority = _ensure_authority(settings, now)
-        for subject in _subjects(settings):
-            _ensure_leaf(settings, subject, authority, now)
+        if not _is_foreign(settings):
+            authority = _ensure_authority(settings, now)
+            for subject in _subjects(settings):
+                _ensure_leaf(settings, subject, authority, now)
         names = [subject.name for subject in _subjects(settings)]
         write_sds(pki_path(settings), names, ca=ca_path(settings))
 
@@ -141,6 +143,8 @@ def issue_network_certificate(
         raise ValueError(f"network name {name!r}: use lower-case letters, digits and hyphens")
     now = datetime_of((clock or SystemClock()).now_ms())
     with _locked(settings):
+        if _is_foreign(settings):
+            raise ValueError(f"{ca_path(settings)} is of another CA: ask that one for certificates")
         authority = _ensure_authority(settings, now)
         _ensure_leaf(settings, _network(settings, name), authority, now)
     return load_credentials(settings, f"network-{name}")
@@ -176,6 +180,15 @@ def _network(settings: Settings, name: str) -> _Subject:
     )
 
 
+def _ca_key_path(settings: Settings) -> Path:
+    return pki_path(settings) / "ca.key"
+
+
+def _is_foreign(settings: Settings) -> bool:
+    """True if somebody else's CA issues the certificates: we have its certificate only."""
+    return ca_path(settings).exists() and not _ca_key_path(settings).exists()
+
+
 @contextmanager
 def _locked(settings: Settings) -> Iterator[None]:
     """Two processes that start together must not make two CAs."""
@@ -187,7 +200,7 @@ def _locked(settings: Settings) -> Iterator[None]:
 
 
 def _ensure_authority(settings: Settings, now: datetime) -> _Authority:
-    key_path = pki_path(settings) / "ca.key"
+    key_path = _ca_key_path(settings)
     bundle: tuple[x509.Certificate, ...] = ()
     if key_path.exists() and ca_path(settings).exists():
         key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)

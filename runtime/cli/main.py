@@ -17,6 +17,8 @@ COMMANDS = {
     "up": ("up", "Start everything and keep it running until Ctrl-C."),
     "down": ("down", "Stop what `up` started, and wait for its end."),
     "status": ("status", "Show the processes, where they listen, and their state."),
+    "token": ("token", "Print an access token for the edge."),
+    "envoy": ("envoy", "Show or check Envoy's configuration."),
     "doctor": ("doctor", "Check this machine and the installation; say what to do."),
 }
 

@@ -1,0 +1,1 @@
+"""What Envoy asks: the keys that access tokens are signed with."""
