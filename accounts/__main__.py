@@ -1,0 +1,72 @@
+"""Runs the accounts service."""
+
+from __future__ import annotations
+
+import asyncio
+
+from accounts import upkeep
+from accounts.account_service import AccountService
+from accounts.card_service import CardService
+from accounts.mutation import Mutations
+from accounts.projector import Projector
+from accounts.settings import AccountsSettings
+from accounts.store import Store
+from holdfast.accounts.v1 import account_service_pb2, card_service_pb2
+from holdfast.accounts.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
+from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
+from runtime import server
+from runtime.channel import unix_channel
+from runtime.clock import SystemClock
+from runtime.ids import IdSource
+from runtime.log import configure_logging
+from runtime.outbox import Outbox
+from runtime.postgres import connect_pool
+
+SERVICE_NAMES = (
+    account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
+    card_service_pb2.DESCRIPTOR.services_by_name["CardService"].full_name,
+)
+
+
+async def main() -> None:
+    """Wires the service and runs it until SIGTERM."""
+    settings = AccountsSettings()
+    configure_logging(instance=settings.instance, level=settings.log_level)
+    clock = SystemClock()
+    ids = IdSource(clock)
+    async with (
+        await connect_pool(
+            settings, "accounts", max_size=settings.accounts_postgres_connections
+        ) as pool,
+        unix_channel(settings.egress_socket("accounts")) as channel,
+    ):
+        store = Store(pool)
+        outbox = Outbox(pool, Projector(channel).deliver)
+        mutations = Mutations(
+            store, outbox, clock, projection_wait_s=settings.accounts_projection_wait_s
+        )
+        process = server.Server(settings.socket)
+        add_AccountServiceServicer_to_server(
+            AccountService(store, mutations, ids, clock), process.grpc_server
+        )
+        add_CardServiceServicer_to_server(
+            CardService(store, mutations, ids, clock), process.grpc_server
+        )
+        work = [
+            asyncio.create_task(outbox.run()),
+            asyncio.create_task(
+                upkeep.forget_requests(
+                    store, clock, lifetime_h=settings.accounts_request_lifetime_h
+                )
+            ),
+        ]
+        try:
+            await server.run(settings, process, SERVICE_NAMES)
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

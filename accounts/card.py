@@ -1,0 +1,129 @@
+"""Cards: what they are and the states they pass through. No I/O, no clock, no grpc."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+#: Cards are valid until the end of the month of issue, this many years later.
+VALID_YEARS = 4
+#: Random bytes that `last4_of` takes.
+LAST4_BYTES = 8
+
+
+class CardKind(StrEnum):
+    """Kind of card; the names are the contract's."""
+
+    VIRTUAL = "VIRTUAL"
+    PHYSICAL = "PHYSICAL"
+    SINGLE_USE = "SINGLE_USE"
+
+
+class CardState(StrEnum):
+    """State of a card; the names are the contract's."""
+
+    INACTIVE = "INACTIVE"
+    ACTIVE = "ACTIVE"
+    FROZEN = "FROZEN"
+    CLOSED = "CLOSED"
+
+
+class Transition(StrEnum):
+    """What may be done to a card."""
+
+    FREEZE = "FREEZE"
+    UNFREEZE = "UNFREEZE"
+    CLOSE = "CLOSE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A payment card at one version."""
+
+    id: str
+    account_id: str
+    root_card_id: str
+    kind: CardKind
+    state: CardState
+    last4: str
+    expiry_month: int
+    expiry_year: int
+    version: int
+    create_time_ms: int
+    update_time_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueCard:
+    """Issues a card on an account."""
+
+    account_id: str
+    kind: CardKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IllegalTransition:
+    """Refusal: `allowed` are the states that can be reached from where the card is."""
+
+    source: CardState
+    target: CardState
+    allowed: tuple[CardState, ...]
+
+
+#: Plastic travels by mail: it stays inactive until its holder has it.
+INITIAL_STATES = {
+    CardKind.VIRTUAL: CardState.ACTIVE,
+    CardKind.PHYSICAL: CardState.INACTIVE,
+    CardKind.SINGLE_USE: CardState.ACTIVE,
+}
+
+#: Where a transition leads, and the states it starts from. From its target it changes nothing.
+#: Unfreezing never activates: an inactive card has not reached its holder.
+TRANSITIONS: dict[Transition, tuple[CardState, frozenset[CardState]]] = {
+    Transition.FREEZE: (CardState.FROZEN, frozenset({CardState.ACTIVE})),
+    Transition.UNFREEZE: (CardState.ACTIVE, frozenset({CardState.FROZEN})),
+    Transition.CLOSE: (
+        CardState.CLOSED,
+        frozenset({CardState.INACTIVE, CardState.ACTIVE, CardState.FROZEN}),
+    ),
+}
+
+
+def issue_card(command: IssueCard, *, card_id: str, last4: str, now_ms: int) -> Card:
+    """A new card at version 1, the first of its line."""
+    issued = datetime.fromtimestamp(now_ms / 1000, UTC)
+    return Card(
+        id=card_id,
+        account_id=command.account_id,
+        root_card_id=card_id,
+        kind=command.kind,
+        state=INITIAL_STATES[command.kind],
+        last4=last4,
+        expiry_month=issued.month,
+        expiry_year=issued.year + VALID_YEARS,
+        version=1,
+        create_time_ms=now_ms,
+        update_time_ms=now_ms,
+    )
+
+
+def last4_of(random: bytes) -> str:
+    """Four digits of `LAST4_BYTES` random bytes; real card numbers come with the vault."""
+    assert len(random) == LAST4_BYTES, "fewer bytes would favour some digits"
+    return f"{int.from_bytes(random, 'big') % 10_000:04d}"
+
+
+def move(card: Card, transition: Transition, *, now_ms: int) -> Card | IllegalTransition:
+    """The card in its new state; the same object if it is there already."""
+    target, sources = TRANSITIONS[transition]
+    if card.state is target:
+        return card
+    if card.state not in sources:
+        return IllegalTransition(source=card.state, target=target, allowed=reachable(card.state))
+    return replace(card, state=target, version=card.version + 1, update_time_ms=now_ms)
+
+
+def reachable(state: CardState) -> tuple[CardState, ...]:
+    """The states that some transition leads to from here."""
+    return tuple(target for target, sources in TRANSITIONS.values() if state in sources)

@@ -1,0 +1,70 @@
+"""What every mutation has in common: once per request id, and answered when the authorizer has it.
+
+One transaction holds the request record, the change and its outbox row. Then the answer waits for
+the projection, also when nothing was changed and when the answer was stored before: whoever is
+answered may rely on the authorizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import grpc
+
+from accounts import convert
+from accounts.account import Account
+from accounts.card import Card
+from accounts.store import Answer, RequestKey, Store, Transaction, refusing_when_down
+from runtime.clock import Clock
+from runtime.errors import RequestIdReused, Unavailable
+from runtime.outbox import Outbox
+from runtime.request_id import REPLAYED
+
+#: Left of the caller's deadline for the answer itself.
+ANSWER_MARGIN_S = 0.1
+
+Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
+Effect: TypeAlias = Callable[[Transaction], Awaitable[Account | Card]]
+
+
+class Mutations:
+    """Runs mutations. `projection_wait_s` bounds how long an answer waits for the authorizer."""
+
+    def __init__(
+        self, store: Store, outbox: Outbox, clock: Clock, *, projection_wait_s: float
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+        self._projection_wait_s = projection_wait_s
+
+    async def run(self, key: RequestKey, effect: Effect, context: Context) -> bytes:
+        """Returns the account or card as it was after the first run, serialized."""
+        async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
+            stored = await transaction.claim(key)
+            if stored is None:
+                answer = convert.answer(await effect(transaction))
+                await transaction.answer(key, answer)
+            elif (stored.method, stored.fingerprint) != (key.method, key.fingerprint):
+                raise RequestIdReused(key.request_id)
+            else:
+                answer = stored.answer
+        await self._projected(answer, context)
+        if stored is not None:
+            await context.send_initial_metadata(REPLAYED)
+        return answer.response
+
+    async def _projected(self, answer: Answer, context: Context) -> None:
+        remaining_s = context.time_remaining()
+        wait_s = self._projection_wait_s
+        if remaining_s is not None:
+            wait_s = max(min(wait_s, remaining_s - ANSWER_MARGIN_S), 0)
+        with refusing_when_down():
+            delivered = await self._outbox.wait_delivered(answer.account_id, timeout_s=wait_s)
+        if not delivered:
+            raise Unavailable(
+                "the change is stored, but the authorizer has not confirmed it yet: repeat the"
+                " same request",
+                reason="OUTCOME_UNKNOWN",
+            )

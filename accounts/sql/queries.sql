@@ -1,0 +1,125 @@
+-- select_account --
+-- One account. Params: $1 id.
+SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
+    version, create_time, update_time
+FROM account
+WHERE id = $1
+
+-- select_account_for_update --
+-- One account, locked for a change of it. Params: $1 id.
+SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
+    version, create_time, update_time
+FROM account
+WHERE id = $1
+FOR NO KEY UPDATE
+
+-- select_account_for_share --
+-- One account whose state must stand still while something depends on it. Params: $1 id.
+SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
+    version, create_time, update_time
+FROM account
+WHERE id = $1
+FOR SHARE
+
+-- list_accounts --
+-- Accounts older than a position, newest first. Params: $1 create_time, $2 id, $3 limit.
+SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
+    version, create_time, update_time
+FROM account
+WHERE (create_time, id) < ($1, $2)
+ORDER BY create_time DESC, id DESC
+LIMIT $3
+
+-- list_accounts_of_owner --
+-- The same of one owner. Params: $1 create_time, $2 id, $3 limit, $4 owner_id.
+SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
+    version, create_time, update_time
+FROM account
+WHERE owner_id = $4 AND (create_time, id) < ($1, $2)
+ORDER BY create_time DESC, id DESC
+LIMIT $3
+
+-- insert_account --
+-- Records a new account. Params: $1 id, $2 owner_id, $3 programme_id, $4 parent_account_id,
+-- $5 state, $6 currency_code, $7 credit_limit_minor, $8 version, $9 create_time, $10 update_time.
+INSERT INTO account (id, owner_id, programme_id, parent_account_id, state, currency_code,
+    credit_limit_minor, version, create_time, update_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- update_account --
+-- Writes the next version of an account. Params: $1 id, $2 version, $3 state,
+-- $4 credit_limit_minor, $5 update_time.
+UPDATE account
+SET version = $2, state = $3, credit_limit_minor = $4, update_time = $5
+WHERE id = $1 AND version = $2 - 1
+
+-- select_card --
+-- One card. Params: $1 id.
+SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
+    create_time, update_time
+FROM card
+WHERE id = $1
+
+-- select_card_for_update --
+-- One card, locked for a change of it. Params: $1 id.
+SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
+    create_time, update_time
+FROM card
+WHERE id = $1
+FOR NO KEY UPDATE
+
+-- list_cards --
+-- Cards of an account older than a position, newest first. Params: $1 create_time, $2 id, $3 limit,
+-- $4 account_id.
+SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
+    create_time, update_time
+FROM card
+WHERE account_id = $4 AND (create_time, id) < ($1, $2)
+ORDER BY create_time DESC, id DESC
+LIMIT $3
+
+-- insert_card --
+-- Records a new card. Params: $1 id, $2 account_id, $3 root_card_id, $4 kind, $5 state, $6 last4,
+-- $7 expiry_month, $8 expiry_year, $9 version, $10 create_time, $11 update_time.
+INSERT INTO card (id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year,
+    version, create_time, update_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+
+-- update_card --
+-- Writes the next version of a card. Params: $1 id, $2 version, $3 state, $4 update_time.
+UPDATE card
+SET version = $2, state = $3, update_time = $4
+WHERE id = $1 AND version = $2 - 1
+
+-- claim_request --
+-- Takes a request id; waits for a transaction that has taken the same one and is still running.
+-- Returns nothing if it was used before. Params: $1 principal, $2 request_id, $3 method,
+-- $4 fingerprint, $5 create_time.
+INSERT INTO request_record (principal, request_id, method, fingerprint, create_time)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (principal, request_id) DO NOTHING
+RETURNING true
+
+-- select_request --
+-- What was answered to a request id. Params: $1 principal, $2 request_id.
+SELECT method, fingerprint, response, account_id
+FROM request_record
+WHERE principal = $1 AND request_id = $2
+
+-- answer_request --
+-- Stores the answer to a claimed request id. Params: $1 principal, $2 request_id, $3 response,
+-- $4 account_id.
+UPDATE request_record
+SET response = $3, account_id = $4
+WHERE principal = $1 AND request_id = $2
+
+-- delete_requests --
+-- Forgets some of the answers given before an instant. Params: $1 instant, $2 limit.
+DELETE FROM request_record
+WHERE (principal, request_id) IN (
+    SELECT principal, request_id FROM request_record
+    WHERE create_time < $1
+    ORDER BY create_time
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)

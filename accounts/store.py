@@ -1,0 +1,262 @@
+"""Accounts, cards and request records in PostgreSQL. The only SQL of the service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from accounts.account import Account, AccountState
+from accounts.card import Card, CardKind, CardState
+from accounts.projector import account_message, card_message
+from runtime import outbox
+from runtime.clock import datetime_of, ms_of
+from runtime.errors import Unavailable
+from runtime.log import get_logger
+from runtime.paging import Page, Position
+from runtime.queries import load_queries
+
+#: Request records that one statement forgets.
+FORGET_BATCH = 1_000
+
+_SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
+
+#: The place before every row: lists are newest first.
+_TOP = Position(ms_of(datetime.fromisoformat("9999-01-01T00:00:00+00:00")), "")
+
+#: What asyncpg raises when the server is gone, going, or has no room: not our fault, not for ever.
+_UNAVAILABLE = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+)
+
+logger = get_logger()
+
+
+@contextmanager
+def refusing_when_down() -> Iterator[None]:
+    """Answers UNAVAILABLE while PostgreSQL cannot be used: nothing is decided without it."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        logger.warning("postgres_unavailable", error=f"{type(error).__name__}: {error}")
+        raise Unavailable(
+            "storage is unavailable; the outcome is unknown: repeat the same request",
+            reason="STORAGE_UNAVAILABLE",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestKey:
+    """Who asked what under which id; the fingerprint is the content's."""
+
+    principal: str
+    request_id: str
+    method: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a request was answered, and whose projection the answer waits for."""
+
+    response: bytes
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An answer that was given before, to this content."""
+
+    method: str
+    fingerprint: bytes
+    answer: Answer
+
+
+class Transaction:
+    """One mutation. Whatever it writes about an account or a card is projected as well."""
+
+    def __init__(self, connection: Any, *, now_ms: int) -> None:
+        self._connection = connection
+        self._now = datetime_of(now_ms)
+
+    async def claim(self, key: RequestKey) -> Stored | None:
+        """Takes the request id, or returns what it was used for; waits for a concurrent use."""
+        claimed = await self._connection.fetchval(
+            _SQL["claim_request"],
+            key.principal,
+            key.request_id,
+            key.method,
+            key.fingerprint,
+            self._now,
+        )
+        if claimed:
+            return None
+        row = await self._connection.fetchrow(_SQL["select_request"], key.principal, key.request_id)
+        return Stored(
+            method=row["method"],
+            fingerprint=row["fingerprint"],
+            answer=Answer(response=row["response"], account_id=row["account_id"]),
+        )
+
+    async def answer(self, key: RequestKey, answer: Answer) -> None:
+        """Stores the answer to the claimed request id."""
+        await self._connection.execute(
+            _SQL["answer_request"],
+            key.principal,
+            key.request_id,
+            answer.response,
+            answer.account_id,
+        )
+
+    async def account(self, account_id: str) -> Account | None:
+        """An account, locked for a change."""
+        row = await self._connection.fetchrow(_SQL["select_account_for_update"], account_id)
+        return _account(row) if row else None
+
+    async def steady_account(self, account_id: str) -> Account | None:
+        """An account whose state stands still until the commit."""
+        row = await self._connection.fetchrow(_SQL["select_account_for_share"], account_id)
+        return _account(row) if row else None
+
+    async def card(self, card_id: str) -> Card | None:
+        """A card, locked for a change."""
+        row = await self._connection.fetchrow(_SQL["select_card_for_update"], card_id)
+        return _card(row) if row else None
+
+    async def insert_account(self, account: Account) -> None:
+        """Adds an account."""
+        await self._connection.execute(
+            _SQL["insert_account"],
+            account.id,
+            account.owner_id,
+            account.programme_id,
+            account.parent_account_id,
+            account.state,
+            account.currency_code,
+            account.credit_limit_minor,
+            account.version,
+            datetime_of(account.create_time_ms),
+            datetime_of(account.update_time_ms),
+        )
+        await outbox.append(self._connection, account_message(account))
+
+    async def update_account(self, account: Account) -> None:
+        """Writes the next version of a locked account."""
+        tag = await self._connection.execute(
+            _SQL["update_account"],
+            account.id,
+            account.version,
+            account.state,
+            account.credit_limit_minor,
+            datetime_of(account.update_time_ms),
+        )
+        assert tag == "UPDATE 1", f"{account.id} was not locked at version {account.version - 1}"
+        await outbox.append(self._connection, account_message(account))
+
+    async def insert_card(self, card: Card) -> None:
+        """Adds a card."""
+        await self._connection.execute(
+            _SQL["insert_card"],
+            card.id,
+            card.account_id,
+            card.root_card_id,
+            card.kind,
+            card.state,
+            card.last4,
+            card.expiry_month,
+            card.expiry_year,
+            card.version,
+            datetime_of(card.create_time_ms),
+            datetime_of(card.update_time_ms),
+        )
+        await outbox.append(self._connection, card_message(card))
+
+    async def update_card(self, card: Card) -> None:
+        """Writes the next version of a locked card."""
+        tag = await self._connection.execute(
+            _SQL["update_card"], card.id, card.version, card.state, datetime_of(card.update_time_ms)
+        )
+        assert tag == "UPDATE 1", f"{card.id} was not locked at version {card.version - 1}"
+        await outbox.append(self._connection, card_message(card))
+
+
+class Store:
+    """Reads, and opens transactions."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def transaction(self, *, now_ms: int) -> AsyncIterator[Transaction]:
+        """Commits at the end; an exception rolls everything back, the claimed id included."""
+        with refusing_when_down():
+            async with self._pool.acquire() as connection, connection.transaction():
+                yield Transaction(connection, now_ms=now_ms)
+
+    async def account(self, account_id: str) -> Account | None:
+        """One account."""
+        with refusing_when_down():
+            row = await self._pool.fetchrow(_SQL["select_account"], account_id)
+        return _account(row) if row else None
+
+    async def accounts(self, page: Page, *, owner_id: str) -> list[Account]:
+        """Accounts, newest first; of one owner unless `owner_id` is empty."""
+        arguments = _after(page)
+        with refusing_when_down():
+            if owner_id:
+                rows = await self._pool.fetch(_SQL["list_accounts_of_owner"], *arguments, owner_id)
+            else:
+                rows = await self._pool.fetch(_SQL["list_accounts"], *arguments)
+        return [_account(row) for row in rows]
+
+    async def card(self, card_id: str) -> Card | None:
+        """One card."""
+        with refusing_when_down():
+            row = await self._pool.fetchrow(_SQL["select_card"], card_id)
+        return _card(row) if row else None
+
+    async def cards(self, page: Page, *, account_id: str) -> list[Card]:
+        """The cards of an account, newest first."""
+        with refusing_when_down():
+            rows = await self._pool.fetch(_SQL["list_cards"], *_after(page), account_id)
+        return [_card(row) for row in rows]
+
+    async def forget_requests(self, *, before_ms: int) -> int:
+        """Forgets answers given before an instant, one batch of them; returns how many."""
+        tag = await self._pool.execute(
+            _SQL["delete_requests"], datetime_of(before_ms), FORGET_BATCH
+        )
+        return int(tag.rpartition(" ")[2])
+
+
+def _after(page: Page) -> tuple[datetime, str, int]:
+    position = page.after or _TOP
+    return datetime_of(position.key), position.id, page.fetch
+
+
+def _account(row: Any) -> Account:
+    fields = _with_times(row)
+    return Account(**fields | {"state": AccountState(fields["state"])})
+
+
+def _card(row: Any) -> Card:
+    fields = _with_times(row)
+    states = {"kind": CardKind(fields["kind"]), "state": CardState(fields["state"])}
+    return Card(**fields | states)
+
+
+def _with_times(row: Any) -> dict[str, Any]:
+    fields = dict(row)
+    fields["create_time_ms"] = ms_of(fields.pop("create_time"))
+    fields["update_time_ms"] = ms_of(fields.pop("update_time"))
+    return fields

@@ -1,0 +1,45 @@
+-- append_row --
+-- Adds a row to be delivered. Params: $1 topic, $2 key, $3 payload.
+INSERT INTO outbox (topic, key, payload) VALUES ($1, $2, $3)
+
+-- lock_keys --
+-- Locks the oldest row of each key that is due and that no other relay works on: whoever holds a
+-- key's oldest row holds the key. Params: $1 limit.
+SELECT oldest.key
+FROM outbox AS oldest
+WHERE oldest.due_time <= clock_timestamp()
+    AND NOT EXISTS (
+        SELECT FROM outbox AS older WHERE older.key = oldest.key AND older.id < oldest.id
+    )
+ORDER BY oldest.due_time
+LIMIT $1
+FOR UPDATE OF oldest SKIP LOCKED
+
+-- select_rows --
+-- The rows of some keys, oldest first. Params: $1 keys, $2 limit.
+SELECT id, topic, key, payload, create_time, attempts
+FROM outbox
+WHERE key = ANY($1)
+ORDER BY id
+LIMIT $2
+
+-- delete_rows --
+-- Removes what was delivered. Params: $1 ids.
+DELETE FROM outbox WHERE id = ANY($1)
+
+-- postpone_rows --
+-- Lets failed rows wait, each time twice as long. Params: $1 ids, $2 first wait in ms, $3 longest
+-- wait in ms.
+UPDATE outbox
+SET attempts = attempts + 1,
+    due_time = clock_timestamp()
+        + least($2::int * power(2, least(attempts, 20)), $3::int) * interval '1 millisecond'
+WHERE id = ANY($1)
+
+-- select_pending_ids --
+-- Rows of one key that wait for delivery. Params: $1 key.
+SELECT id FROM outbox WHERE key = $1
+
+-- count_rows --
+-- Rows that wait for delivery, counted up to a limit. Params: $1 limit.
+SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS waiting

@@ -1,0 +1,238 @@
+"""The accounts service as its callers meet it: real gRPC, real PostgreSQL, a fake authorizer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from accounts.account_service import AccountService
+from accounts.card_service import CardService
+from accounts.mutation import Mutations
+from accounts.projector import Projector
+from accounts.store import Store
+from holdfast.accounts.v1 import account_pb2, account_service_pb2, card_pb2, card_service_pb2
+from holdfast.accounts.v1.account_service_pb2_grpc import (
+    AccountServiceStub,
+    add_AccountServiceServicer_to_server,
+)
+from holdfast.accounts.v1.card_service_pb2_grpc import (
+    CardServiceStub,
+    add_CardServiceServicer_to_server,
+)
+from holdfast.authz.v1 import projection_service_pb2 as projection
+from holdfast.authz.v1.projection_service_pb2_grpc import (
+    ProjectionServiceServicer,
+    add_ProjectionServiceServicer_to_server,
+)
+from holdfast.type.v1.money_pb2 import Money
+from runtime.channel import unix_channel
+from runtime.clock import ManualClock
+from runtime.ids import IdSource
+from runtime.outbox import Outbox
+from runtime.postgres import connect_pool
+from runtime.server import Server
+from tests.databases import Database
+
+OWNER = "co_0a" + "1" * 32
+OTHER_OWNER = "usr_0b" + "2" * 32
+UNKNOWN_ACCOUNT = "acct_0a" + "3" * 32
+UNKNOWN_CARD = "card_0a" + "4" * 32
+TESTER = ("x-auth-subject", "tester")
+
+
+class FakeAuthorizer(ProjectionServiceServicer):
+    """Keeps versions as the authorizer does. `refusing` makes it answer UNAVAILABLE."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.versions: dict[str, int] = {}
+        self.requests: list[projection.ApplyAccountRequest | projection.ApplyCardRequest] = []
+        self.refusing = False
+        self.delay_s = 0.0
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = grpc.aio.server()
+        add_ProjectionServiceServicer_to_server(self, self._server)
+        self._server.add_insecure_port(f"unix:{self.socket}")
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(0)
+            self._server = None
+
+    async def ApplyAccount(
+        self, request: projection.ApplyAccountRequest, context: Any
+    ) -> projection.ApplyAccountResponse:
+        version = await self._apply(request, request.account_id, context)
+        return projection.ApplyAccountResponse(version=version)
+
+    async def ApplyCard(
+        self, request: projection.ApplyCardRequest, context: Any
+    ) -> projection.ApplyCardResponse:
+        if request.account_id not in self.versions and not self.refusing:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "ACCOUNT_NOT_APPLIED")
+        version = await self._apply(request, request.card_id, context)
+        return projection.ApplyCardResponse(version=version)
+
+    async def _apply(self, request: Any, name: str, context: Any) -> int:
+        await asyncio.sleep(self.delay_s)
+        if self.refusing:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the gate is closed")
+        self.requests.append(request)
+        self.versions[name] = max(self.versions.get(name, 0), request.version)
+        return self.versions[name]
+
+
+@dataclass
+class Refused:
+    """What a caller sees of an error."""
+
+    code: grpc.StatusCode
+    reason: str
+    metadata: dict[str, str]
+    fields: list[str]
+
+
+@dataclass
+class AccountsMesh:
+    """A running accounts service, its stubs, and shortcuts."""
+
+    pool: asyncpg.Pool
+    store: Store
+    outbox: Outbox
+    clock: ManualClock
+    authorizer: FakeAuthorizer
+    accounts: AccountServiceStub
+    cards: CardServiceStub
+    _numbers: list[int] = field(default_factory=lambda: [0])
+
+    def request_id(self) -> str:
+        self._numbers[0] += 1
+        return f"test-{self._numbers[0]}"
+
+    async def open_account(
+        self, owner_id: str = OWNER, *, limit_minor: int = 100_000
+    ) -> account_pb2.Account:
+        request = account_service_pb2.OpenAccountRequest(
+            request_id=self.request_id(), owner_id=owner_id, credit_limit=usd(limit_minor)
+        )
+        response: account_service_pb2.OpenAccountResponse = await call(
+            self.accounts.OpenAccount, request
+        )
+        return response.account
+
+    async def issue_card(
+        self, account_id: str, kind: card_pb2.Card.Kind.ValueType = card_pb2.Card.KIND_VIRTUAL
+    ) -> card_pb2.Card:
+        request = card_service_pb2.IssueCardRequest(
+            request_id=self.request_id(), account_id=account_id, kind=kind
+        )
+        response: card_service_pb2.IssueCardResponse = await call(self.cards.IssueCard, request)
+        return response.card
+
+    async def count(self, table: str) -> int:
+        counted: int = await self.pool.fetchval(f"SELECT count(*) FROM {table}")
+        return counted
+
+    async def set_account_state(self, account_id: str, state: str) -> None:
+        await self.pool.execute("UPDATE account SET state = $2 WHERE id = $1", account_id, state)
+
+
+def usd(amount_minor: int) -> Money:
+    return Money(currency_code="USD", amount_minor=amount_minor)
+
+
+async def call(
+    method: Any,
+    request: Message,
+    *,
+    metadata: Sequence[tuple[str, str]] = (),
+    principal: tuple[str, str] = TESTER,
+    timeout_s: float = 10,
+) -> Any:
+    return await method(request, metadata=(principal, *metadata), timeout=timeout_s)
+
+
+async def call_replayed(method: Any, request: Message, **options: Any) -> tuple[Any, bool]:
+    """The answer, and whether it says that it was given before."""
+    running = method(request, metadata=(TESTER, *options.get("metadata", ())), timeout=10)
+    answer = await running
+    return answer, ("idempotent-replayed", "true") in tuple(await running.initial_metadata())
+
+
+async def refused(method: Any, request: Message, **options: Any) -> Refused:
+    """The error that a call ends with."""
+    try:
+        answer = await call(method, request, **options)
+    except grpc.aio.AioRpcError as error:
+        return refusal_of(error)
+    raise AssertionError(f"not refused: {answer}")
+
+
+def refusal_of(error: grpc.aio.AioRpcError) -> Refused:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    assert status is not None, error
+    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad_request)
+    assert info.domain == "holdfast"
+    return Refused(
+        code=error.code(),
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        fields=[violation.field for violation in bad_request.field_violations],
+    )
+
+
+@asynccontextmanager
+async def accounts_mesh(
+    database: Database, folder: Path, *, projection_wait_s: float = 5.0, relay: bool = True
+) -> AsyncIterator[AccountsMesh]:
+    """Starts the service; without `relay` nothing is projected until `outbox.deliver_due`."""
+    clock = ManualClock()
+    ids = IdSource(clock)
+    authorizer = FakeAuthorizer(folder / "authz.sock")
+    await authorizer.start()
+    server = Server(folder / "accounts.a.sock")
+    async with (
+        await connect_pool(database.settings, "accounts") as pool,
+        unix_channel(authorizer.socket) as egress,
+        unix_channel(server.socket) as channel,
+    ):
+        store = Store(pool)
+        outbox = Outbox(pool, Projector(egress).deliver)
+        mutations = Mutations(store, outbox, clock, projection_wait_s=projection_wait_s)
+        accounts = AccountService(store, mutations, ids, clock)
+        cards = CardService(store, mutations, ids, clock, random_bytes=lambda n: b"\x07" * n)
+        add_AccountServiceServicer_to_server(accounts, server.grpc_server)
+        add_CardServiceServicer_to_server(cards, server.grpc_server)
+        await server.start([])
+        task = asyncio.create_task(outbox.run() if relay else asyncio.sleep(0))
+        try:
+            yield AccountsMesh(
+                pool=pool,
+                store=store,
+                outbox=outbox,
+                clock=clock,
+                authorizer=authorizer,
+                accounts=AccountServiceStub(channel),
+                cards=CardServiceStub(channel),
+            )
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await server.grpc_server.stop(0)
+            await authorizer.stop()
