@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtime.devstack import binaries, environment, probes
@@ -17,7 +17,7 @@ DRAIN_S = 0.3
 
 
 def spec(home: Home, settings: StackSettings, *, ports: Mapping[str, int]) -> ProcessSpec:
-    """Envoy's process, with its certificates made and its configuration written and validated."""
+    """Envoy's process, with its certificates made and its configuration written."""
     from runtime import envoyconfig, pki  # noqa: PLC0415  servers alone need neither
 
     pki.ensure_certificates(settings)
@@ -27,18 +27,19 @@ def spec(home: Home, settings: StackSettings, *, ports: Mapping[str, int]) -> Pr
             settings, ports=envoyconfig.Ports(**ports), authz_workers=settings.authz_workers
         )
     )
-    admin = settings.run_path / "envoy-admin.sock"
+    admin = envoyconfig.admin_socket(settings)
     return ProcessSpec(
         instance=INSTANCE,
         argv=(
-            *(str(binaries.envoy()), "-c", str(config), "--use-dynamic-base-id"),
+            # Without hot restart there is no shared memory that a killed Envoy would leave behind.
+            *(str(binaries.envoy()), "-c", str(config), "--disable-hot-restart"),
             *("--concurrency", "1", "--log-level", "warn", "--drain-time-s", "1"),
         ),
         env=environment.of_server(settings),
         cwd=home.root / "envoy",
         log=home.log(INSTANCE),
         listens=", ".join(f"{name} :{port}" for name, port in ports.items()),
-        ready=lambda: _ready(admin),
+        ready=lambda: _ready(admin, stats=envoyconfig.JWKS_READY_STATS),
         obstacles=(admin,),
         before_stop=lambda: _drain(admin),
         stop_timeout_s=5.0,
@@ -52,8 +53,18 @@ def renew_certificates(settings: StackSettings) -> None:
     pki.ensure_certificates(settings)
 
 
-async def _ready(admin: Path) -> bool:
-    return await probes.http_ok(admin, "/ready")
+async def _ready(admin: Path, *, stats: Sequence[str]) -> bool:
+    """Whether Envoy serves, and every one of `stats` (key sets fetched) is above zero.
+
+    Before Envoy has the token keys, it would refuse valid tokens.
+    """
+    if not await probes.http_ok(admin, "/ready"):
+        return False
+    if not stats:
+        return True
+    text = await probes.http_text(admin, "/stats") or ""
+    counts = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    return all(int(counts.get(name, "0")) > 0 for name in stats)
 
 
 async def _drain(admin: Path) -> None:

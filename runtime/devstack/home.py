@@ -88,6 +88,11 @@ def lock_file(folder: Path) -> Path:
     return folder / "lock"
 
 
+def owner_record(folder: Path) -> Path:
+    """The file in a servers' folder that names the home it was made for."""
+    return folder / "home"
+
+
 def make_root(root: Path) -> None:
     """Makes the home itself, or checks whose it is."""
     _make(root, parents=True)
@@ -185,6 +190,7 @@ def _servers_folder(settings: StackSettings) -> Path:
     _own(parent)
     folder = parent / secrets.token_hex(4)
     _make(folder, mode=_PASSAGE)
+    owner_record(folder).write_text(str(root))
     # The link is the record: without it the folder is nobody's, with it the home has its data.
     link.symlink_to(folder)
     return folder

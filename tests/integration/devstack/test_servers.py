@@ -20,10 +20,7 @@ async def test_service_logs_in_as_its_role_in_its_schema(database: Database) -> 
         row = await connection.fetchrow("SELECT current_user AS role, current_schema() AS schema")
         assert row["role"] == "holdfast_authz"
         assert row["schema"] == "authz"
-        for statement in (
-            "CREATE TABLE accounts.stolen (i int)",
-            "CREATE TABLE public.stray (i int)",
-        ):
+        for table in ("accounts.stolen", "public.stray"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(f"CREATE TABLE {table} (i int)")
     finally:
