@@ -13,6 +13,7 @@ from runtime.access import TOKEN_ROLES
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, JsonOption, Output
 from runtime.clock import Clock, SystemClock
+from runtime.log import configure_logging
 from runtime.settings import Settings
 from runtime.tokens import TOKEN_AUDIENCE, TOKEN_LIFETIME_S, TOKEN_LIFETIME_S_MAX, token_issuer
 
@@ -58,6 +59,8 @@ def run(
 ) -> None:
     """Prints an access token; send it as `Authorization: Bearer <token>`."""
     settings = load_settings(home)
+    # Logs go to stderr: stdout is the token, ready for $(…).
+    configure_logging(instance="holdfast", level="WARNING")
     # Not made by the way: a mistyped home would give a token that nobody accepts.
     if not settings.home.is_dir():
         raise CliError(
