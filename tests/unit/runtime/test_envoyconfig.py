@@ -1,0 +1,126 @@
+"""The rendered configuration: deterministic, complete, accepted by Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import descriptor_pb2
+
+from runtime import envoyconfig, pki
+from runtime.access import TOKEN_ROLES, load_access
+from runtime.settings import Settings
+
+PORTS = envoyconfig.Ports(edge_https=1, edge_http=2, network=3, mesh=4, metrics=5)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", run_dir=Path("/tmp/hf-run"))
+
+
+def _contract() -> set[str]:
+    """Every method of the contract as a gRPC path."""
+    files = descriptor_pb2.FileDescriptorSet.FromString(envoyconfig.DESCRIPTOR_PATH.read_bytes())
+    return {
+        f"/{file.package}.{service.name}/{method.name}"
+        for file in files.file
+        for service in file.service
+        for method in service.method
+    }
+
+
+def _managers(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for listener in config["static_resources"]["listeners"]:
+        for chain in listener["filter_chains"]:
+            for one in chain["filters"]:
+                yield listener["name"], one["typed_config"]
+
+
+def test_every_method_of_the_contract_has_its_line() -> None:
+    """A new method is denied until somebody says who may call it; this test asks."""
+    table = {
+        f"/{service}/{method}"
+        for service, access in load_access().services.items()
+        for method in access.methods
+    }
+    assert table == _contract()
+
+
+def test_the_roles_of_this_table() -> None:
+    edge = load_access().edge
+    reads = ("Get", "List")
+    listed = {path for role in TOKEN_ROLES for path in edge[role]}
+    assert set(edge["admin"]) == listed
+    assert set(edge["auditor"]) == {p for p in listed if p.split("/")[2].startswith(reads)}
+    names = {"Authorize", "CaptureAuthorization", "ReverseAuthorization", "GetAuthorization"}
+    service = "/holdfast.authz.v1.AuthorizationService/"
+    assert set(edge["merchant"]) == {service + name for name in names}
+    assert set(load_access().network) == set(edge["merchant"])
+    assert edge["anonymous"] == ["/holdfast.gateway.v1.JwksService/GetJwks"]
+
+
+def test_mesh_methods_are_in_the_mesh_only() -> None:
+    access = load_access()
+    outside = {path for paths in access.edge.values() for path in paths} | set(access.network)
+    inside = {path for paths in access.mesh.values() for path in paths}
+    assert inside
+    assert inside.isdisjoint(outside)
+
+
+def test_the_same_input_gives_the_same_text(settings: Settings) -> None:
+    first = envoyconfig.render(settings, ports=PORTS, authz_workers=3)
+    assert envoyconfig.render(settings, ports=PORTS, authz_workers=3) == first
+
+
+def test_every_listener_strips_identities(settings: Settings) -> None:
+    config = yaml.safe_load(envoyconfig.render(settings, ports=PORTS, authz_workers=1))
+    seen = set()
+    for name, manager in _managers(config):
+        seen.add(name)
+        (extension,) = manager["early_header_mutation_extensions"]
+        prefixes = {
+            one["remove_on_match"]["key_matcher"]["prefix"]
+            for one in extension["typed_config"]["mutations"]
+        }
+        assert prefixes == {"x-auth-", "x-envoy-"}, name
+        assert manager["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
+        common = manager["common_http_protocol_options"]
+        assert common["headers_with_underscores_action"] == "REJECT_REQUEST"
+    assert {"edge_https", "edge_http", "network", "mesh", "egress-accounts", "jwks"} < seen
+
+
+def test_every_worker_has_two_slots(settings: Settings) -> None:
+    config = yaml.safe_load(envoyconfig.render(settings, ports=PORTS, authz_workers=2))
+    clusters = {one["name"]: one for one in config["static_resources"]["clusters"]}
+    paths = [
+        endpoint["endpoint"]["address"]["pipe"]["path"]
+        for endpoint in clusters["authz"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    ]
+    names = ["authz-0.a", "authz-0.b", "authz-1.a", "authz-1.b"]
+    assert paths == [f"/tmp/hf-run/{name}.sock" for name in names]
+
+
+def test_paths_are_quoted(tmp_path: Path) -> None:
+    """A folder may be called anything; it must not become configuration."""
+    odd = Settings(home=tmp_path / 'a "b": {c} #d', run_dir=tmp_path / "r ün")
+    config = yaml.safe_load(envoyconfig.render(odd, ports=PORTS, authz_workers=1))
+    assert config["admin"]["address"]["pipe"]["path"] == str(tmp_path / "r ün/envoy-admin.sock")
+
+
+def test_envoy_accepts_it(settings: Settings) -> None:
+    pki.ensure_certificates(settings)
+    config = settings.home / "envoy.yaml"
+    config.write_text(envoyconfig.render(settings, ports=PORTS, authz_workers=2))
+    envoyconfig.validate(config)
+
+
+@pytest.mark.parametrize("content", ["", "nope: 1", "static_resources: [", "{}: {}"])
+def test_envoys_own_words_come_with_a_refusal(tmp_path: Path, content: str) -> None:
+    config = tmp_path / "envoy.yaml"
+    config.write_text(content or "admin: {access_log_path: 5, nope: 1}")
+    with pytest.raises(envoyconfig.EnvoyConfigError, match=r"(?s)envoy\.yaml.+error"):
+        envoyconfig.validate(config)
