@@ -201,18 +201,22 @@ async def _dbmate(service: str, *, service_dsn: str, tls: bool) -> None:
         # Over TCP dbmate demands TLS where asyncpg only prefers it: do as asyncpg did.
         parameters["sslmode"] = "require" if tls else "disable"
     url = dsn.with_parameters(service_dsn, **parameters)
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).with_name("dbmate")),
-        *("--env-file", os.devnull),
-        *("--migrations-dir", str(folder_of(service))),
-        *("--migrations-table", f"{service}.schema_migrations"),
-        *("--no-dump-schema", "--migration-lock", "migrate", "--strict"),
-        # The URL holds a password: in the environment, not in the argument list.
-        env={"DATABASE_URL": url.replace("postgresql://", "postgres://", 1)},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    program = Path(sys.executable).with_name("dbmate")
+    try:
+        process = await asyncio.create_subprocess_exec(
+            str(program),
+            *("--env-file", os.devnull),
+            *("--migrations-dir", str(folder_of(service))),
+            *("--migrations-table", f"{service}.schema_migrations"),
+            *("--no-dump-schema", "--migration-lock", "migrate", "--strict"),
+            # The URL holds a password: in the environment, not in the argument list.
+            env={"DATABASE_URL": url.replace("postgresql://", "postgres://", 1)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+    except FileNotFoundError:
+        raise MigrationError(f"{program} is missing: run `make setup` again") from None
     try:
         async with asyncio.timeout(_DBMATE_TIMEOUT_S):
             output, _ = await process.communicate()

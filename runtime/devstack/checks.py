@@ -101,7 +101,8 @@ def programs() -> Iterator[Check]:
 
 def _number(version: str) -> str:
     """The version's number in what a program says about itself."""
-    found = re.search(r"\d+\.\d+(\.\d+)?", version)
+    # Envoy names its path first, and that has Python's version in it.
+    found = re.search(r"\d+\.\d+\.\d+", version) or re.search(r"\d+\.\d+", version)
     return found.group() if found else version
 
 

@@ -40,6 +40,8 @@ _SHORT_PARENT = Path("/tmp")  # noqa: S108  the folder below it is made by mkdte
 POSTGRES_SECRETS = ("postgres-owner", "postgres-authz", "postgres-accounts", "postgres-gateway")
 #: Secrets of the embedded Valkeys' users. Servers that others run have their login in the URL.
 MONEY_SECRETS = ("valkey-money-authz", "valkey-money-settler", "valkey-money-operator")
+#: Key of the authorizer's request fingerprints.
+AUTHZ_SECRETS = ("authz-fingerprint",)
 CACHE_SECRETS = ("valkey-cache-gateway", "valkey-cache-operator")
 _SECRET_BYTES = 32
 _SERVERS = ("postgres", "valkey-money", "valkey-cache")
@@ -166,6 +168,7 @@ def servers_of(root: Path) -> Path:
 def _secrets(settings: StackSettings) -> tuple[str, ...]:
     return (
         *POSTGRES_SECRETS,
+        *AUTHZ_SECRETS,
         *(MONEY_SECRETS if settings.redis_url is None else ()),
         *(CACHE_SECRETS if settings.cache_url is None else ()),
     )

@@ -28,6 +28,23 @@ def _wait_ready(command: Command, up: Popen[str]) -> dict[str, Any]:
     raise AssertionError("not ready in time")
 
 
+def _kill_and_wait(command: Command, *, instance: str) -> None:
+    """Kills one process and waits until another one has taken its place."""
+
+    def look() -> dict[str, Any]:
+        document = state.read(command.settings.home)
+        assert document is not None
+        return next(p for p in document["processes"] if p["instance"] == instance)
+
+    before = look()
+    psutil.Process(before["pid"]).kill()
+    deadline = time.monotonic() + _END_S
+    while (now := look())["pid"] in {before["pid"], None} or now["state"] != "ready":
+        assert time.monotonic() < deadline, now
+        time.sleep(0.05)
+    assert now["restarts"] == before["restarts"] + 1
+
+
 def _assert_nothing_left(command: Command) -> None:
     deadline = time.monotonic() + _END_S
     while (left := command.processes()) and time.monotonic() < deadline:
@@ -63,6 +80,7 @@ def test_up_status_doctor_down(command: Command) -> None:
     by_name = {check["name"]: check for check in json.loads(stdout)["checks"]}
     assert by_name["money Valkey"]["verdict"] == "ok"
     assert by_name["PostgreSQL"]["found"].startswith("18.")
+    _kill_and_wait(command, instance="envoy")
     code, stdout, _ = command.run("down", "--json")
     assert code == 0
     assert json.loads(stdout)["pid"] == up.pid
