@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,8 +38,10 @@ from holdfast.authz.v1.projection_service_pb2_grpc import (
     add_ProjectionServiceServicer_to_server,
 )
 from holdfast.type.v1.money_pb2 import Money
+from runtime import dsn, migrations
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
+from runtime.devstack.supervisor import Devstack
 from runtime.ids import IdSource
 from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
@@ -149,6 +154,9 @@ class AccountsMesh:
     async def set_account_state(self, account_id: str, state: str) -> None:
         await self.pool.execute("UPDATE account SET state = $2 WHERE id = $1", account_id, state)
 
+    async def set_card_state(self, card_id: str, state: str) -> None:
+        await self.pool.execute("UPDATE card SET state = $2 WHERE id = $1", card_id, state)
+
 
 def usd(amount_minor: int) -> Money:
     return Money(currency_code="USD", amount_minor=amount_minor)
@@ -182,7 +190,7 @@ async def refused(method: Any, request: Message, **options: Any) -> Refused:
 
 
 def refusal_of(error: grpc.aio.AioRpcError) -> Refused:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    status = rpc_status.from_call(error)
     assert status is not None, error
     info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in status.details:
@@ -195,6 +203,35 @@ def refusal_of(error: grpc.aio.AioRpcError) -> Refused:
         metadata=dict(info.metadata),
         fields=[violation.field for violation in bad_request.field_violations],
     )
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder for sockets: their paths must be short."""
+    folder = Path(tempfile.mkdtemp(prefix="hf-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@asynccontextmanager
+async def own_database(stack: Devstack, name: str) -> AsyncIterator[Database]:
+    """A copy of the migrated database for several tests; see `emptied`."""
+    name = f"{name}_{os.getpid()}"
+    await migrations.clone_database(stack.owner_dsn, name=name)
+    url = dsn.with_database(stack.settings.postgres_dsn or "", name)
+    yield Database(
+        name=name,
+        owner_dsn=dsn.with_database(stack.owner_dsn, name),
+        settings=stack.settings.model_copy(update={"postgres_dsn": url}),
+    )
+    await migrations.drop_database(stack.owner_dsn, name=name)
+
+
+async def emptied(database: Database) -> None:
+    """Empties the tables of the service."""
+    connection = await asyncpg.connect(database.dsn("accounts"))
+    await connection.execute("TRUNCATE card, account, request_record, outbox")
+    await connection.close()
 
 
 @asynccontextmanager

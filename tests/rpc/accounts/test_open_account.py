@@ -23,7 +23,7 @@ from tests.accounts_mesh import (
 
 
 def _request(**fields: Any) -> OpenAccountRequest:
-    valid = {"request_id": "r-1", "owner_id": OWNER, "credit_limit": usd(100_000)}
+    valid: dict[str, Any] = {"request_id": "r-1", "owner_id": OWNER, "credit_limit": usd(100_000)}
     return OpenAccountRequest(**(valid | fields))
 
 
