@@ -38,9 +38,13 @@ def connection_arguments(settings: Settings, url: str, *, server: str, user: str
 
 
 def connection(settings: Settings, url: str, *, server: str, user: str) -> AbstractConnection:
-    """One connection that its owner drives itself; not yet connected."""
+    """One connection that its owner drives itself; not yet connected.
+
+    Answers are text; bytes that are no UTF-8 survive as surrogates.
+    """
     arguments = connection_arguments(settings, url, server=server, user=user)
     arguments.pop("connection_class", None)
+    arguments |= {"decode_responses": True, "encoding_errors": "surrogateescape"}
     kind: type[AbstractConnection] = Connection
     if url.startswith("unix:"):
         kind = UnixDomainSocketConnection

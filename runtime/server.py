@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -119,15 +119,29 @@ def termination() -> asyncio.Event:
     return event
 
 
-async def run(settings: Settings, server: Server, service_names: Sequence[str]) -> None:
-    """Runs a server whose services are ready to serve until SIGTERM."""
+async def _nothing() -> None:
+    pass
+
+
+async def run(
+    settings: Settings,
+    server: Server,
+    service_names: Sequence[str],
+    *,
+    on_start: Callable[[], Awaitable[None]] | None = None,
+    on_stop: Callable[[], Awaitable[None]] = _nothing,
+) -> None:
+    """Runs a server until SIGTERM. With `on_start`, the service decides when health says SERVING
+    (`server.set_serving`); without, it serves at once. `on_stop` runs after the last call.
+    """
     with SlotLock(server.socket):
         metrics = MetricsServer(settings.metrics_socket, ready=lambda: server.serving)
         await server.start(service_names)
         await metrics.start()
-        await server.set_serving(True)
-        logger.info("serving", socket=str(server.socket))
+        await (on_start() if on_start else server.set_serving(True))
+        logger.info("listening", socket=str(server.socket))
         await termination().wait()
         logger.info("stopping")
         await server.stop()
+        await on_stop()
         await metrics.stop()

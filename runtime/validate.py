@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -114,7 +115,7 @@ class Violations:
             self.add(field, "must be a time between 2000-01-01 and 2100-01-01")
 
     def enum(
-        self, field: str, value: int, known: dict[int, object], *, required: bool = False
+        self, field: str, value: int, known: Mapping[int, object], *, required: bool = False
     ) -> None:
         """A number that the contract knows; `required` refuses 0."""
         if required and value == 0:

@@ -152,7 +152,9 @@ class AuthorizeResponse(_message.Message):
     decline_reason: _decline_reason_pb2.DeclineReason.ValueType
     """Why it was declined; unspecified if it was approved."""
     response_code: _builtins.str
-    """ISO 8583 DE39: `00` approved, `85` account verified (amount 0), otherwise the reason's code."""
+    """ISO 8583 DE39: `00` approved, `10` approved in part, `85` account verified (amount 0),
+    otherwise the reason's code.
+    """
     authorization_code: _builtins.str
     """DE38, six characters; empty if declined."""
     @_builtins.property

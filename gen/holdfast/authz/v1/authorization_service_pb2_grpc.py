@@ -29,7 +29,7 @@ class AuthorizationServiceStub:
     """Decides card purchases and carries them through their life.
 
     Every mutation carries a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer (trailing metadata `idempotent-replayed: true`), with other content
+    returns the stored answer (initial metadata `idempotent-replayed: true`), with other content
     ALREADY_EXISTS / REQUEST_ID_REUSED. A timeout or UNAVAILABLE means *unknown*: send the same
     request again. A decline is an answer; a gRPC error means that no decision was made.
     """
@@ -76,7 +76,7 @@ class AuthorizationServiceServicer:
     """Decides card purchases and carries them through their life.
 
     Every mutation carries a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer (trailing metadata `idempotent-replayed: true`), with other content
+    returns the stored answer (initial metadata `idempotent-replayed: true`), with other content
     ALREADY_EXISTS / REQUEST_ID_REUSED. A timeout or UNAVAILABLE means *unknown*: send the same
     request again. A decline is an answer; a gRPC error means that no decision was made.
     """
@@ -187,7 +187,7 @@ class AuthorizationService:
     """Decides card purchases and carries them through their life.
 
     Every mutation carries a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer (trailing metadata `idempotent-replayed: true`), with other content
+    returns the stored answer (initial metadata `idempotent-replayed: true`), with other content
     ALREADY_EXISTS / REQUEST_ID_REUSED. A timeout or UNAVAILABLE means *unknown*: send the same
     request again. A decline is an answer; a gRPC error means that no decision was made.
     """

@@ -30,7 +30,7 @@ class AuthorizationServiceStub:
     """Decides card purchases and carries them through their life.
 
     Every mutation carries a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer (trailing metadata `idempotent-replayed: true`), with other content
+    returns the stored answer (initial metadata `idempotent-replayed: true`), with other content
     ALREADY_EXISTS / REQUEST_ID_REUSED. A timeout or UNAVAILABLE means *unknown*: send the same
     request again. A decline is an answer; a gRPC error means that no decision was made.
     """
@@ -82,7 +82,7 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     """Decides card purchases and carries them through their life.
 
     Every mutation carries a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer (trailing metadata `idempotent-replayed: true`), with other content
+    returns the stored answer (initial metadata `idempotent-replayed: true`), with other content
     ALREADY_EXISTS / REQUEST_ID_REUSED. A timeout or UNAVAILABLE means *unknown*: send the same
     request again. A decline is an answer; a gRPC error means that no decision was made.
     """
@@ -130,7 +130,7 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Decides card purchases and carries them through their life.
 
     Every mutation carries a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer (trailing metadata `idempotent-replayed: true`), with other content
+    returns the stored answer (initial metadata `idempotent-replayed: true`), with other content
     ALREADY_EXISTS / REQUEST_ID_REUSED. A timeout or UNAVAILABLE means *unknown*: send the same
     request again. A decline is an answer; a gRPC error means that no decision was made.
     """

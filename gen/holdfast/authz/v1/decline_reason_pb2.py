@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from holdfast.type.v1 import options_pb2 as holdfast_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/authz/v1/decline_reason.proto\x12\x11holdfast.authz.v1\x1a\x1eholdfast/type/v1/options.proto*\x95\x04\n\rDeclineReason\x12\x1e\n\x1a\x44\x45\x43LINE_REASON_UNSPECIFIED\x10\x00\x12\x32\n\"DECLINE_REASON_INSUFFICIENT_CREDIT\x10\x01\x1a\n\x8a\xb5\x18\x06\n\x02\x35\x31\x10\x01\x12+\n\x1d\x44\x45\x43LINE_REASON_CARD_NOT_FOUND\x10\x02\x1a\x08\x8a\xb5\x18\x04\n\x02\x31\x34\x12)\n\x1b\x44\x45\x43LINE_REASON_CARD_EXPIRED\x10\x03\x1a\x08\x8a\xb5\x18\x04\n\x02\x35\x34\x12\x31\n!DECLINE_REASON_CARD_NOT_ACTIVATED\x10\n\x1a\n\x8a\xb5\x18\x06\n\x02\x37\x38\x10\x01\x12*\n\x1a\x44\x45\x43LINE_REASON_CARD_FROZEN\x10\x0b\x1a\n\x8a\xb5\x18\x06\n\x02\x36\x32\x10\x01\x12(\n\x1a\x44\x45\x43LINE_REASON_CARD_CLOSED\x10\x0c\x1a\x08\x8a\xb5\x18\x04\n\x02\x31\x34\x12\x34\n&DECLINE_REASON_SINGLE_USE_ALREADY_USED\x10\x0f\x1a\x08\x8a\xb5\x18\x04\n\x02\x36\x32\x12+\n\x1d\x44\x45\x43LINE_REASON_ACCOUNT_CLOSED\x10\x11\x1a\x08\x8a\xb5\x18\x04\n\x02\x34\x36\x12\x37\n)DECLINE_REASON_INVALID_AMOUNT_OR_CURRENCY\x10\x1f\x1a\x08\x8a\xb5\x18\x04\n\x02\x31\x33\x12\x33\n%DECLINE_REASON_AUTHORIZATION_REVERSED\x10$\x1a\x08\x8a\xb5\x18\x04\n\x02\x39\x34\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/authz/v1/decline_reason.proto\x12\x11holdfast.authz.v1\x1a\x1eholdfast/type/v1/options.proto*\xc9\x04\n\rDeclineReason\x12\x1e\n\x1a\x44\x45\x43LINE_REASON_UNSPECIFIED\x10\x00\x12\x32\n\"DECLINE_REASON_INSUFFICIENT_CREDIT\x10\x01\x1a\n\x8a\xb5\x18\x06\n\x02\x35\x31\x10\x01\x12+\n\x1d\x44\x45\x43LINE_REASON_CARD_NOT_FOUND\x10\x02\x1a\x08\x8a\xb5\x18\x04\n\x02\x31\x34\x12)\n\x1b\x44\x45\x43LINE_REASON_CARD_EXPIRED\x10\x03\x1a\x08\x8a\xb5\x18\x04\n\x02\x35\x34\x12\x31\n!DECLINE_REASON_CARD_NOT_ACTIVATED\x10\n\x1a\n\x8a\xb5\x18\x06\n\x02\x37\x38\x10\x01\x12*\n\x1a\x44\x45\x43LINE_REASON_CARD_FROZEN\x10\x0b\x1a\n\x8a\xb5\x18\x06\n\x02\x36\x32\x10\x01\x12(\n\x1a\x44\x45\x43LINE_REASON_CARD_CLOSED\x10\x0c\x1a\x08\x8a\xb5\x18\x04\n\x02\x31\x34\x12\x34\n&DECLINE_REASON_SINGLE_USE_ALREADY_USED\x10\x0f\x1a\x08\x8a\xb5\x18\x04\n\x02\x36\x32\x12+\n\x1d\x44\x45\x43LINE_REASON_ACCOUNT_CLOSED\x10\x11\x1a\x08\x8a\xb5\x18\x04\n\x02\x34\x36\x12\x32\n$DECLINE_REASON_DUPLICATE_TRANSACTION\x10\x1d\x1a\x08\x8a\xb5\x18\x04\n\x02\x39\x34\x12\x37\n)DECLINE_REASON_INVALID_AMOUNT_OR_CURRENCY\x10\x1f\x1a\x08\x8a\xb5\x18\x04\n\x02\x31\x33\x12\x33\n%DECLINE_REASON_AUTHORIZATION_REVERSED\x10$\x1a\x08\x8a\xb5\x18\x04\n\x02\x39\x34\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,10 +48,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECLINEREASON'].values_by_name["DECLINE_REASON_SINGLE_USE_ALREADY_USED"]._serialized_options = b'\212\265\030\004\n\00262'
   _globals['_DECLINEREASON'].values_by_name["DECLINE_REASON_ACCOUNT_CLOSED"]._loaded_options = None
   _globals['_DECLINEREASON'].values_by_name["DECLINE_REASON_ACCOUNT_CLOSED"]._serialized_options = b'\212\265\030\004\n\00246'
+  _globals['_DECLINEREASON'].values_by_name["DECLINE_REASON_DUPLICATE_TRANSACTION"]._loaded_options = None
+  _globals['_DECLINEREASON'].values_by_name["DECLINE_REASON_DUPLICATE_TRANSACTION"]._serialized_options = b'\212\265\030\004\n\00294'
   _globals['_DECLINEREASON'].values_by_name["DECLINE_REASON_INVALID_AMOUNT_OR_CURRENCY"]._loaded_options = None
   _globals['_DECLINEREASON'].values_by_name["DECLINE_REASON_INVALID_AMOUNT_OR_CURRENCY"]._serialized_options = b'\212\265\030\004\n\00213'
   _globals['_DECLINEREASON'].values_by_name["DECLINE_REASON_AUTHORIZATION_REVERSED"]._loaded_options = None
   _globals['_DECLINEREASON'].values_by_name["DECLINE_REASON_AUTHORIZATION_REVERSED"]._serialized_options = b'\212\265\030\004\n\00294'
   _globals['_DECLINEREASON']._serialized_start=94
-  _globals['_DECLINEREASON']._serialized_end=627
+  _globals['_DECLINEREASON']._serialized_end=679
 # @@protoc_insertion_point(module_scope)

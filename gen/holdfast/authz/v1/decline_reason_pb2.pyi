@@ -40,6 +40,10 @@ class _DeclineReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decline
     """The card is single-use and an earlier authorization has used it."""
     DECLINE_REASON_ACCOUNT_CLOSED: _DeclineReason.ValueType  # 17
     """The account is closing or closed: nothing new is authorized, earlier purchases still clear."""
+    DECLINE_REASON_DUPLICATE_TRANSACTION: _DeclineReason.ValueType  # 29
+    """This very network transaction (card, network, transaction id) was decided before, under
+    another request id. The first decision stands.
+    """
     DECLINE_REASON_INVALID_AMOUNT_OR_CURRENCY: _DeclineReason.ValueType  # 31
     """The amount is not in the account's billing currency: a purchase in a foreign currency must
     carry the network's billing amount. Amounts of different currencies are never compared.
@@ -52,8 +56,8 @@ class DeclineReason(_DeclineReason, metaclass=_DeclineReasonEnumTypeWrapper):
 
     Numbers are append-only. When several reasons apply, the first one in this order wins:
     CARD_NOT_FOUND, CARD_CLOSED, CARD_NOT_ACTIVATED, CARD_FROZEN, CARD_EXPIRED, ACCOUNT_CLOSED,
-    INVALID_AMOUNT_OR_CURRENCY, AUTHORIZATION_REVERSED, SINGLE_USE_ALREADY_USED,
-    INSUFFICIENT_CREDIT. The order is `PRECEDENCE` in authz/decision.py; a test compares both.
+    INVALID_AMOUNT_OR_CURRENCY, DUPLICATE_TRANSACTION, AUTHORIZATION_REVERSED,
+    SINGLE_USE_ALREADY_USED, INSUFFICIENT_CREDIT. The order is `PRECEDENCE` in authz/decision.py; a test compares both.
     """
 
 DECLINE_REASON_UNSPECIFIED: DeclineReason.ValueType  # 0
@@ -74,6 +78,10 @@ DECLINE_REASON_SINGLE_USE_ALREADY_USED: DeclineReason.ValueType  # 15
 """The card is single-use and an earlier authorization has used it."""
 DECLINE_REASON_ACCOUNT_CLOSED: DeclineReason.ValueType  # 17
 """The account is closing or closed: nothing new is authorized, earlier purchases still clear."""
+DECLINE_REASON_DUPLICATE_TRANSACTION: DeclineReason.ValueType  # 29
+"""This very network transaction (card, network, transaction id) was decided before, under
+another request id. The first decision stands.
+"""
 DECLINE_REASON_INVALID_AMOUNT_OR_CURRENCY: DeclineReason.ValueType  # 31
 """The amount is not in the account's billing currency: a purchase in a foreign currency must
 carry the network's billing amount. Amounts of different currencies are never compared.

@@ -1,0 +1,1 @@
+"""The authorizer: decides card purchases, keeps available credit, journals and settles."""

@@ -1,0 +1,128 @@
+"""Wires one authorizer worker: `python -m authz`."""
+
+from __future__ import annotations
+
+import uvloop
+
+from authz.convert import Fingerprints
+from authz.decide_flow import AuthorizeFlow
+from authz.expiry import DAY_MS
+from authz.gate import Gate
+from authz.hold_flow import HoldFlow
+from authz.ledger_service import LedgerService
+from authz.ledger_store import LedgerStore
+from authz.money_store import MoneyStore
+from authz.pipe import Pipe
+from authz.projection_service import ProjectionService
+from authz.reads import Reads
+from authz.service import AuthorizationService
+from authz.settings import AuthzSettings
+from authz.watch import Watch
+from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
+from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
+from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
+from runtime import redis
+from runtime.clock import Clock, SystemClock
+from runtime.ids import IdSource
+from runtime.log import configure_logging
+from runtime.metrics import GATE_OPEN
+from runtime.server import Server, run
+
+SERVICE_NAMES = (
+    "holdfast.authz.v1.AuthorizationService",
+    "holdfast.authz.v1.LedgerService",
+    "holdfast.authz.v1.ProjectionService",
+)
+HOUR_MS = 3_600_000
+
+
+class Worker:
+    """One authorizer worker, wired."""
+
+    def __init__(self, settings: AuthzSettings, server: Server, *, clock: Clock) -> None:
+        assert settings.redis_url is not None, "the supervisor sets HOLDFAST_REDIS_URL"
+        self._settings = settings
+        self._server = server
+        self.ledger = LedgerStore(settings)
+        self.gate = Gate(settings, self.ledger)
+        url = settings.redis_url
+        self.pipe = Pipe(
+            lambda: redis.connection(settings, url, server="valkey-money", user="authz"),
+            inspect=self.gate.inspect,
+            on_open=self._opened,
+            on_lost=self._lost,
+            queue_commands=settings.queue_commands,
+        )
+        self.store = MoneyStore(self.pipe, self.gate, snapshot_cards=settings.snapshot_cards)
+        self.watch = Watch(self.pipe, self.gate, settings=settings, clock=clock)
+        self._register(clock)
+
+    def _register(self, clock: Clock) -> None:
+        settings = self._settings
+        id_source = IdSource(clock)
+        record_ttl_ms = settings.request_record_ttl_h * HOUR_MS
+        retention_ms = settings.closed_hold_days * DAY_MS
+        authorizing = AuthorizeFlow(
+            self.store,
+            self.watch,
+            clock=clock,
+            id_source=id_source,
+            record_ttl_ms=record_ttl_ms,
+            retention_ms=retention_ms,
+        )
+        holds = HoldFlow(
+            self.store,
+            self.ledger,
+            clock=clock,
+            id_source=id_source,
+            record_ttl_ms=record_ttl_ms,
+            retention_ms=retention_ms,
+        )
+        grpc_server = self._server.grpc_server
+        authorization_grpc.add_AuthorizationServiceServicer_to_server(
+            AuthorizationService(
+                authorizing=authorizing,
+                holds=holds,
+                reads=Reads(self.store, self.ledger),
+                fingerprints=Fingerprints(settings.secret("authz-fingerprint").encode()),
+            ),
+            grpc_server,
+        )
+        ledger_grpc.add_LedgerServiceServicer_to_server(LedgerService(self.ledger), grpc_server)
+        projection_grpc.add_ProjectionServiceServicer_to_server(
+            ProjectionService(self.store, clock=clock, id_source=id_source), grpc_server
+        )
+
+    async def start(self) -> None:
+        """Opens the connection; health follows the gate."""
+        await self.pipe.start()
+        await self.watch.start()
+
+    async def stop(self) -> None:
+        """Closes what `start` opened."""
+        await self.watch.stop()
+        await self.pipe.stop()
+        await self.ledger.close()
+
+    async def _opened(self) -> None:
+        self.store.forget_all()
+        GATE_OPEN.set(1)
+        await self._server.set_serving(True)
+
+    async def _lost(self, because: str) -> None:
+        del because
+        GATE_OPEN.set(0)
+        await self._server.set_serving(False)
+
+
+async def main() -> None:
+    """Runs until SIGTERM."""
+    settings = AuthzSettings()
+    configure_logging(instance=settings.instance, level=settings.log_level)
+    server = Server(settings.socket)
+    worker = Worker(settings, server, clock=SystemClock())
+    await run(settings, server, SERVICE_NAMES, on_start=worker.start, on_stop=worker.stop)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,103 @@
+"""Movements to wire: a replay goes through the same code as the first answer."""
+
+from __future__ import annotations
+
+from authz.commands import Authorize
+from authz.decision import Reason
+from authz.hold import Hold, State
+from authz.movement import Movement
+from holdfast.authz.v1 import authorization_pb2 as pb
+from holdfast.authz.v1 import authorization_service_pb2 as rpc
+from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
+from holdfast.type.v1 import options_pb2
+from holdfast.type.v1.money_pb2 import Money
+from runtime.validate import timestamp
+
+#: ISO 8583 DE39 of approvals: in full, in part, and of an account verification (amount 0).
+APPROVED = "00"
+APPROVED_PARTIALLY = "10"
+VERIFIED = "85"
+
+_STATES = {state: getattr(pb.Authorization, f"STATE_{state}") for state in State}
+
+
+def _response_codes() -> dict[int, str]:
+    """DE39 of each decline reason, from the contract."""
+    option = options_pb2.decline
+    return {
+        value.number: value.GetOptions().Extensions[option].response_code
+        for value in DeclineReason.DESCRIPTOR.values
+        if value.number
+    }
+
+
+RESPONSE_CODES = _response_codes()
+
+
+def response_code(reason: int, *, approved_minor: int, requested_minor: int) -> str:
+    """The DE39 answer to the network."""
+    if reason != Reason.NONE:
+        return RESPONSE_CODES[reason]
+    if requested_minor == 0:
+        return VERIFIED
+    return APPROVED if approved_minor == requested_minor else APPROVED_PARTIALLY
+
+
+def state(hold: Hold) -> pb.Authorization.State.ValueType:
+    """The contract's state of a hold."""
+    found: pb.Authorization.State.ValueType = _STATES[hold.state]
+    return found
+
+
+def authorize(command: Authorize, movement: Movement) -> rpc.AuthorizeResponse:
+    """The decision."""
+    outcome = movement.outcome
+    approved = outcome.reason == Reason.NONE
+    currency = movement.currency_code
+    answer = rpc.AuthorizeResponse(
+        authorization_id=outcome.authorization_id,
+        decision=pb.DECISION_APPROVED if approved else pb.DECISION_DECLINED,
+        decline_reason=DeclineReason.ValueType(outcome.reason),
+        response_code=response_code(
+            outcome.reason,
+            approved_minor=outcome.amount_minor,
+            requested_minor=command.purchase.amount_minor,
+        ),
+        authorization_code=outcome.authorization_code,
+        approved_amount=Money(currency_code=currency, amount_minor=outcome.amount_minor),
+        decide_time=timestamp(outcome.recorded_at_ms),
+    )
+    if outcome.seq:
+        answer.available_credit.currency_code = currency
+        answer.available_credit.amount_minor = outcome.available_minor
+    if outcome.expire_at_ms:
+        answer.expire_time.CopyFrom(timestamp(outcome.expire_at_ms))
+    return answer
+
+
+def capture(movement: Movement) -> rpc.CaptureAuthorizationResponse:
+    """What a capture did."""
+    outcome, currency = movement.outcome, movement.currency_code
+    hold = outcome.hold
+    return rpc.CaptureAuthorizationResponse(
+        authorization_id=outcome.authorization_id,
+        state=state(hold),
+        posted_amount=Money(currency_code=currency, amount_minor=outcome.amount_minor),
+        captured_amount=Money(currency_code=currency, amount_minor=hold.captured_minor),
+        held_amount=Money(currency_code=currency, amount_minor=hold.held_minor),
+        available_credit=Money(currency_code=currency, amount_minor=outcome.available_minor),
+        record_time=timestamp(outcome.recorded_at_ms),
+    )
+
+
+def reverse(movement: Movement) -> rpc.ReverseAuthorizationResponse:
+    """What a reversal did."""
+    outcome, currency = movement.outcome, movement.currency_code
+    return rpc.ReverseAuthorizationResponse(
+        authorization_id=outcome.authorization_id,
+        state=state(outcome.hold),
+        released_amount=Money(currency_code=currency, amount_minor=outcome.amount_minor),
+        held_amount=Money(currency_code=currency, amount_minor=outcome.hold.held_minor),
+        available_credit=Money(currency_code=currency, amount_minor=outcome.available_minor),
+        record_time=timestamp(outcome.recorded_at_ms),
+    )

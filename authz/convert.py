@@ -1,0 +1,278 @@
+"""Wire to commands: every field is checked, every wrong one is named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Protocol
+
+from authz.commands import Authorize, Capture, Reverse, Target
+from authz.decision import Purchase
+from authz.expiry import Circumstances
+from holdfast.authz.v1 import authorization_pb2 as pb
+from holdfast.authz.v1 import authorization_service_pb2 as rpc
+from runtime import ids
+from runtime.identity import Identity
+from runtime.request_id import request_id_of
+from runtime.validate import Violations
+
+Metadata = Iterable[tuple[str, str | bytes]] | None
+
+#: Lengths of the texts of a purchase, as the contract states them.
+MERCHANT_LENGTHS = {"id": 64, "descriptor": 128, "city": 64, "region": 32, "postal_code": 16}
+TRANSACTION_ID_LENGTH = 64
+CLEARING_REFERENCE_LENGTH = 64
+CLEARING_SEQUENCE_MAX = 99
+
+_MCC = re.compile(r"[0-9]{4}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_NETWORK = re.compile(r"[a-z0-9_]{1,32}")
+_STAN = re.compile(r"[0-9]{1,12}")
+_RRN = re.compile(r"[A-Za-z0-9]{1,12}")
+_INSTITUTION = re.compile(r"[0-9]{1,11}")
+_CODE = re.compile(r"[A-Za-z0-9]{1,6}")
+
+
+class Fingerprints:
+    """Keyed fingerprints of requests: equal content, equal fingerprint; content cannot be guessed
+    from it.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = blake2b(key, digest_size=32).digest()
+
+    def of(self, *parts: bytes) -> str:
+        """32 hex digits."""
+        digest = blake2b(digest_size=16, key=self._key)
+        for part in parts:
+            digest.update(len(part).to_bytes(4, "big"))
+            digest.update(part)
+        return digest.hexdigest()
+
+
+class _Mutation(Protocol):
+    request_id: str
+
+    def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...
+
+
+def _sealed(request: _Mutation, metadata: Metadata, violations: Violations) -> bytes:
+    """Settles the request id and returns the bytes that fingerprint and journal keep."""
+    request.request_id = request_id_of(request.request_id, metadata, violations)
+    return request.SerializeToString(deterministic=True)
+
+
+def authorize(
+    request: rpc.AuthorizeRequest, identity: Identity, metadata: Metadata, prints: Fingerprints
+) -> Authorize:
+    """Checks an AuthorizeRequest."""
+    check = Violations()
+    raw = _sealed(request, metadata, check)
+    check.id("card_id", request.card_id, ids.CARD)
+    check.enum("message_type", request.message_type, pb.MessageType.DESCRIPTOR.values_by_number)
+    check.enum("initiator", request.initiator, pb.Initiator.DESCRIPTOR.values_by_number)
+    _check_amounts(request, check)
+    _check_merchant(request, check)
+    _check_terminal(request, check)
+    _check_network(request.network_data, "network_data", check)
+    check.timestamp("transmission_time", request)
+    check.timestamp("transaction_time", request)
+    check.raise_if_any()
+    point = request.point_of_sale
+    return Authorize(
+        principal=identity.principal,
+        request_id=request.request_id,
+        fingerprint=prints.of(b"Authorize", raw),
+        card_id=request.card_id,
+        purchase=Purchase(
+            amount_minor=request.amount.amount_minor,
+            currency_code=request.amount.currency_code,
+            partial_approval=point.partial_approval_capable,
+            circumstances=Circumstances(
+                category_code=request.merchant.category_code,
+                preauthorization=request.preauthorization,
+                card_present=point.card_present,
+                merchant_initiated=request.initiator == pb.INITIATOR_MERCHANT,
+                ecommerce=point.entry_mode == pb.ENTRY_MODE_ECOMMERCE,
+            ),
+        ),
+        network=request.network_data.network,
+        transaction_id=request.network_data.transaction_id,
+        authorization_code=request.network_data.authorization_code,
+        raw=raw,
+    )
+
+
+def _check_amounts(request: rpc.AuthorizeRequest, check: Violations) -> None:
+    check.money("amount", request)
+    check.money("merchant_amount", request, required=False)
+    check.decimal("conversion_rate", request.conversion_rate)
+    for name in ("cash_amount", "acquirer_fee"):
+        check.money(name, request, required=False)
+        part = getattr(request, name)
+        if not request.HasField(name):
+            continue
+        if part.currency_code != request.amount.currency_code:
+            check.add(f"{name}.currency_code", "must be the currency of amount")
+        elif part.amount_minor > request.amount.amount_minor:
+            check.add(f"{name}.amount_minor", "must not exceed amount, which contains it")
+
+
+def _check_merchant(request: rpc.AuthorizeRequest, check: Violations) -> None:
+    merchant = request.merchant
+    if not merchant.id and not merchant.descriptor:
+        check.add("merchant.descriptor", "is required: a merchant has a descriptor or an id")
+    for name, limit in MERCHANT_LENGTHS.items():
+        check.text(f"merchant.{name}", getattr(merchant, name), limit=limit)
+    check.pattern("merchant.category_code", merchant.category_code, _MCC, "must be four digits")
+    check.pattern(
+        "merchant.country_code", merchant.country_code, _COUNTRY, "must be two upper-case letters"
+    )
+
+
+def _check_terminal(request: rpc.AuthorizeRequest, check: Violations) -> None:
+    check.enum(
+        "point_of_sale.entry_mode",
+        request.point_of_sale.entry_mode,
+        pb.EntryMode.DESCRIPTOR.values_by_number,
+    )
+    known = pb.CheckResult.DESCRIPTOR.values_by_number
+    for name in ("cvv", "expiry", "address_line", "postal_code", "pin", "three_d_secure"):
+        check.enum(f"verification.{name}", getattr(request.verification, name), known)
+    check.text("wallet.type", request.wallet.type, limit=32)
+    check.text("wallet.token_id", request.wallet.token_id, limit=64)
+
+
+def _check_network(data: pb.NetworkData, field: str, check: Violations) -> None:
+    check.pattern(
+        f"{field}.network",
+        data.network,
+        _NETWORK,
+        "must be at most 32 lower-case letters, digits or underscores",
+    )
+    if data.transaction_id and not data.network:
+        check.add(f"{field}.network", "is required with transaction_id")
+    for name in ("transaction_id", "original_transaction_id"):
+        check.text(f"{field}.{name}", getattr(data, name), limit=TRANSACTION_ID_LENGTH)
+    check.pattern(f"{field}.stan", data.stan, _STAN, "must be at most 12 digits")
+    check.pattern(f"{field}.rrn", data.rrn, _RRN, "must be at most 12 letters or digits")
+    check.pattern(
+        f"{field}.acquiring_institution_id",
+        data.acquiring_institution_id,
+        _INSTITUTION,
+        "must be at most 11 digits",
+    )
+    check.pattern(
+        f"{field}.authorization_code",
+        data.authorization_code,
+        _CODE,
+        "must be at most 6 letters or digits",
+    )
+
+
+def network_authorization_id(
+    principal: str, card_id: str, network: str, transaction_id: str
+) -> str:
+    """The authorization of a network transaction. Derived, so that whichever message comes first
+    creates it and every later one meets it, without an index.
+    """
+    text = f"{principal}\x00{card_id}\x00{network}\x00{transaction_id}"
+    digest = blake2b(text.encode(), digest_size=16).hexdigest()
+    # RFC 9562 §5.8: a UUID with content of our own is version 8.
+    return f"{ids.AUTHORIZATION}_{card_id[5:7]}{digest[:12]}8{digest[13:16]}8{digest[17:]}"
+
+
+def _target(
+    request: rpc.CaptureAuthorizationRequest | rpc.ReverseAuthorizationRequest,
+    principal: str,
+    check: Violations,
+) -> Target:
+    named = bool(request.authorization_id)
+    if named == request.HasField("network_reference"):
+        check.add("authorization_id", "name either authorization_id or network_reference, not both")
+        return Target(authorization_id="")
+    if named:
+        check.id("authorization_id", request.authorization_id, ids.AUTHORIZATION)
+        return Target(authorization_id=request.authorization_id)
+    reference = request.network_reference
+    check.id("network_reference.card_id", reference.card_id, ids.CARD)
+    if not _NETWORK.fullmatch(reference.network):
+        check.add(
+            "network_reference.network",
+            "is required: at most 32 lower-case letters, digits or underscores",
+        )
+    check.text(
+        "network_reference.transaction_id",
+        reference.transaction_id,
+        limit=TRANSACTION_ID_LENGTH,
+        required=True,
+    )
+    check.raise_if_any()
+    return Target(
+        authorization_id=network_authorization_id(
+            principal, reference.card_id, reference.network, reference.transaction_id
+        ),
+        card_id=reference.card_id,
+        network=reference.network,
+    )
+
+
+def capture(
+    request: rpc.CaptureAuthorizationRequest,
+    identity: Identity,
+    metadata: Metadata,
+    prints: Fingerprints,
+) -> Capture:
+    """Checks a CaptureAuthorizationRequest."""
+    check = Violations()
+    raw = _sealed(request, metadata, check)
+    check.money("amount", request, minimum=1)
+    check.money("merchant_amount", request, required=False)
+    check.decimal("conversion_rate", request.conversion_rate)
+    check.text("clearing_reference", request.clearing_reference, limit=CLEARING_REFERENCE_LENGTH)
+    if not 0 <= request.clearing_sequence <= CLEARING_SEQUENCE_MAX:
+        check.add("clearing_sequence", f"must be from 0 to {CLEARING_SEQUENCE_MAX}")
+    check.timestamp("effective_time", request)
+    target = _target(request, identity.principal, check)
+    check.raise_if_any()
+    content = f"{target.authorization_id}|{request.amount.amount_minor}|{request.final}"
+    return Capture(
+        principal=identity.principal,
+        acts_for_all="admin" in identity.roles,
+        request_id=request.request_id,
+        fingerprint=prints.of(b"Capture", raw),
+        target=target,
+        amount_minor=request.amount.amount_minor,
+        currency_code=request.amount.currency_code,
+        final=request.final,
+        clearing_reference=request.clearing_reference,
+        clearing_sequence=request.clearing_sequence,
+        clearing_fingerprint=prints.of(b"Clearing", content.encode()),
+        raw=raw,
+    )
+
+
+def reverse(
+    request: rpc.ReverseAuthorizationRequest,
+    identity: Identity,
+    metadata: Metadata,
+    prints: Fingerprints,
+) -> Reverse:
+    """Checks a ReverseAuthorizationRequest."""
+    check = Violations()
+    raw = _sealed(request, metadata, check)
+    check.money("amount", request, minimum=1, required=False)
+    target = _target(request, identity.principal, check)
+    check.raise_if_any()
+    partial = request.HasField("amount")
+    return Reverse(
+        principal=identity.principal,
+        acts_for_all="admin" in identity.roles,
+        request_id=request.request_id,
+        fingerprint=prints.of(b"Reverse", raw),
+        target=target,
+        amount_minor=request.amount.amount_minor if partial else None,
+        currency_code=request.amount.currency_code if partial else "",
+        raw=raw,
+    )

@@ -1,0 +1,63 @@
+"""A journal entry: the outcome the script wrote, who caused it, and the request as it came.
+
+In the stream it is three parts, each ended by a newline but the last: the outcome line, a JSON
+header, and the request message's bytes. The header and the request never change; the outcome is
+what the script added.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+
+from authz import outcome as outcomes
+from authz.outcome import Outcome
+
+#: Version of header and request, as opposed to that of the outcome line.
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """Who caused an entry, and what it is about. Empty text: does not apply."""
+
+    id: str
+    principal: str
+    request_id: str
+    fingerprint: str = ""
+    account_id: str = ""
+    card_id: str = ""
+    root_card_id: str = ""
+    owner_id: str = ""
+    programme_id: str = ""
+    currency: str = ""
+    network: str = ""
+    decided_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry as it stands in the stream."""
+
+    outcome: Outcome
+    header: Header
+    request: bytes
+    digest: bytes
+
+
+def static_part(header: Header, request: bytes) -> bytes:
+    """What a script is given to journal: the header without its empty fields, and the request."""
+    content = {name: value for name, value in asdict(header).items() if value}
+    return json.dumps(content, separators=(",", ":")).encode() + b"\n" + request
+
+
+def parse(raw: bytes) -> Entry:
+    """Reads an entry of the stream."""
+    line, header, request = raw.split(b"\n", 2)
+    return Entry(
+        outcome=outcomes.parse(line.decode()),
+        header=Header(**json.loads(header)),
+        request=request,
+        digest=sha256(raw).digest(),
+    )

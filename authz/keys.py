@@ -1,0 +1,60 @@
+"""Names of the keys in the money Valkey. All keys of a partition share the hash tag `{pp}`."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from runtime.settings import PARTITIONS
+
+#: The two hex digits of every partition, in order.
+TAGS = tuple(f"{partition:02x}" for partition in range(PARTITIONS))
+
+#: What the gate last found, with the epoch it found it for.
+VERDICT = "gate:verdict"
+
+
+def meta(tag: str) -> str:
+    """HASH epoch, pseq: the partition's epoch and the number of its last journal entry."""
+    return f"{{{tag}}}:meta"
+
+
+def journal(tag: str) -> str:
+    """STREAM of journal entries; the id is `<pseq>-0`."""
+    return f"{{{tag}}}:journal"
+
+
+def expiry(tag: str) -> str:
+    """ZSET of open holds by the time (ms) they expire."""
+    return f"{{{tag}}}:expiry"
+
+
+def account(account_id: str) -> str:
+    """HASH of one account: configuration, balances, seq."""
+    return f"{{{account_id[5:7]}}}:acct:{account_id[5:]}"
+
+
+def card(card_id: str) -> str:
+    """HASH of one card's configuration."""
+    return f"{{{card_id[5:7]}}}:card:{card_id[5:]}"
+
+
+def learned(root_card_id: str) -> str:
+    """HASH of what the authorizer learned about a line of cards; projections never write it."""
+    return f"{{{root_card_id[5:7]}}}:learned:{root_card_id[5:]}"
+
+
+def hold(authorization_id: str) -> str:
+    """HASH of one authorization."""
+    return f"{{{authorization_id[5:7]}}}:hold:{authorization_id[5:]}"
+
+
+def request(tag: str, principal: str, request_id: str) -> str:
+    """STRING record of one request's answer. Two principals never share one."""
+    digest = blake2b(f"{principal}\x00{request_id}".encode(), digest_size=16).hexdigest()
+    return f"{{{tag}}}:req:{digest}"
+
+
+def clearing(tag: str, network: str, reference: str, sequence: int) -> str:
+    """STRING record of one clearing's answer: it posts once, whatever its request ids."""
+    digest = blake2b(f"{network}\x00{reference}\x00{sequence}".encode(), digest_size=16)
+    return f"{{{tag}}}:clr:{digest.hexdigest()}"

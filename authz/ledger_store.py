@@ -1,0 +1,141 @@
+"""Reads of the ledger in PostgreSQL. The settler alone writes it (`settle_store.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from authz.outcome import EntryType, Outcome
+from runtime.clock import ms_of
+from runtime.postgres import connect_pool
+from runtime.queries import load_queries
+from runtime.settings import Settings
+
+QUERIES = load_queries(Path(__file__).parent / "sql" / "queries.sql")
+
+
+class PartitionRow(NamedTuple):
+    """Where one partition stands."""
+
+    partition: int
+    epoch: int
+    position: int
+    position_digest: bytes | None
+    stopped_because: str | None
+
+
+class LedgerStore:
+    """A pool that is opened when first needed: authorizing never waits for PostgreSQL."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    async def pool(self) -> asyncpg.Pool:
+        """The pool; raises what asyncpg raises while PostgreSQL is away."""
+        if self._pool is None:
+            async with self._opening:
+                if self._pool is None:
+                    self._pool = await connect_pool(self._settings, "authz", max_size=4)
+        return self._pool
+
+    async def close(self) -> None:
+        """Ends the pool."""
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        pool = await self.pool()
+        rows: list[asyncpg.Record] = await pool.fetch(QUERIES[query], *arguments)
+        return rows
+
+    async def partitions(self) -> list[PartitionRow]:
+        """All partitions in order; empty before the installation is initialised."""
+        return [PartitionRow(**row) for row in await self._fetch("read_partitions")]
+
+    async def find_request(self, principal: str, request_id: str) -> asyncpg.Record | None:
+        """The settled entry that an earlier request wrote."""
+        rows = await self._fetch("find_request", principal, request_id)
+        return rows[0] if rows else None
+
+    async def find_clearing(
+        self, partition: int, network: str, reference: str, sequence: int
+    ) -> asyncpg.Record | None:
+        """The settled entry of an earlier clearing."""
+        rows = await self._fetch("find_clearing", partition, network, reference, sequence)
+        return rows[0] if rows else None
+
+    async def authorization(self, authorization_id: str) -> asyncpg.Record | None:
+        """One settled authorization with its deciding entry."""
+        rows = await self._fetch("get_authorization", authorization_id)
+        return rows[0] if rows else None
+
+    async def entry(self, partition: int, pseq: int) -> asyncpg.Record | None:
+        """One settled entry."""
+        rows = await self._fetch("get_entry", partition, pseq)
+        return rows[0] if rows else None
+
+    async def authorizations(
+        self,
+        *,
+        account_id: str | None,
+        card_id: str | None,
+        principal: str | None,
+        before: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[asyncpg.Record]:
+        """A page of settled authorizations, newest first."""
+        time, name = before or (None, None)
+        return await self._fetch(
+            "list_authorizations", account_id, card_id, principal, time, name, limit
+        )
+
+    async def entries(
+        self, *, account_id: str, before_seq: int | None, limit: int
+    ) -> list[asyncpg.Record]:
+        """A page of an account's entries, highest seq first."""
+        return await self._fetch("list_entries", account_id, before_seq, limit)
+
+    async def lines(self, partition: int, pseqs: Sequence[int]) -> list[asyncpg.Record]:
+        """The money lines of some entries."""
+        return await self._fetch("list_lines", partition, list(pseqs))
+
+    async def trial_balance(self, currency: str | None) -> list[asyncpg.Record]:
+        """Totals by currency and ledger account."""
+        return await self._fetch("trial_balance", currency)
+
+    async def entry_count(self) -> int:
+        """Settled entries in all."""
+        rows = await self._fetch("count_entries")
+        return int(rows[0][0])
+
+
+def outcome_of(row: Any) -> Outcome:
+    """The outcome of a settled entry, equal to the one its script answered."""
+    return Outcome(
+        epoch=row["epoch"],
+        pseq=row["pseq"],
+        seq=row["seq"],
+        type=EntryType(row["type"]),
+        recorded_at_ms=ms_of(row["recorded_time"]),
+        authorization_id=row["authorization_id"] or "",
+        reason=row["decline_reason"],
+        amount_minor=row["amount_minor"],
+        limit_minor=row["limit_minor"],
+        posted_minor=row["posted_minor"],
+        held_minor=row["held_minor"],
+        unreleased_minor=row["unreleased_minor"],
+        hold_approved_minor=row["hold_approved_minor"],
+        hold_reversed_minor=row["hold_reversed_minor"],
+        hold_captured_minor=row["hold_captured_minor"],
+        hold_held_minor=row["hold_held_minor"],
+        hold_flags=row["hold_flags"],
+        expire_at_ms=ms_of(row["expire_time"]) if row["expire_time"] else 0,
+        authorization_code=row["authorization_code"] or "",
+    )

@@ -1,0 +1,267 @@
+"""The money Valkey: loads snapshots and holds, runs the scripts. The only place that calls them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from authz import keys, outcome, scripts
+from authz.commands import ApplyAccount, ApplyCard
+from authz.decision import AccountSnapshot, AccountState, CardSnapshot, CardState, Snapshot
+from authz.gate import Gate
+from authz.outcome import Outcome
+from authz.pipe import Pipe
+from authz.scripts import Script, Status
+from runtime import ids
+from runtime.errors import Unavailable
+from runtime.log import get_logger
+
+#: Fields of an account that a snapshot needs, in the order they are asked for.
+_ACCOUNT_FIELDS = ("v", "state", "cur", "own", "prog")
+_CARD_FIELDS = ("v", "acct", "root", "state", "exp", "su")
+_HOLD_FIELDS = ("p", "acct", "card", "n", "a", "r", "c", "h", "flags", "q", "x")
+#: Balances of an account as it stands in Valkey.
+_BALANCE_FIELDS = ("cur", "limit", "posted", "held", "unreleased", "seq")
+
+#: The account key of a card that does not exist; nothing is ever stored there.
+NO_ACCOUNT = f"{ids.ACCOUNT}_{{tag}}-"
+
+logger = get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHold:
+    """One authorization as it stands in Valkey."""
+
+    principal: str
+    account_id: str
+    card_id: str
+    network: str
+    approved_minor: int
+    reversed_minor: int
+    captured_minor: int
+    flags: str
+    first_pseq: int
+    expire_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """One account's balance, in minor units."""
+
+    currency_code: str
+    limit_minor: int
+    posted_minor: int
+    held_minor: int
+    unreleased_minor: int
+    seq: int
+
+
+class MoneyStore:
+    """Reads and scripts of one worker; keeps the snapshots of the cards it saw last."""
+
+    def __init__(self, pipe: Pipe, gate: Gate, *, snapshot_cards: int) -> None:
+        self._pipe = pipe
+        self._gate = gate
+        self._snapshot_cards = snapshot_cards
+        self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
+
+    async def snapshot(self, card_id: str) -> Snapshot | None:
+        """The card and its account; None if the card is unknown. Cached until it is stale."""
+        cached = self._snapshots.get(card_id)
+        if cached is not None:
+            self._snapshots.move_to_end(card_id)
+            return cached
+        read = await self._read_snapshot(card_id)
+        if read is not None:
+            self._snapshots[card_id] = read
+            if len(self._snapshots) > self._snapshot_cards:
+                self._snapshots.popitem(last=False)
+        return read
+
+    def forget(self, card_id: str) -> None:
+        """Drops a snapshot whose version has moved on."""
+        self._snapshots.pop(card_id, None)
+
+    def forget_all(self) -> None:
+        """Drops every snapshot: the server behind the connection may be another one."""
+        self._snapshots.clear()
+
+    async def _read_snapshot(self, card_id: str) -> Snapshot | None:
+        card = await self._read("HMGET", keys.card(card_id), *_CARD_FIELDS)
+        if card[0] is None:
+            return None
+        account_id = card[1]
+        account = await self._read("HMGET", keys.account(account_id), *_ACCOUNT_FIELDS)
+        if account[0] is None:
+            raise Unavailable(f"card {card_id} has no account", reason="CONFIGURATION_BROKEN")
+        return Snapshot(
+            card=CardSnapshot(
+                version=int(card[0]),
+                card_id=card_id,
+                root_card_id=card[2],
+                account_id=account_id,
+                state=CardState(int(card[3])),
+                expire_at_ms=int(card[4]),
+                single_use=card[5] == "1",
+            ),
+            account=AccountSnapshot(
+                version=int(account[0]),
+                account_id=account_id,
+                state=AccountState(int(account[1])),
+                currency_code=account[2],
+                owner_id=account[3],
+                programme_id=account[4],
+            ),
+        )
+
+    async def account(self, account_id: str) -> AccountSnapshot | None:
+        """One account's configuration as it is now."""
+        values = await self._read("HMGET", keys.account(account_id), *_ACCOUNT_FIELDS)
+        if values[0] is None:
+            return None
+        return AccountSnapshot(
+            version=int(values[0]),
+            account_id=account_id,
+            state=AccountState(int(values[1])),
+            currency_code=values[2],
+            owner_id=values[3],
+            programme_id=values[4],
+        )
+
+    async def balance(self, account_id: str) -> Balance | None:
+        """One account's balance as it is now."""
+        values = await self._read("HMGET", keys.account(account_id), *_BALANCE_FIELDS)
+        if values[0] is None:
+            return None
+        return Balance(
+            currency_code=values[0],
+            limit_minor=int(values[1]),
+            posted_minor=int(values[2]),
+            held_minor=int(values[3]),
+            unreleased_minor=int(values[4]),
+            seq=int(values[5]),
+        )
+
+    async def hold(self, authorization_id: str) -> StoredHold | None:
+        """One authorization as it is now; None if only the ledger, or nobody, knows it."""
+        values = await self._read("HMGET", keys.hold(authorization_id), *_HOLD_FIELDS)
+        if values[0] is None:
+            return None
+        return StoredHold(
+            principal=values[0],
+            account_id=values[1],
+            card_id=values[2],
+            network=values[3],
+            approved_minor=int(values[4]),
+            reversed_minor=int(values[5]),
+            captured_minor=int(values[6]),
+            flags=values[8],
+            first_pseq=int(values[9]),
+            expire_at_ms=int(values[10]),
+        )
+
+    async def known(self, *record_keys: str) -> list[bool]:
+        """Which of these request or clearing records exist."""
+        answers = await asyncio.gather(*(self._read("EXISTS", key) for key in record_keys))
+        return [answer == 1 for answer in answers]
+
+    async def journaled(self, tag: str, pseq: int) -> bytes | None:
+        """An entry that is still in the stream."""
+        entries = await self._read("XRANGE", keys.journal(tag), f"{pseq}-0", f"{pseq}-0")
+        if not entries:
+            return None
+        content = entries[0][1]
+        text: str = content["e"] if isinstance(content, dict) else content[1]
+        return text.encode("utf-8", "surrogateescape")
+
+    async def move(
+        self, script: Script, key_names: Sequence[str], arguments: Sequence[str | bytes]
+    ) -> tuple[Status, Outcome | None]:
+        """Runs one movement. Its first argument is the epoch that the gate found."""
+        status, line = await self._run(script, key_names, arguments)
+        if not line:
+            return status, None
+        result = outcome.parse(line)
+        self._gate.saw(int(key_names[0][1:3], 16), result.pseq)
+        return status, result
+
+    async def apply_account(
+        self, command: ApplyAccount, static: bytes, *, now_ms: int
+    ) -> tuple[Status, str]:
+        """Takes over an account's configuration; returns the version that is there now."""
+        tag = ids.tag_of(command.account_id)
+        return await self._run(
+            scripts.APPLY_ACCOUNT,
+            (keys.meta(tag), keys.account(command.account_id), keys.journal(tag)),
+            (
+                str(now_ms),
+                str(command.version),
+                str(command.state),
+                command.currency_code,
+                str(command.limit_minor),
+                command.owner_id,
+                command.programme_id,
+                command.parent_account_id,
+                static,
+            ),
+        )
+
+    async def apply_card(
+        self, command: ApplyCard, static: bytes, *, now_ms: int
+    ) -> tuple[Status, str]:
+        """Takes over a card's configuration; returns the version that is there now."""
+        tag = ids.tag_of(command.card_id)
+        status = await self._run(
+            scripts.APPLY_CARD,
+            (
+                keys.meta(tag),
+                keys.card(command.card_id),
+                keys.account(command.account_id),
+                keys.journal(tag),
+            ),
+            (
+                str(now_ms),
+                str(command.version),
+                str(command.state),
+                command.account_id,
+                command.root_card_id,
+                str(command.expire_at_ms),
+                "1" if command.single_use else "0",
+                static,
+            ),
+        )
+        self.forget(command.card_id)
+        return status
+
+    async def _run(
+        self, script: Script, key_names: Sequence[str], arguments: Sequence[str | bytes]
+    ) -> tuple[Status, str]:
+        """Runs one script under the gate's epoch; a wrong epoch closes the gate."""
+        try:
+            status, line = await self._pipe.run(
+                script, key_names, (str(self._gate.epoch), *arguments)
+            )
+        except ResponseError as error:
+            raise self._refused(error) from None
+        if status == Status.WRONG_EPOCH:
+            self._pipe.reopen()
+            raise Unavailable("Valkey is of another epoch than the ledger", reason="WRONG_EPOCH")
+        return Status(status), line
+
+    async def _read(self, *command: str) -> Any:
+        try:
+            return await self._pipe.command(*command)
+        except ResponseError as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: ResponseError) -> Unavailable:
+        """Valkey refused before anything was written (memory, disk, a key of another type)."""
+        logger.error("valkey_refused", error=str(error))
+        self._pipe.reopen()
+        return Unavailable("Valkey refused the command; nothing was done", reason="VALKEY_REFUSED")

@@ -1,0 +1,87 @@
+"""What a script did, as the one line that is stored, journaled and answered.
+
+The scripts write it, in this order, separated by `|`; the settler and the wire read it. One line
+for all three means that a replay cannot differ from the first answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+from authz.hold import Hold
+
+#: First field of every line. A reader refuses versions it does not know.
+VERSION = "1"
+
+
+class EntryType(StrEnum):
+    """Type of a journal entry, one letter."""
+
+    ACCOUNT_APPLIED = "L"
+    CARD_APPLIED = "K"
+    AUTHORIZATION = "A"
+    DECLINE = "D"
+    CAPTURE = "C"
+    REVERSAL = "R"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Result of one movement; amounts in minor units of the account's currency."""
+
+    epoch: int
+    pseq: int
+    seq: int
+    type: EntryType
+    recorded_at_ms: int
+    authorization_id: str
+    reason: int
+    amount_minor: int
+    limit_minor: int
+    posted_minor: int
+    held_minor: int
+    unreleased_minor: int
+    hold_approved_minor: int
+    hold_reversed_minor: int
+    hold_captured_minor: int
+    hold_held_minor: int
+    hold_flags: str
+    expire_at_ms: int
+    authorization_code: str
+
+    @property
+    def available_minor(self) -> int:
+        """Available credit after the movement: limit - posted - held - unreleased."""
+        return self.limit_minor - self.posted_minor - self.held_minor - self.unreleased_minor
+
+    @property
+    def hold(self) -> Hold:
+        """The hold after the movement."""
+        return Hold(
+            approved_minor=self.hold_approved_minor,
+            reversed_minor=self.hold_reversed_minor,
+            captured_minor=self.hold_captured_minor,
+            flags=self.hold_flags,
+        )
+
+
+FIELDS = tuple(field.name for field in fields(Outcome))
+_TEXT = frozenset({"type", "authorization_id", "hold_flags", "authorization_code"})
+
+
+def parse(line: str) -> Outcome:
+    """Reads a line; one of another version or length is an error, never a guess."""
+    version, *values = line.split("|")
+    if version != VERSION or len(values) != len(FIELDS):
+        raise ValueError(f"not an outcome of version {VERSION}: {line[:80]!r}")
+    read = {
+        name: value if name in _TEXT else int(value)
+        for name, value in zip(FIELDS, values, strict=True)
+    }
+    return Outcome(**(read | {"type": EntryType(read["type"])}))  # type: ignore[arg-type]
+
+
+def render(outcome: Outcome) -> str:
+    """The line of an outcome; `parse` reads it back. The ledger rebuilds old answers with it."""
+    return "|".join((VERSION, *(str(getattr(outcome, name)) for name in FIELDS)))

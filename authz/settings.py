@@ -1,0 +1,38 @@
+"""Settings of the authorizer and the settler."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from runtime.settings import Settings
+
+
+class AuthzSettings(Settings):
+    """Every bound of the authorizer has a name here."""
+
+    request_record_ttl_h: int = Field(
+        default=24, ge=2, description="How long a request's answer is kept in Valkey, hours."
+    )
+    closed_hold_days: int = Field(
+        default=35, ge=1, description="How long a closed hold stays in Valkey, days."
+    )
+    snapshot_cards: int = Field(
+        default=100_000, ge=1, description="Cards whose configuration one worker keeps."
+    )
+    queue_commands: int = Field(
+        default=4096, ge=1, description="Commands that may wait for Valkey before calls are shed."
+    )
+    unsettled_entries: int = Field(
+        default=500_000,
+        ge=1,
+        description="Unsettled journal entries from which on nothing new is authorized.",
+    )
+    memory_percent: int = Field(
+        default=70, ge=1, le=100, description="Memory use from which on nothing new is authorized."
+    )
+    unknown_cards_per_s: int = Field(
+        default=50, ge=1, description="Unknown cards one principal may ask for, per second."
+    )
+    settle_batch: int = Field(
+        default=2000, ge=1, description="Journal entries settled in one transaction at most."
+    )

@@ -1,0 +1,142 @@
+-- read_partitions --
+-- Where each partition stands, for the gate and the settler.
+SELECT p.partition, p.epoch, p.position, p.position_digest, p.stopped_because
+FROM partition p, installation i
+WHERE i.id = 1 AND i.initialised
+ORDER BY p.partition
+
+-- find_request --
+-- The entry of an earlier request. Params: $1 principal, $2 request_id.
+SELECT * FROM journal_entry WHERE principal = $1 AND request_id = $2 ORDER BY recorded_time LIMIT 1
+
+-- find_clearing --
+-- The entry of an earlier clearing. Params: $1 partition, $2 network, $3 reference, $4 sequence.
+SELECT * FROM journal_entry
+WHERE partition = $1 AND network = $2 AND clearing_reference = $3 AND clearing_sequence = $4
+LIMIT 1
+
+-- get_authorization --
+-- One authorization with the entry that decided (or, undecided, created) it. Params: $1 id.
+SELECT a.*, e.type, e.network, e.request, e.decline_reason, e.authorization_code, e.amount_minor,
+       e.recorded_time
+FROM card_authorization a
+JOIN journal_entry e
+  ON e.partition = a.partition AND e.pseq = coalesce(a.decision_pseq, a.first_pseq)
+WHERE a.id = $1
+
+-- get_entry --
+-- One entry. Params: $1 partition, $2 pseq.
+SELECT * FROM journal_entry WHERE partition = $1 AND pseq = $2
+
+-- list_authorizations --
+-- A page, newest first. Params: $1 account_id or null, $2 card_id or null, $3 principal or null,
+-- $4 create_time before, $5 id before (with $4), $6 limit.
+SELECT a.*, e.type, e.network, e.request, e.decline_reason, e.authorization_code, e.amount_minor,
+       e.recorded_time
+FROM card_authorization a
+JOIN journal_entry e
+  ON e.partition = a.partition AND e.pseq = coalesce(a.decision_pseq, a.first_pseq)
+WHERE ($1::text IS NULL OR a.account_id = $1)
+  AND ($2::text IS NULL OR a.card_id = $2)
+  AND ($3::text IS NULL OR a.principal = $3)
+  AND ($4::timestamptz IS NULL OR (a.create_time, a.id) < ($4, $5::text))
+ORDER BY a.create_time DESC, a.id DESC
+LIMIT $6
+
+-- list_entries --
+-- A page of an account's entries, highest seq first. Params: $1 account_id, $2 seq before or null,
+-- $3 limit.
+SELECT * FROM journal_entry
+WHERE account_id = $1 AND ($2::bigint IS NULL OR seq < $2)
+ORDER BY seq DESC
+LIMIT $3
+
+-- list_lines --
+-- The lines of some entries. Params: $1 partition, $2 pseqs.
+SELECT pseq, ledger_account, currency, amount_minor
+FROM journal_line WHERE partition = $1 AND pseq = ANY($2::bigint[])
+ORDER BY pseq, line
+
+-- trial_balance --
+-- Totals of every ledger account. Params: $1 currency or null.
+SELECT currency, ledger_account, sum(debit_minor)::bigint AS debit_minor,
+       sum(credit_minor)::bigint AS credit_minor
+FROM ledger_total
+WHERE $1::text IS NULL OR currency = $1
+GROUP BY currency, ledger_account
+ORDER BY currency, ledger_account
+
+-- count_entries --
+-- Settled entries: pseq has no gaps, so the positions add up to them.
+SELECT coalesce(sum(position), 0)::bigint FROM partition
+
+-- create_installation --
+-- Names the epoch of a new installation; one that exists stays. Params: $1 epoch.
+INSERT INTO installation (epoch) VALUES ($1) ON CONFLICT (id) DO NOTHING
+
+-- create_partitions --
+-- Creates the rows of all partitions of a new installation.
+INSERT INTO partition (partition, epoch)
+SELECT n, i.epoch FROM generate_series(0, 63) n, installation i
+ON CONFLICT (partition) DO NOTHING
+
+-- read_installation --
+-- The epoch, and whether Valkey was ever initialised for it.
+SELECT epoch, initialised FROM installation WHERE id = 1
+
+-- mark_initialised --
+-- From now on an empty Valkey is a loss, not a beginning.
+UPDATE installation SET initialised = true WHERE id = 1
+
+-- count_settlers --
+-- Live settlers, so that each takes its share. Params: $1 application name prefix.
+SELECT count(DISTINCT pid) FROM pg_stat_activity
+WHERE usename = current_user AND application_name LIKE $1 || '%'
+
+-- move_position --
+-- Moves one partition; no row means that somebody else did. Params: $1 partition, $2 old position,
+-- $3 epoch, $4 new position, $5 digest of the last entry.
+UPDATE partition SET position = $4, position_digest = $5
+WHERE partition = $1 AND position = $2 AND epoch = $3 AND stopped_because IS NULL
+RETURNING partition
+
+-- stop_partition --
+-- Stops a partition whose journal contradicts the ledger. Params: $1 partition, $2 why.
+UPDATE partition SET stopped_because = $2 WHERE partition = $1
+
+-- upsert_balances --
+-- Params: arrays of $1 account_id, $2 partition, $3 currency, $4 seq, $5 limit, $6 posted,
+-- $7 held, $8 unreleased, $9 update_time.
+INSERT INTO account_balance AS b (account_id, partition, currency, seq, limit_minor, posted_minor,
+                                  held_minor, unreleased_minor, update_time)
+SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[],
+                     $6::bigint[], $7::bigint[], $8::bigint[], $9::timestamptz[])
+ON CONFLICT (account_id) DO UPDATE SET
+    seq = EXCLUDED.seq, limit_minor = EXCLUDED.limit_minor, posted_minor = EXCLUDED.posted_minor,
+    held_minor = EXCLUDED.held_minor, unreleased_minor = EXCLUDED.unreleased_minor,
+    update_time = EXCLUDED.update_time
+
+-- upsert_authorizations --
+-- Params: arrays of $1 id, $2 partition, $3 principal, $4 account_id, $5 card_id, $6 currency,
+-- $7 approved, $8 reversed, $9 captured, $10 held, $11 flags, $12 expire_time, $13 decision_pseq,
+-- $14 first_pseq, $15 create_time, $16 update_time.
+INSERT INTO card_authorization AS a (id, partition, principal, account_id, card_id, currency,
+    approved_minor, reversed_minor, captured_minor, held_minor, flags, expire_time, decision_pseq,
+    first_pseq, create_time, update_time)
+SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[],
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::timestamptz[],
+    $13::bigint[], $14::bigint[], $15::timestamptz[], $16::timestamptz[])
+ON CONFLICT (id) DO UPDATE SET
+    approved_minor = EXCLUDED.approved_minor, reversed_minor = EXCLUDED.reversed_minor,
+    captured_minor = EXCLUDED.captured_minor, held_minor = EXCLUDED.held_minor,
+    flags = EXCLUDED.flags, expire_time = coalesce(EXCLUDED.expire_time, a.expire_time),
+    decision_pseq = coalesce(a.decision_pseq, EXCLUDED.decision_pseq),
+    update_time = EXCLUDED.update_time
+
+-- add_totals --
+-- Params: arrays of $1 partition, $2 currency, $3 ledger_account, $4 debit, $5 credit.
+INSERT INTO ledger_total AS t (partition, currency, ledger_account, debit_minor, credit_minor)
+SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::numeric[], $5::numeric[])
+ON CONFLICT (partition, currency, ledger_account) DO UPDATE SET
+    debit_minor = t.debit_minor + EXCLUDED.debit_minor,
+    credit_minor = t.credit_minor + EXCLUDED.credit_minor

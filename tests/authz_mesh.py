@@ -1,0 +1,242 @@
+"""An authorizer for tests: one real worker and one settler on real PostgreSQL and Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import grpc
+from redis.asyncio import Redis
+
+from authz.__main__ import SERVICE_NAMES, Worker
+from authz.settings import AuthzSettings
+from authz.settle_store import SettleStore
+from authz.settler import Settler
+from holdfast.authz.v1 import authorization_pb2 as pb
+from holdfast.authz.v1 import authorization_service_pb2 as rpc
+from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
+from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
+from holdfast.authz.v1 import projection_service_pb2 as projection
+from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
+from holdfast.type.v1.money_pb2 import Money
+from runtime import redis
+from runtime.channel import unix_channel
+from runtime.clock import Clock, ManualClock
+from runtime.identity import ROLES_HEADER, SPIFFE_HEADER, SUBJECT_HEADER
+from runtime.ids import IdSource
+from runtime.server import Server
+from tests.databases import Database
+
+NETWORK = ((SPIFFE_HEADER, "spiffe://holdfast.local/network/demo"),)
+OTHER_NETWORK = ((SPIFFE_HEADER, "spiffe://holdfast.local/network/other"),)
+ADMIN = ((SUBJECT_HEADER, "usr_admin"), (ROLES_HEADER, "admin"))
+ACCOUNTS = ((SPIFFE_HEADER, "spiffe://holdfast.local/service/accounts"),)
+
+_NUMBERS = itertools.count(1)
+
+
+@dataclass(slots=True, kw_only=True)
+class AuthzMesh:
+    """Stubs of one authorizer, and hands on its settler."""
+
+    settings: AuthzSettings
+    clock: ManualClock
+    ids: IdSource
+    worker: Worker
+    server: Server
+    settler: Settler
+    money: Redis
+    ledger: asyncpg.Connection
+    authorization: authorization_grpc.AuthorizationServiceAsyncStub
+    projection: projection_grpc.ProjectionServiceAsyncStub
+    ledger_service: ledger_grpc.LedgerServiceAsyncStub
+
+    async def open_account(
+        self, limit_minor: int = 100_000, *, currency: str = "USD", partition: int = 10
+    ) -> str:
+        """An open account with a limit."""
+        account_id = self.ids.new("acct", partition)
+        await self.apply_account(account_id, limit_minor=limit_minor, currency=currency)
+        return account_id
+
+    async def apply_account(
+        self,
+        account_id: str,
+        *,
+        version: int = 1,
+        limit_minor: int = 100_000,
+        currency: str = "USD",
+        state: projection.AccountState.ValueType = projection.ACCOUNT_STATE_OPEN,
+    ) -> int:
+        """Projects an account; returns the version that the authorizer has."""
+        answer = await self.projection.ApplyAccount(
+            projection.ApplyAccountRequest(
+                version=version,
+                account_id=account_id,
+                owner_id=f"usr_{account_id[5:7]}{'0' * 32}",
+                programme_id="prog_standard",
+                state=state,
+                credit_limit=Money(currency_code=currency, amount_minor=limit_minor),
+            ),
+            metadata=ACCOUNTS,
+        )
+        return answer.version
+
+    async def issue_card(self, account_id: str, *, single_use: bool = False) -> str:
+        """An active card of an account."""
+        card_id = self.ids.new("card", int(account_id[5:7], 16))
+        await self.apply_card(card_id, account_id, single_use=single_use)
+        return card_id
+
+    async def apply_card(
+        self,
+        card_id: str,
+        account_id: str,
+        *,
+        version: int = 1,
+        single_use: bool = False,
+        state: projection.CardState.ValueType = projection.CARD_STATE_ACTIVE,
+        expiry_year: int = 2090,
+    ) -> int:
+        """Projects a card; returns the version that the authorizer has."""
+        answer = await self.projection.ApplyCard(
+            projection.ApplyCardRequest(
+                version=version,
+                card_id=card_id,
+                account_id=account_id,
+                root_card_id=card_id,
+                state=state,
+                single_use=single_use,
+                expiry_month=12,
+                expiry_year=expiry_year,
+            ),
+            metadata=ACCOUNTS,
+        )
+        return answer.version
+
+    async def card(self, limit_minor: int = 100_000) -> str:
+        """An active card on a new account."""
+        return await self.issue_card(await self.open_account(limit_minor))
+
+    async def settle(self) -> int:
+        """Settles everything that is there; returns the number of entries."""
+        await self.settler.share()
+        total = 0
+        while settled := await self.settler.round():
+            total += settled
+        return total
+
+
+def purchase(card_id: str, amount_minor: int, request_id: str = "") -> rpc.AuthorizeRequest:
+    """A plain purchase in USD."""
+    return rpc.AuthorizeRequest(
+        request_id=request_id or f"req-{next(_NUMBERS)}",
+        card_id=card_id,
+        amount=Money(currency_code="USD", amount_minor=amount_minor),
+        merchant=pb.Merchant(
+            id="m-1", descriptor="Corner shop", category_code="5411", country_code="US"
+        ),
+    )
+
+
+def capture_of(
+    authorization_id: str, amount_minor: int, request_id: str = "", *, final: bool = False
+) -> rpc.CaptureAuthorizationRequest:
+    """A clearing in USD."""
+    return rpc.CaptureAuthorizationRequest(
+        request_id=request_id or f"req-{next(_NUMBERS)}",
+        authorization_id=authorization_id,
+        amount=Money(currency_code="USD", amount_minor=amount_minor),
+        final=final,
+    )
+
+
+def reversal_of(
+    authorization_id: str, amount_minor: int | None = None, request_id: str = ""
+) -> rpc.ReverseAuthorizationRequest:
+    """A reversal; without an amount, of everything."""
+    request = rpc.ReverseAuthorizationRequest(
+        request_id=request_id or f"req-{next(_NUMBERS)}", authorization_id=authorization_id
+    )
+    if amount_minor is not None:
+        request.amount.CopyFrom(Money(currency_code="USD", amount_minor=amount_minor))
+    return request
+
+
+@asynccontextmanager
+async def authz_mesh(
+    database: Database, money: Redis, *, clock: Clock | None = None
+) -> AsyncIterator[AuthzMesh]:
+    """Starts a worker in this process, on its own socket, with an initialised installation."""
+    manual = clock if isinstance(clock, ManualClock) else ManualClock()
+    base = database.settings
+    with tempfile.TemporaryDirectory(prefix="hf-", dir="/tmp") as folder:
+        settings = AuthzSettings(
+            home=base.home,
+            run_dir=Path(folder),
+            postgres_dsn=base.postgres_dsn,
+            redis_url=base.redis_url,
+            instance="authz-0",
+        )
+        connection = await asyncpg.connect(database.dsn("authz"))
+        await connection.execute("SET search_path TO authz")
+        valkey = redis.client(
+            settings, settings.redis_url or "", server="valkey-money", user="settler"
+        )
+        settler = Settler(settings, SettleStore(connection), valkey, clock=manual)
+        await settler.initialise()
+        server = Server(settings.socket)
+        worker = Worker(settings, server, clock=manual)
+        await server.start(SERVICE_NAMES)
+        await worker.start()
+        try:
+            await until_serving(server)
+        except BaseException:
+            await worker.stop()
+            await server.grpc_server.stop(None)
+            raise
+        async with unix_channel(settings.socket) as channel:
+            mesh = AuthzMesh(
+                settings=settings,
+                clock=manual,
+                ids=IdSource(manual),
+                worker=worker,
+                server=server,
+                settler=settler,
+                money=money,
+                ledger=connection,
+                authorization=authorization_grpc.AuthorizationServiceStub(channel),  # type: ignore[assignment]
+                projection=projection_grpc.ProjectionServiceStub(channel),  # type: ignore[assignment]
+                ledger_service=ledger_grpc.LedgerServiceStub(channel),  # type: ignore[assignment]
+            )
+            try:
+                yield mesh
+            finally:
+                await server.grpc_server.stop(None)
+                await worker.stop()
+                await valkey.aclose()
+                await connection.close()
+
+
+async def until_serving(server: Server) -> None:
+    """Waits until the gate has opened."""
+    for _ in range(500):
+        if server.serving:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the gate did not open within 5 s; the log says why")
+
+
+async def error_of(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
+    """The error that a call ends with."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error
+    raise AssertionError("the call succeeded")
