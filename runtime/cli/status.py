@@ -20,7 +20,7 @@ def run(home: HomeOption = None, as_json: JsonOption = False) -> None:
         raise NotRunningError(f"nothing runs on {root}", hint="start it with `holdfast up`")
     complete = "run_dir" in document
     output.result(
-        document,
+        state.without_logins(document),
         shown=processes.shown(document)
         if complete
         else f"process {document['pid']} is only just starting",

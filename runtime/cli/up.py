@@ -16,12 +16,14 @@ from rich.text import Text
 from runtime.cli import processes
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import ExitCode, JsonOption, Output
-from runtime.devstack import lock, ports, services, state
+from runtime.devstack import lock, state
 from runtime.devstack.errors import AlreadyRunningError
 from runtime.devstack.home import lock_file
+from runtime.devstack.process import State
 from runtime.devstack.settings import StackSettings
 from runtime.devstack.supervisor import Devstack, Plan
 
+_REFRESH_S = 0.2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -45,10 +47,7 @@ def run(
     settings = load_settings(home, authz_workers=workers)
     # Before the ports: those of a running installation are taken by itself.
     _refuse_second(settings.home)
-    plan = Plan(
-        services=services.mesh(authz_workers=settings.authz_workers),
-        ports=ports.choose(settings, first=port),
-    )
+    plan = Plan.whole_mesh(settings, first_port=port)
     interrupted = asyncio.run(_supervise(settings, plan=plan, output=output))
     if interrupted:
         raise typer.Exit(ExitCode.INTERRUPTED)
@@ -70,23 +69,42 @@ async def _supervise(settings: StackSettings, *, plan: Plan, output: Output) -> 
 
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, interrupt)
-    with output.progress.status(f"starting on {settings.home}"):
-        try:
-            await starting
-        except asyncio.CancelledError:
-            return True
+    try:
+        await _shown_start(starting, stack=stack, output=output)
+    except asyncio.CancelledError:
+        return True
+    try:
+        _show(settings, seconds=time.monotonic() - began, output=output)
+        await stop.wait()
+    finally:
+        # Also when nobody reads what we print any more.
+        await stack.stop()
+    return False
+
+
+async def _shown_start(starting: asyncio.Task[None], *, stack: Devstack, output: Output) -> None:
+    """Waits for the start; shows what it waits for."""
+    with output.progress.status("starting") as line:
+        while not starting.done():
+            waiting = [
+                name for name, one in stack.processes.items() if one.state is not State.READY
+            ]
+            line.update(f"starting {', '.join(waiting)}")
+            await asyncio.wait([starting], timeout=_REFRESH_S)
+    await starting
+
+
+def _show(settings: StackSettings, *, seconds: float, output: Output) -> None:
     document = state.read(settings.home)
     assert document is not None, "we hold the lock"
-    seconds = time.monotonic() - began
-    output.result({**document, "ready_after_s": round(seconds, 2)}, shown=processes.shown(document))
+    output.result(
+        {**state.without_logins(document), "ready_after_s": round(seconds, 2)},
+        shown=processes.shown(document),
+    )
     if not output.as_json:
         output.progress.print(
             Text(f"\nready in {seconds:.1f} s; stop with Ctrl-C or `holdfast down`", style="bold")
         )
-    await stop.wait()
-    with output.progress.status("stopping"):
-        await stack.stop()
-    return False
 
 
 def _refuse_second(home: Path) -> None:

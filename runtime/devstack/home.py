@@ -22,8 +22,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.devstack import osuser
-from runtime.devstack.errors import DevstackError
+from runtime.devstack import lock, osuser
+from runtime.devstack.errors import AlreadyRunningError, DevstackError
 from runtime.devstack.osuser import OsUser
 from runtime.devstack.settings import StackSettings
 
@@ -150,8 +150,19 @@ def clear_run(home: Home) -> None:
 
 
 def remove(settings: StackSettings) -> None:
-    """Deletes an installation with its data, also what lies outside of home. For good."""
+    """Deletes an installation with its data, also what lies outside of home. For good.
+
+    Refused while something runs on it, and when it is not ours.
+    """
     root = settings.home
+    if not root.exists():
+        return
+    _own(root)
+    pid = lock.holder(lock_file(root))
+    if pid is not None:
+        raise AlreadyRunningError(
+            f"{root} is in use by process {pid}", pid=pid, hint="stop it with `holdfast down`"
+        )
     for link in ("servers", "run"):
         path = root / link
         if path.is_symlink():

@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from runtime.devstack import lock
 from runtime.devstack.errors import NotRunningError
 from runtime.devstack.home import Home, lock_file
 from runtime.devstack.process import Process
 from runtime.devstack.settings import StackSettings
+
+_URLS = ("postgres_dsn", "redis_url", "cache_url")
 
 
 class StateFile:
@@ -83,6 +86,17 @@ def read(root: Path) -> dict[str, Any] | None:
     return {"pid": pid, "ready": False, "processes": [], "ports": {}} | document
 
 
+def without_logins(document: dict[str, Any]) -> dict[str, Any]:
+    """The same state, fit to be shown: the URLs of servers that others run may carry passwords."""
+    urls = {name: _without_login(document[name]) for name in _URLS if name in document}
+    return document | urls
+
+
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
 def running(settings: StackSettings) -> tuple[StackSettings, dict[str, int]]:
     """Settings and Envoy's ports of the running installation, for commands that talk to it.
 
@@ -96,6 +110,6 @@ def running(settings: StackSettings) -> tuple[StackSettings, dict[str, int]]:
             else f"the supervisor of {settings.home} (process {document['pid']}) is still starting",
             hint="start it with `holdfast up`, or name another home with --home",
         )
-    fields = ("postgres_dsn", "redis_url", "cache_url", "authz_workers")
+    fields = (*_URLS, "authz_workers")
     found = {"run_dir": Path(document["run_dir"]), **{name: document[name] for name in fields}}
     return settings.model_copy(update=found), document["ports"]

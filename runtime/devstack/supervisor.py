@@ -25,6 +25,7 @@ from runtime.devstack import (
     valkey,
 )
 from runtime.devstack import home as homes
+from runtime.devstack import ports as port_choice
 from runtime.devstack import services as service_processes
 from runtime.devstack.errors import StartFailedError
 from runtime.devstack.lock import FileLock
@@ -46,6 +47,14 @@ class Plan:
     test_user: bool = False
     #: Off only in tests: a crash of the machine (not of a process) could lose data.
     fsync: bool = True
+
+    @classmethod
+    def whole_mesh(cls, settings: StackSettings, *, first_port: int | None = None) -> Self:
+        """Every service and Envoy. Ports as `ports.choose` takes them: 0 for free ones."""
+        return cls(
+            services=service_processes.mesh(authz_workers=settings.authz_workers),
+            ports=port_choice.choose(settings, first=first_port),
+        )
 
 
 class Devstack:
