@@ -64,6 +64,8 @@ class FakeAuthorizer(ProjectionServiceServicer):
         self.requests: list[projection.ApplyAccountRequest | projection.ApplyCardRequest] = []
         self.refusing = False
         self.delay_s = 0.0
+        #: It answers with a version that is this much too low.
+        self.lag = 0
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -97,7 +99,7 @@ class FakeAuthorizer(ProjectionServiceServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the gate is closed")
         self.requests.append(request)
         self.versions[name] = max(self.versions.get(name, 0), request.version)
-        return self.versions[name]
+        return self.versions[name] - self.lag
 
 
 @dataclass

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from accounts.card import (
+    LAST4_BYTES,
+    TRANSITIONS,
+    Card,
+    CardKind,
+    CardState,
+    IllegalTransition,
+    IssueCard,
+    Transition,
+    issue_card,
+    last4_of,
+    move,
+    reachable,
+)
+from runtime.clock import ms_of
+
+INACTIVE, ACTIVE, FROZEN, CLOSED = CardState
+FREEZE, UNFREEZE, CLOSE = Transition
+
+
+def _card(kind: CardKind = CardKind.VIRTUAL, *, now_ms: int = 1_000) -> Card:
+    command = IssueCard(account_id="acct_0a1", kind=kind)
+    return issue_card(command, card_id="card_0a1", last4="0007", now_ms=now_ms)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        (CardKind.VIRTUAL, ACTIVE),
+        (CardKind.PHYSICAL, INACTIVE),
+        (CardKind.SINGLE_USE, ACTIVE),
+    ],
+)
+def test_issue_card(kind: CardKind, state: CardState) -> None:
+    card = _card(kind)
+    assert (card.kind, card.state, card.version) == (kind, state, 1)
+    assert card.root_card_id == card.id
+
+
+@pytest.mark.parametrize(
+    ("issued", "month", "year"),
+    [
+        (datetime(2026, 1, 1, tzinfo=UTC), 1, 2030),
+        (datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), 12, 2030),
+        (datetime(2028, 2, 29, tzinfo=UTC), 2, 2032),
+    ],
+)
+def test_cards_are_valid_for_four_years(issued: datetime, month: int, year: int) -> None:
+    card = _card(now_ms=ms_of(issued))
+    assert (card.expiry_month, card.expiry_year) == (month, year)
+
+
+#: Every transition from every state: the next state, or None where it is refused.
+TABLE = [
+    (FREEZE, INACTIVE, None),
+    (FREEZE, ACTIVE, FROZEN),
+    (FREEZE, FROZEN, FROZEN),
+    (FREEZE, CLOSED, None),
+    (UNFREEZE, INACTIVE, None),
+    (UNFREEZE, ACTIVE, ACTIVE),
+    (UNFREEZE, FROZEN, ACTIVE),
+    (UNFREEZE, CLOSED, None),
+    (CLOSE, INACTIVE, CLOSED),
+    (CLOSE, ACTIVE, CLOSED),
+    (CLOSE, FROZEN, CLOSED),
+    (CLOSE, CLOSED, CLOSED),
+]
+
+
+def test_table_is_complete() -> None:
+    pairs = {(transition, state) for transition, state, _ in TABLE}
+    assert pairs == {(transition, state) for transition in Transition for state in CardState}
+    assert set(TRANSITIONS) == set(Transition)
+
+
+@pytest.mark.parametrize(("transition", "state", "target"), TABLE)
+def test_move(transition: Transition, state: CardState, target: CardState | None) -> None:
+    card = replace(_card(), state=state)
+    moved = move(card, transition, now_ms=2_000)
+    if target is None:
+        assert isinstance(moved, IllegalTransition)
+        assert (moved.source, moved.target) == (state, TRANSITIONS[transition][0])
+        assert moved.allowed == reachable(state)
+    elif target is state:
+        assert moved is card
+    else:
+        assert moved == replace(card, state=target, version=2, update_time_ms=2_000)
+
+
+@pytest.mark.parametrize(
+    ("state", "states"),
+    [(INACTIVE, {CLOSED}), (ACTIVE, {FROZEN, CLOSED}), (FROZEN, {ACTIVE, CLOSED}), (CLOSED, set())],
+)
+def test_reachable(state: CardState, states: set[CardState]) -> None:
+    assert set(reachable(state)) == states
+
+
+@pytest.mark.parametrize(
+    ("number", "last4"), [(0, "0000"), (7, "0007"), (10_000, "0000"), (123_456, "3456")]
+)
+def test_last4(number: int, last4: str) -> None:
+    assert last4_of(number.to_bytes(LAST4_BYTES, "big")) == last4
