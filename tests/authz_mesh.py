@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
-from holdfast.authz.v1 import projection_service_pb2 as projection
+from holdfast.authz.v1 import projection_service_pb2 as projection_rpc
 from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
 from holdfast.type.v1.money_pb2 import Money
 from runtime import redis
@@ -72,11 +72,11 @@ class AuthzMesh:
         version: int = 1,
         limit_minor: int = 100_000,
         currency: str = "USD",
-        state: projection.AccountState.ValueType = projection.ACCOUNT_STATE_OPEN,
+        state: projection_rpc.AccountState.ValueType = projection_rpc.ACCOUNT_STATE_OPEN,
     ) -> int:
         """Projects an account; returns the version that the authorizer has."""
         answer = await self.projection.ApplyAccount(
-            projection.ApplyAccountRequest(
+            projection_rpc.ApplyAccountRequest(
                 version=version,
                 account_id=account_id,
                 owner_id=f"usr_{account_id[5:7]}{'0' * 32}",
@@ -101,12 +101,12 @@ class AuthzMesh:
         *,
         version: int = 1,
         single_use: bool = False,
-        state: projection.CardState.ValueType = projection.CARD_STATE_ACTIVE,
+        state: projection_rpc.CardState.ValueType = projection_rpc.CARD_STATE_ACTIVE,
         expiry_year: int = 2090,
     ) -> int:
         """Projects a card; returns the version that the authorizer has."""
         answer = await self.projection.ApplyCard(
-            projection.ApplyCardRequest(
+            projection_rpc.ApplyCardRequest(
                 version=version,
                 card_id=card_id,
                 account_id=account_id,
@@ -211,9 +211,9 @@ async def authz_mesh(
                 settler=settler,
                 money=money,
                 ledger=connection,
-                authorization=authorization_grpc.AuthorizationServiceStub(channel),  # type: ignore[assignment]
-                projection=projection_grpc.ProjectionServiceStub(channel),  # type: ignore[assignment]
-                ledger_service=ledger_grpc.LedgerServiceStub(channel),  # type: ignore[assignment]
+                authorization=authorization_grpc.AuthorizationServiceStub(channel),
+                projection=projection_grpc.ProjectionServiceStub(channel),
+                ledger_service=ledger_grpc.LedgerServiceStub(channel),
             )
             try:
                 yield mesh
@@ -233,7 +233,7 @@ async def until_serving(server: Server) -> None:
     raise AssertionError("the gate did not open within 5 s; the log says why")
 
 
-async def error_of(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
+async def error_of(call: Awaitable[object]) -> grpc.aio.AioRpcError:
     """The error that a call ends with."""
     try:
         await call
