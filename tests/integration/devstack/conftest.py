@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -43,6 +43,7 @@ class Command:
     """Runs `holdfast`, with stand-ins for the services, on one home."""
 
     settings: StackSettings
+    started: list[Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str) -> Popen[str]:
         """Starts a command."""
@@ -51,15 +52,17 @@ class Command:
             **{name: value for name, value in os.environ.items() if "HOLDFAST" not in name},
             "HOLDFAST_HOME": str(settings.home),
             "HOLDFAST_SERVERS_DIR": str(settings.servers_dir),
-            "PYTHONPATH": str(_CHECKOUT),
+            "PYTHONPATH": os.pathsep.join([str(_CHECKOUT), *sys.path[1:]]),
         }
-        return Popen(
+        process = Popen(
             [sys.executable, str(_PROGRAM), *arguments],
             env=environment,
             stdout=PIPE,
             stderr=PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Runs a command to its end: exit code, stdout, stderr."""
@@ -92,6 +95,10 @@ def command(own_settings: StackSettings) -> Iterator[Command]:
     """The `holdfast` command on a home of its own; nothing of it outlives the test."""
     command = Command(settings=own_settings)
     yield command
+    for started in command.started:
+        started.kill()
+        if started.stdout is not None and not started.stdout.closed:
+            started.communicate()
     for process in command.processes():
         process.kill()
 

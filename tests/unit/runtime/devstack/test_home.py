@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,23 @@ from runtime.devstack.settings import StackSettings
 _NOBODY = OsUser(name="somebody", uid=54321, gid=54321)
 
 
-def _settings(folder: Path, **fields: object) -> StackSettings:
-    return StackSettings.model_validate(
-        {"home": folder / "home", "servers_dir": folder / "servers", **fields}
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[StackSettings]:
+    """Settings of a home that does not exist yet; the run folder may come to lie elsewhere."""
+    settings = _settings(tmp_path)
+    yield settings
+    if settings.home.exists() and settings.home.stat().st_uid == os.geteuid():
+        settings.home.chmod(0o700)
+        homes.remove(settings)
+
+
+def _settings(folder: Path) -> StackSettings:
+    return StackSettings(
+        home=folder / "home",
+        servers_dir=folder / "servers",
+        postgres_dsn=None,
+        redis_url=None,
+        cache_url=None,
     )
 
 
@@ -26,9 +41,8 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_everything_is_private_and_stays(tmp_path: Path) -> None:
+def test_everything_is_private_and_stays(settings: StackSettings) -> None:
     """Goal: folders 0700, secrets 0600, whatever the umask; a second start changes nothing."""
-    settings = _settings(tmp_path)
     previous = os.umask(0o000)
     try:
         home = homes.prepare(settings)
@@ -45,9 +59,10 @@ def test_everything_is_private_and_stays(tmp_path: Path) -> None:
     assert [path.read_text() for path in secrets] == contents
 
 
-def test_given_servers_need_no_secret_of_ours(tmp_path: Path) -> None:
+def test_given_servers_need_no_secret_of_ours(settings: StackSettings) -> None:
     """Goal: a Valkey that others run has its login in its URL; no file of ours may replace it."""
-    home = homes.prepare(_settings(tmp_path, redis_url="redis://localhost/0"))
+    given = settings.model_copy(update={"redis_url": "redis://localhost/0"})
+    home = homes.prepare(given)
     names = {path.name for path in (home.root / "secrets").iterdir()}
     assert not any(name.startswith("valkey-money") for name in names)
     assert "valkey-cache-gateway" in names
@@ -66,9 +81,8 @@ def test_a_long_path_gets_a_short_run_folder(tmp_path: Path) -> None:
     assert not home.servers.exists()
 
 
-def test_open_folders_and_foreign_ones_are_refused(tmp_path: Path) -> None:
+def test_open_folders_and_foreign_ones_are_refused(settings: StackSettings) -> None:
     """Goal: nobody else can plant secrets or sockets."""
-    settings = _settings(tmp_path)
     settings.home.mkdir()
     settings.home.chmod(0o777)
     with pytest.raises(DevstackError, match="others may write") as refused:
@@ -78,18 +92,17 @@ def test_open_folders_and_foreign_ones_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
-def test_root_does_not_take_over_a_users_home(tmp_path: Path) -> None:
+def test_root_does_not_take_over_a_users_home(settings: StackSettings) -> None:
     """Goal: `sudo holdfast up` on a user's home is an error, not a second empty installation."""
-    settings = _settings(tmp_path)
     settings.home.mkdir(mode=0o700)
     os.chown(settings.home, 54321, 54321)
     with pytest.raises(DevstackError, match="belongs to user 54321"):
         homes.prepare(settings)
 
 
-def test_run_folder_is_cleared_of_a_killed_life(tmp_path: Path) -> None:
+def test_run_folder_is_cleared_of_a_killed_life(settings: StackSettings) -> None:
     """Goal: stale sockets, locks and temporary folders do not meet the next start."""
-    home = homes.prepare(_settings(tmp_path))
+    home = homes.prepare(settings)
     (home.run / "authz-0.a.sock").touch()
     (home.sockets / "valkey-money.sock").touch()
     (home.run / "tmpabc").mkdir()
