@@ -16,7 +16,7 @@ class JwksService(pb_grpc.JwksServiceServicer):
     def __init__(self, folder: KeyFolder) -> None:
         self._folder = folder
 
-    async def GetJwks(self, request: pb.GetJwksRequest, context: Any) -> pb.GetJwksResponse:  # noqa: ARG002
+    async def GetJwks(self, request: pb.GetJwksRequest, context: Any) -> pb.GetJwksResponse:
         """Returns the key set (RFC 7517)."""
         jwks = [public_jwk(key) for key in self._folder.read()]
         return pb.GetJwksResponse(

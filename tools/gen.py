@@ -45,8 +45,14 @@ def main() -> None:
         f"-I{site_packages()}",
         f"-I{Path(well_known.origin).parent / '_proto'}",
     ]
-    outputs = [f"--{kind}_out={output}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
-    run([*includes, *outputs, *names])
+    outputs = [f"--{kind}_out={output}" for kind in ("python", "grpc_python")]
+    outputs += [f"--{kind}_out=quiet:{output}" for kind in ("mypy", "mypy_grpc")]
+    # By path: the environment that runs this need not be active.
+    programs = Path(sys.executable).parent
+    plugins = [
+        f"--plugin={name}={programs / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+    ]
+    run([*includes, *plugins, *outputs, *names])
     run(
         [
             *includes,

@@ -57,7 +57,8 @@ class DeclineReason(_DeclineReason, metaclass=_DeclineReasonEnumTypeWrapper):
     Numbers are append-only. When several reasons apply, the first one in this order wins:
     CARD_NOT_FOUND, CARD_CLOSED, CARD_NOT_ACTIVATED, CARD_FROZEN, CARD_EXPIRED, ACCOUNT_CLOSED,
     INVALID_AMOUNT_OR_CURRENCY, DUPLICATE_TRANSACTION, AUTHORIZATION_REVERSED,
-    SINGLE_USE_ALREADY_USED, INSUFFICIENT_CREDIT. The order is `PRECEDENCE` in authz/decision.py; a test compares both.
+    SINGLE_USE_ALREADY_USED, INSUFFICIENT_CREDIT. The order is `PRECEDENCE` in authz/decision.py; a
+    test compares both.
     """
 
 DECLINE_REASON_UNSPECIFIED: DeclineReason.ValueType  # 0
