@@ -246,3 +246,9 @@ async def test_https_gives_the_same(world: World) -> None:
         )
     assert answer.status_code == 200
     assert json.loads(answer.text)["seq"] == "0"
+
+    async with world.tls_channel(world.ports.edge_https, None) as channel:
+        balance = await pb_grpc.AuthorizationServiceStub(channel).GetBalance(
+            pb.GetBalanceRequest(), metadata=list(world.bearer().items())
+        )
+    assert balance.seq == 0

@@ -34,14 +34,20 @@ async def test_every_socket_is_private(world: World) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
-@pytest.mark.parametrize("path", ["/ready", "/stats", "/stats/prometheus", "/server_info"])
+@pytest.mark.parametrize(
+    "path",
+    ["/ready", "/stats", "/stats?filter=jwks", "/stats/prometheus?usedonly", "/server_info"],
+)
 async def test_admin_shows_its_state(world: World, path: str) -> None:
     assert (await world.admin.get(path)).status_code == 200
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/config_dump", "/certs", "/quitquitquit", "/logging", "/runtime_modify", "/clusters"],
+    [
+        *("/", "/config_dump", "/certs", "/quitquitquit", "/logging", "/runtime_modify"),
+        *("/clusters", "/quitquitquit?/ready", "/ready/../quitquitquit", "/stats/recentlookups"),
+    ],
 )
 async def test_admin_is_closed_otherwise(world: World, path: str) -> None:
     for verb in ("GET", "POST"):

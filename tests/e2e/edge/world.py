@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import subprocess
@@ -154,9 +155,19 @@ async def _start_servers(
         (gateway, ["holdfast.gateway.v1.JwksService"]),
     ):
         await server.start(names)
-        stack.push_async_callback(server.grpc_server.stop, None)
         await server.set_serving(True)
-    return {"authz": authz, "accounts": accounts, "gateway": gateway}
+    servers = {"authz": authz, "accounts": accounts, "gateway": gateway}
+
+    async def stop() -> None:
+        # Those that run by then: tests replace servers.
+        for server in servers.values():
+            await server.grpc_server.stop(None)
+        # grpc.aio's servers need the event loop once more when they are collected.
+        servers.clear()
+        gc.collect()
+
+    stack.push_async_callback(stop)
+    return servers
 
 
 def _start_envoy(
