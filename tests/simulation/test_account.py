@@ -147,7 +147,7 @@ class AccountMachine(RuleBasedStateMachine):
         names = sorted(self.names)
         return data.draw(st.sampled_from(names)) if names else None
 
-    @precondition(lambda self: getattr(self, "sent", None))
+    @precondition(lambda self: bool(getattr(self, "sent", None)))
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
         request, answer = data.draw(st.sampled_from(self.sent), label="request")
@@ -155,7 +155,7 @@ class AccountMachine(RuleBasedStateMachine):
         assert replayed
         assert again == answer
 
-    @precondition(lambda self: getattr(self, "sent", None))
+    @precondition(lambda self: bool(getattr(self, "sent", None)))
     @rule(data=st.data())
     def repeat_altered(self, data: st.DataObject) -> None:
         request, _ = data.draw(st.sampled_from(self.sent), label="request")
@@ -193,7 +193,7 @@ class AccountMachine(RuleBasedStateMachine):
     def settle(self) -> None:
         self.wait(self.mesh.settle())
 
-    @precondition(lambda self: getattr(self, "names", None))
+    @precondition(lambda self: bool(getattr(self, "names", None)))
     @rule(data=st.data())
     def settle_and_forget_records(self, data: st.DataObject) -> None:
         """Records expire once settled; the ledger then answers repeated postings."""
@@ -211,7 +211,7 @@ class AccountMachine(RuleBasedStateMachine):
         assert replayed
         assert again == answer
         # Decisions whose record is gone may not be repeated: their lifetime is the promise.
-        self.sent = requests
+        self.sent = [*requests]
 
     async def forget_records(self) -> None:
         found = [key async for key in self.mesh.money.scan_iter("*:req:*")]
