@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runtime import migrations
 from runtime.devstack.settings import StackSettings
@@ -14,7 +14,7 @@ class Database:
 
     name: str
     #: Logged in as the server's owner.
-    owner_dsn: str
+    owner_dsn: str = field(repr=False)
     #: Settings whose `postgres_dsn` leads here.
     settings: StackSettings
 

@@ -103,7 +103,7 @@ class CardServiceServicer:
     def ListCards(self, request, context):
         """Lists the cards of an account, newest first.
 
-        Errors: INVALID_ARGUMENT.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (account).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

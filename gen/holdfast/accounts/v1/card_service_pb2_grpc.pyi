@@ -53,7 +53,7 @@ class CardServiceStub:
     ListCards: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.ListCardsRequest, _card_service_pb2.ListCardsResponse]
     """Lists the cards of an account, newest first.
 
-    Errors: INVALID_ARGUMENT.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (account).
     """
     FreezeCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.FreezeCardRequest, _card_service_pb2.FreezeCardResponse]
     """Blocks an active card. Freezing a frozen card changes nothing.
@@ -98,7 +98,7 @@ class CardServiceAsyncStub(CardServiceStub):
     ListCards: _aio.UnaryUnaryMultiCallable[_card_service_pb2.ListCardsRequest, _card_service_pb2.ListCardsResponse]  # type: ignore[assignment]
     """Lists the cards of an account, newest first.
 
-    Errors: INVALID_ARGUMENT.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (account).
     """
     FreezeCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.FreezeCardRequest, _card_service_pb2.FreezeCardResponse]  # type: ignore[assignment]
     """Blocks an active card. Freezing a frozen card changes nothing.
@@ -158,7 +158,7 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_card_service_pb2.ListCardsResponse, _abc.Awaitable[_card_service_pb2.ListCardsResponse]]:
         """Lists the cards of an account, newest first.
 
-        Errors: INVALID_ARGUMENT.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (account).
         """
 
     @_abc_1.abstractmethod
