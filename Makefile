@@ -16,6 +16,7 @@ help: ## Show this list
 
 .PHONY: setup
 setup: $(STAMP) ## Make .venv and install everything pinned; instantaneous when nothing changed
+	@echo ".venv is ready"
 
 $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml tools/bootstrap.py
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed;\

@@ -171,7 +171,8 @@ CREATE TABLE card_authorization (
     create_time         timestamptz NOT NULL,
     update_time         timestamptz NOT NULL
 );
-CREATE INDEX card_authorization_account ON card_authorization (account_id, create_time DESC, id DESC);
+CREATE INDEX card_authorization_account
+    ON card_authorization (account_id, create_time DESC, id DESC);
 CREATE INDEX card_authorization_card ON card_authorization (card_id, create_time DESC, id DESC);
 
 -- migrate:down
