@@ -64,6 +64,7 @@ class Worker:
         retention_ms = settings.closed_hold_days * DAY_MS
         authorizing = AuthorizeFlow(
             self.store,
+            self.ledger,
             self.watch,
             clock=clock,
             id_source=id_source,
@@ -73,6 +74,7 @@ class Worker:
         holds = HoldFlow(
             self.store,
             self.ledger,
+            self.watch,
             clock=clock,
             id_source=id_source,
             record_ttl_ms=record_ttl_ms,

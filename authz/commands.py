@@ -19,6 +19,7 @@ class Authorize:
     network: str
     transaction_id: str
     authorization_code: str
+    transmitted_at_ms: int | None
     raw: bytes
 
 

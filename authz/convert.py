@@ -15,7 +15,7 @@ from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from runtime import ids
 from runtime.identity import Identity
 from runtime.request_id import request_id_of
-from runtime.validate import Violations
+from runtime.validate import Violations, milliseconds
 
 Metadata = Iterable[tuple[str, str | bytes]] | None
 
@@ -54,11 +54,16 @@ class Fingerprints:
 class _Mutation(Protocol):
     request_id: str
 
+    def DiscardUnknownFields(self) -> None: ...
+
     def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...
 
 
 def _sealed(request: _Mutation, metadata: Metadata, violations: Violations) -> bytes:
-    """Settles the request id and returns the bytes that fingerprint and journal keep."""
+    """Settles the request id and returns the bytes that fingerprint and journal keep. What the
+    contract does not know is not kept: it could be of any size, or a card number.
+    """
+    request.DiscardUnknownFields()
     request.request_id = request_id_of(request.request_id, metadata, violations)
     return request.SerializeToString(deterministic=True)
 
@@ -100,6 +105,9 @@ def authorize(
         network=request.network_data.network,
         transaction_id=request.network_data.transaction_id,
         authorization_code=request.network_data.authorization_code,
+        transmitted_at_ms=milliseconds(request.transmission_time)
+        if request.HasField("transmission_time")
+        else None,
         raw=raw,
     )
 

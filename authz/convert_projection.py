@@ -11,6 +11,7 @@ from holdfast.authz.v1 import projection_service_pb2 as projection
 from runtime import ids
 from runtime.clock import ms_of
 from runtime.identity import Identity
+from runtime.money import AMOUNT_MINOR_LIMIT
 from runtime.validate import Violations
 
 EXPIRY_YEARS = range(2000, 2100)
@@ -77,9 +78,9 @@ def apply_card(request: projection.ApplyCardRequest, identity: Identity) -> Appl
 
 
 def _check_version(version: int, check: Violations) -> None:
-    """Versions count from 1."""
-    if version < 1:
-        check.add("version", "must be at least 1")
+    """Versions count from 1; Lua compares them exactly below 2^53."""
+    if not 1 <= version < AMOUNT_MINOR_LIMIT:
+        check.add("version", "must be at least 1 and below 2^53")
 
 
 def _check_partition(field: str, value: str, other: str, check: Violations) -> None:

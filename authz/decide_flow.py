@@ -7,19 +7,23 @@ from authz.commands import Authorize
 from authz.convert import network_authorization_id
 from authz.decision import Declined, Plan, Reason, Snapshot, decide
 from authz.entry import Header, static_part
+from authz.ledger_store import LedgerStore, ask, outcome_of
 from authz.money_store import MoneyStore
 from authz.movement import Movement, refusal
+from authz.outcome import Outcome
 from authz.scripts import Status
 from authz.watch import Watch
 from runtime import ids
 from runtime.clock import Clock
-from runtime.errors import Unavailable
+from runtime.errors import RequestIdReused, Unavailable
 from runtime.ids import IdSource
 from runtime.metrics import DECISIONS
 
 #: How often a decision is made again because its snapshot was stale. Each try reads anew, so only a
 #: configuration that changes all the time can exhaust it.
 STALE_TRIES = 5
+#: A request sent this much less than a record's life ago may have lost its record: clocks differ.
+OLD_REQUEST_MARGIN_MS = 3_600_000
 
 
 class AuthorizeFlow:
@@ -28,6 +32,7 @@ class AuthorizeFlow:
     def __init__(
         self,
         store: MoneyStore,
+        ledger: LedgerStore,
         watch: Watch,
         *,
         clock: Clock,
@@ -36,6 +41,7 @@ class AuthorizeFlow:
         retention_ms: int,
     ) -> None:
         self._store = store
+        self._ledger = ledger
         self._watch = watch
         self._clock = clock
         self._ids = id_source
@@ -45,6 +51,9 @@ class AuthorizeFlow:
     async def run(self, command: Authorize) -> Movement:
         """Decides one purchase, durably."""
         self._watch.admit()
+        settled = await self._settled_before(command)
+        if settled is not None:
+            return settled
         for _ in range(STALE_TRIES):
             snapshot = await self._store.snapshot(command.card_id)
             if snapshot is None:
@@ -113,8 +122,34 @@ class AuthorizeFlow:
             return None
         if outcome is None:
             raise refusal(status, header)
-        currency = header.currency or command.purchase.currency_code
-        return Movement(outcome=outcome, currency_code=currency, replayed=status is Status.REPLAYED)
+        return self._movement(command, header.currency, outcome, replayed=status is Status.REPLAYED)
+
+    def _movement(
+        self, command: Authorize, currency_code: str, outcome: Outcome, *, replayed: bool
+    ) -> Movement:
+        """An entry without seq has no account, then as now: it is told in the asked currency."""
+        currency = currency_code if outcome.seq else command.purchase.currency_code
+        return Movement(outcome=outcome, currency_code=currency, replayed=replayed)
+
+    async def _settled_before(self, command: Authorize) -> Movement | None:
+        """The answer of a request that is old enough for its record to have expired: the ledger
+        never forgets. A younger one is Valkey's alone, and never waits for PostgreSQL.
+        """
+        sent_at_ms = command.transmitted_at_ms
+        age_max_ms = self._record_ttl_ms - OLD_REQUEST_MARGIN_MS
+        if sent_at_ms is None or self._clock.now_ms() - sent_at_ms < age_max_ms:
+            return None
+        tag = ids.tag_of(command.card_id)
+        if (await self._store.known(keys.request(tag, command.principal, command.request_id)))[0]:
+            return None
+        row = await ask(
+            self._ledger.find_request(command.principal, command.request_id, command.fingerprint)
+        )
+        if row is None:
+            return None
+        if row["fingerprint"] != command.fingerprint:
+            raise RequestIdReused(command.request_id)
+        return self._movement(command, row["currency"] or "", outcome_of(row), replayed=True)
 
     def _authorization_id(self, command: Authorize) -> str:
         if command.transaction_id:

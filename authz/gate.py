@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-import asyncpg
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from authz import keys
-from authz.ledger_store import LedgerStore, PartitionRow
+from authz.ledger_store import UNREACHABLE, LedgerStore, PartitionRow
 from authz.pipe import Command, execute
 from authz.settings import AuthzSettings
 from runtime.errors import Unavailable
@@ -29,6 +28,9 @@ REQUIRED_CONFIG = {
     "appendonly": "yes",
     "appendfsync": "always",
 }
+
+#: How often partitions are compared while the settler moves them.
+COMPARE_TRIES = 10
 
 HEALTH_COMMANDS: tuple[Command, ...] = (
     ("INFO",),
@@ -108,25 +110,41 @@ class Gate:
             raise Unavailable(f"Valkey refuses to be inspected: {error}") from None
         if health.refusal:
             raise Unavailable(health.refusal, reason="VALKEY_NOT_TRUSTED")
-        metas = await execute(
-            connection, [("HMGET", keys.meta(tag), "epoch", "pseq") for tag in keys.TAGS]
-        )
         try:
             rows = await self.ledger.partitions()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            await self._trust_last_verdict(connection, health, metas, because=type(error).__name__)
+        except UNREACHABLE as error:
+            await self._trust_last_verdict(connection, health, because=type(error).__name__)
         else:
-            await self._compare(connection, metas, rows)
+            rows = await self._compare_while_settling(connection, rows)
             self.epoch = rows[0].epoch
             verdict = {"epoch": self.epoch, "run_id": health.run_id}
             await execute(connection, [("SET", keys.VERDICT, json.dumps(verdict))])
         self.run_id = health.run_id
         logger.info("gate_open", epoch=self.epoch, run_id=self.run_id)
 
-    async def _compare(
-        self, connection: AbstractConnection, metas: list[Any], rows: list[PartitionRow]
-    ) -> None:
-        """Each partition: same epoch, Valkey not behind the ledger, no gap, same last entry."""
+    async def _compare_while_settling(
+        self, connection: AbstractConnection, rows: list[PartitionRow]
+    ) -> list[PartitionRow]:
+        """Compares; what the settler trimmed since the rows were read is no gap: read again."""
+        for _ in range(COMPARE_TRIES - 1):
+            try:
+                await self._compare(connection, rows)
+            except Unavailable as error:
+                again = await self.ledger.partitions()
+                if error.reason != "JOURNAL_GAP" or again == rows:
+                    raise
+                rows = again
+            else:
+                return rows
+        await self._compare(connection, rows)
+        return rows
+
+    async def _compare(self, connection: AbstractConnection, rows: list[PartitionRow]) -> None:
+        """Each partition: same epoch, Valkey not behind the ledger, no gap, same last entry.
+
+        Valkey is asked after the ledger: it may be ahead of what the ledger said, never behind.
+        """
+        metas = await _metas(connection)
         if len(rows) != PARTITIONS:
             raise Unavailable("the ledger is not initialised; is the settler running?")
         if all(found == [None, None] for found in metas):
@@ -184,7 +202,7 @@ class Gate:
                     )
 
     async def _trust_last_verdict(
-        self, connection: AbstractConnection, health: Health, metas: list[Any], *, because: str
+        self, connection: AbstractConnection, health: Health, *, because: str
     ) -> None:
         """Without PostgreSQL the last verdict stands, for the same epoch and the same life of the
         server: one that has restarted may have lost what only the ledger can show.
@@ -192,6 +210,7 @@ class Gate:
         stored = (await execute(connection, [("GET", keys.VERDICT)]))[0]
         verdict: dict[str, Any] = json.loads(stored) if stored else {"epoch": 0, "run_id": ""}
         epoch = int(verdict["epoch"])
+        metas = await _metas(connection)
         complete = all(
             found[0] == str(epoch) and int(found[1]) >= seen
             for found, seen in zip(metas, self.seen, strict=True)
@@ -204,3 +223,10 @@ class Gate:
             )
         self.epoch = epoch
         logger.warning("gate_open_on_last_verdict", epoch=self.epoch, because=because)
+
+
+async def _metas(connection: AbstractConnection) -> list[Any]:
+    """[epoch, pseq] of every partition, in order."""
+    return await execute(
+        connection, [("HMGET", keys.meta(tag), "epoch", "pseq") for tag in keys.TAGS]
+    )

@@ -4,22 +4,19 @@ forgotten, run one script.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import asyncpg
 
 from authz import keys, scripts
 from authz.commands import Capture, Reverse, Target
 from authz.entry import Header, static_part
-from authz.ledger_store import LedgerStore, outcome_of
+from authz.ledger_store import LedgerStore, ask, outcome_of, same_clearing, seed_of
 from authz.money_store import MoneyStore
 from authz.movement import Movement, authorization_not_found, refusal
 from authz.scripts import Status
+from authz.watch import Watch
 from runtime import ids
-from runtime.clock import Clock, ms_of
+from runtime.clock import Clock
 from runtime.errors import (
     InvalidArgument,
     NotFound,
@@ -28,8 +25,6 @@ from runtime.errors import (
     Violation,
 )
 from runtime.ids import IdSource
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +51,7 @@ class HoldFlow:
         self,
         store: MoneyStore,
         ledger: LedgerStore,
+        watch: Watch,
         *,
         clock: Clock,
         id_source: IdSource,
@@ -64,6 +60,7 @@ class HoldFlow:
     ) -> None:
         self._store = store
         self._ledger = ledger
+        self._watch = watch
         self._clock = clock
         self._ids = id_source
         self._record_ttl_ms = record_ttl_ms
@@ -71,6 +68,7 @@ class HoldFlow:
 
     async def capture(self, command: Capture) -> Movement:
         """Posts a clearing, once per clearing and once per request."""
+        self._watch.admit_later_message()
         found = await self._find(command.target, command.principal, command.acts_for_all)
         _check_currency(command.currency_code, found)
         tag = ids.tag_of(found.account_id)
@@ -121,6 +119,7 @@ class HoldFlow:
 
     async def reverse(self, command: Reverse) -> Movement:
         """Gives back all or part of a hold."""
+        self._watch.admit_later_message()
         found = await self._find(command.target, command.principal, command.acts_for_all)
         if command.amount_minor is not None:
             _check_currency(command.currency_code, found)
@@ -175,7 +174,7 @@ class HoldFlow:
             owner, account_id, card_id = hold.principal, hold.account_id, hold.card_id
             network, seed, create = hold.network, "", False
         else:
-            row = await _ledger(self._ledger.authorization(target.authorization_id))
+            row = await ask(self._ledger.authorization(target.authorization_id))
             if row is not None:
                 owner, account_id, card_id = row["principal"], row["account_id"], row["card_id"]
                 network, seed, create = row["network"] or "", seed_of(row), False
@@ -217,11 +216,13 @@ class HoldFlow:
         known = await self._store.known(*names)
         if any(known):
             return None
-        row = await _ledger(self._ledger.find_request(command.principal, command.request_id))
+        row = await ask(
+            self._ledger.find_request(command.principal, command.request_id, command.fingerprint)
+        )
         if row is not None and row["fingerprint"] != command.fingerprint:
             raise RequestIdReused(command.request_id)
         if row is None and isinstance(command, Capture) and command.clearing_reference:
-            row = await _ledger(
+            row = await ask(
                 self._ledger.find_clearing(
                     ids.partition_of(found.account_id),
                     found.network,
@@ -252,31 +253,6 @@ class HoldFlow:
         )
 
 
-def seed_of(row: Any) -> str:
-    """What the script needs of a hold that only the ledger still has."""
-    expire_at_ms = ms_of(row["expire_time"]) if row["expire_time"] else 0
-    return "|".join(
-        str(value)
-        for value in (
-            row["approved_minor"],
-            row["reversed_minor"],
-            row["captured_minor"],
-            row["flags"],
-            row["decision_pseq"] or row["first_pseq"],
-            expire_at_ms,
-        )
-    )
-
-
-def same_clearing(row: Any, command: Capture) -> bool:
-    """True if a settled clearing has the content that this one has."""
-    same: bool = (
-        row["authorization_id"] == command.target.authorization_id
-        and row["amount_minor"] == command.amount_minor
-    )
-    return same
-
-
 def _check_currency(currency_code: str, found: Found) -> None:
     if currency_code != found.currency_code:
         raise InvalidArgument.of(
@@ -286,13 +262,3 @@ def _check_currency(currency_code: str, found: Found) -> None:
                 )
             ]
         )
-
-
-async def _ledger(answer: Awaitable[T]) -> T:
-    """A posting movement needs the ledger's memory: without it nothing is posted."""
-    try:
-        return await answer
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        raise Unavailable(
-            "the ledger cannot be asked; repeat the same request", reason="LEDGER_UNREACHABLE"
-        ) from None

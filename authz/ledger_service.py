@@ -6,9 +6,8 @@ from typing import Any
 
 import grpc
 
-from authz.ledger_store import LedgerStore
+from authz.ledger_store import LedgerStore, ask
 from authz.outcome import EntryType
-from authz.reads import ask
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import ledger_pb2 as pb
 from holdfast.authz.v1 import ledger_service_pb2 as ledger_rpc

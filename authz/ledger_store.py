@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
+from authz.commands import Capture
 from authz.outcome import EntryType, Outcome
+from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from runtime.clock import ms_of
+from runtime.errors import Unavailable
 from runtime.postgres import connect_pool
 from runtime.queries import load_queries
 from runtime.settings import Settings
+
+T = TypeVar("T")
+
+#: Longer than any answer of a PostgreSQL that is well; who waits for it has better to do.
+WAIT_S = 3.0
+#: What asyncpg raises while PostgreSQL cannot be asked.
+UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 QUERIES = load_queries(Path(__file__).parent / "sql" / "queries.sql")
 
@@ -51,17 +61,22 @@ class LedgerStore:
             await self._pool.close()
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        pool = await self.pool()
-        rows: list[asyncpg.Record] = await pool.fetch(QUERIES[query], *arguments)
+        async with asyncio.timeout(WAIT_S):
+            pool = await self.pool()
+            rows: list[asyncpg.Record] = await pool.fetch(QUERIES[query], *arguments)
         return rows
 
     async def partitions(self) -> list[PartitionRow]:
         """All partitions in order; empty before the installation is initialised."""
         return [PartitionRow(**row) for row in await self._fetch("read_partitions")]
 
-    async def find_request(self, principal: str, request_id: str) -> asyncpg.Record | None:
-        """The settled entry that an earlier request wrote."""
-        rows = await self._fetch("find_request", principal, request_id)
+    async def find_request(
+        self, principal: str, request_id: str, fingerprint: str
+    ) -> asyncpg.Record | None:
+        """The settled entry that an earlier request wrote: the one with this fingerprint, else
+        one with another.
+        """
+        rows = await self._fetch("find_request", principal, request_id, fingerprint)
         return rows[0] if rows else None
 
     async def find_clearing(
@@ -114,6 +129,43 @@ class LedgerStore:
         """Settled entries in all."""
         rows = await self._fetch("count_entries")
         return int(rows[0][0])
+
+
+async def ask(answer: Awaitable[T]) -> T:
+    """Waits for the ledger; without PostgreSQL the question cannot be answered now."""
+    try:
+        return await answer
+    except UNREACHABLE:
+        raise Unavailable(
+            "the ledger cannot be asked; repeat the same request", reason="LEDGER_UNREACHABLE"
+        ) from None
+
+
+def seed_of(row: Any) -> str:
+    """What a script needs of a hold that only the ledger still has."""
+    expire_at_ms = ms_of(row["expire_time"]) if row["expire_time"] else 0
+    return "|".join(
+        str(value)
+        for value in (
+            row["approved_minor"],
+            row["reversed_minor"],
+            row["captured_minor"],
+            row["held_minor"],
+            row["flags"],
+            row["decision_pseq"] or row["first_pseq"],
+            expire_at_ms,
+        )
+    )
+
+
+def same_clearing(row: Any, command: Capture) -> bool:
+    """True if a settled clearing has the content that this one has."""
+    same: bool = (
+        row["authorization_id"] == command.target.authorization_id
+        and row["amount_minor"] == command.amount_minor
+        and rpc.CaptureAuthorizationRequest.FromString(row["request"]).final == command.final
+    )
+    return same
 
 
 def outcome_of(row: Any) -> Outcome:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from authz import keys, outcome, scripts
 from authz.commands import ApplyAccount, ApplyCard
@@ -24,12 +24,19 @@ from runtime.log import get_logger
 #: Fields of an account that a snapshot needs, in the order they are asked for.
 _ACCOUNT_FIELDS = ("v", "state", "cur", "own", "prog")
 _CARD_FIELDS = ("v", "acct", "root", "state", "exp", "su")
-_HOLD_FIELDS = ("p", "acct", "card", "n", "a", "r", "c", "h", "flags", "q", "x")
+_HOLD_FIELDS = ("p", "acct", "card", "n", "a", "r", "c", "h", "flags", "q", "x", "u")
 #: Balances of an account as it stands in Valkey.
 _BALANCE_FIELDS = ("cur", "limit", "posted", "held", "unreleased", "seq")
 
 #: The account key of a card that does not exist; nothing is ever stored there.
 NO_ACCOUNT = f"{ids.ACCOUNT}_{{tag}}-"
+
+#: A record with less to live than this may be gone when the script looks: the ledger is asked.
+RECORD_EXPIRES_SOON_MS = 60_000
+
+#: Errors that concern one key or one call and cast no doubt on the server. Any other closes the
+#: gate until the server has been inspected again.
+_REFUSES_ONE = ("WRONGTYPE", "ERR ")
 
 logger = get_logger()
 
@@ -48,6 +55,7 @@ class StoredHold:
     flags: str
     first_pseq: int
     expire_at_ms: int
+    updated_at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,12 +172,15 @@ class MoneyStore:
             flags=values[8],
             first_pseq=int(values[9]),
             expire_at_ms=int(values[10]),
+            updated_at_ms=int(values[11]),
         )
 
     async def known(self, *record_keys: str) -> list[bool]:
-        """Which of these request or clearing records exist."""
-        answers = await asyncio.gather(*(self._read("EXISTS", key) for key in record_keys))
-        return [answer == 1 for answer in answers]
+        """Which of these request or clearing records exist, and will not expire before a script
+        that is called now has read them.
+        """
+        answers = await asyncio.gather(*(self._read("PTTL", key) for key in record_keys))
+        return [answer > RECORD_EXPIRES_SOON_MS for answer in answers]
 
     async def journaled(self, tag: str, pseq: int) -> bytes | None:
         """An entry that is still in the stream."""
@@ -263,5 +274,6 @@ class MoneyStore:
     def _refused(self, error: ResponseError) -> Unavailable:
         """Valkey refused before anything was written (memory, disk, a key of another type)."""
         logger.error("valkey_refused", error=str(error))
-        self._pipe.reopen()
+        if not str(error).startswith(_REFUSES_ONE) and not isinstance(error, OutOfMemoryError):
+            self._pipe.reopen()
         return Unavailable("Valkey refused the command; nothing was done", reason="VALKEY_REFUSED")

@@ -123,13 +123,20 @@ class Pipe:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+            batch = self._next_batch()
+            if not batch:
+                continue
             BATCH_COMMANDS.observe(len(batch))
             try:
                 await self._exchange(connection, batch)
             except BaseException as error:
                 _fail(batch, error)
                 raise
+
+    def _next_batch(self) -> list[tuple[Command, asyncio.Future[Any]]]:
+        """What waits, but for what nobody waits for any more: that never starts."""
+        taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+        return [(command, future) for command, future in taken if not future.done()]
 
     async def _exchange(
         self,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import asyncpg
+from typing import Any
 
 from authz import answers, entry
 from authz.decision import Reason
 from authz.hold import Hold
-from authz.ledger_store import LedgerStore
+from authz.ledger_store import LedgerStore, ask
 from authz.money_store import MoneyStore, StoredHold
 from authz.movement import authorization_not_found
 from authz.outcome import EntryType
@@ -21,12 +18,10 @@ from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
 from runtime.clock import datetime_of, ms_of
-from runtime.errors import NotFound, Unavailable
+from runtime.errors import NotFound
 from runtime.identity import Identity
 from runtime.paging import Page, Position, page_of
 from runtime.validate import Violations, timestamp
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +64,7 @@ class Reads:
             captured_minor=hold.captured_minor,
             flags=hold.flags,
         )
-        return compose(
+        found = compose(
             authorization_id,
             account_id=hold.account_id,
             card_id=hold.card_id,
@@ -78,6 +73,8 @@ class Reads:
             expire_at_ms=hold.expire_at_ms,
             decided=decided,
         )
+        found.update_time.CopyFrom(timestamp(hold.updated_at_ms))
+        return found
 
     async def _first_entry(self, authorization_id: str, hold: StoredHold) -> Decided | None:
         """The deciding entry: in the stream until it is settled, then in the ledger."""
@@ -157,16 +154,6 @@ class Reads:
             available_credit=money(found.limit_minor - used),
             seq=found.seq,
         )
-
-
-async def ask(answer: Awaitable[T]) -> T:
-    """Waits for the ledger; without PostgreSQL the question cannot be answered now."""
-    try:
-        return await answer
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        raise Unavailable(
-            "the ledger cannot be asked; repeat the same request", reason="LEDGER_UNREACHABLE"
-        ) from None
 
 
 def _check_owner(principal: str, identity: Identity) -> None:

@@ -142,6 +142,14 @@ class Batch:
             if entry.outcome.authorization_id:
                 self._add_authorization(partition, entry, currency)
 
+    def absorb(self, other: Batch) -> None:
+        """Adds the rows of another partition's batch: the two share no key."""
+        self.entries.extend(other.entries)
+        self.lines.extend(other.lines)
+        self.balances.update(other.balances)
+        self.authorizations.update(other.authorizations)
+        self.totals.update(other.totals)
+
     def _add_lines(self, partition: int, entry: Entry, currency: str) -> None:
         found = ledger.lines(entry.outcome)
         assert sum(line.amount_minor for line in found) == 0, "an entry's lines sum to zero"

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from hashlib import sha256
-from typing import Any
 
 import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from authz import entry, keys
-from authz.entry import Entry
+from authz import keys
+from authz.continuity import ContradictionError, Part, Standing, continuing
 from authz.settings import AuthzSettings
 from authz.settle_rows import Batch
 from authz.settle_store import Move, PositionMovedError, SettleStore
@@ -41,10 +39,6 @@ APPLICATION_NAME = "settler"
 logger = get_logger()
 
 
-class ContradictionError(Exception):
-    """The journal contradicts the ledger: this partition must not go on."""
-
-
 class NotInitialisableError(Exception):
     """Valkey holds data of another installation, or lost that of this one."""
 
@@ -59,8 +53,11 @@ class Settler:
         self._store = store
         self._valkey = valkey
         self._clock = clock
-        #: Owned partitions, with position, epoch and digest of the last settled entry.
-        self._owned: dict[int, tuple[int, int, bytes | None]] = {}
+        #: Owned partitions, and where each stands.
+        self._owned: dict[int, Standing] = {}
+        #: Partitions that had more entries than their share at the last round.
+        self._busy: set[int] = set()
+        self._turn = 0
         self._pause_s = PAUSE_MIN_S
         self._next_share = 0.0
 
@@ -70,12 +67,13 @@ class Settler:
         if initialised:
             return
         for tag in keys.TAGS:
+            # Another settler may do the same, and be done: what is there stays.
+            await self._valkey.hsetnx(keys.meta(tag), "pseq", "0")
+            await self._valkey.hsetnx(keys.meta(tag), "epoch", str(epoch))
             found = await self._valkey.hget(keys.meta(tag), "epoch")
-            if found is None:
-                await self._valkey.hset(keys.meta(tag), mapping={"epoch": str(epoch), "pseq": "0"})
-            elif int(found) != epoch:
+            if found is None or int(found) != epoch:
                 raise NotInitialisableError(
-                    f"Valkey belongs to another installation (epoch {int(found)}); use an empty one"
+                    f"Valkey belongs to another installation (epoch {found!r}); use an empty one"
                 )
         await self._store.mark_initialised()
         logger.info("installation_initialised", epoch=epoch)
@@ -86,7 +84,9 @@ class Settler:
         fair = -(-PARTITIONS // settlers)
         for partition in sorted(self._owned)[fair:]:
             del self._owned[partition]
+            self._busy.discard(partition)
             await self._store.unlock(partition)
+        before = set(self._owned)
         rows = await self._store.partitions()
         PARTITIONS_STOPPED.set(sum(row.stopped_because is not None for row in rows))
         for row in rows:
@@ -95,87 +95,103 @@ class Settler:
             if row.partition in self._owned or row.stopped_because is not None:
                 continue
             if await self._store.try_lock(row.partition):
-                self._owned[row.partition] = (row.position, row.epoch, row.position_digest)
+                self._owned[row.partition] = Standing.of(row)
         # A lock may have been taken after its row was read: the position is read again under it.
         for row in await self._store.partitions():
             if row.partition in self._owned:
-                self._owned[row.partition] = (row.position, row.epoch, row.position_digest)
+                self._owned[row.partition] = Standing.of(row)
+        await self._trim_positions(sorted(set(self._owned) - before))
 
     async def round(self) -> int:
         """Settles what is there; returns how many entries that were."""
+        found = await self._read()
+        if not found:
+            return 0
+        try:
+            await self._settle(found)
+        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
+            await self._settle_each(found)
+        settled = sum(len(part.batch.entries) for part in found.values())
+        SETTLED.inc(settled)
+        return settled
+
+    async def _read(self) -> dict[int, Part]:
+        """What follows the positions, at most `settle_batch` entries; a busy partition does not
+        keep the others waiting: each round begins with another one.
+        """
         partitions = sorted(self._owned)
         if not partitions:
-            return 0
+            return {}
+        self._turn = (self._turn + 1) % len(partitions)
+        partitions = partitions[self._turn :] + partitions[: self._turn]
         pipeline = self._valkey.pipeline(transaction=False)
         for partition in partitions:
-            start = f"{self._owned[partition][0]}-0"
-            pipeline.xrange(
-                keys.journal(keys.TAGS[partition]),
-                min=start,
-                max="+",
-                count=self._settings.settle_batch,
-            )
+            start = f"{self._owned[partition].position}-0"
+            journal = keys.journal(keys.TAGS[partition])
+            # The last settled entry comes first, and is checked.
+            pipeline.xrange(journal, min=start, max="+", count=self._share_of(partition) + 1)
         streams = await pipeline.execute()
-        batch, moves = Batch(), dict[int, Move]()
+        parts: dict[int, Part] = {}
         room = self._settings.settle_batch
         for partition, stream in zip(partitions, streams, strict=True):
             try:
-                found = self._continuing(partition, stream)[:room]
+                part = continuing(partition, self._owned[partition], stream, room=room)
             except ContradictionError as error:
                 await self._stop(partition, str(error))
                 continue
-            if found:
-                room -= len(found)
-                position, epoch, _ = self._owned[partition]
-                last = found[-1]
-                moves[partition] = Move(
-                    old=position, new=last.outcome.pseq, epoch=epoch, digest=last.digest
-                )
-                batch.add(partition, found)
-        if not moves:
-            return 0
-        await self._store.settle(batch, moves)
-        await self._trim(moves)
-        SETTLED.inc(len(batch.entries))
-        return len(batch.entries)
+            if part is not None:
+                parts[partition] = part
+                room -= len(part.batch.entries)
+            if part is not None and len(part.batch.entries) >= self._share_of(partition):
+                self._busy.add(partition)
+            else:
+                self._busy.discard(partition)
+        return parts
 
-    def _continuing(self, partition: int, stream: list[Any]) -> list[Entry]:
-        """The entries after the position, checked to continue the ledger without a gap."""
-        position, epoch, digest = self._owned[partition]
-        found: list[Entry] = []
-        for _, fields in stream:
-            raw = fields[b"e"]
-            read = entry.parse(raw)
-            if read.outcome.pseq == position:
-                if digest is not None and sha256(raw).digest() != digest:
-                    raise ContradictionError(f"entry {position} is not the one that was settled")
-                continue
-            expected = position + len(found) + 1
-            if read.outcome.pseq != expected:
-                raise ContradictionError(
-                    f"entry {expected} is missing: {read.outcome.pseq} is next"
-                )
-            if read.outcome.epoch != epoch:
-                raise ContradictionError(
-                    f"entry {expected} has epoch {read.outcome.epoch}, the ledger {epoch}"
-                )
-            found.append(read)
-        return found
+    def _share_of(self, partition: int) -> int:
+        """Entries to read of a partition: one that had more than that last time gets more."""
+        half = self._settings.settle_batch // 2
+        if partition in self._busy:
+            return max(half // len(self._busy), 1)
+        return max(half // len(self._owned), 1)
+
+    async def _settle(self, parts: dict[int, Part]) -> None:
+        batch = Batch()
+        for part in parts.values():
+            batch.absorb(part.batch)
+        await self._store.settle(batch, {n: part.move for n, part in parts.items()})
+        await self._trim({n: part.move for n, part in parts.items()})
+
+    async def _settle_each(self, parts: dict[int, Part]) -> None:
+        """Finds the partitions that the ledger refuses: they stop, the others go on."""
+        for partition, part in list(parts.items()):
+            try:
+                await self._settle({partition: part})
+            except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
+                del parts[partition]
+                await self._stop(partition, f"the ledger refuses it: {error}")
 
     async def _stop(self, partition: int, because: str) -> None:
         logger.critical("partition_stopped", partition=partition, because=because)
         await self._store.stop_partition(partition, because)
         del self._owned[partition]
+        self._busy.discard(partition)
         await self._store.unlock(partition)
 
     async def _trim(self, moves: dict[int, Move]) -> None:
-        """Forgets what is settled, but for the last entry."""
-        pipeline = self._valkey.pipeline(transaction=False)
         for partition, move in moves.items():
-            self._owned[partition] = (move.new, move.epoch, move.digest)
-            pipeline.xtrim(
-                keys.journal(keys.TAGS[partition]), minid=f"{move.new}-0", approximate=False
-            )
+            self._owned[partition] = Standing(move.new, move.epoch, move.digest)
+        await self._trim_positions(sorted(moves))
+
+    async def _trim_positions(self, partitions: list[int]) -> None:
+        """Forgets what is settled, but for the last entry. Also of partitions just taken over:
+        their settler may have died between settling and this.
+        """
+        pipeline = self._valkey.pipeline(transaction=False)
+        for partition in partitions:
+            position = self._owned[partition].position
+            journal = keys.journal(keys.TAGS[partition])
+            pipeline.xtrim(journal, minid=f"{position}-0", approximate=False)
         await pipeline.execute()
 
     async def run(self) -> None:

@@ -37,6 +37,7 @@ class Watch:
         self._settings = settings
         self._clock = clock
         self._refusal: HoldfastError | None = None
+        self._too_old = False
         self._guesses: dict[str, tuple[int, int]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -44,6 +45,11 @@ class Watch:
         """Raises if nothing new may be authorized now."""
         if self._refusal is not None:
             raise self._refusal
+
+    def admit_later_message(self) -> None:
+        """Raises if not even what happens to an authorization later may be recorded now."""
+        if self._too_old:
+            self.admit()
 
     def admit_unknown_card(self, principal: str) -> None:
         """Raises if a principal asked for too many unknown cards this second: declines are
@@ -76,6 +82,9 @@ class Watch:
                 await self.look()
             except (HoldfastError, ResponseError) as error:
                 logger.debug("watch_waits", because=str(error))
+            except Exception:  # who cannot look cannot vouch: refuse, and look again
+                logger.exception("watch_failed")
+                self._refusal = Unavailable("Valkey cannot be watched", reason="WATCH_FAILED")
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
@@ -93,9 +102,10 @@ class Watch:
         # The settler leaves the last settled entry in each stream.
         unsettled = sum(max(length - 1, 0) for length in lengths)
         UNSETTLED.set(unsettled)
-        self._refusal = self._verdict(health.used_memory, health.memory_limit, unsettled)
-        if self._refusal is None:
-            self._refusal = await self._stale_journal(lengths)
+        stale = await self._stale_journal(lengths)
+        self._too_old = stale is not None
+        full = self._verdict(health.used_memory, health.memory_limit, unsettled)
+        self._refusal = stale or full
 
     def _verdict(self, used: int, limit: int, unsettled: int) -> HoldfastError | None:
         if limit and used * 100 >= limit * self._settings.memory_percent:

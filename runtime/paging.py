@@ -21,7 +21,8 @@ PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500
 
 _TOKEN_LENGTH_MAX = 256
-_KEY_LIMIT = 2**63
+#: Above every sort key: times (ms) before the year 10000, and no account has as many entries.
+_KEY_LIMIT = 253_402_300_800_000
 _ID = re.compile(r"[A-Za-z0-9_]{0,64}")
 _SCOPE_BYTES = 6
 
@@ -82,7 +83,7 @@ def _decode(token: str, *, scope: str) -> Position | None:
     except (ValueError, RecursionError):
         return None
     match fields:
-        case [str(), int(key), str(name)] if abs(key) < _KEY_LIMIT and _ID.fullmatch(name):
+        case [str(), int(key), str(name)] if 0 <= key < _KEY_LIMIT and _ID.fullmatch(name):
             position = Position(key, name)
             return position if _encode(position, scope=scope) == token else None
     return None

@@ -2,7 +2,7 @@
   KEYS  1 meta  2 request record  3 account  4 hold  5 clearing record  6 expiry  7 journal
   ARGV  1 epoch  2 fingerprint (32 hex)  3 now_ms  4 record_ttl_ms  5 authorization id
         6 amount_minor (> 0, < 2^53)  7 final (0|1)  8 clearing fingerprint, '' if it has no id
-        9 seed: 'a|r|c|flags|q|x' of a hold that only the ledger still has, '' if none
+        9 seed: 'a|r|c|h|flags|q|x' of a hold that only the ledger still has, '' if none
         10 create (0|1): the hold may be unknown  11 principal  12 account id  13 card id
         14 network or ''
         15 entry (header and request)  16 retention_ms
@@ -24,6 +24,8 @@ if clearing_fingerprint ~= '' then
     if string.sub(stored, 1, 32) ~= clearing_fingerprint then
       return {'CLEARING_REUSED', ''}
     end
+    -- The same clearing under another request id: this id is taken from now on, too.
+    redis.call('SET', req, fingerprint .. string.sub(stored, 33), 'PX', record_ttl_ms)
     return {'REPLAYED', string.sub(stored, 34)}
   end
 end
@@ -60,7 +62,7 @@ if clearing_fingerprint ~= '' then
   redis.call('SET', clearing, clearing_fingerprint .. '|' .. outcome, 'PX', retention_ms)
 end
 redis.call('HSET', acct, 'posted', text(posted), 'held', text(held), 'seq', text(seq))
-save_hold(hold, existed, h, captured, h.reversed, holding, flags,
+save_hold(hold, existed, h, captured, h.reversed, holding, flags, now_ms,
   {ARGV[11], ARGV[12], ARGV[13], ARGV[14]})
 keep(hold, expiry, holding, h.expire_at_ms, retention_ms)
 return {'POSTED', outcome}

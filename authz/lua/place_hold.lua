@@ -86,7 +86,7 @@ if known then
 end
 if not decided then
   redis.call('HSET', hold, 'a', text(approved), 'r', text(reversed), 'c', text(captured),
-    'h', text(holding), 'flags', flags, 'q', text(pseq), 'x', expire_at_ms)
+    'h', text(holding), 'flags', flags, 'q', text(pseq), 'x', expire_at_ms, 'u', now_ms)
   if not existed then
     redis.call('HSET', hold, 'p', ARGV[14], 'acct', ARGV[15], 'card', ARGV[16],
       'n', ARGV[17])

@@ -2,7 +2,7 @@
   KEYS  1 meta  2 request record  3 account  4 hold  5 expiry  6 journal
   ARGV  1 epoch  2 fingerprint (32 hex)  3 now_ms  4 record_ttl_ms  5 authorization id
         6 amount_minor (> 0, < 2^53), '' for everything
-        7 seed: 'a|r|c|flags|q|x' of a hold that only the ledger still has, '' if none
+        7 seed: 'a|r|c|h|flags|q|x' of a hold that only the ledger still has, '' if none
         8 create (0|1): the hold may be unknown  9 principal  10 account id  11 card id
         12 network or ''
         13 entry (header and request)  14 retention_ms
@@ -55,7 +55,7 @@ redis.call('SET', req, fingerprint .. '|' .. outcome, 'PX', record_ttl_ms)
 if known then
   redis.call('HSET', acct, 'held', text(held), 'seq', text(seq))
 end
-save_hold(hold, existed, h, h.captured, reversed, holding, flags,
+save_hold(hold, existed, h, h.captured, reversed, holding, flags, now_ms,
   {ARGV[9], ARGV[10], ARGV[11], ARGV[12]})
 keep(hold, expiry, holding, h.expire_at_ms, retention_ms)
 return {'REVERSED', outcome}

@@ -6,13 +6,17 @@ WHERE i.id = 1 AND i.initialised
 ORDER BY p.partition
 
 -- find_request --
--- The entry of an earlier request. Params: $1 principal, $2 request_id.
-SELECT * FROM journal_entry WHERE principal = $1 AND request_id = $2 ORDER BY recorded_time LIMIT 1
+-- The entry of an earlier request. One id may stand in several partitions: the entry with the same
+-- content comes first. Params: $1 principal, $2 request_id, $3 fingerprint.
+SELECT * FROM journal_entry WHERE principal = $1 AND request_id = $2
+ORDER BY fingerprint <> $3, recorded_time LIMIT 1
 
 -- find_clearing --
--- The entry of an earlier clearing. Params: $1 partition, $2 network, $3 reference, $4 sequence.
+-- The entry of an earlier clearing. Params: $1 partition, $2 network or '', $3 reference,
+-- $4 sequence.
 SELECT * FROM journal_entry
-WHERE partition = $1 AND network = $2 AND clearing_reference = $3 AND clearing_sequence = $4
+WHERE partition = $1 AND clearing_reference = $3 AND clearing_sequence = $4
+  AND (network = $2 OR (network IS NULL AND $2 = ''))
 LIMIT 1
 
 -- get_authorization --
@@ -91,7 +95,7 @@ UPDATE installation SET initialised = true WHERE id = 1
 -- count_settlers --
 -- Live settlers, so that each takes its share. Params: $1 application name prefix.
 SELECT count(DISTINCT pid) FROM pg_stat_activity
-WHERE usename = current_user AND application_name LIKE $1 || '%'
+WHERE datname = current_database() AND usename = current_user AND application_name LIKE $1 || '%'
 
 -- move_position --
 -- Moves one partition; no row means that somebody else did. Params: $1 partition, $2 old position,

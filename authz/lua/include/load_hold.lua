@@ -16,7 +16,7 @@ local function load_hold(hold, seed, create)
     end
     return {
       approved = tonumber(s[1]), reversed = tonumber(s[2]), captured = tonumber(s[3]),
-      held = 0, flags = s[4], first_pseq = s[5], expire_at_ms = s[6],
+      held = tonumber(s[4]), flags = s[5], first_pseq = s[6], expire_at_ms = s[7],
     }, false
   end
   if not create then
@@ -29,9 +29,9 @@ local function load_hold(hold, seed, create)
 end
 
 -- `origin` is {principal, account id, card id, network} of a hold that has no key yet.
-local function save_hold(hold, existed, h, captured, reversed, held, flags, origin)
+local function save_hold(hold, existed, h, captured, reversed, held, flags, now_ms, origin)
   redis.call('HSET', hold, 'r', text(reversed), 'c', text(captured), 'h', text(held),
-    'flags', flags)
+    'flags', flags, 'u', now_ms)
   if not existed then
     redis.call('HSET', hold, 'a', text(h.approved), 'q', h.first_pseq, 'x', h.expire_at_ms,
       'p', origin[1], 'acct', origin[2], 'card', origin[3], 'n', origin[4])
