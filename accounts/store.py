@@ -19,6 +19,7 @@ from runtime.clock import datetime_of, ms_of
 from runtime.errors import Unavailable
 from runtime.log import get_logger
 from runtime.paging import Page, Position
+from runtime.postgres import UNREACHABLE
 from runtime.queries import load_queries
 
 #: Request records that one statement forgets.
@@ -29,16 +30,6 @@ _SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
 #: The place before every row: lists are newest first.
 _TOP = Position(ms_of(datetime.fromisoformat("9999-01-01T00:00:00+00:00")), "")
 
-#: What asyncpg raises when the server is gone, going, or has no room: not our fault, not for ever.
-_UNAVAILABLE = (
-    OSError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-)
-
 logger = get_logger()
 
 
@@ -47,7 +38,7 @@ def refusing_when_down() -> Iterator[None]:
     """Answers UNAVAILABLE while PostgreSQL cannot be used: nothing is decided without it."""
     try:
         yield
-    except _UNAVAILABLE as error:
+    except UNREACHABLE as error:
         logger.warning("postgres_unavailable", error=f"{type(error).__name__}: {error}")
         raise Unavailable(
             "storage is unavailable; the outcome is unknown: repeat the same request",

@@ -14,11 +14,12 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from authz import keys
-from authz.ledger_store import UNREACHABLE, LedgerStore, PartitionRow
+from authz.ledger_store import LedgerStore, PartitionRow
 from authz.pipe import Command, execute
 from authz.settings import AuthzSettings
 from runtime.errors import Unavailable
 from runtime.log import get_logger
+from runtime.postgres import UNREACHABLE
 from runtime.settings import PARTITIONS
 
 #: What the server must be configured to: an approval is on disk before it is answered, and no key

@@ -15,7 +15,7 @@ from authz.outcome import EntryType, Outcome
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from runtime.clock import ms_of
 from runtime.errors import Unavailable
-from runtime.postgres import connect_pool
+from runtime.postgres import UNREACHABLE, connect_pool
 from runtime.queries import load_queries
 from runtime.settings import Settings
 
@@ -23,8 +23,6 @@ T = TypeVar("T")
 
 #: Longer than any answer of a PostgreSQL that is well; who waits for it has better to do.
 WAIT_S = 3.0
-#: What asyncpg raises while PostgreSQL cannot be asked.
-UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 QUERIES = load_queries(Path(__file__).parent / "sql" / "queries.sql")
 
@@ -63,7 +61,11 @@ class LedgerStore:
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         async with asyncio.timeout(WAIT_S):
             pool = await self.pool()
-            rows: list[asyncpg.Record] = await pool.fetch(QUERIES[query], *arguments)
+            try:
+                rows: list[asyncpg.Record] = await pool.fetch(QUERIES[query], *arguments)
+            except asyncpg.InternalClientError:
+                await pool.expire_connections()
+                raise
         return rows
 
     async def partitions(self) -> list[PartitionRow]:

@@ -24,6 +24,7 @@ from runtime import redis
 from runtime.clock import Clock, SystemClock
 from runtime.log import configure_logging, get_logger
 from runtime.metrics import PARTITIONS_STOPPED, SETTLED, MetricsServer
+from runtime.postgres import UNREACHABLE
 from runtime.server import termination
 from runtime.settings import PARTITIONS
 
@@ -66,14 +67,16 @@ class Settler:
         epoch, initialised = await self._store.installation(new_epoch=self._clock.now_ms())
         if initialised:
             return
+        # Another settler may do the same, and be done: what is there stays.
+        pipeline = self._valkey.pipeline(transaction=False)
         for tag in keys.TAGS:
-            # Another settler may do the same, and be done: what is there stays.
-            await self._valkey.hsetnx(keys.meta(tag), "pseq", "0")
-            await self._valkey.hsetnx(keys.meta(tag), "epoch", str(epoch))
-            found = await self._valkey.hget(keys.meta(tag), "epoch")
-            if found is None or int(found) != epoch:
+            pipeline.hsetnx(keys.meta(tag), "pseq", "0")
+            pipeline.hsetnx(keys.meta(tag), "epoch", str(epoch))
+            pipeline.hget(keys.meta(tag), "epoch")
+        for found in (await pipeline.execute())[2::3]:
+            if int(found) != epoch:
                 raise NotInitialisableError(
-                    f"Valkey belongs to another installation (epoch {found!r}); use an empty one"
+                    f"Valkey belongs to another installation (epoch {int(found)}); use an empty one"
                 )
         await self._store.mark_initialised()
         logger.info("installation_initialised", epoch=epoch)
@@ -220,10 +223,8 @@ class Process:
         while True:
             try:
                 await self._connected()
-            except (RedisError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+            except (RedisError, PositionMovedError, *UNREACHABLE) as error:
                 logger.warning("settler_reconnects", because=f"{type(error).__name__}: {error}")
-            except (asyncpg.InterfaceError, PositionMovedError) as error:
-                logger.warning("settler_starts_over", because=f"{type(error).__name__}: {error}")
             self.working = False
             await asyncio.sleep(RETRY_S)
 
@@ -249,7 +250,7 @@ class Process:
             await settler.run()
         finally:
             await valkey.aclose()
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*UNREACHABLE):
                 await connection.close(timeout=5)
 
 
@@ -261,11 +262,17 @@ async def main() -> None:
     metrics = MetricsServer(settings.metrics_socket, ready=lambda: process.working)
     await metrics.start()
     task = asyncio.create_task(process.run())
-    await termination().wait()
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-    await metrics.stop()
+    stop = asyncio.create_task(termination().wait())
+    try:
+        # A fault of ours ends the process, loudly; the supervisor starts it again.
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+    finally:
+        for running in (task, stop):
+            running.cancel()
+        await asyncio.gather(task, stop, return_exceptions=True)
+        await metrics.stop()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,19 @@ import asyncpg
 
 from runtime.settings import Settings
 
+#: What asyncpg raises while the server is gone, going, or has no room: not our fault, not for ever.
+#: A server that dies in the middle of an answer also leaves asyncpg's protocol confused.
+UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+)
+
 #: Statements that take longer are stuck: nothing here needs more.
 STATEMENT_TIMEOUT_S = 30
 
