@@ -222,7 +222,7 @@ async def test_money_valkey_killed_twice(stack: Devstack, client: MeshClient) ->
 
 @pytest.mark.timeout(180)
 async def test_settler_killed_again_and_again(stack: Devstack, client: MeshClient) -> None:
-    """Kill -9 of the settler between reading, committing and trimming: exactly once all the same."""
+    """Kill -9 of the settler between reading, committing and trimming: exactly once."""
     books = await open_books(client, "settler")
 
     async def disturb() -> None:
