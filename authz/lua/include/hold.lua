@@ -1,5 +1,10 @@
 -- The hold arithmetic of authz/hold.py: H = 0 if closed, else max(A - R - C, 0).
 -- Flags: a approved, d declined, f final capture, v fully reversed, e expired.
+--   KEYS  5 hold  6 expiry
+--   ARGV  8 principal  9 account id  10 card id  11 network or ''
+--         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x', '' if none
+local hold, expiry = KEYS[5], KEYS[6]
+
 local function held_of(approved, reversed, captured, flags)
   if string.find(flags, '[fve]') then
     return 0
@@ -8,26 +13,71 @@ local function held_of(approved, reversed, captured, flags)
 end
 
 local function add_flag(flags, flag)
-  if string.find(flags, flag, 1, true) then
-    return flags
+  return string.find(flags, flag, 1, true) and flags or flags .. flag
+end
+
+-- From its key, else from what the ledger knew of it, else (if a message may come before its
+-- authorization) a new one; nil if there is none.
+local function load_hold(create)
+  redis.call('ZCARD', expiry) -- a key of another type must fail here, before the first write
+  local f = redis.call('HMGET', hold, 'a', 'r', 'c', 'h', 'b', 'flags', 'q', 'x', 't', 'm', 'mc')
+  local existed = f[6] ~= false
+  if not existed then
+    f = {}
+    for field in string.gmatch(ARGV[12] ~= '' and ARGV[12] .. '|' or '', '([^|]*)|') do
+      f[#f + 1] = field
+    end
+    if #f == 0 and not create then
+      return nil
+    end
   end
-  return flags .. flag
+  return {
+    existed = existed, approved = tonumber(f[1] or '0'), reversed = tonumber(f[2] or '0'),
+    captured = tonumber(f[3] or '0'), held = tonumber(f[4] or '0'),
+    refunded = tonumber(f[5] or '0'), flags = f[6] or '', first_pseq = f[7] or '0',
+    expire_at_ms = f[8] or '0', advised_at_ms = tonumber(f[9] or '0'), merchant = f[10] or '',
+    merchant_cleared = f[11] or '',
+  }
 end
 
--- Lua numbers are doubles: below 2^53 they are exact, and this prints them without an exponent.
-local function text(number)
-  return string.format('%.0f', number)
+-- A hold also closes when the merchant's amount is fully cleared: what is left is exchange rate.
+-- Both are 'minor|currency'; amounts of different currencies are never compared.
+local function merchant_closed(h)
+  local asked, unit = string.match(h.merchant, '^(%d+)|(.+)$')
+  local cleared, cleared_unit = string.match(h.merchant_cleared, '^(%d+)|(.+)$')
+  return asked ~= nil and unit == cleared_unit and tonumber(cleared) >= tonumber(asked)
 end
 
-local EXACT = 9007199254740992
+-- Derives what is held from the totals, on the hold and on its account.
+local function reckon(a, h)
+  if merchant_closed(h) then
+    h.flags = add_flag(h.flags, 'f')
+  end
+  local before = h.held
+  h.held = held_of(h.approved, h.reversed, h.captured, h.flags)
+  a.held = a.held + h.held - before
+  return before - h.held
+end
 
--- An open hold lives until it is closed; a closed one is kept for late messages, then forgotten.
-local function keep(hold, expiry, held, expire_at_ms, retention_ms)
-  if held > 0 then
+-- Writes the hold. An open one lives until it is closed; a closed one is kept for late messages.
+local function save_hold(h, keep_ms)
+  redis.call('HSET', hold, 'a', text(h.approved), 'r', text(h.reversed), 'c', text(h.captured),
+    'h', text(h.held), 'b', text(h.refunded), 'flags', h.flags, 'q', h.first_pseq,
+    'x', h.expire_at_ms, 'u', now_ms)
+  if not h.existed then
+    redis.call('HSET', hold, 'p', ARGV[8], 'acct', ARGV[9], 'card', ARGV[10], 'n', ARGV[11])
+  end
+  if h.merchant ~= '' or h.merchant_cleared ~= '' then
+    redis.call('HSET', hold, 'm', h.merchant, 'mc', h.merchant_cleared)
+  end
+  if h.advised_at_ms > 0 then
+    redis.call('HSET', hold, 't', text(h.advised_at_ms))
+  end
+  if h.held > 0 then
     redis.call('PERSIST', hold)
-    redis.call('ZADD', expiry, expire_at_ms, hold)
+    redis.call('ZADD', expiry, h.expire_at_ms, hold)
   else
     redis.call('ZREM', expiry, hold)
-    redis.call('PEXPIRE', hold, retention_ms)
+    redis.call('PEXPIRE', hold, keep_ms or retention_ms)
   end
 end

@@ -27,37 +27,37 @@ from holdfast.authz.v1 import decline_reason_pb2 as holdfast_dot_authz_dot_v1_do
 from holdfast.type.v1 import money_pb2 as holdfast_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdfast/authz/v1/authorization.proto\x12\x11holdfast.authz.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&holdfast/authz/v1/decline_reason.proto\x1a\x1choldfast/type/v1/money.proto\"\xbf\x08\n\rAuthorization\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61rd_id\x18\x03 \x01(\t\x12\x35\n\x05state\x18\x04 \x01(\x0e\x32&.holdfast.authz.v1.Authorization.State\x12-\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0e\x32\x1b.holdfast.authz.v1.Decision\x12\x38\n\x0e\x64\x65\x63line_reason\x18\x06 \x01(\x0e\x32 .holdfast.authz.v1.DeclineReason\x12\x15\n\rresponse_code\x18\x07 \x01(\t\x12\x1a\n\x12\x61uthorization_code\x18\x08 \x01(\t\x12\x31\n\x10requested_amount\x18\t \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x32\n\x11\x61uthorized_amount\x18\n \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x30\n\x0freversed_amount\x18\x0b \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x30\n\x0f\x63\x61ptured_amount\x18\x0c \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12,\n\x0bheld_amount\x18\r \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x30\n\x0fmerchant_amount\x18\x0e \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x17\n\x0f\x63onversion_rate\x18\x0f \x01(\t\x12-\n\x08merchant\x18\x10 \x01(\x0b\x32\x1b.holdfast.authz.v1.Merchant\x12\x35\n\rpoint_of_sale\x18\x11 \x01(\x0b\x32\x1e.holdfast.authz.v1.PointOfSale\x12\x34\n\x0cnetwork_data\x18\x12 \x01(\x0b\x32\x1e.holdfast.authz.v1.NetworkData\x12\x34\n\x10transaction_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65\x63ide_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x12\n\x0eSTATE_CAPTURED\x10\x02\x12\x12\n\x0eSTATE_REVERSED\x10\x03\x12\x11\n\rSTATE_EXPIRED\x10\x04\x12\x12\n\x0eSTATE_DECLINED\x10\x05\"\x8a\x01\n\x08Merchant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\ndescriptor\x18\x02 \x01(\t\x12\x15\n\rcategory_code\x18\x03 \x01(\t\x12\x0c\n\x04\x63ity\x18\x04 \x01(\t\x12\x0e\n\x06region\x18\x05 \x01(\t\x12\x13\n\x0bpostal_code\x18\x06 \x01(\t\x12\x14\n\x0c\x63ountry_code\x18\x07 \x01(\t\"\xa8\x01\n\x0bPointOfSale\x12\x30\n\nentry_mode\x18\x01 \x01(\x0e\x32\x1c.holdfast.authz.v1.EntryMode\x12\x14\n\x0c\x63\x61rd_present\x18\x02 \x01(\x08\x12\x1a\n\x12\x63\x61rdholder_present\x18\x03 \x01(\x08\x12\x13\n\x0bpin_entered\x18\x04 \x01(\x08\x12 \n\x18partial_approval_capable\x18\x05 \x01(\x08\"\xbb\x02\n\x0cVerification\x12+\n\x03\x63vv\x18\x01 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\x12.\n\x06\x65xpiry\x18\x02 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\x12\x34\n\x0c\x61\x64\x64ress_line\x18\x03 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\x12\x33\n\x0bpostal_code\x18\x04 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\x12+\n\x03pin\x18\x05 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\x12\x36\n\x0ethree_d_secure\x18\x06 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\"(\n\x06Wallet\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\"\xb0\x01\n\x0bNetworkData\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\x1f\n\x17original_transaction_id\x18\x03 \x01(\t\x12\x0c\n\x04stan\x18\x04 \x01(\t\x12\x0b\n\x03rrn\x18\x05 \x01(\t\x12 \n\x18\x61\x63quiring_institution_id\x18\x06 \x01(\t\x12\x1a\n\x12\x61uthorization_code\x18\x07 \x01(\t\"L\n\x10NetworkReference\x12\x0f\n\x07\x63\x61rd_id\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t*R\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x45\x43ISION_APPROVED\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_DECLINED\x10\x02*K\n\x0bMessageType\x12\x1c\n\x18MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMESSAGE_TYPE_AUTHORIZATION\x10\x01*X\n\tInitiator\x12\x19\n\x15INITIATOR_UNSPECIFIED\x10\x00\x12\x18\n\x14INITIATOR_CARDHOLDER\x10\x01\x12\x16\n\x12INITIATOR_MERCHANT\x10\x02*}\n\x0b\x43heckResult\x12\x1c\n\x18\x43HECK_RESULT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HECK_RESULT_MATCH\x10\x01\x12\x19\n\x15\x43HECK_RESULT_MISMATCH\x10\x02\x12\x1d\n\x19\x43HECK_RESULT_NOT_PROVIDED\x10\x03*\xc6\x01\n\tEntryMode\x12\x1a\n\x16\x45NTRY_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NTRY_MODE_MANUAL\x10\x01\x12\x18\n\x14\x45NTRY_MODE_MAGSTRIPE\x10\x02\x12\x13\n\x0f\x45NTRY_MODE_CHIP\x10\x03\x12\x1a\n\x16\x45NTRY_MODE_CONTACTLESS\x10\x04\x12\x18\n\x14\x45NTRY_MODE_ECOMMERCE\x10\x05\x12!\n\x1d\x45NTRY_MODE_CREDENTIAL_ON_FILE\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdfast/authz/v1/authorization.proto\x12\x11holdfast.authz.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&holdfast/authz/v1/decline_reason.proto\x1a\x1choldfast/type/v1/money.proto\"\x96\t\n\rAuthorization\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61rd_id\x18\x03 \x01(\t\x12\x35\n\x05state\x18\x04 \x01(\x0e\x32&.holdfast.authz.v1.Authorization.State\x12-\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0e\x32\x1b.holdfast.authz.v1.Decision\x12\x38\n\x0e\x64\x65\x63line_reason\x18\x06 \x01(\x0e\x32 .holdfast.authz.v1.DeclineReason\x12\x15\n\rresponse_code\x18\x07 \x01(\t\x12\x1a\n\x12\x61uthorization_code\x18\x08 \x01(\t\x12\x31\n\x10requested_amount\x18\t \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x32\n\x11\x61uthorized_amount\x18\n \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x30\n\x0freversed_amount\x18\x0b \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x30\n\x0f\x63\x61ptured_amount\x18\x0c \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12,\n\x0bheld_amount\x18\r \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x30\n\x0fmerchant_amount\x18\x0e \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x17\n\x0f\x63onversion_rate\x18\x0f \x01(\t\x12-\n\x08merchant\x18\x10 \x01(\x0b\x32\x1b.holdfast.authz.v1.Merchant\x12\x35\n\rpoint_of_sale\x18\x11 \x01(\x0b\x32\x1e.holdfast.authz.v1.PointOfSale\x12\x34\n\x0cnetwork_data\x18\x12 \x01(\x0b\x32\x1e.holdfast.authz.v1.NetworkData\x12\x34\n\x10transaction_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65\x63ide_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0frefunded_amount\x18\x17 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x0f\n\x07\x64\x65\x63ider\x18\x18 \x01(\t\"\x94\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x12\n\x0eSTATE_CAPTURED\x10\x02\x12\x12\n\x0eSTATE_REVERSED\x10\x03\x12\x11\n\rSTATE_EXPIRED\x10\x04\x12\x12\n\x0eSTATE_DECLINED\x10\x05\x12\x12\n\x0eSTATE_VERIFIED\x10\x06\"\x8a\x01\n\x08Merchant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\ndescriptor\x18\x02 \x01(\t\x12\x15\n\rcategory_code\x18\x03 \x01(\t\x12\x0c\n\x04\x63ity\x18\x04 \x01(\t\x12\x0e\n\x06region\x18\x05 \x01(\t\x12\x13\n\x0bpostal_code\x18\x06 \x01(\t\x12\x14\n\x0c\x63ountry_code\x18\x07 \x01(\t\"\xa8\x01\n\x0bPointOfSale\x12\x30\n\nentry_mode\x18\x01 \x01(\x0e\x32\x1c.holdfast.authz.v1.EntryMode\x12\x14\n\x0c\x63\x61rd_present\x18\x02 \x01(\x08\x12\x1a\n\x12\x63\x61rdholder_present\x18\x03 \x01(\x08\x12\x13\n\x0bpin_entered\x18\x04 \x01(\x08\x12 \n\x18partial_approval_capable\x18\x05 \x01(\x08\"\xbb\x02\n\x0cVerification\x12+\n\x03\x63vv\x18\x01 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\x12.\n\x06\x65xpiry\x18\x02 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\x12\x34\n\x0c\x61\x64\x64ress_line\x18\x03 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\x12\x33\n\x0bpostal_code\x18\x04 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\x12+\n\x03pin\x18\x05 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\x12\x36\n\x0ethree_d_secure\x18\x06 \x01(\x0e\x32\x1e.holdfast.authz.v1.CheckResult\"(\n\x06Wallet\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\"\xb0\x01\n\x0bNetworkData\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\x1f\n\x17original_transaction_id\x18\x03 \x01(\t\x12\x0c\n\x04stan\x18\x04 \x01(\t\x12\x0b\n\x03rrn\x18\x05 \x01(\t\x12 \n\x18\x61\x63quiring_institution_id\x18\x06 \x01(\t\x12\x1a\n\x12\x61uthorization_code\x18\x07 \x01(\t\"L\n\x10NetworkReference\x12\x0f\n\x07\x63\x61rd_id\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t*R\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x45\x43ISION_APPROVED\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_DECLINED\x10\x02*\xbe\x01\n\x0bMessageType\x12\x1c\n\x18MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMESSAGE_TYPE_AUTHORIZATION\x10\x01\x12(\n$MESSAGE_TYPE_FINANCIAL_AUTHORIZATION\x10\x02\x12%\n!MESSAGE_TYPE_AUTHORIZATION_ADVICE\x10\x03\x12 \n\x1cMESSAGE_TYPE_BALANCE_INQUIRY\x10\x04*X\n\tInitiator\x12\x19\n\x15INITIATOR_UNSPECIFIED\x10\x00\x12\x18\n\x14INITIATOR_CARDHOLDER\x10\x01\x12\x16\n\x12INITIATOR_MERCHANT\x10\x02*}\n\x0b\x43heckResult\x12\x1c\n\x18\x43HECK_RESULT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HECK_RESULT_MATCH\x10\x01\x12\x19\n\x15\x43HECK_RESULT_MISMATCH\x10\x02\x12\x1d\n\x19\x43HECK_RESULT_NOT_PROVIDED\x10\x03*\xc6\x01\n\tEntryMode\x12\x1a\n\x16\x45NTRY_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NTRY_MODE_MANUAL\x10\x01\x12\x18\n\x14\x45NTRY_MODE_MAGSTRIPE\x10\x02\x12\x13\n\x0f\x45NTRY_MODE_CHIP\x10\x03\x12\x1a\n\x16\x45NTRY_MODE_CONTACTLESS\x10\x04\x12\x18\n\x14\x45NTRY_MODE_ECOMMERCE\x10\x05\x12!\n\x1d\x45NTRY_MODE_CREDENTIAL_ON_FILE\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.authz.v1.authorization_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DECISION']._serialized_start=2182
-  _globals['_DECISION']._serialized_end=2264
-  _globals['_MESSAGETYPE']._serialized_start=2266
-  _globals['_MESSAGETYPE']._serialized_end=2341
-  _globals['_INITIATOR']._serialized_start=2343
-  _globals['_INITIATOR']._serialized_end=2431
-  _globals['_CHECKRESULT']._serialized_start=2433
-  _globals['_CHECKRESULT']._serialized_end=2558
-  _globals['_ENTRYMODE']._serialized_start=2561
-  _globals['_ENTRYMODE']._serialized_end=2759
+  _globals['_DECISION']._serialized_start=2269
+  _globals['_DECISION']._serialized_end=2351
+  _globals['_MESSAGETYPE']._serialized_start=2354
+  _globals['_MESSAGETYPE']._serialized_end=2544
+  _globals['_INITIATOR']._serialized_start=2546
+  _globals['_INITIATOR']._serialized_end=2634
+  _globals['_CHECKRESULT']._serialized_start=2636
+  _globals['_CHECKRESULT']._serialized_end=2761
+  _globals['_ENTRYMODE']._serialized_start=2764
+  _globals['_ENTRYMODE']._serialized_end=2962
   _globals['_AUTHORIZATION']._serialized_start=164
-  _globals['_AUTHORIZATION']._serialized_end=1251
-  _globals['_AUTHORIZATION_STATE']._serialized_start=1123
-  _globals['_AUTHORIZATION_STATE']._serialized_end=1251
-  _globals['_MERCHANT']._serialized_start=1254
-  _globals['_MERCHANT']._serialized_end=1392
-  _globals['_POINTOFSALE']._serialized_start=1395
-  _globals['_POINTOFSALE']._serialized_end=1563
-  _globals['_VERIFICATION']._serialized_start=1566
-  _globals['_VERIFICATION']._serialized_end=1881
-  _globals['_WALLET']._serialized_start=1883
-  _globals['_WALLET']._serialized_end=1923
-  _globals['_NETWORKDATA']._serialized_start=1926
-  _globals['_NETWORKDATA']._serialized_end=2102
-  _globals['_NETWORKREFERENCE']._serialized_start=2104
-  _globals['_NETWORKREFERENCE']._serialized_end=2180
+  _globals['_AUTHORIZATION']._serialized_end=1338
+  _globals['_AUTHORIZATION_STATE']._serialized_start=1190
+  _globals['_AUTHORIZATION_STATE']._serialized_end=1338
+  _globals['_MERCHANT']._serialized_start=1341
+  _globals['_MERCHANT']._serialized_end=1479
+  _globals['_POINTOFSALE']._serialized_start=1482
+  _globals['_POINTOFSALE']._serialized_end=1650
+  _globals['_VERIFICATION']._serialized_start=1653
+  _globals['_VERIFICATION']._serialized_end=1968
+  _globals['_WALLET']._serialized_start=1970
+  _globals['_WALLET']._serialized_end=2010
+  _globals['_NETWORKDATA']._serialized_start=2013
+  _globals['_NETWORKDATA']._serialized_end=2189
+  _globals['_NETWORKREFERENCE']._serialized_start=2191
+  _globals['_NETWORKREFERENCE']._serialized_end=2267
 # @@protoc_insertion_point(module_scope)

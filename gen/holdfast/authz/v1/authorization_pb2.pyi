@@ -54,6 +54,15 @@ class _MessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageTy
     """Read as AUTHORIZATION."""
     MESSAGE_TYPE_AUTHORIZATION: _MessageType.ValueType  # 1
     """ISO 8583 0100: a request that places a hold; the money moves with a later clearing."""
+    MESSAGE_TYPE_FINANCIAL_AUTHORIZATION: _MessageType.ValueType  # 2
+    """ISO 8583 0200, single message (ATM, PIN debit): approved, it posts at once; no clearing follows."""
+    MESSAGE_TYPE_AUTHORIZATION_ADVICE: _MessageType.ValueType  # 3
+    """ISO 8583 0120: the network has already approved (stand-in, fuel). It is booked whatever the
+    card, account or credit say; on an authorization that is known its amount replaces the
+    authorized amount, the latest `transmission_time` winning.
+    """
+    MESSAGE_TYPE_BALANCE_INQUIRY: _MessageType.ValueType  # 4
+    """Asks for the available credit; the amount must be 0. Nothing is reserved."""
 
 class MessageType(_MessageType, metaclass=_MessageTypeEnumTypeWrapper):
     """Class of the network message that asks."""
@@ -62,6 +71,15 @@ MESSAGE_TYPE_UNSPECIFIED: MessageType.ValueType  # 0
 """Read as AUTHORIZATION."""
 MESSAGE_TYPE_AUTHORIZATION: MessageType.ValueType  # 1
 """ISO 8583 0100: a request that places a hold; the money moves with a later clearing."""
+MESSAGE_TYPE_FINANCIAL_AUTHORIZATION: MessageType.ValueType  # 2
+"""ISO 8583 0200, single message (ATM, PIN debit): approved, it posts at once; no clearing follows."""
+MESSAGE_TYPE_AUTHORIZATION_ADVICE: MessageType.ValueType  # 3
+"""ISO 8583 0120: the network has already approved (stand-in, fuel). It is booked whatever the
+card, account or credit say; on an authorization that is known its amount replaces the
+authorized amount, the latest `transmission_time` winning.
+"""
+MESSAGE_TYPE_BALANCE_INQUIRY: MessageType.ValueType  # 4
+"""Asks for the available credit; the amount must be 0. Nothing is reserved."""
 Global___MessageType: _TypeAlias = MessageType  # noqa: Y015
 
 class _Initiator:
@@ -187,6 +205,8 @@ class Authorization(_message.Message):
         """Closed because the hold expired."""
         STATE_DECLINED: Authorization._State.ValueType  # 5
         """Declined: it never held anything."""
+        STATE_VERIFIED: Authorization._State.ValueType  # 6
+        """Approved for an amount of 0 (account verification, balance inquiry): it never held anything."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where the authorization is in its life. Set by movements only."""
@@ -205,6 +225,8 @@ class Authorization(_message.Message):
     """Closed because the hold expired."""
     STATE_DECLINED: Authorization.State.ValueType  # 5
     """Declined: it never held anything."""
+    STATE_VERIFIED: Authorization.State.ValueType  # 6
+    """Approved for an amount of 0 (account verification, balance inquiry): it never held anything."""
 
     ID_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
@@ -228,6 +250,8 @@ class Authorization(_message.Message):
     DECIDE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    REFUNDED_AMOUNT_FIELD_NUMBER: _builtins.int
+    DECIDER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`auth_` id; the two hex digits after the prefix are the partition."""
     account_id: _builtins.str
@@ -246,6 +270,8 @@ class Authorization(_message.Message):
     """Six characters that identify an approval to the merchant (DE38). Empty if declined."""
     conversion_rate: _builtins.str
     """Merchant to billing conversion rate as the network sent it, a decimal string."""
+    decider: _builtins.str
+    """Who decided: `holdfast`, or `network` (stand-in advice, clearing without authorization)."""
     @_builtins.property
     def requested_amount(self) -> _money_pb2.Money:
         """What was asked for."""
@@ -298,6 +324,10 @@ class Authorization(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the last movement of this authorization was recorded."""
 
+    @_builtins.property
+    def refunded_amount(self) -> _money_pb2.Money:
+        """What was given back by refunds linked to this authorization, less their reversals."""
+
     def __init__(
         self,
         *,
@@ -323,10 +353,12 @@ class Authorization(_message.Message):
         decide_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        refunded_amount: _money_pb2.Money | None = ...,
+        decider: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "decide_time", b"decide_time", "expire_time", b"expire_time", "held_amount", b"held_amount", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "requested_amount", b"requested_amount", "reversed_amount", b"reversed_amount", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "decide_time", b"decide_time", "expire_time", b"expire_time", "held_amount", b"held_amount", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "refunded_amount", b"refunded_amount", "requested_amount", b"requested_amount", "reversed_amount", b"reversed_amount", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "authorization_code", b"authorization_code", "authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "card_id", b"card_id", "conversion_rate", b"conversion_rate", "decide_time", b"decide_time", "decision", b"decision", "decline_reason", b"decline_reason", "expire_time", b"expire_time", "held_amount", b"held_amount", "id", b"id", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "requested_amount", b"requested_amount", "response_code", b"response_code", "reversed_amount", b"reversed_amount", "state", b"state", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "authorization_code", b"authorization_code", "authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "card_id", b"card_id", "conversion_rate", b"conversion_rate", "decide_time", b"decide_time", "decider", b"decider", "decision", b"decision", "decline_reason", b"decline_reason", "expire_time", b"expire_time", "held_amount", b"held_amount", "id", b"id", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "refunded_amount", b"refunded_amount", "requested_amount", b"requested_amount", "response_code", b"response_code", "reversed_amount", b"reversed_amount", "state", b"state", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

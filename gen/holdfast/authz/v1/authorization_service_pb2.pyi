@@ -407,6 +407,406 @@ class ReverseAuthorizationResponse(_message.Message):
 Global___ReverseAuthorizationResponse: _TypeAlias = ReverseAuthorizationResponse  # noqa: Y015
 
 @_typing.final
+class IncrementAuthorizationRequest(_message.Message):
+    """Asks for more on an authorization."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    NETWORK_REFERENCE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    authorization_id: _builtins.str
+    """The authorization; this or `network_reference` is required, not both."""
+    @_builtins.property
+    def network_reference(self) -> _authorization_pb2.NetworkReference:
+        """The authorization as the network knows it."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What is asked for in addition, in the account's billing currency, more than 0."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        authorization_id: _builtins.str = ...,
+        network_reference: _authorization_pb2.NetworkReference | None = ...,
+        amount: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "network_reference", b"network_reference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "authorization_id", b"authorization_id", "network_reference", b"network_reference", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IncrementAuthorizationRequest: _TypeAlias = IncrementAuthorizationRequest  # noqa: Y015
+
+@_typing.final
+class IncrementAuthorizationResponse(_message.Message):
+    """The decision. Identical for every repetition of the same request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    DECLINE_REASON_FIELD_NUMBER: _builtins.int
+    RESPONSE_CODE_FIELD_NUMBER: _builtins.int
+    AUTHORIZED_AMOUNT_FIELD_NUMBER: _builtins.int
+    HELD_AMOUNT_FIELD_NUMBER: _builtins.int
+    AVAILABLE_CREDIT_FIELD_NUMBER: _builtins.int
+    DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    authorization_id: _builtins.str
+    """The authorization."""
+    decision: _authorization_pb2.Decision.ValueType
+    """Approved or declined."""
+    decline_reason: _decline_reason_pb2.DeclineReason.ValueType
+    """Why it was declined; unspecified if it was approved."""
+    response_code: _builtins.str
+    """ISO 8583 DE39."""
+    @_builtins.property
+    def authorized_amount(self) -> _money_pb2.Money:
+        """Authorized in all, this increment included."""
+
+    @_builtins.property
+    def held_amount(self) -> _money_pb2.Money:
+        """Reserved now."""
+
+    @_builtins.property
+    def available_credit(self) -> _money_pb2.Money:
+        """Available credit right after the decision."""
+
+    @_builtins.property
+    def decide_time(self) -> _timestamp_pb2.Timestamp:
+        """When Holdfast decided."""
+
+    def __init__(
+        self,
+        *,
+        authorization_id: _builtins.str = ...,
+        decision: _authorization_pb2.Decision.ValueType = ...,
+        decline_reason: _decline_reason_pb2.DeclineReason.ValueType = ...,
+        response_code: _builtins.str = ...,
+        authorized_amount: _money_pb2.Money | None = ...,
+        held_amount: _money_pb2.Money | None = ...,
+        available_credit: _money_pb2.Money | None = ...,
+        decide_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_amount", b"authorized_amount", "available_credit", b"available_credit", "decide_time", b"decide_time", "held_amount", b"held_amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id", "authorized_amount", b"authorized_amount", "available_credit", b"available_credit", "decide_time", b"decide_time", "decision", b"decision", "decline_reason", b"decline_reason", "held_amount", b"held_amount", "response_code", b"response_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IncrementAuthorizationResponse: _TypeAlias = IncrementAuthorizationResponse  # noqa: Y015
+
+@_typing.final
+class ExpireAuthorizationRequest(_message.Message):
+    """Releases what an authorization still holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    authorization_id: _builtins.str
+    """The authorization."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        authorization_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireAuthorizationRequest: _TypeAlias = ExpireAuthorizationRequest  # noqa: Y015
+
+@_typing.final
+class ExpireAuthorizationResponse(_message.Message):
+    """What the expiry did. Identical for every repetition of the same request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RELEASED_AMOUNT_FIELD_NUMBER: _builtins.int
+    AVAILABLE_CREDIT_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    authorization_id: _builtins.str
+    """The authorization."""
+    state: _authorization_pb2.Authorization.State.ValueType
+    """Its state after the expiry."""
+    @_builtins.property
+    def released_amount(self) -> _money_pb2.Money:
+        """What was released."""
+
+    @_builtins.property
+    def available_credit(self) -> _money_pb2.Money:
+        """Available credit right after the expiry."""
+
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded."""
+
+    def __init__(
+        self,
+        *,
+        authorization_id: _builtins.str = ...,
+        state: _authorization_pb2.Authorization.State.ValueType = ...,
+        released_amount: _money_pb2.Money | None = ...,
+        available_credit: _money_pb2.Money | None = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available_credit", b"available_credit", "record_time", b"record_time", "released_amount", b"released_amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id", "available_credit", b"available_credit", "record_time", b"record_time", "released_amount", b"released_amount", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireAuthorizationResponse: _TypeAlias = ExpireAuthorizationResponse  # noqa: Y015
+
+@_typing.final
+class ForcePostRequest(_message.Message):
+    """Posts a debit without an authorization."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CARD_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    MERCHANT_FIELD_NUMBER: _builtins.int
+    NETWORK_DATA_FIELD_NUMBER: _builtins.int
+    CLEARING_REFERENCE_FIELD_NUMBER: _builtins.int
+    CLEARING_SEQUENCE_FIELD_NUMBER: _builtins.int
+    MERCHANT_AMOUNT_FIELD_NUMBER: _builtins.int
+    CONVERSION_RATE_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    card_id: _builtins.str
+    """Card, a `card_` id."""
+    clearing_reference: _builtins.str
+    """The network's reference of this clearing (ARN), at most 64 characters; together with the
+    network and `clearing_sequence` it posts at most once.
+    """
+    clearing_sequence: _builtins.int
+    """Number of this clearing within `clearing_reference`, 0 to 99."""
+    conversion_rate: _builtins.str
+    """Merchant to billing rate, a positive decimal of at most 20 characters."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount to post, in the account's billing currency, more than 0."""
+
+    @_builtins.property
+    def merchant(self) -> _authorization_pb2.Merchant:
+        """The merchant; its descriptor or id is required."""
+
+    @_builtins.property
+    def network_data(self) -> _authorization_pb2.NetworkData:
+        """The network's identifiers."""
+
+    @_builtins.property
+    def merchant_amount(self) -> _money_pb2.Money:
+        """Amount in the merchant's currency, if it differs."""
+
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """Business time that the posting takes effect. Default: now."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        card_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        merchant: _authorization_pb2.Merchant | None = ...,
+        network_data: _authorization_pb2.NetworkData | None = ...,
+        clearing_reference: _builtins.str = ...,
+        clearing_sequence: _builtins.int = ...,
+        merchant_amount: _money_pb2.Money | None = ...,
+        conversion_rate: _builtins.str = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "effective_time", b"effective_time", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "card_id", b"card_id", "clearing_reference", b"clearing_reference", "clearing_sequence", b"clearing_sequence", "conversion_rate", b"conversion_rate", "effective_time", b"effective_time", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForcePostRequest: _TypeAlias = ForcePostRequest  # noqa: Y015
+
+@_typing.final
+class ForcePostResponse(_message.Message):
+    """What the force post did. Identical for every repetition of the same request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    POSTED_AMOUNT_FIELD_NUMBER: _builtins.int
+    AVAILABLE_CREDIT_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    authorization_id: _builtins.str
+    """The authorization that stands for it, so that a refund may name it."""
+    @_builtins.property
+    def posted_amount(self) -> _money_pb2.Money:
+        """Posted."""
+
+    @_builtins.property
+    def available_credit(self) -> _money_pb2.Money:
+        """Available credit right after it; may be negative."""
+
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded."""
+
+    def __init__(
+        self,
+        *,
+        authorization_id: _builtins.str = ...,
+        posted_amount: _money_pb2.Money | None = ...,
+        available_credit: _money_pb2.Money | None = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available_credit", b"available_credit", "posted_amount", b"posted_amount", "record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id", "available_credit", b"available_credit", "posted_amount", b"posted_amount", "record_time", b"record_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForcePostResponse: _TypeAlias = ForcePostResponse  # noqa: Y015
+
+@_typing.final
+class RefundRequest(_message.Message):
+    """Posts a credit, or takes one back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    NETWORK_REFERENCE_FIELD_NUMBER: _builtins.int
+    CARD_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    REVERSAL_FIELD_NUMBER: _builtins.int
+    MERCHANT_FIELD_NUMBER: _builtins.int
+    CLEARING_REFERENCE_FIELD_NUMBER: _builtins.int
+    CLEARING_SEQUENCE_FIELD_NUMBER: _builtins.int
+    MERCHANT_AMOUNT_FIELD_NUMBER: _builtins.int
+    CONVERSION_RATE_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    authorization_id: _builtins.str
+    """The purchase that is refunded. Exactly one of this, `network_reference` and `card_id`."""
+    card_id: _builtins.str
+    """Card of a refund without a purchase."""
+    reversal: _builtins.bool
+    """Takes a refund back: the amount is debited instead."""
+    clearing_reference: _builtins.str
+    """The network's reference of this clearing (ARN), at most 64 characters; together with the
+    network and `clearing_sequence` it posts at most once.
+    """
+    clearing_sequence: _builtins.int
+    """Number of this clearing within `clearing_reference`, 0 to 99."""
+    conversion_rate: _builtins.str
+    """Merchant to billing rate, a positive decimal of at most 20 characters."""
+    @_builtins.property
+    def network_reference(self) -> _authorization_pb2.NetworkReference:
+        """The purchase as the network knows it. One that Holdfast has not seen is created."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount to credit, in the account's billing currency, more than 0."""
+
+    @_builtins.property
+    def merchant(self) -> _authorization_pb2.Merchant:
+        """The merchant, if the refund names one."""
+
+    @_builtins.property
+    def merchant_amount(self) -> _money_pb2.Money:
+        """Amount in the merchant's currency, if it differs."""
+
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """Business time that the credit takes effect. Default: now."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        authorization_id: _builtins.str = ...,
+        network_reference: _authorization_pb2.NetworkReference | None = ...,
+        card_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        reversal: _builtins.bool = ...,
+        merchant: _authorization_pb2.Merchant | None = ...,
+        clearing_reference: _builtins.str = ...,
+        clearing_sequence: _builtins.int = ...,
+        merchant_amount: _money_pb2.Money | None = ...,
+        conversion_rate: _builtins.str = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "effective_time", b"effective_time", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_reference", b"network_reference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "authorization_id", b"authorization_id", "card_id", b"card_id", "clearing_reference", b"clearing_reference", "clearing_sequence", b"clearing_sequence", "conversion_rate", b"conversion_rate", "effective_time", b"effective_time", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_reference", b"network_reference", "request_id", b"request_id", "reversal", b"reversal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundRequest: _TypeAlias = RefundRequest  # noqa: Y015
+
+@_typing.final
+class RefundResponse(_message.Message):
+    """What the refund did. Identical for every repetition of the same request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    POSTED_AMOUNT_FIELD_NUMBER: _builtins.int
+    REFUNDED_AMOUNT_FIELD_NUMBER: _builtins.int
+    AVAILABLE_CREDIT_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    authorization_id: _builtins.str
+    """The authorization that it is linked to; empty if it is linked to none."""
+    @_builtins.property
+    def posted_amount(self) -> _money_pb2.Money:
+        """Credited, or debited by a reversal."""
+
+    @_builtins.property
+    def refunded_amount(self) -> _money_pb2.Money:
+        """Refunded in all on the authorization."""
+
+    @_builtins.property
+    def available_credit(self) -> _money_pb2.Money:
+        """Available credit right after it."""
+
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded."""
+
+    def __init__(
+        self,
+        *,
+        authorization_id: _builtins.str = ...,
+        posted_amount: _money_pb2.Money | None = ...,
+        refunded_amount: _money_pb2.Money | None = ...,
+        available_credit: _money_pb2.Money | None = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available_credit", b"available_credit", "posted_amount", b"posted_amount", "record_time", b"record_time", "refunded_amount", b"refunded_amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id", "available_credit", b"available_credit", "posted_amount", b"posted_amount", "record_time", b"record_time", "refunded_amount", b"refunded_amount"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundResponse: _TypeAlias = RefundResponse  # noqa: Y015
+
+@_typing.final
 class GetAuthorizationRequest(_message.Message):
     """Asks for one authorization."""
 

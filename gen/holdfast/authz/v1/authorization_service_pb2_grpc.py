@@ -55,6 +55,26 @@ class AuthorizationServiceStub:
                 request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ReverseAuthorizationRequest.SerializeToString,
                 response_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ReverseAuthorizationResponse.FromString,
                 _registered_method=True)
+        self.IncrementAuthorization = channel.unary_unary(
+                '/holdfast.authz.v1.AuthorizationService/IncrementAuthorization',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationResponse.FromString,
+                _registered_method=True)
+        self.ExpireAuthorization = channel.unary_unary(
+                '/holdfast.authz.v1.AuthorizationService/ExpireAuthorization',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationResponse.FromString,
+                _registered_method=True)
+        self.ForcePost = channel.unary_unary(
+                '/holdfast.authz.v1.AuthorizationService/ForcePost',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostResponse.FromString,
+                _registered_method=True)
+        self.Refund = channel.unary_unary(
+                '/holdfast.authz.v1.AuthorizationService/Refund',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundResponse.FromString,
+                _registered_method=True)
         self.GetAuthorization = channel.unary_unary(
                 '/holdfast.authz.v1.AuthorizationService/GetAuthorization',
                 request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.GetAuthorizationRequest.SerializeToString,
@@ -114,6 +134,52 @@ class AuthorizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def IncrementAuthorization(self, request, context):
+        """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
+        its whole amount; a declined one leaves the hold as it was.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
+        (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed or has expired),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExpireAuthorization(self, request, context):
+        """Releases everything that an authorization still holds, as its expiry will. Later clearings
+        still post. The sweeper does this by itself when `expire_time` has passed.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForcePost(self, request, context):
+        """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
+        It cannot be refused by controls, state or credit. With a network transaction id it joins the
+        authorization of that id, if there is or ever will be one.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED,
+        CLEARING_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Refund(self, request, context):
+        """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
+        (`reversal`) takes an earlier refund back. Always accepted.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND, CARD_NOT_FOUND), ALREADY_EXISTS
+        (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAuthorization(self, request, context):
         """Returns one authorization as it is now, readable as soon as it was answered.
 
@@ -159,6 +225,26 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.ReverseAuthorization,
                     request_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ReverseAuthorizationRequest.FromString,
                     response_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ReverseAuthorizationResponse.SerializeToString,
+            ),
+            'IncrementAuthorization': grpc.unary_unary_rpc_method_handler(
+                    servicer.IncrementAuthorization,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationResponse.SerializeToString,
+            ),
+            'ExpireAuthorization': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExpireAuthorization,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationResponse.SerializeToString,
+            ),
+            'ForcePost': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForcePost,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostResponse.SerializeToString,
+            ),
+            'Refund': grpc.unary_unary_rpc_method_handler(
+                    servicer.Refund,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundResponse.SerializeToString,
             ),
             'GetAuthorization': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAuthorization,
@@ -263,6 +349,114 @@ class AuthorizationService:
             '/holdfast.authz.v1.AuthorizationService/ReverseAuthorization',
             holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ReverseAuthorizationRequest.SerializeToString,
             holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ReverseAuthorizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IncrementAuthorization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.AuthorizationService/IncrementAuthorization',
+            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExpireAuthorization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.AuthorizationService/ExpireAuthorization',
+            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForcePost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.AuthorizationService/ForcePost',
+            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Refund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.AuthorizationService/Refund',
+            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundResponse.FromString,
             options,
             channel_credentials,
             insecure,

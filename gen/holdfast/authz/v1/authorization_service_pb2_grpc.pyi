@@ -60,6 +60,36 @@ class AuthorizationServiceStub:
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
+    IncrementAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.IncrementAuthorizationRequest, _authorization_service_pb2.IncrementAuthorizationResponse]
+    """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
+    its whole amount; a declined one leaves the hold as it was.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
+    (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed or has expired),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ExpireAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.ExpireAuthorizationRequest, _authorization_service_pb2.ExpireAuthorizationResponse]
+    """Releases everything that an authorization still holds, as its expiry will. Later clearings
+    still post. The sweeper does this by itself when `expire_time` has passed.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ForcePost: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.ForcePostRequest, _authorization_service_pb2.ForcePostResponse]
+    """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
+    It cannot be refused by controls, state or credit. With a network transaction id it joins the
+    authorization of that id, if there is or ever will be one.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED,
+    CLEARING_REUSED), UNAVAILABLE.
+    """
+    Refund: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.RefundRequest, _authorization_service_pb2.RefundResponse]
+    """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
+    (`reversal`) takes an earlier refund back. Always accepted.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND, CARD_NOT_FOUND), ALREADY_EXISTS
+    (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
+    """
     GetAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.GetAuthorizationRequest, _authorization_service_pb2.GetAuthorizationResponse]
     """Returns one authorization as it is now, readable as soon as it was answered.
 
@@ -108,6 +138,36 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     without its authorization; more than is left gives back what is left.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    IncrementAuthorization: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.IncrementAuthorizationRequest, _authorization_service_pb2.IncrementAuthorizationResponse]  # type: ignore[assignment]
+    """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
+    its whole amount; a declined one leaves the hold as it was.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
+    (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed or has expired),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ExpireAuthorization: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.ExpireAuthorizationRequest, _authorization_service_pb2.ExpireAuthorizationResponse]  # type: ignore[assignment]
+    """Releases everything that an authorization still holds, as its expiry will. Later clearings
+    still post. The sweeper does this by itself when `expire_time` has passed.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ForcePost: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.ForcePostRequest, _authorization_service_pb2.ForcePostResponse]  # type: ignore[assignment]
+    """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
+    It cannot be refused by controls, state or credit. With a network transaction id it joins the
+    authorization of that id, if there is or ever will be one.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED,
+    CLEARING_REUSED), UNAVAILABLE.
+    """
+    Refund: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.RefundRequest, _authorization_service_pb2.RefundResponse]  # type: ignore[assignment]
+    """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
+    (`reversal`) takes an earlier refund back. Always accepted.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND, CARD_NOT_FOUND), ALREADY_EXISTS
+    (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
     """
     GetAuthorization: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.GetAuthorizationRequest, _authorization_service_pb2.GetAuthorizationResponse]  # type: ignore[assignment]
     """Returns one authorization as it is now, readable as soon as it was answered.
@@ -172,6 +232,60 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         without its authorization; more than is left gives back what is left.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def IncrementAuthorization(
+        self,
+        request: _authorization_service_pb2.IncrementAuthorizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_service_pb2.IncrementAuthorizationResponse, _abc.Awaitable[_authorization_service_pb2.IncrementAuthorizationResponse]]:
+        """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
+        its whole amount; a declined one leaves the hold as it was.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
+        (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed or has expired),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ExpireAuthorization(
+        self,
+        request: _authorization_service_pb2.ExpireAuthorizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_service_pb2.ExpireAuthorizationResponse, _abc.Awaitable[_authorization_service_pb2.ExpireAuthorizationResponse]]:
+        """Releases everything that an authorization still holds, as its expiry will. Later clearings
+        still post. The sweeper does this by itself when `expire_time` has passed.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ForcePost(
+        self,
+        request: _authorization_service_pb2.ForcePostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_service_pb2.ForcePostResponse, _abc.Awaitable[_authorization_service_pb2.ForcePostResponse]]:
+        """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
+        It cannot be refused by controls, state or credit. With a network transaction id it joins the
+        authorization of that id, if there is or ever will be one.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED,
+        CLEARING_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def Refund(
+        self,
+        request: _authorization_service_pb2.RefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_service_pb2.RefundResponse, _abc.Awaitable[_authorization_service_pb2.RefundResponse]]:
+        """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
+        (`reversal`) takes an earlier refund back. Always accepted.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND, CARD_NOT_FOUND), ALREADY_EXISTS
+        (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

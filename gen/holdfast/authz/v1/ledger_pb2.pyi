@@ -51,6 +51,36 @@ class Entry(_message.Message):
         """A clearing."""
         TYPE_REVERSAL: Entry._Type.ValueType  # 6
         """A reversal."""
+        TYPE_INCREMENT: Entry._Type.ValueType  # 7
+        """An approved increment."""
+        TYPE_INCREMENT_DECLINE: Entry._Type.ValueType  # 8
+        """A declined increment."""
+        TYPE_EXPIRY: Entry._Type.ValueType  # 9
+        """An expiry."""
+        TYPE_ADVICE: Entry._Type.ValueType  # 10
+        """A stand-in advice."""
+        TYPE_FINANCIAL: Entry._Type.ValueType  # 11
+        """A single-message purchase or withdrawal, authorized and posted at once."""
+        TYPE_FORCE_POST: Entry._Type.ValueType  # 12
+        """A debit without authorization."""
+        TYPE_REFUND: Entry._Type.ValueType  # 13
+        """A refund."""
+        TYPE_REFUND_REVERSAL: Entry._Type.ValueType  # 14
+        """A refund taken back."""
+        TYPE_PAYMENT_CREDIT: Entry._Type.ValueType  # 15
+        """A payment credited to the balance, not yet released."""
+        TYPE_PAYMENT_RELEASE: Entry._Type.ValueType  # 16
+        """A payment released: it may be spent again."""
+        TYPE_PAYMENT_RETURN: Entry._Type.ValueType  # 17
+        """A payment returned."""
+        TYPE_FEE: Entry._Type.ValueType  # 18
+        """A fee."""
+        TYPE_INTEREST: Entry._Type.ValueType  # 19
+        """Interest."""
+        TYPE_ADJUSTMENT_DEBIT: Entry._Type.ValueType  # 20
+        """An adjustment that debits the customer."""
+        TYPE_ADJUSTMENT_CREDIT: Entry._Type.ValueType  # 21
+        """An adjustment that credits the customer."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """What the entry records."""
@@ -69,6 +99,36 @@ class Entry(_message.Message):
     """A clearing."""
     TYPE_REVERSAL: Entry.Type.ValueType  # 6
     """A reversal."""
+    TYPE_INCREMENT: Entry.Type.ValueType  # 7
+    """An approved increment."""
+    TYPE_INCREMENT_DECLINE: Entry.Type.ValueType  # 8
+    """A declined increment."""
+    TYPE_EXPIRY: Entry.Type.ValueType  # 9
+    """An expiry."""
+    TYPE_ADVICE: Entry.Type.ValueType  # 10
+    """A stand-in advice."""
+    TYPE_FINANCIAL: Entry.Type.ValueType  # 11
+    """A single-message purchase or withdrawal, authorized and posted at once."""
+    TYPE_FORCE_POST: Entry.Type.ValueType  # 12
+    """A debit without authorization."""
+    TYPE_REFUND: Entry.Type.ValueType  # 13
+    """A refund."""
+    TYPE_REFUND_REVERSAL: Entry.Type.ValueType  # 14
+    """A refund taken back."""
+    TYPE_PAYMENT_CREDIT: Entry.Type.ValueType  # 15
+    """A payment credited to the balance, not yet released."""
+    TYPE_PAYMENT_RELEASE: Entry.Type.ValueType  # 16
+    """A payment released: it may be spent again."""
+    TYPE_PAYMENT_RETURN: Entry.Type.ValueType  # 17
+    """A payment returned."""
+    TYPE_FEE: Entry.Type.ValueType  # 18
+    """A fee."""
+    TYPE_INTEREST: Entry.Type.ValueType  # 19
+    """Interest."""
+    TYPE_ADJUSTMENT_DEBIT: Entry.Type.ValueType  # 20
+    """An adjustment that debits the customer."""
+    TYPE_ADJUSTMENT_CREDIT: Entry.Type.ValueType  # 21
+    """An adjustment that credits the customer."""
 
     ID_FIELD_NUMBER: _builtins.int
     PARTITION_FIELD_NUMBER: _builtins.int

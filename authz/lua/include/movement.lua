@@ -1,0 +1,88 @@
+-- What every movement of money or credit shares: its first keys and arguments, the questions asked
+-- before it, and the writes that end it.
+--   KEYS  1 meta  2 request record  3 journal  4 account
+--   ARGV  1 epoch  2 fingerprint (32 hex)  3 now_ms  4 record_ttl_ms  5 retention_ms
+--         6 authorization id or ''  7 entry (header and request)
+local meta, req, journal, account = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local epoch, fingerprint, now_ms, record_ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local retention_ms, authorization_id, entry = ARGV[5], ARGV[6], ARGV[7]
+local pseq
+
+-- Lua numbers are doubles: below 2^53 they are exact, and this prints them without an exponent.
+local EXACT = 9007199254740992
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- Is this the epoch the caller knows, and was this request answered before? Then that is returned.
+local function enter()
+  local m = redis.call('HMGET', meta, 'epoch', 'pseq')
+  if m[1] ~= epoch then
+    return {'WRONG_EPOCH', ''}
+  end
+  pseq = tonumber(m[2])
+  local stored = redis.call('GET', req)
+  if not stored then
+    return nil
+  end
+  if string.sub(stored, 1, 32) ~= fingerprint then
+    return {'REQUEST_ID_REUSED', ''}
+  end
+  return {'REPLAYED', string.sub(stored, 34)}
+end
+
+-- Was this clearing posted before, under whatever request id? Then this id is taken, too.
+local function enter_clearing(clearing, clearing_fingerprint)
+  local stored = clearing_fingerprint ~= '' and redis.call('GET', clearing)
+  if not stored then
+    return nil
+  end
+  if string.sub(stored, 1, 32) ~= clearing_fingerprint then
+    return {'CLEARING_REUSED', ''}
+  end
+  redis.call('SET', req, fingerprint .. string.sub(stored, 33), 'PX', record_ttl_ms)
+  return {'REPLAYED', string.sub(stored, 34)}
+end
+
+local function load_account()
+  local a = redis.call('HMGET', account, 'limit', 'posted', 'held', 'unreleased', 'seq', 'v')
+  return {
+    known = a[5] ~= false, version = a[6] or '0', seq = tonumber(a[5] or '0'),
+    limit = tonumber(a[1] or '0'), posted = tonumber(a[2] or '0'), held = tonumber(a[3] or '0'),
+    unreleased = tonumber(a[4] or '0'),
+  }
+end
+
+local NO_HOLD = {
+  approved = 0, reversed = 0, captured = 0, held = 0, refunded = 0, flags = '', expire_at_ms = '0',
+}
+
+-- Journals the movement, records its answer, writes the account. The journal is the first write:
+-- what can still fail (memory, a stream of another type) fails with nothing written.
+local function finish(kind, reason, amount, a, h, code)
+  h = h or NO_HOLD
+  pseq = pseq + 1
+  if a.known then
+    a.seq = a.seq + 1
+  end
+  local outcome = table.concat({
+    '1', epoch, text(pseq), text(a.seq), kind, now_ms, authorization_id, reason, text(amount),
+    text(a.limit), text(a.posted), text(a.held), text(a.unreleased), text(h.approved),
+    text(h.reversed), text(h.captured), text(h.held), text(h.refunded), h.flags,
+    h.expire_at_ms, code or '',
+  }, '|')
+  redis.call('XADD', journal, text(pseq) .. '-0', 'e', outcome .. '\n' .. entry)
+  redis.call('HSET', meta, 'pseq', text(pseq))
+  redis.call('SET', req, fingerprint .. '|' .. outcome, 'PX', record_ttl_ms)
+  if a.known then
+    redis.call('HSET', account, 'posted', text(a.posted), 'held', text(a.held),
+      'unreleased', text(a.unreleased), 'seq', text(a.seq))
+  end
+  return outcome
+end
+
+local function record_clearing(clearing, clearing_fingerprint, outcome)
+  if clearing_fingerprint ~= '' then
+    redis.call('SET', clearing, clearing_fingerprint .. '|' .. outcome, 'PX', retention_ms)
+  end
+end

@@ -1,0 +1,46 @@
+--[[ Reserves more on an approved authorization, if the credit covers it: all of it or nothing.
+  KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 card
+  ARGV  1 to 12 as in include/movement.lua and include/hold.lua
+        13 card version  14 account version  15 decline reason (0: none)
+        16 amount_minor (> 0, < 2^53)
+  Returns {status, outcome}: INCREMENTED | REPLAYED | REQUEST_ID_REUSED | STALE | HOLD_NOT_FOUND |
+          HOLD_CLOSED | AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
+local reason, amount = ARGV[15], tonumber(ARGV[16])
+
+local answer = enter()
+if answer then
+  return answer
+end
+local a = load_account()
+if (redis.call('HGET', KEYS[7], 'v') or '0') ~= ARGV[13] or a.version ~= ARGV[14] then
+  return {'STALE', ''}
+end
+local h = load_hold(false)
+if not h then
+  return {'HOLD_NOT_FOUND', ''}
+end
+if not string.find(h.flags, 'a', 1, true) or string.find(h.flags, '[fve]') then
+  return {'HOLD_CLOSED', ''}
+end
+if h.approved + amount >= EXACT then
+  return {'AMOUNT_OVERFLOW', ''}
+end
+local granted = 0
+if reason == '0' then
+  -- Captures may have exceeded the hold: the increment reserves its whole amount all the same.
+  if amount <= a.limit - a.posted - a.held - a.unreleased then
+    granted = amount
+  else
+    reason = '1' -- INSUFFICIENT_CREDIT
+  end
+end
+if granted > 0 then
+  h.approved = math.max(h.approved, h.reversed + h.captured) + granted
+  h.merchant = '' -- the merchant's amount is no longer known
+  reckon(a, h)
+end
+local outcome = finish(granted > 0 and 'I' or 'J', reason, granted, a, h)
+if granted > 0 then
+  save_hold(h)
+end
+return {'INCREMENTED', outcome}

@@ -1,0 +1,37 @@
+--[[ Gives back all or part of a hold: a reversal (before, after and without its authorization), or
+  its expiry.
+  KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry
+  ARGV  1 to 12 as in include/movement.lua and include/hold.lua
+        13 kind: R reversal, E expiry  14 amount_minor (> 0, < 2^53), '' for everything
+        15 create (0|1): the hold may be unknown  16 only when due (0|1)
+  Returns {status, outcome}: RELEASED | REPLAYED | REQUEST_ID_REUSED | HOLD_NOT_FOUND | NOT_DUE |
+          AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
+local kind, amount = ARGV[13], tonumber(ARGV[14])
+
+local answer = enter()
+if answer then
+  return answer
+end
+local a, h = load_account(), load_hold(ARGV[15] == '1')
+if not h then
+  return {'HOLD_NOT_FOUND', ''}
+end
+if ARGV[16] == '1' and (h.held == 0 or tonumber(h.expire_at_ms) > tonumber(now_ms)) then
+  return {'NOT_DUE', ''}
+end
+
+-- A full reversal closes; partial ones add up, so that the order of messages does not matter.
+if kind == 'E' then
+  h.flags = add_flag(h.flags, 'e')
+elseif amount then
+  h.reversed = h.reversed + amount
+else
+  h.flags, h.reversed = add_flag(h.flags, 'v'), h.reversed + h.held
+end
+if h.reversed >= EXACT then
+  return {'AMOUNT_OVERFLOW', ''}
+end
+local released = reckon(a, h)
+local outcome = finish(kind, '0', released, a, h)
+save_hold(h)
+return {'RELEASED', outcome}
