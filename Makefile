@@ -58,7 +58,7 @@ types: $(STAMP) ## Check types: mypy --strict, tests included
 	@$(BIN)/mypy $(PACKAGES)
 
 .PHONY: gen
-gen: $(STAMP) ## Generate gen/ and docs/decline-reasons.md from protos/
+gen: $(STAMP) ## Generate gen/ and docs/{decline-reasons,settings}.md
 	@$(BIN)/python tools/gen.py
 	@$(BIN)/python tools/docs.py
 
@@ -69,10 +69,11 @@ gen-check: $(STAMP) ## Check that what `make gen` writes is what is committed
 	&& $(BIN)/python tools/gen.py "$$folder/gen" && $(BIN)/python tools/docs.py "$$folder/docs" \
 	&& diff -r -x __pycache__ gen "$$folder/gen" \
 	&& diff docs/decline-reasons.md "$$folder/docs/decline-reasons.md" \
+	&& diff docs/settings.md "$$folder/docs/settings.md" \
 	|| { echo "gen-check: run make gen and commit what it writes" >&2; exit 1; }
 
 .PHONY: docs
-docs: $(STAMP) ## Generate the documentation that comes from the contract
+docs: $(STAMP) ## Generate the documentation that comes from contract and code
 	@$(BIN)/python tools/docs.py
 
 .PHONY: bench load

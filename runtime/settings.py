@@ -55,7 +55,9 @@ class Settings(BaseSettings):
         default="a",
         description="Which of its two endpoint slots this server takes.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe log line that is written."
+    )
 
     @field_validator("home")
     @classmethod

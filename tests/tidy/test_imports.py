@@ -28,8 +28,8 @@ PURE = frozenset(
 PURE_RUNTIME = ("runtime.money", "runtime.ids", "runtime.clock")
 #: Libraries of storage; wire modules leave them to the stores.
 STORAGE = ("asyncpg", "redis", "hiredis", "runtime.redis", "runtime.postgres")
-#: The command and the supervisor run the services: only they may look inside one.
-COMPOSITION = ("runtime.cli.",)
+#: What operators run: it stands outside of the services and may use the code of any.
+COMPOSITION = ("runtime.cli.", "runtime.demo.", "runtime.replay.")
 
 
 def below(name: str, package: str) -> bool:

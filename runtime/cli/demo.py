@@ -1,0 +1,92 @@
+"""`holdfast demo`: a whole mesh at work, from nothing to books that balance, and gone again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import grpc
+from rich.console import Console
+from rich.text import Text
+
+from authz.reconcile_flow import Books, drain
+from authz.reconcile_store import open_store
+from runtime.cli.output import CliError, ExitCode, JsonOption, Output
+from runtime.cli.reconcile import reconcile
+from runtime.cli.running import run_to_end
+from runtime.demo import books, rush, scenes
+from runtime.demo.stage import DemoFailedError, Stage
+from runtime.devstack.supervisor import Devstack
+from runtime.devstack.temporary import temporary_mesh
+from runtime.mesh_client import connect
+
+_SETTLE_TIMEOUT_S = 30.0
+
+
+def run(as_json: JsonOption = False) -> None:
+    """Starts a mesh of its own on free ports, shows card purchases of every kind, checks each of
+    them, and removes everything again. Exit 1 if anything is not as it should be.
+    """
+    output = Output(as_json=as_json)
+    # With --json, stdout is for the document alone.
+    console = output.progress if as_json else Console(highlight=False)
+    try:
+        document = run_to_end(_demo(console))
+    except DemoFailedError as error:
+        raise CliError(
+            str(error), hint="this is a bug: please report it", exit_code=ExitCode.DIFFERENCES
+        ) from None
+    except grpc.aio.AioRpcError as error:
+        raise CliError(
+            f"a call failed: {error.code().name}: {error.details()}",
+            hint="run `holdfast doctor`; is this machine very busy?",
+            exit_code=ExitCode.DIFFERENCES,
+        ) from None
+    if as_json:
+        output.result(document)
+
+
+async def _demo(console: Console) -> dict[str, Any]:
+    began = time.monotonic()
+    console.print(Text("Holdfast: an open card-issuing platform", style="bold"))
+    with console.status("starting PostgreSQL, two Valkeys, the services and Envoy") as status:
+        async with temporary_mesh() as stack:
+            ready_after_s = time.monotonic() - began
+            status.stop()
+            console.print(
+                f"{len(stack.processes)} processes are ready after {ready_after_s:.1f} s:"
+                f" {', '.join(stack.processes)}"
+            )
+            document = await _play(console, stack)
+            status.update("stopping and cleaning up")
+            status.start()
+    seconds = time.monotonic() - began
+    console.print(Text(f"everything is stopped and removed; {seconds:.0f} s in all", style="dim"))
+    return {
+        **document,
+        "ready_after_s": round(ready_after_s, 2),
+        "seconds": round(seconds, 2),
+    }
+
+
+async def _play(console: Console, stack: Devstack) -> dict[str, Any]:
+    """All scenes, the rush, the books."""
+
+    async def drained() -> int:
+        async with open_store(stack.settings) as store:
+            return await drain(store, timeout_s=_SETTLE_TIMEOUT_S)
+
+    async def reconciled() -> Books:
+        return await reconcile(
+            stack.settings,
+            settle_timeout_s=_SETTLE_TIMEOUT_S,
+            on_difference=lambda one: console.print(f"   {one}", style="red"),
+        )
+
+    async with connect(stack.settings, stack.ports) as mesh:
+        stage = Stage(mesh=mesh, console=console)
+        for scene in scenes.SCENES:
+            await scene(stage)
+        measured = await rush.rush(stage)
+        closed = await books.close_books(stage, drain=drained, reconcile=reconciled)
+    return {"scenes": stage.scenes, "rush": measured, **closed}

@@ -1,0 +1,64 @@
+"""The stage of the demonstration: shows each step, checks it, and remembers it for JSON."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from runtime.mesh_client import MeshClient
+from runtime.money import format_minor
+
+CURRENCY = "USD"
+
+
+class DemoFailedError(Exception):
+    """What was shown is not what should have happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A cardholder of the demonstration."""
+
+    name: str
+    account_id: str
+    card_id: str
+    limit_minor: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """What every scene needs: the mesh, the audience, the cast."""
+
+    mesh: MeshClient
+    console: Console
+    holders: dict[str, Holder] = field(default_factory=dict)
+    #: What is shown, for programs: one list of facts per scene.
+    scenes: list[dict[str, Any]] = field(default_factory=list)
+
+    def scene(self, title: str) -> None:
+        """Begins a scene."""
+        self.scenes.append({"scene": title, "facts": []})
+        self.console.print(Text(f"\n{len(self.scenes)}. {title}", style="bold cyan"))
+
+    def tell(self, text: str, *, style: str = "", **facts: Any) -> None:
+        """Shows one step, and keeps its facts."""
+        self.scenes[-1]["facts"].append({"text": text, **facts})
+        self.console.print(Text(f"   {text}", style=style), soft_wrap=True)
+
+    def check(self, what: str, *, found: object, expected: object) -> None:
+        """Ends the demonstration unless what happened is what should have."""
+        if found != expected:
+            raise DemoFailedError(f"{what}: expected {expected!r}, found {found!r}")
+
+    def request_id(self) -> str:
+        """An id for a request that was not made before."""
+        return f"demo-{uuid.uuid4().hex}"
+
+
+def money(amount_minor: int) -> str:
+    """An amount as people read it."""
+    return format_minor(amount_minor, CURRENCY)

@@ -1,0 +1,1 @@
+"""Replays a file of card purchases through a running mesh, and checks every cent."""
