@@ -12,14 +12,19 @@ from authz.hold_flow import HoldFlow
 from authz.ledger_service import LedgerService
 from authz.ledger_store import LedgerStore
 from authz.money_store import MoneyStore
+from authz.mover import Mover
 from authz.pipe import Pipe
+from authz.posting_flow import PostingFlow
+from authz.posting_service import PostingService
 from authz.projection_service import ProjectionService
 from authz.reads import Reads
 from authz.service import AuthorizationService
 from authz.settings import AuthzSettings
+from authz.sweeper import Sweeper
 from authz.watch import Watch
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
+from holdfast.authz.v1 import posting_service_pb2_grpc as posting_grpc
 from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
 from runtime import redis
 from runtime.clock import Clock, SystemClock
@@ -31,6 +36,7 @@ from runtime.server import Server, run
 SERVICE_NAMES = (
     "holdfast.authz.v1.AuthorizationService",
     "holdfast.authz.v1.LedgerService",
+    "holdfast.authz.v1.PostingService",
     "holdfast.authz.v1.ProjectionService",
 )
 HOUR_MS = 3_600_000
@@ -60,48 +66,46 @@ class Worker:
     def _register(self, clock: Clock) -> None:
         settings = self._settings
         id_source = IdSource(clock)
-        record_ttl_ms = settings.request_record_ttl_h * HOUR_MS
-        retention_ms = settings.closed_hold_days * DAY_MS
-        authorizing = AuthorizeFlow(
+        fingerprints = Fingerprints(settings.secret("authz-fingerprint").encode())
+        mover = Mover(
             self.store,
-            self.ledger,
-            self.watch,
             clock=clock,
-            id_source=id_source,
-            record_ttl_ms=record_ttl_ms,
-            retention_ms=retention_ms,
+            record_ttl_ms=settings.request_record_ttl_h * HOUR_MS,
+            retention_ms=settings.closed_hold_days * DAY_MS,
         )
-        holds = HoldFlow(
-            self.store,
-            self.ledger,
-            self.watch,
-            clock=clock,
-            id_source=id_source,
-            record_ttl_ms=record_ttl_ms,
-            retention_ms=retention_ms,
-        )
+        self.holds = HoldFlow(self.store, self.ledger, self.watch, mover, clock=clock)
+        self.sweeper = Sweeper(self.store, self.holds, fingerprints, clock=clock)
         grpc_server = self._server.grpc_server
         authorization_grpc.add_AuthorizationServiceServicer_to_server(
             AuthorizationService(
-                authorizing=authorizing,
-                holds=holds,
+                authorizing=AuthorizeFlow(
+                    self.store, self.ledger, self.watch, mover, clock=clock, id_source=id_source
+                ),
+                holds=self.holds,
                 reads=Reads(self.store, self.ledger),
-                fingerprints=Fingerprints(settings.secret("authz-fingerprint").encode()),
+                fingerprints=fingerprints,
+                id_source=id_source,
             ),
+            grpc_server,
+        )
+        posting_grpc.add_PostingServiceServicer_to_server(
+            PostingService(PostingFlow(self.store, self.ledger, self.watch, mover), fingerprints),
             grpc_server,
         )
         ledger_grpc.add_LedgerServiceServicer_to_server(LedgerService(self.ledger), grpc_server)
         projection_grpc.add_ProjectionServiceServicer_to_server(
-            ProjectionService(self.store, clock=clock, id_source=id_source), grpc_server
+            ProjectionService(self.store, clock=clock), grpc_server
         )
 
     async def start(self) -> None:
         """Opens the connection; health follows the gate."""
         await self.pipe.start()
         await self.watch.start()
+        await self.sweeper.start()
 
     async def stop(self) -> None:
         """Closes what `start` opened."""
+        await self.sweeper.stop()
         await self.watch.stop()
         await self.pipe.stop()
         await self.ledger.close()

@@ -8,6 +8,8 @@ from authz.hold import Hold, State
 from authz.movement import Movement
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
+from holdfast.authz.v1 import movement_pb2 as movements
+from holdfast.authz.v1 import posting_service_pb2 as postings
 from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
 from holdfast.type.v1 import options_pb2
 from holdfast.type.v1.money_pb2 import Money
@@ -34,11 +36,13 @@ def _response_codes() -> dict[int, str]:
 RESPONSE_CODES = _response_codes()
 
 
-def response_code(reason: int, *, approved_minor: int, requested_minor: int) -> str:
+def response_code(
+    reason: int, *, approved_minor: int, requested_minor: int, inquiry: bool = False
+) -> str:
     """The DE39 answer to the network."""
     if reason != Reason.NONE:
         return RESPONSE_CODES[reason]
-    if requested_minor == 0:
+    if requested_minor == 0 and not inquiry:
         return VERIFIED
     return APPROVED if approved_minor == requested_minor else APPROVED_PARTIALLY
 
@@ -62,6 +66,7 @@ def authorize(command: Authorize, movement: Movement) -> rpc.AuthorizeResponse:
             outcome.reason,
             approved_minor=outcome.amount_minor,
             requested_minor=command.purchase.amount_minor,
+            inquiry=command.inquiry,
         ),
         authorization_code=outcome.authorization_code,
         approved_amount=Money(currency_code=currency, amount_minor=outcome.amount_minor),
@@ -85,6 +90,70 @@ def capture(movement: Movement) -> rpc.CaptureAuthorizationResponse:
         posted_amount=Money(currency_code=currency, amount_minor=outcome.amount_minor),
         captured_amount=Money(currency_code=currency, amount_minor=hold.captured_minor),
         held_amount=Money(currency_code=currency, amount_minor=hold.held_minor),
+        available_credit=Money(currency_code=currency, amount_minor=outcome.available_minor),
+        record_time=timestamp(outcome.recorded_at_ms),
+    )
+
+
+def force_post(movement: Movement) -> movements.ForcePostResponse:
+    """What a force post did."""
+    outcome, currency = movement.outcome, movement.currency_code
+    return movements.ForcePostResponse(
+        authorization_id=outcome.authorization_id,
+        posted_amount=Money(currency_code=currency, amount_minor=outcome.amount_minor),
+        available_credit=Money(currency_code=currency, amount_minor=outcome.available_minor),
+        record_time=timestamp(outcome.recorded_at_ms),
+    )
+
+
+def increment(movement: Movement) -> movements.IncrementAuthorizationResponse:
+    """The decision on an increment."""
+    outcome, currency = movement.outcome, movement.currency_code
+    approved = outcome.reason == Reason.NONE
+    hold = outcome.hold
+    return movements.IncrementAuthorizationResponse(
+        authorization_id=outcome.authorization_id,
+        decision=pb.DECISION_APPROVED if approved else pb.DECISION_DECLINED,
+        decline_reason=DeclineReason.ValueType(outcome.reason),
+        response_code=APPROVED if approved else RESPONSE_CODES[outcome.reason],
+        authorized_amount=Money(currency_code=currency, amount_minor=hold.approved_minor),
+        held_amount=Money(currency_code=currency, amount_minor=hold.held_minor),
+        available_credit=Money(currency_code=currency, amount_minor=outcome.available_minor),
+        decide_time=timestamp(outcome.recorded_at_ms),
+    )
+
+
+def expire(movement: Movement) -> movements.ExpireAuthorizationResponse:
+    """What an expiry did."""
+    outcome, currency = movement.outcome, movement.currency_code
+    return movements.ExpireAuthorizationResponse(
+        authorization_id=outcome.authorization_id,
+        state=state(outcome.hold),
+        released_amount=Money(currency_code=currency, amount_minor=outcome.amount_minor),
+        available_credit=Money(currency_code=currency, amount_minor=outcome.available_minor),
+        record_time=timestamp(outcome.recorded_at_ms),
+    )
+
+
+def refund(movement: Movement) -> movements.RefundResponse:
+    """What a refund, or its reversal, did."""
+    outcome, currency = movement.outcome, movement.currency_code
+    return movements.RefundResponse(
+        authorization_id=outcome.authorization_id,
+        posted_amount=Money(currency_code=currency, amount_minor=outcome.amount_minor),
+        refunded_amount=Money(currency_code=currency, amount_minor=outcome.hold_refunded_minor),
+        available_credit=Money(currency_code=currency, amount_minor=outcome.available_minor),
+        record_time=timestamp(outcome.recorded_at_ms),
+    )
+
+
+def posting(movement: Movement, entry_id: str) -> postings.PostingResult:
+    """The balance after a posting."""
+    outcome, currency = movement.outcome, movement.currency_code
+    return postings.PostingResult(
+        entry_id=entry_id,
+        posted=Money(currency_code=currency, amount_minor=outcome.posted_minor),
+        unreleased=Money(currency_code=currency, amount_minor=outcome.unreleased_minor),
         available_credit=Money(currency_code=currency, amount_minor=outcome.available_minor),
         record_time=timestamp(outcome.recorded_at_ms),
     )

@@ -1,26 +1,37 @@
-"""What the wire asked for, checked and frozen: the commands that the money store carries out."""
+"""What the wire asked for, checked and frozen: the commands that the flows carry out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from authz.decision import Purchase
+from authz.outcome import EntryType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Authorize:
-    """One purchase to decide."""
+class Asked:
+    """Who asks, under which id, and the request as it came."""
 
     principal: str
     request_id: str
     fingerprint: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorize(Asked):
+    """One purchase to decide, or (an advice) to book."""
+
     card_id: str
     purchase: Purchase
     network: str
     transaction_id: str
     authorization_code: str
     transmitted_at_ms: int | None
-    raw: bytes
+    #: AUTHORIZATION, FINANCIAL or ADVICE.
+    kind: EntryType
+    merchant_amount: str
+    inquiry: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,35 +49,81 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Capture:
-    """One clearing to post."""
+class Clearing:
+    """A clearing's own identity: it posts once, whatever its request ids. No reference: none."""
 
-    principal: str
-    acts_for_all: bool
-    request_id: str
-    fingerprint: str
-    target: Target
-    amount_minor: int
-    currency_code: str
-    final: bool
-    clearing_reference: str
-    clearing_sequence: int
-    clearing_fingerprint: str
-    raw: bytes
+    reference: str = ""
+    sequence: int = 0
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reverse:
-    """One hold to give back; `amount_minor` None means everything."""
+class Later(Asked):
+    """A message on an authorization. An admin may act on every principal's."""
 
-    principal: str
     acts_for_all: bool
-    request_id: str
-    fingerprint: str
     target: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture(Later):
+    """One clearing to post; CAPTURE or FORCE_POST."""
+
+    kind: EntryType
+    amount_minor: int
+    currency_code: str
+    final: bool
+    clearing: Clearing
+    merchant_amount: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Increment(Later):
+    """More on an approved authorization."""
+
+    amount_minor: int
+    currency_code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(Later):
+    """A hold to give back, REVERSAL or EXPIRY; `amount_minor` None means everything."""
+
+    kind: EntryType
     amount_minor: int | None
     currency_code: str
-    raw: bytes
+    only_when_due: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund(Later):
+    """A credit, or (REFUND_REVERSAL) one taken back. An empty authorization id: linked to none."""
+
+    kind: EntryType
+    amount_minor: int
+    currency_code: str
+    clearing: Clearing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post(Asked):
+    """A fee, interest or an adjustment."""
+
+    account_id: str
+    kind: EntryType
+    amount_minor: int
+    currency_code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovePayment(Asked):
+    """A payment credited, released or returned; only a credit has an amount."""
+
+    account_id: str
+    payment_id: str
+    kind: EntryType
+    amount_minor: int = 0
+    currency_code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

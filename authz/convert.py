@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Protocol
+from typing import Literal, Protocol
 
-from authz.commands import Authorize, Capture, Reverse, Target
+from authz.commands import Authorize
 from authz.decision import Purchase
 from authz.expiry import Circumstances
+from authz.outcome import EntryType
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
+from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
 from runtime.identity import Identity
 from runtime.request_id import request_id_of
@@ -22,8 +24,6 @@ Metadata = Iterable[tuple[str, str | bytes]] | None
 #: Lengths of the texts of a purchase, as the contract states them.
 MERCHANT_LENGTHS = {"id": 64, "descriptor": 128, "city": 64, "region": 32, "postal_code": 16}
 TRANSACTION_ID_LENGTH = 64
-CLEARING_REFERENCE_LENGTH = 64
-CLEARING_SEQUENCE_MAX = 99
 
 _MCC = re.compile(r"[0-9]{4}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -32,6 +32,11 @@ _STAN = re.compile(r"[0-9]{1,12}")
 _RRN = re.compile(r"[A-Za-z0-9]{1,12}")
 _INSTITUTION = re.compile(r"[0-9]{1,11}")
 _CODE = re.compile(r"[A-Za-z0-9]{1,6}")
+
+_KINDS = {
+    pb.MESSAGE_TYPE_FINANCIAL_AUTHORIZATION: EntryType.FINANCIAL,
+    pb.MESSAGE_TYPE_AUTHORIZATION_ADVICE: EntryType.ADVICE,
+}
 
 
 class Fingerprints:
@@ -59,7 +64,7 @@ class _Mutation(Protocol):
     def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...
 
 
-def _sealed(request: _Mutation, metadata: Metadata, violations: Violations) -> bytes:
+def sealed(request: _Mutation, metadata: Metadata, violations: Violations) -> bytes:
     """Settles the request id and returns the bytes that fingerprint and journal keep. What the
     contract does not know is not kept: it could be of any size, or a card number.
     """
@@ -73,14 +78,14 @@ def authorize(
 ) -> Authorize:
     """Checks an AuthorizeRequest."""
     check = Violations()
-    raw = _sealed(request, metadata, check)
+    raw = sealed(request, metadata, check)
     check.id("card_id", request.card_id, ids.CARD)
     check.enum("message_type", request.message_type, pb.MessageType.DESCRIPTOR.values_by_number)
     check.enum("initiator", request.initiator, pb.Initiator.DESCRIPTOR.values_by_number)
     _check_amounts(request, check)
-    _check_merchant(request, check)
+    check_merchant(request.merchant, check)
     _check_terminal(request, check)
-    _check_network(request.network_data, "network_data", check)
+    check_network(request.network_data, "network_data", check)
     check.timestamp("transmission_time", request)
     check.timestamp("transaction_time", request)
     check.raise_if_any()
@@ -108,12 +113,17 @@ def authorize(
         transmitted_at_ms=milliseconds(request.transmission_time)
         if request.HasField("transmission_time")
         else None,
+        kind=_KINDS.get(request.message_type, EntryType.AUTHORIZATION),
+        merchant_amount=merchant_amount(request),
+        inquiry=request.message_type == pb.MESSAGE_TYPE_BALANCE_INQUIRY,
         raw=raw,
     )
 
 
 def _check_amounts(request: rpc.AuthorizeRequest, check: Violations) -> None:
     check.money("amount", request)
+    if request.message_type == pb.MESSAGE_TYPE_BALANCE_INQUIRY and request.amount.amount_minor:
+        check.add("amount.amount_minor", "must be 0: a balance inquiry reserves nothing")
     check.money("merchant_amount", request, required=False)
     check.decimal("conversion_rate", request.conversion_rate)
     for name in ("cash_amount", "acquirer_fee"):
@@ -127,9 +137,9 @@ def _check_amounts(request: rpc.AuthorizeRequest, check: Violations) -> None:
             check.add(f"{name}.amount_minor", "must not exceed amount, which contains it")
 
 
-def _check_merchant(request: rpc.AuthorizeRequest, check: Violations) -> None:
-    merchant = request.merchant
-    if not merchant.id and not merchant.descriptor:
+def check_merchant(merchant: pb.Merchant, check: Violations, *, required: bool = True) -> None:
+    """The merchant's fields; one that is required has a descriptor or an id."""
+    if required and not merchant.id and not merchant.descriptor:
         check.add("merchant.descriptor", "is required: a merchant has a descriptor or an id")
     for name, limit in MERCHANT_LENGTHS.items():
         check.text(f"merchant.{name}", getattr(merchant, name), limit=limit)
@@ -152,7 +162,32 @@ def _check_terminal(request: rpc.AuthorizeRequest, check: Violations) -> None:
     check.text("wallet.token_id", request.wallet.token_id, limit=64)
 
 
-def _check_network(data: pb.NetworkData, field: str, check: Violations) -> None:
+class _HasMerchantAmount(Protocol):
+    @property
+    def merchant_amount(self) -> Money: ...
+
+    @property
+    def amount(self) -> Money: ...
+
+    def HasField(self, field_name: Literal["merchant_amount"]) -> bool: ...
+
+
+def merchant_amount(request: _HasMerchantAmount) -> str:
+    """`minor|currency` of the merchant's amount if its currency is another one, else ''."""
+    found = request.merchant_amount
+    foreign = found.currency_code != request.amount.currency_code
+    if not request.HasField("merchant_amount") or not foreign or not found.amount_minor:
+        return ""
+    return f"{found.amount_minor}|{found.currency_code}"
+
+
+def is_network(value: str) -> bool:
+    """True for 1 to 32 lower-case letters, digits or underscores."""
+    return _NETWORK.fullmatch(value) is not None
+
+
+def check_network(data: pb.NetworkData, field: str, check: Violations) -> None:
+    """The network's identifiers."""
     check.pattern(
         f"{field}.network",
         data.network,
@@ -176,111 +211,4 @@ def _check_network(data: pb.NetworkData, field: str, check: Violations) -> None:
         data.authorization_code,
         _CODE,
         "must be at most 6 letters or digits",
-    )
-
-
-def network_authorization_id(
-    principal: str, card_id: str, network: str, transaction_id: str
-) -> str:
-    """The authorization of a network transaction. Derived, so that whichever message comes first
-    creates it and every later one meets it, without an index.
-    """
-    text = f"{principal}\x00{card_id}\x00{network}\x00{transaction_id}"
-    digest = blake2b(text.encode(), digest_size=16).hexdigest()
-    # RFC 9562 §5.8: a UUID with content of our own is version 8.
-    return f"{ids.AUTHORIZATION}_{card_id[5:7]}{digest[:12]}8{digest[13:16]}8{digest[17:]}"
-
-
-def _target(
-    request: rpc.CaptureAuthorizationRequest | rpc.ReverseAuthorizationRequest,
-    principal: str,
-    check: Violations,
-) -> Target:
-    named = bool(request.authorization_id)
-    if named == request.HasField("network_reference"):
-        check.add("authorization_id", "name either authorization_id or network_reference, not both")
-        return Target(authorization_id="")
-    if named:
-        check.id("authorization_id", request.authorization_id, ids.AUTHORIZATION)
-        return Target(authorization_id=request.authorization_id)
-    reference = request.network_reference
-    check.id("network_reference.card_id", reference.card_id, ids.CARD)
-    if not _NETWORK.fullmatch(reference.network):
-        check.add(
-            "network_reference.network",
-            "is required: at most 32 lower-case letters, digits or underscores",
-        )
-    check.text(
-        "network_reference.transaction_id",
-        reference.transaction_id,
-        limit=TRANSACTION_ID_LENGTH,
-        required=True,
-    )
-    check.raise_if_any()
-    return Target(
-        authorization_id=network_authorization_id(
-            principal, reference.card_id, reference.network, reference.transaction_id
-        ),
-        card_id=reference.card_id,
-        network=reference.network,
-    )
-
-
-def capture(
-    request: rpc.CaptureAuthorizationRequest,
-    identity: Identity,
-    metadata: Metadata,
-    prints: Fingerprints,
-) -> Capture:
-    """Checks a CaptureAuthorizationRequest."""
-    check = Violations()
-    raw = _sealed(request, metadata, check)
-    check.money("amount", request, minimum=1)
-    check.money("merchant_amount", request, required=False)
-    check.decimal("conversion_rate", request.conversion_rate)
-    check.text("clearing_reference", request.clearing_reference, limit=CLEARING_REFERENCE_LENGTH)
-    if not 0 <= request.clearing_sequence <= CLEARING_SEQUENCE_MAX:
-        check.add("clearing_sequence", f"must be from 0 to {CLEARING_SEQUENCE_MAX}")
-    check.timestamp("effective_time", request)
-    target = _target(request, identity.principal, check)
-    check.raise_if_any()
-    content = f"{target.authorization_id}|{request.amount.amount_minor}|{request.final}"
-    return Capture(
-        principal=identity.principal,
-        acts_for_all="admin" in identity.roles,
-        request_id=request.request_id,
-        fingerprint=prints.of(b"Capture", raw),
-        target=target,
-        amount_minor=request.amount.amount_minor,
-        currency_code=request.amount.currency_code,
-        final=request.final,
-        clearing_reference=request.clearing_reference,
-        clearing_sequence=request.clearing_sequence,
-        clearing_fingerprint=prints.of(b"Clearing", content.encode()),
-        raw=raw,
-    )
-
-
-def reverse(
-    request: rpc.ReverseAuthorizationRequest,
-    identity: Identity,
-    metadata: Metadata,
-    prints: Fingerprints,
-) -> Reverse:
-    """Checks a ReverseAuthorizationRequest."""
-    check = Violations()
-    raw = _sealed(request, metadata, check)
-    check.money("amount", request, minimum=1, required=False)
-    target = _target(request, identity.principal, check)
-    check.raise_if_any()
-    partial = request.HasField("amount")
-    return Reverse(
-        principal=identity.principal,
-        acts_for_all="admin" in identity.roles,
-        request_id=request.request_id,
-        fingerprint=prints.of(b"Reverse", raw),
-        target=target,
-        amount_minor=request.amount.amount_minor if partial else None,
-        currency_code=request.amount.currency_code if partial else "",
-        raw=raw,
     )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from authz import keys, scripts
 from authz.commands import Authorize
-from authz.convert import network_authorization_id
+from authz.convert_later import network_authorization_id
 from authz.decision import Declined, Plan, Reason, Snapshot, decide
-from authz.entry import Header, static_part
+from authz.expiry import expire_at_ms
 from authz.ledger_store import LedgerStore, ask, outcome_of
 from authz.money_store import MoneyStore
-from authz.movement import Movement, refusal
-from authz.outcome import Outcome
+from authz.movement import Movement, check_currency, refusal
+from authz.mover import HoldReference, Mover, Subject
+from authz.outcome import EntryType, Outcome
 from authz.scripts import Status
 from authz.watch import Watch
 from runtime import ids
 from runtime.clock import Clock
-from runtime.errors import RequestIdReused, Unavailable
+from runtime.errors import NotFound, RequestIdReused, Unavailable
 from runtime.ids import IdSource
 from runtime.metrics import DECISIONS
 
@@ -34,26 +35,29 @@ class AuthorizeFlow:
         store: MoneyStore,
         ledger: LedgerStore,
         watch: Watch,
+        mover: Mover,
         *,
         clock: Clock,
         id_source: IdSource,
-        record_ttl_ms: int,
-        retention_ms: int,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._watch = watch
         self._clock = clock
         self._ids = id_source
-        self._record_ttl_ms = record_ttl_ms
-        self._retention_ms = retention_ms
+        self._mover = mover
 
     async def run(self, command: Authorize) -> Movement:
-        """Decides one purchase, durably."""
-        self._watch.admit()
+        """Decides one purchase, or books an advice, durably."""
+        if command.kind is EntryType.ADVICE:
+            self._watch.admit_later_message()
+        else:
+            self._watch.admit()
         settled = await self._settled_before(command)
         if settled is not None:
             return settled
+        if command.kind is EntryType.ADVICE:
+            return await self._book(command)
         for _ in range(STALE_TRIES):
             snapshot = await self._store.snapshot(command.card_id)
             if snapshot is None:
@@ -77,52 +81,72 @@ class AuthorizeFlow:
     ) -> Movement | None:
         """Runs the script; None if the snapshot was stale."""
         tag = ids.tag_of(command.card_id)
-        authorization_id = self._authorization_id(command)
-        header = self._header(command, snapshot)
-        account_id = header.account_id or f"{ids.ACCOUNT}_{tag}-"
-        root_card_id = header.root_card_id or command.card_id
-        key_names = (
-            keys.meta(tag),
-            keys.request(tag, command.principal, command.request_id),
-            keys.card(command.card_id),
-            keys.account(account_id),
-            keys.hold(authorization_id),
-            keys.learned(root_card_id),
-            keys.expiry(tag),
-            keys.journal(tag),
-        )
+        subject = Subject.of(snapshot) if snapshot else Subject(tag=tag, card_id=command.card_id)
         plan = verdict if isinstance(verdict, Plan) else None
         reason = verdict.reason if isinstance(verdict, Declined) else Reason.NONE
-        code = command.authorization_code or self._ids.authorization_code()
-        status, outcome = await self._store.move(
+        status, outcome = await self._mover.run(
             scripts.PLACE_HOLD,
-            key_names,
-            (
-                command.fingerprint,
-                str(now_ms),
-                str(self._record_ttl_ms),
+            command,
+            subject,
+            hold=self._hold(command),
+            extra_keys=(
+                keys.card(command.card_id),
+                keys.learned(subject.root_card_id or command.card_id),
+            ),
+            arguments=(
                 str(snapshot.card.version if snapshot else 0),
                 str(snapshot.account.version if snapshot else 0),
-                authorization_id,
                 str(int(reason)),
                 str(command.purchase.amount_minor),
+                str(plan.expire_at_ms if plan else 0),
+                self._code(command),
                 "1" if plan and plan.partial_approval else "0",
                 "1" if plan and plan.single_use else "0",
-                str(plan.expire_at_ms if plan else 0),
-                code,
-                command.principal,
-                header.account_id,
-                command.card_id,
-                command.network,
-                static_part(header, command.raw),
-                str(self._retention_ms),
+                "1" if command.kind is EntryType.FINANCIAL else "0",
+                command.merchant_amount,
             ),
+            now_ms=now_ms,
         )
         if status is Status.STALE:
             return None
         if outcome is None:
-            raise refusal(status, header)
-        return self._movement(command, header.currency, outcome, replayed=status is Status.REPLAYED)
+            raise refusal(status, command.request_id)
+        return self._movement(
+            command, subject.currency_code, outcome, replayed=status is Status.REPLAYED
+        )
+
+    async def _book(self, command: Authorize) -> Movement:
+        """Books what the network has decided: nothing but an unknown card can stop it."""
+        snapshot = await self._store.snapshot(command.card_id)
+        if snapshot is None:
+            raise NotFound("no such card", reason="CARD_NOT_FOUND", metadata={"field": "card_id"})
+        check_currency(command.purchase.currency_code, snapshot.account.currency_code)
+        now_ms = self._clock.now_ms()
+        expire_at = expire_at_ms(command.purchase.circumstances, now_ms=now_ms)
+        return await self._mover.moved(
+            scripts.BOOK_ADVICE,
+            command,
+            Subject.of(snapshot),
+            hold=self._hold(command),
+            extra_keys=(keys.learned(snapshot.card.root_card_id),),
+            arguments=(
+                str(command.purchase.amount_minor),
+                str(expire_at),
+                self._code(command),
+                str(command.transmitted_at_ms or now_ms),
+                command.merchant_amount,
+                "1" if snapshot.card.single_use else "0",
+            ),
+            decided_by="network",
+        )
+
+    def _code(self, command: Authorize) -> str:
+        return command.authorization_code or self._ids.authorization_code()
+
+    def _hold(self, command: Authorize) -> HoldReference:
+        return HoldReference(
+            authorization_id=self._authorization_id(command), network=command.network
+        )
 
     def _movement(
         self, command: Authorize, currency_code: str, outcome: Outcome, *, replayed: bool
@@ -136,7 +160,7 @@ class AuthorizeFlow:
         never forgets. A younger one is Valkey's alone, and never waits for PostgreSQL.
         """
         sent_at_ms = command.transmitted_at_ms
-        age_max_ms = self._record_ttl_ms - OLD_REQUEST_MARGIN_MS
+        age_max_ms = self._mover.record_ttl_ms - OLD_REQUEST_MARGIN_MS
         if sent_at_ms is None or self._clock.now_ms() - sent_at_ms < age_max_ms:
             return None
         tag = ids.tag_of(command.card_id)
@@ -157,23 +181,6 @@ class AuthorizeFlow:
                 command.principal, command.card_id, command.network, command.transaction_id
             )
         return self._ids.new(ids.AUTHORIZATION, ids.partition_of(command.card_id))
-
-    def _header(self, command: Authorize, snapshot: Snapshot | None) -> Header:
-        partition = ids.partition_of(command.card_id)
-        return Header(
-            id=self._ids.new(ids.ENTRY, partition),
-            principal=command.principal,
-            request_id=command.request_id,
-            fingerprint=command.fingerprint,
-            account_id=snapshot.account.account_id if snapshot else "",
-            card_id=command.card_id,
-            root_card_id=snapshot.card.root_card_id if snapshot else "",
-            owner_id=snapshot.account.owner_id if snapshot else "",
-            programme_id=snapshot.account.programme_id if snapshot else "",
-            currency=snapshot.account.currency_code if snapshot else "",
-            network=command.network,
-            decided_by="holdfast",
-        )
 
 
 def _count(movement: Movement) -> None:

@@ -33,6 +33,7 @@ class Header:
     programme_id: str = ""
     currency: str = ""
     network: str = ""
+    clearing_fingerprint: str = ""
     decided_by: str = ""
 
 

@@ -24,11 +24,11 @@ ESTIMATE_CODES = ((3501, 3999), (7011, 7011), (3351, 3500), (7512, 7512), (4411,
 class Circumstances:
     """What decides a hold's life."""
 
-    category_code: str
-    preauthorization: bool
-    card_present: bool
-    merchant_initiated: bool
-    ecommerce: bool
+    category_code: str = ""
+    preauthorization: bool = False
+    card_present: bool = False
+    merchant_initiated: bool = False
+    ecommerce: bool = False
 
 
 def hold_days(purchase: Circumstances) -> int:

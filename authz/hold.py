@@ -20,6 +20,7 @@ class State(StrEnum):
     REVERSED = "REVERSED"
     EXPIRED = "EXPIRED"
     DECLINED = "DECLINED"
+    VERIFIED = "VERIFIED"
 
 
 #: Flags of a hold, one letter each, in any order.
@@ -37,6 +38,8 @@ class Hold:
     approved_minor: int = 0
     reversed_minor: int = 0
     captured_minor: int = 0
+    #: Linked refunds less their reversals; they give no credit back to the hold.
+    refunded_minor: int = 0
     flags: str = ""
 
     @property
@@ -67,4 +70,6 @@ class Hold:
             return State.REVERSED
         if self.reversed_minor > 0 and self.held_minor == 0:
             return State.REVERSED
+        if APPROVED in self.flags and self.approved_minor == 0:
+            return State.VERIFIED
         return State.PENDING

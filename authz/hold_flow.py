@@ -1,4 +1,4 @@
-"""The flows of capture and reversal: find the authorization, ask the ledger what Valkey may have
+"""The flows of what happens to an authorization later: find it, ask the ledger what Valkey may have
 forgotten, run one script.
 """
 
@@ -8,257 +8,254 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from authz import keys, scripts
-from authz.commands import Capture, Reverse, Target
-from authz.entry import Header, static_part
-from authz.ledger_store import LedgerStore, ask, outcome_of, same_clearing, seed_of
+from authz.commands import Asked, Capture, Clearing, Increment, Later, Refund, Release, Target
+from authz.decision import Declined, Purchase, Reason, Snapshot, decide
+from authz.expiry import Circumstances
+from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of
 from authz.money_store import MoneyStore
-from authz.movement import Movement, authorization_not_found, refusal
+from authz.movement import (
+    Movement,
+    authorization_not_found,
+    check_currency,
+    concluded,
+    refusal,
+)
+from authz.mover import HoldReference, Mover, Subject, unlinked
+from authz.outcome import EntryType
 from authz.scripts import Status
 from authz.watch import Watch
 from runtime import ids
 from runtime.clock import Clock
-from runtime.errors import (
-    InvalidArgument,
-    NotFound,
-    RequestIdReused,
-    Unavailable,
-    Violation,
-)
-from runtime.ids import IdSource
+from runtime.errors import NotFound, RequestIdReused, Unavailable
+
+#: How often an increment is decided again because its snapshot was stale.
+STALE_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The authorization that a message names, wherever it is known."""
+    """The authorization that a message names, wherever it is known, and whose it is."""
 
-    authorization_id: str
-    principal: str
-    account_id: str
-    card_id: str
-    root_card_id: str
-    owner_id: str
-    programme_id: str
-    currency_code: str
-    network: str
-    seed: str
+    hold: HoldReference
+    subject: Subject
+    snapshot: Snapshot
     create: bool
 
 
 class HoldFlow:
-    """Captures and reverses."""
+    """Captures, increments, releases and refunds."""
 
     def __init__(
         self,
         store: MoneyStore,
         ledger: LedgerStore,
         watch: Watch,
+        mover: Mover,
         *,
         clock: Clock,
-        id_source: IdSource,
-        record_ttl_ms: int,
-        retention_ms: int,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._watch = watch
+        self._mover = mover
         self._clock = clock
-        self._ids = id_source
-        self._record_ttl_ms = record_ttl_ms
-        self._retention_ms = retention_ms
 
     async def capture(self, command: Capture) -> Movement:
         """Posts a clearing, once per clearing and once per request."""
         self._watch.admit_later_message()
-        found = await self._find(command.target, command.principal, command.acts_for_all)
-        _check_currency(command.currency_code, found)
-        tag = ids.tag_of(found.account_id)
-        request_key = keys.request(tag, command.principal, command.request_id)
-        clearing_key = keys.clearing(
-            tag, found.network, command.clearing_reference, command.clearing_sequence
+        found = await self._find(command, command.target)
+        check_currency(command.currency_code, found.subject.currency_code)
+        clearing_key = self._clearing_key(found.subject, found.hold.network, command.clearing)
+        settled = await self._settled_before(
+            command, found.subject, command.clearing, found.hold.network
         )
-        settled = await self._settled_before(command, found, request_key, clearing_key)
         if settled is not None:
             return settled
-        header = self._header(command, found)
-        status, outcome = await self._store.move(
+        return await self._mover.moved(
             scripts.CAPTURE_HOLD,
-            (
-                keys.meta(tag),
-                request_key,
-                keys.account(found.account_id),
-                keys.hold(found.authorization_id),
-                clearing_key,
-                keys.expiry(tag),
-                keys.journal(tag),
-            ),
-            (
-                command.fingerprint,
-                str(self._clock.now_ms()),
-                str(self._record_ttl_ms),
-                found.authorization_id,
+            command,
+            found.subject,
+            hold=found.hold,
+            extra_keys=(clearing_key,),
+            arguments=(
                 str(command.amount_minor),
                 "1" if command.final else "0",
-                command.clearing_fingerprint if command.clearing_reference else "",
-                found.seed,
                 "1" if found.create else "0",
-                found.principal,
-                found.account_id,
-                found.card_id,
-                found.network,
-                static_part(header, command.raw),
-                str(self._retention_ms),
+                command.clearing.fingerprint,
+                command.merchant_amount,
+                command.kind.value,
             ),
-        )
-        if outcome is None:
-            raise refusal(status, header)
-        return Movement(
-            outcome=outcome,
-            currency_code=found.currency_code,
-            replayed=status is Status.REPLAYED,
+            decided_by="network",
         )
 
-    async def reverse(self, command: Reverse) -> Movement:
-        """Gives back all or part of a hold."""
+    async def release(self, command: Release) -> Movement:
+        """Gives back all or part of a hold: reversal or expiry."""
         self._watch.admit_later_message()
-        found = await self._find(command.target, command.principal, command.acts_for_all)
+        found = await self._find(command, command.target)
         if command.amount_minor is not None:
-            _check_currency(command.currency_code, found)
-        tag = ids.tag_of(found.account_id)
-        request_key = keys.request(tag, command.principal, command.request_id)
+            check_currency(command.currency_code, found.subject.currency_code)
         with suppress(Unavailable):
-            # Best effort: reversals go on without PostgreSQL, and one that acts twice releases no
-            # more than its own hold.
-            settled = await self._settled_before(command, found, request_key, None)
+            # Best effort: this goes on without PostgreSQL, and what acts twice releases no more
+            # than its own hold.
+            settled = await self._settled_before(command, found.subject)
             if settled is not None:
                 return settled
-        header = self._header(command, found)
-        amount = "" if command.amount_minor is None else str(command.amount_minor)
-        status, outcome = await self._store.move(
-            scripts.REVERSE_HOLD,
-            (
-                keys.meta(tag),
-                request_key,
-                keys.account(found.account_id),
-                keys.hold(found.authorization_id),
-                keys.expiry(tag),
-                keys.journal(tag),
-            ),
-            (
-                command.fingerprint,
-                str(self._clock.now_ms()),
-                str(self._record_ttl_ms),
-                found.authorization_id,
-                amount,
-                found.seed,
+        return await self._mover.moved(
+            scripts.RELEASE_HOLD,
+            command,
+            found.subject,
+            hold=found.hold,
+            arguments=(
+                command.kind.value,
+                "" if command.amount_minor is None else str(command.amount_minor),
                 "1" if found.create else "0",
-                found.principal,
-                found.account_id,
-                found.card_id,
-                found.network,
-                static_part(header, command.raw),
-                str(self._retention_ms),
+                "1" if command.only_when_due else "0",
             ),
-        )
-        if outcome is None:
-            raise refusal(status, header)
-        return Movement(
-            outcome=outcome,
-            currency_code=found.currency_code,
-            replayed=status is Status.REPLAYED,
+            decided_by="network" if command.kind is EntryType.REVERSAL else "holdfast",
         )
 
-    async def _find(self, target: Target, principal: str, acts_for_all: bool) -> Found:
+    async def increment(self, command: Increment) -> Movement:
+        """Reserves more, if the card may still spend and the credit covers all of it."""
+        self._watch.admit()
+        for _ in range(STALE_TRIES):
+            found = await self._find(command, command.target)
+            check_currency(command.currency_code, found.subject.currency_code)
+            settled = await self._settled_before(command, found.subject)
+            if settled is not None:
+                return settled
+            status, outcome = await self._mover.run(
+                scripts.INCREMENT_HOLD,
+                command,
+                found.subject,
+                hold=found.hold,
+                extra_keys=(keys.card(found.subject.card_id),),
+                arguments=(
+                    str(found.snapshot.card.version),
+                    str(found.snapshot.account.version),
+                    str(int(self._reason(command, found.snapshot))),
+                    str(command.amount_minor),
+                ),
+            )
+            if status is not Status.STALE:
+                return concluded(status, outcome, command.request_id, found.subject.currency_code)
+            self._store.forget(found.subject.card_id)
+        raise Unavailable("the card's configuration changes too fast", reason="SNAPSHOT_STALE")
+
+    async def refund(self, command: Refund) -> Movement:
+        """Credits, linked to a purchase or not; or takes a credit back."""
+        self._watch.admit_later_message()
+        target = command.target
+        linked = target.authorization_id != ""
+        if linked:
+            found = await self._find(command, target)
+            subject, hold = found.subject, found.hold
+        else:
+            subject = Subject.of(await self._card(target.card_id, "card_id"))
+            hold = unlinked(subject.tag)
+        check_currency(command.currency_code, subject.currency_code)
+        settled = await self._settled_before(command, subject, command.clearing, hold.network)
+        if settled is not None:
+            return settled
+        return await self._mover.moved(
+            scripts.POST_ENTRY,
+            command,
+            subject,
+            hold=hold,
+            extra_keys=(self._clearing_key(subject, hold.network, command.clearing),),
+            arguments=(
+                command.kind.value,
+                str(command.amount_minor),
+                "-1" if command.kind is EntryType.REFUND else "1",
+                "1" if linked else "0",
+                command.clearing.fingerprint,
+            ),
+            decided_by="network",
+        )
+
+    def _reason(self, command: Increment, snapshot: Snapshot) -> Reason:
+        """Why the card may not spend more, of all that the script does not check."""
+        purchase = Purchase(
+            amount_minor=command.amount_minor,
+            currency_code=command.currency_code,
+            circumstances=Circumstances(),
+            partial_approval=False,
+        )
+        verdict = decide(purchase, snapshot, now_ms=self._clock.now_ms())
+        return verdict.reason if isinstance(verdict, Declined) else Reason.NONE
+
+    async def _find(self, command: Later, target: Target) -> Found:
         """The authorization in Valkey, else in the ledger, else (by network reference) new."""
         hold = await self._store.hold(target.authorization_id)
         if hold is not None:
-            owner, account_id, card_id = hold.principal, hold.account_id, hold.card_id
+            owner, card_id = hold.principal, hold.card_id
             network, seed, create = hold.network, "", False
         else:
             row = await ask(self._ledger.authorization(target.authorization_id))
             if row is not None:
-                owner, account_id, card_id = row["principal"], row["account_id"], row["card_id"]
+                owner, card_id = row["principal"], row["card_id"]
                 network, seed, create = row["network"] or "", seed_of(row), False
             elif target.by_network:
-                owner, account_id, card_id = principal, "", target.card_id
+                owner, card_id = command.principal, target.card_id
                 network, seed, create = target.network, "", True
             else:
                 raise authorization_not_found()
-        if owner != principal and not acts_for_all:
+        if owner != command.principal and not command.acts_for_all:
             raise authorization_not_found()
-        snapshot = await self._store.snapshot(card_id)
-        if snapshot is None:
-            # Only a declined authorization of an unknown card has no account.
-            raise NotFound(
-                "no such card", reason="CARD_NOT_FOUND", metadata={"field": "network_reference"}
-            )
+        snapshot = await self._card(card_id, "network_reference")
         return Found(
-            authorization_id=target.authorization_id,
-            principal=owner,
-            account_id=account_id or snapshot.account.account_id,
-            card_id=card_id,
-            root_card_id=snapshot.card.root_card_id,
-            owner_id=snapshot.account.owner_id,
-            programme_id=snapshot.account.programme_id,
-            currency_code=snapshot.account.currency_code,
-            network=network,
-            seed=seed,
+            hold=HoldReference(
+                authorization_id=target.authorization_id,
+                principal=owner,
+                network=network,
+                seed=seed,
+            ),
+            subject=Subject.of(snapshot),
+            snapshot=snapshot,
             create=create,
         )
 
+    async def _card(self, card_id: str, field: str) -> Snapshot:
+        snapshot = await self._store.snapshot(card_id)
+        if snapshot is None:
+            # Only a declined authorization of an unknown card has no account.
+            raise NotFound("no such card", reason="CARD_NOT_FOUND", metadata={"field": field})
+        return snapshot
+
+    def _clearing_key(self, subject: Subject, network: str, clearing: Clearing) -> str:
+        return keys.clearing(subject.tag, network, clearing.reference, clearing.sequence)
+
     async def _settled_before(
-        self, command: Capture | Reverse, found: Found, request_key: str, clearing_key: str | None
+        self,
+        asked: Asked,
+        subject: Subject,
+        clearing: Clearing | None = None,
+        network: str = "",
     ) -> Movement | None:
         """The answer of an earlier request whose record has expired: the ledger never forgets.
 
         Valkey is asked first: a record that is there is answered by the script.
         """
-        names = [request_key, *([clearing_key] if clearing_key else [])]
-        known = await self._store.known(*names)
-        if any(known):
+        names = [keys.request(subject.tag, asked.principal, asked.request_id)]
+        if clearing is not None and clearing.reference:
+            names.append(self._clearing_key(subject, network, clearing))
+        if any(await self._store.known(*names)):
             return None
         row = await ask(
-            self._ledger.find_request(command.principal, command.request_id, command.fingerprint)
+            self._ledger.find_request(asked.principal, asked.request_id, asked.fingerprint)
         )
-        if row is not None and row["fingerprint"] != command.fingerprint:
-            raise RequestIdReused(command.request_id)
-        if row is None and isinstance(command, Capture) and command.clearing_reference:
+        if row is not None and row["fingerprint"] != asked.fingerprint:
+            raise RequestIdReused(asked.request_id)
+        if row is None and clearing is not None and clearing.reference:
             row = await ask(
                 self._ledger.find_clearing(
-                    ids.partition_of(found.account_id),
-                    found.network,
-                    command.clearing_reference,
-                    command.clearing_sequence,
+                    ids.partition_of(subject.account_id),
+                    network,
+                    clearing.reference,
+                    clearing.sequence,
                 )
             )
-            if row is not None and not same_clearing(row, command):
-                raise refusal(Status.CLEARING_REUSED, self._header(command, found))
+            if row is not None and row["clearing_fingerprint"] != clearing.fingerprint:
+                raise refusal(Status.CLEARING_REUSED, asked.request_id)
         if row is None:
             return None
-        return Movement(outcome=outcome_of(row), currency_code=found.currency_code, replayed=True)
-
-    def _header(self, command: Capture | Reverse, found: Found) -> Header:
-        return Header(
-            id=self._ids.new(ids.ENTRY, ids.partition_of(found.account_id)),
-            principal=command.principal,
-            request_id=command.request_id,
-            fingerprint=command.fingerprint,
-            account_id=found.account_id,
-            card_id=found.card_id,
-            root_card_id=found.root_card_id,
-            owner_id=found.owner_id,
-            programme_id=found.programme_id,
-            currency=found.currency_code,
-            network=found.network,
-            decided_by="network",
-        )
-
-
-def _check_currency(currency_code: str, found: Found) -> None:
-    if currency_code != found.currency_code:
-        raise InvalidArgument.of(
-            [
-                Violation(
-                    "amount.currency_code", f"must be the account's currency {found.currency_code}"
-                )
-            ]
-        )
+        return Movement(outcome=outcome_of(row), currency_code=subject.currency_code, replayed=True)

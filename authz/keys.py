@@ -12,6 +12,9 @@ TAGS = tuple(f"{partition:02x}" for partition in range(PARTITIONS))
 #: What the gate last found, with the epoch it found it for.
 VERDICT = "gate:verdict"
 
+#: Lease of the worker that sweeps expired holds.
+SWEEPER = "gate:sweeper"
+
 
 def meta(tag: str) -> str:
     """HASH epoch, pseq: the partition's epoch and the number of its last journal entry."""
@@ -52,6 +55,11 @@ def request(tag: str, principal: str, request_id: str) -> str:
     """STRING record of one request's answer. Two principals never share one."""
     digest = blake2b(f"{principal}\x00{request_id}".encode(), digest_size=16).hexdigest()
     return f"{{{tag}}}:req:{digest}"
+
+
+def payment(payment_id: str) -> str:
+    """HASH of one payment: its amount and what became of it."""
+    return f"{{{payment_id[4:6]}}}:pay:{payment_id[4:]}"
 
 
 def clearing(tag: str, network: str, reference: str, sequence: int) -> str:

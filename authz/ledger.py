@@ -1,6 +1,8 @@
 """The double entry of each movement. Pure; holds, limits and states move no money.
 
-Positive is a debit, negative a credit; the lines of an entry sum to zero.
+Positive is a debit, negative a credit; the lines of an entry sum to zero. What a customer owes is
+a receivable by category; what the issuer owes a customer is `customer_credit`. Which category a
+payment pays off is decided by billing, later: here it lowers purchases.
 """
 
 from __future__ import annotations
@@ -9,9 +11,40 @@ from typing import NamedTuple
 
 from authz.outcome import EntryType, Outcome
 
-RECEIVABLE_PURCHASE = "receivable.purchase"
+PURCHASE = "purchase"
+CASH = "cash"
+FEE = "fee"
+INTEREST = "interest"
+
 CUSTOMER_CREDIT = "customer_credit"
 NETWORK_CLEARING = "network_clearing"
+PAYMENTS_IN_TRANSIT = "payments_in_transit"
+SETTLEMENT_CASH = "settlement_cash"
+INCOME_FEE = "income.fee"
+INCOME_INTEREST = "income.interest"
+WRITE_OFF = "write_off"
+SUSPENSE = "suspense"
+
+#: Debits of the customer → the account that is credited.
+DEBITS = {
+    EntryType.CAPTURE: NETWORK_CLEARING,
+    EntryType.FORCE_POST: NETWORK_CLEARING,
+    EntryType.FINANCIAL: NETWORK_CLEARING,
+    EntryType.REFUND_REVERSAL: NETWORK_CLEARING,
+    EntryType.FEE: INCOME_FEE,
+    EntryType.INTEREST: INCOME_INTEREST,
+    EntryType.ADJUSTMENT_DEBIT: SUSPENSE,
+    EntryType.PAYMENT_RETURN: PAYMENTS_IN_TRANSIT,
+    EntryType.PAYMENT_RETURN_RELEASED: SETTLEMENT_CASH,
+}
+#: Credits of the customer → the account that is debited.
+CREDITS = {
+    EntryType.REFUND: NETWORK_CLEARING,
+    EntryType.PAYMENT_CREDIT: PAYMENTS_IN_TRANSIT,
+    EntryType.ADJUSTMENT_CREDIT: WRITE_OFF,
+}
+#: Categories that the kind of an entry implies.
+CATEGORIES = {EntryType.FEE: FEE, EntryType.INTEREST: INTEREST}
 
 
 class Line(NamedTuple):
@@ -21,20 +54,26 @@ class Line(NamedTuple):
     amount_minor: int
 
 
-def lines(outcome: Outcome) -> tuple[Line, ...]:
+def lines(outcome: Outcome, category: str = PURCHASE) -> tuple[Line, ...]:
     """The money lines of a movement; empty if it moved none."""
-    if outcome.type is not EntryType.CAPTURE:
-        return ()
-    return _purchase(outcome.amount_minor, posted_minor=outcome.posted_minor)
-
-
-def _purchase(amount_minor: int, *, posted_minor: int) -> tuple[Line, ...]:
-    """A cleared purchase: first from what the issuer owes the customer, the rest is receivable."""
-    credit_before = max(-(posted_minor - amount_minor), 0)
-    from_credit = min(amount_minor, credit_before)
-    found = (
-        Line(CUSTOMER_CREDIT, from_credit),
-        Line(RECEIVABLE_PURCHASE, amount_minor - from_credit),
-        Line(NETWORK_CLEARING, -amount_minor),
-    )
+    amount, kind = outcome.amount_minor, outcome.type
+    found: tuple[Line, ...] = ()
+    if kind is EntryType.PAYMENT_RELEASE:
+        found = (Line(SETTLEMENT_CASH, amount), Line(PAYMENTS_IN_TRANSIT, -amount))
+    elif kind in DEBITS:
+        credit_before = max(amount - outcome.posted_minor, 0)
+        from_credit = min(amount, credit_before)
+        found = (
+            Line(CUSTOMER_CREDIT, from_credit),
+            Line(f"receivable.{category}", amount - from_credit),
+            Line(DEBITS[kind], -amount),
+        )
+    elif kind in CREDITS:
+        owed_before = max(outcome.posted_minor + amount, 0)
+        from_owed = min(amount, owed_before)
+        found = (
+            Line(CREDITS[kind], amount),
+            Line(f"receivable.{category}", -from_owed),
+            Line(CUSTOMER_CREDIT, from_owed - amount),
+        )
     return tuple(line for line in found if line.amount_minor)

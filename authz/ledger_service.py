@@ -7,11 +7,12 @@ from typing import Any
 import grpc
 
 from authz.ledger_store import LedgerStore, ask
-from authz.outcome import EntryType
+from authz.outcome import DECISIONS, EntryType
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import ledger_pb2 as pb
 from holdfast.authz.v1 import ledger_service_pb2 as ledger_rpc
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_rpc_grpc
+from holdfast.authz.v1 import movement_pb2 as movements
 from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
@@ -22,14 +23,12 @@ from runtime.validate import Violations, timestamp
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+#: A return is told in two ways in the journal, and in one to readers.
+RETURNED = EntryType.PAYMENT_RETURN_RELEASED
 _TYPES = {
-    EntryType.ACCOUNT_APPLIED: pb.Entry.TYPE_ACCOUNT_APPLIED,
-    EntryType.CARD_APPLIED: pb.Entry.TYPE_CARD_APPLIED,
-    EntryType.AUTHORIZATION: pb.Entry.TYPE_AUTHORIZATION,
-    EntryType.DECLINE: pb.Entry.TYPE_DECLINE,
-    EntryType.CAPTURE: pb.Entry.TYPE_CAPTURE,
-    EntryType.REVERSAL: pb.Entry.TYPE_REVERSAL,
+    kind: getattr(pb.Entry, f"TYPE_{kind.name}") for kind in EntryType if kind is not RETURNED
 }
+_TYPES[RETURNED] = pb.Entry.TYPE_PAYMENT_RETURN
 
 
 class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
@@ -123,7 +122,10 @@ def _entry(row: Any, lines: list[pb.Line]) -> pb.Entry:
         record_time=timestamp(ms_of(row["recorded_time"])),
         lines=lines,
     )
-    if kind in (EntryType.AUTHORIZATION, EntryType.DECLINE):
+    if kind in DECISIONS:
         request = rpc.AuthorizeRequest.FromString(row["request"])
         entry.merchant.CopyFrom(request.merchant)
+    elif kind is EntryType.FORCE_POST:
+        forced = movements.ForcePostRequest.FromString(row["request"])
+        entry.merchant.CopyFrom(forced.merchant)
     return entry

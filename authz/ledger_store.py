@@ -10,9 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
-from authz.commands import Capture
 from authz.outcome import EntryType, Outcome
-from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from runtime.clock import ms_of
 from runtime.errors import Unavailable
 from runtime.postgres import UNREACHABLE, connect_pool
@@ -93,6 +91,11 @@ class LedgerStore:
         rows = await self._fetch("get_authorization", authorization_id)
         return rows[0] if rows else None
 
+    async def payment_seed(self, account_id: str, payment_id: str) -> str:
+        """`state|amount` of a settled payment of this account; '' if there is none."""
+        rows = await self._fetch("get_payment", payment_id, account_id)
+        return f"{rows[0]['state']}|{rows[0]['amount_minor']}" if rows else ""
+
     async def entry(self, partition: int, pseq: int) -> asyncpg.Record | None:
         """One settled entry."""
         rows = await self._fetch("get_entry", partition, pseq)
@@ -153,21 +156,12 @@ def seed_of(row: Any) -> str:
             row["reversed_minor"],
             row["captured_minor"],
             row["held_minor"],
+            row["refunded_minor"],
             row["flags"],
             row["decision_pseq"] or row["first_pseq"],
             expire_at_ms,
         )
     )
-
-
-def same_clearing(row: Any, command: Capture) -> bool:
-    """True if a settled clearing has the content that this one has."""
-    same: bool = (
-        row["authorization_id"] == command.target.authorization_id
-        and row["amount_minor"] == command.amount_minor
-        and rpc.CaptureAuthorizationRequest.FromString(row["request"]).final == command.final
-    )
-    return same
 
 
 def outcome_of(row: Any) -> Outcome:
@@ -189,6 +183,7 @@ def outcome_of(row: Any) -> Outcome:
         hold_reversed_minor=row["hold_reversed_minor"],
         hold_captured_minor=row["hold_captured_minor"],
         hold_held_minor=row["hold_held_minor"],
+        hold_refunded_minor=row["hold_refunded_minor"],
         hold_flags=row["hold_flags"],
         expire_at_ms=ms_of(row["expire_time"]) if row["expire_time"] else 0,
         authorization_code=row["authorization_code"] or "",

@@ -24,7 +24,7 @@ from runtime.log import get_logger
 #: Fields of an account that a snapshot needs, in the order they are asked for.
 _ACCOUNT_FIELDS = ("v", "state", "cur", "own", "prog")
 _CARD_FIELDS = ("v", "acct", "root", "state", "exp", "su")
-_HOLD_FIELDS = ("p", "acct", "card", "n", "a", "r", "c", "h", "flags", "q", "x", "u")
+_HOLD_FIELDS = ("p", "acct", "card", "n", "a", "r", "c", "h", "flags", "q", "x", "u", "b")
 #: Balances of an account as it stands in Valkey.
 _BALANCE_FIELDS = ("cur", "limit", "posted", "held", "unreleased", "seq")
 
@@ -56,6 +56,7 @@ class StoredHold:
     first_pseq: int
     expire_at_ms: int
     updated_at_ms: int
+    refunded_minor: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,7 @@ class MoneyStore:
             first_pseq=int(values[9]),
             expire_at_ms=int(values[10]),
             updated_at_ms=int(values[11]),
+            refunded_minor=int(values[12]),
         )
 
     async def known(self, *record_keys: str) -> list[bool]:
@@ -181,6 +183,17 @@ class MoneyStore:
         """
         answers = await asyncio.gather(*(self._read("PTTL", key) for key in record_keys))
         return [answer > RECORD_EXPIRES_SOON_MS for answer in answers]
+
+    async def take_lease(self, name: str, *, ms: int) -> bool:
+        """True for the one caller that may go on for now."""
+        return await self._read("SET", name, "1", "NX", "PX", str(ms)) is not None
+
+    async def due(self, tag: str, *, now_ms: int, limit: int) -> list[str]:
+        """Authorizations of a partition whose hold should have been released by now."""
+        found = await self._read(
+            "ZRANGEBYSCORE", keys.expiry(tag), "-inf", str(now_ms), "LIMIT", "0", str(limit)
+        )
+        return [f"{ids.AUTHORIZATION}_{key.rpartition(':')[2]}" for key in found]
 
     async def journaled(self, tag: str, pseq: int) -> bytes | None:
         """An entry that is still in the stream."""

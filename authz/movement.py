@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from authz.entry import Header
 from authz.outcome import Outcome
 from authz.scripts import Status
 from runtime import ids
@@ -12,8 +11,10 @@ from runtime.errors import (
     AlreadyExists,
     FailedPrecondition,
     HoldfastError,
+    InvalidArgument,
     NotFound,
     RequestIdReused,
+    Violation,
 )
 
 
@@ -33,31 +34,89 @@ def owner_fields(owner_id: str) -> tuple[str | None, str | None]:
     return owner_id or None, None
 
 
-def refusal(status: Status, header: Header) -> HoldfastError:
+def check_currency(currency_code: str, account_currency: str) -> None:
+    """Amounts of different currencies are never compared: the network converts, or nobody."""
+    if currency_code != account_currency:
+        message = f"must be the account's currency {account_currency}"
+        raise InvalidArgument.of([Violation("amount.currency_code", message)])
+
+
+def concluded(
+    status: Status, outcome: Outcome | None, request_id: str, currency_code: str
+) -> Movement:
+    """The movement that a script made, now or before; raises if it refused to."""
+    if outcome is None:
+        raise refusal(status, request_id)
+    replayed = status is Status.REPLAYED
+    return Movement(outcome=outcome, currency_code=currency_code, replayed=replayed)
+
+
+def refusal(status: Status, request_id: str) -> HoldfastError:
     """The error of a script's answer that changed nothing."""
-    match status:
-        case Status.REQUEST_ID_REUSED:
-            return RequestIdReused(header.request_id)
-        case Status.CLEARING_REUSED:
-            return AlreadyExists(
-                "this clearing (network, clearing_reference, clearing_sequence) was posted before"
-                " with other content",
-                reason="CLEARING_REUSED",
-                metadata={"field": "clearing_reference"},
-            )
-        case Status.HOLD_NOT_FOUND:
-            return authorization_not_found()
-        case Status.AMOUNT_OVERFLOW:
-            return FailedPrecondition(
-                "the account's balance would exceed 2^53 minor units", reason="AMOUNT_OVERFLOW"
-            )
-    raise AssertionError(f"no movement answers {status}")
+    if status is Status.REQUEST_ID_REUSED:
+        return RequestIdReused(request_id)
+    kind, message, reason, metadata = _REFUSALS[status]
+    return kind(message, reason=reason, metadata=metadata)
 
 
-def authorization_not_found() -> NotFound:
-    """Unknown and another caller's look the same."""
-    return NotFound(
+_REFUSALS: dict[Status, tuple[type[HoldfastError], str, str, dict[str, str]]] = {
+    Status.CLEARING_REUSED: (
+        AlreadyExists,
+        "this clearing was posted before with other content",
+        "CLEARING_REUSED",
+        {"field": "clearing_reference"},
+    ),
+    Status.HOLD_NOT_FOUND: (
+        NotFound,
         "no such authorization",
-        reason="AUTHORIZATION_NOT_FOUND",
-        metadata={"field": "authorization_id"},
-    )
+        "AUTHORIZATION_NOT_FOUND",
+        {"field": "authorization_id"},
+    ),
+    Status.NOT_DUE: (
+        FailedPrecondition,
+        "the hold has not expired yet, or is closed",
+        "NOT_DUE",
+        {"field": "authorization_id"},
+    ),
+    Status.HOLD_CLOSED: (
+        FailedPrecondition,
+        "the authorization was declined or is closed; authorize anew",
+        "AUTHORIZATION_CLOSED",
+        {"field": "authorization_id"},
+    ),
+    Status.ACCOUNT_NOT_FOUND: (
+        NotFound,
+        "no such account",
+        "ACCOUNT_NOT_FOUND",
+        {"field": "account_id"},
+    ),
+    Status.PAYMENT_NOT_FOUND: (
+        NotFound,
+        "no such payment on this account",
+        "PAYMENT_NOT_FOUND",
+        {"field": "payment_id"},
+    ),
+    Status.PAYMENT_EXISTS: (
+        FailedPrecondition,
+        "this payment was credited before, by another request",
+        "PAYMENT_EXISTS",
+        {"field": "payment_id"},
+    ),
+    Status.PAYMENT_STATE: (
+        FailedPrecondition,
+        "this payment was released or returned before",
+        "PAYMENT_STATE",
+        {"field": "payment_id"},
+    ),
+    Status.AMOUNT_OVERFLOW: (
+        FailedPrecondition,
+        "the account's balance would exceed 2^53 minor units",
+        "AMOUNT_OVERFLOW",
+        {},
+    ),
+}
+
+
+def authorization_not_found() -> HoldfastError:
+    """Unknown and another caller's look the same."""
+    return refusal(Status.HOLD_NOT_FOUND, "")

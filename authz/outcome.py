@@ -24,6 +24,30 @@ class EntryType(StrEnum):
     DECLINE = "D"
     CAPTURE = "C"
     REVERSAL = "R"
+    INCREMENT = "I"
+    INCREMENT_DECLINE = "J"
+    EXPIRY = "E"
+    ADVICE = "V"
+    FINANCIAL = "F"
+    FORCE_POST = "P"
+    REFUND = "N"
+    REFUND_REVERSAL = "O"
+    PAYMENT_CREDIT = "Y"
+    PAYMENT_RELEASE = "Z"
+    PAYMENT_RETURN = "W"
+    PAYMENT_RETURN_RELEASED = "X"
+    FEE = "B"
+    INTEREST = "T"
+    ADJUSTMENT_DEBIT = "M"
+    ADJUSTMENT_CREDIT = "Q"
+
+
+#: Entries that decide (or book) an authorization.
+DECISIONS = frozenset(
+    {EntryType.AUTHORIZATION, EntryType.DECLINE, EntryType.FINANCIAL, EntryType.ADVICE}
+)
+APPROVALS = DECISIONS - {EntryType.DECLINE} | {EntryType.INCREMENT}
+DECLINES = frozenset({EntryType.DECLINE, EntryType.INCREMENT_DECLINE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +70,7 @@ class Outcome:
     hold_reversed_minor: int
     hold_captured_minor: int
     hold_held_minor: int
+    hold_refunded_minor: int
     hold_flags: str
     expire_at_ms: int
     authorization_code: str
@@ -62,6 +87,7 @@ class Outcome:
             approved_minor=self.hold_approved_minor,
             reversed_minor=self.hold_reversed_minor,
             captured_minor=self.hold_captured_minor,
+            refunded_minor=self.hold_refunded_minor,
             flags=self.hold_flags,
         )
 

@@ -16,7 +16,6 @@ from runtime import ids
 from runtime.clock import Clock
 from runtime.errors import FailedPrecondition
 from runtime.identity import current_identity
-from runtime.ids import IdSource
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -30,10 +29,9 @@ _REFUSALS = {
 class ProjectionService(rpc_grpc.ProjectionServiceServicer):
     """Applies versions that are newer; answers older ones with the version it has."""
 
-    def __init__(self, store: MoneyStore, *, clock: Clock, id_source: IdSource) -> None:
+    def __init__(self, store: MoneyStore, *, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._ids = id_source
 
     async def ApplyAccount(
         self, request: rpc.ApplyAccountRequest, context: Context
@@ -57,7 +55,7 @@ class ProjectionService(rpc_grpc.ProjectionServiceServicer):
 
     def _account_header(self, command: commands.ApplyAccount) -> Header:
         return Header(
-            id=self._ids.new(ids.ENTRY, ids.partition_of(command.account_id)),
+            id=_entry_id(command.principal, command.account_id, command.version),
             principal=command.principal,
             request_id=f"{command.account_id}:{command.version}",
             fingerprint="",
@@ -70,7 +68,7 @@ class ProjectionService(rpc_grpc.ProjectionServiceServicer):
     async def _card_header(self, command: commands.ApplyCard) -> Header:
         account = await self._store.account(command.account_id)
         return Header(
-            id=self._ids.new(ids.ENTRY, ids.partition_of(command.card_id)),
+            id=_entry_id(command.principal, command.card_id, command.version),
             principal=command.principal,
             request_id=f"{command.card_id}:{command.version}",
             fingerprint="",
@@ -81,6 +79,11 @@ class ProjectionService(rpc_grpc.ProjectionServiceServicer):
             programme_id=account.programme_id if account else "",
             currency=account.currency_code if account else "",
         )
+
+
+def _entry_id(principal: str, of: str, version: int) -> str:
+    """A version is applied once: its entry's id follows from it."""
+    return ids.derived(ids.ENTRY, ids.tag_of(of), principal, f"{of}:{version}")
 
 
 def _version(status: Status, version: str) -> int:

@@ -7,13 +7,14 @@ from typing import Any
 
 from authz import answers, entry
 from authz.decision import Reason
-from authz.hold import Hold
+from authz.hold import APPROVED, Hold
 from authz.ledger_store import LedgerStore, ask
 from authz.money_store import MoneyStore, StoredHold
 from authz.movement import authorization_not_found
-from authz.outcome import EntryType
+from authz.outcome import DECISIONS, EntryType
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
+from holdfast.authz.v1 import movement_pb2 as movements
 from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
@@ -62,6 +63,7 @@ class Reads:
             approved_minor=hold.approved_minor,
             reversed_minor=hold.reversed_minor,
             captured_minor=hold.captured_minor,
+            refunded_minor=hold.refunded_minor,
             flags=hold.flags,
         )
         found = compose(
@@ -188,6 +190,7 @@ def settled(row: Any) -> pb.Authorization:
             approved_minor=row["approved_minor"],
             reversed_minor=row["reversed_minor"],
             captured_minor=row["captured_minor"],
+            refunded_minor=row["refunded_minor"],
             flags=row["flags"],
         ),
         expire_at_ms=ms_of(row["expire_time"]) if row["expire_time"] else 0,
@@ -209,10 +212,7 @@ def compose(
 ) -> pb.Authorization:
     """The resource from its totals and, unless it was created by a later message, its decision."""
     request = rpc.AuthorizeRequest()
-    is_decision = decided is not None and decided.type in (
-        EntryType.AUTHORIZATION,
-        EntryType.DECLINE,
-    )
+    is_decision = decided is not None and decided.type in DECISIONS
     if decided is not None and is_decision:
         request.ParseFromString(decided.request)
     unit = currency or request.amount.currency_code
@@ -229,22 +229,33 @@ def compose(
         reversed_amount=money(hold.reversed_minor),
         captured_amount=money(hold.captured_minor),
         held_amount=money(hold.held_minor),
+        refunded_amount=money(hold.refunded_minor),
+        decider="network",
     )
     if expire_at_ms:
         found.expire_time.CopyFrom(timestamp(expire_at_ms))
     if decided is not None and is_decision:
-        _add_decision(found, request, decided)
+        _add_decision(found, request, decided, approved=APPROVED in hold.flags)
+    elif decided is not None and decided.type is EntryType.FORCE_POST:
+        forced = movements.ForcePostRequest.FromString(decided.request)
+        found.merchant.CopyFrom(forced.merchant)
+        found.network_data.CopyFrom(forced.network_data)
     return found
 
 
-def _add_decision(found: pb.Authorization, request: rpc.AuthorizeRequest, decided: Decided) -> None:
-    approved = decided.reason == Reason.NONE
+def _add_decision(
+    found: pb.Authorization, request: rpc.AuthorizeRequest, decided: Decided, *, approved: bool
+) -> None:
+    """`approved` is what stands now: an advice may have overruled a decline."""
+    reason = Reason.NONE if approved else Reason(decided.reason)
     found.decision = pb.DECISION_APPROVED if approved else pb.DECISION_DECLINED
-    found.decline_reason = DeclineReason.ValueType(decided.reason)
+    found.decline_reason = DeclineReason.ValueType(reason)
+    found.decider = "network" if decided.type is EntryType.ADVICE else "holdfast"
     found.response_code = answers.response_code(
-        decided.reason,
+        reason,
         approved_minor=decided.approved_minor,
         requested_minor=request.amount.amount_minor,
+        inquiry=request.message_type == pb.MESSAGE_TYPE_BALANCE_INQUIRY,
     )
     found.authorization_code = decided.code
     found.requested_amount.CopyFrom(request.amount)

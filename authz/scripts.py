@@ -14,13 +14,22 @@ class Status(StrEnum):
     """First word of every script's answer. A test compares it with the scripts' text."""
 
     PLACED = "PLACED"
+    BOOKED = "BOOKED"
+    INCREMENTED = "INCREMENTED"
     POSTED = "POSTED"
-    REVERSED = "REVERSED"
+    RELEASED = "RELEASED"
+    MOVED = "MOVED"
     APPLIED = "APPLIED"
     REPLAYED = "REPLAYED"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     CLEARING_REUSED = "CLEARING_REUSED"
     HOLD_NOT_FOUND = "HOLD_NOT_FOUND"
+    HOLD_CLOSED = "HOLD_CLOSED"
+    NOT_DUE = "NOT_DUE"
+    ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
+    PAYMENT_NOT_FOUND = "PAYMENT_NOT_FOUND"
+    PAYMENT_EXISTS = "PAYMENT_EXISTS"
+    PAYMENT_STATE = "PAYMENT_STATE"
     AMOUNT_OVERFLOW = "AMOUNT_OVERFLOW"
     STALE = "STALE"
     WRONG_EPOCH = "WRONG_EPOCH"
@@ -48,10 +57,24 @@ def _load(name: str, *includes: str) -> Script:
     return Script(name, "".join((*parts, (_FOLDER / f"{name}.lua").read_text())))
 
 
-PLACE_HOLD = _load("place_hold", "enter", "hold")
-CAPTURE_HOLD = _load("capture_hold", "enter", "hold", "load_hold")
-REVERSE_HOLD = _load("reverse_hold", "enter", "hold", "load_hold")
-APPLY_ACCOUNT = _load("apply_account", "hold")
-APPLY_CARD = _load("apply_card", "hold")
+PLACE_HOLD = _load("place_hold", "movement", "hold")
+BOOK_ADVICE = _load("book_advice", "movement", "hold")
+INCREMENT_HOLD = _load("increment_hold", "movement", "hold")
+CAPTURE_HOLD = _load("capture_hold", "movement", "hold")
+RELEASE_HOLD = _load("release_hold", "movement", "hold")
+POST_ENTRY = _load("post_entry", "movement", "hold")
+MOVE_PAYMENT = _load("move_payment", "movement")
+APPLY_ACCOUNT = _load("apply_account")
+APPLY_CARD = _load("apply_card")
 
-ALL = (PLACE_HOLD, CAPTURE_HOLD, REVERSE_HOLD, APPLY_ACCOUNT, APPLY_CARD)
+ALL = (
+    PLACE_HOLD,
+    BOOK_ADVICE,
+    INCREMENT_HOLD,
+    CAPTURE_HOLD,
+    RELEASE_HOLD,
+    POST_ENTRY,
+    MOVE_PAYMENT,
+    APPLY_ACCOUNT,
+    APPLY_CARD,
+)

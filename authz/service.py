@@ -6,16 +6,25 @@ from typing import Any
 
 import grpc
 
-from authz import answers, convert
+from authz import answers, convert, convert_later
 from authz.decide_flow import AuthorizeFlow
 from authz.hold_flow import HoldFlow
+from authz.movement import Movement
 from authz.reads import Reads
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as rpc_grpc
+from holdfast.authz.v1 import movement_pb2 as movements
 from runtime.identity import current_identity
+from runtime.ids import IdSource
 from runtime.request_id import REPLAYED
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+async def tell_replay(movement: Movement, context: Context) -> None:
+    """Says in the answer's metadata that it is an earlier one."""
+    if movement.replayed:
+        await context.send_initial_metadata(REPLAYED)
 
 
 class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
@@ -28,11 +37,13 @@ class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
         holds: HoldFlow,
         reads: Reads,
         fingerprints: convert.Fingerprints,
+        id_source: IdSource,
     ) -> None:
         self._authorizing = authorizing
         self._holds = holds
         self._reads = reads
         self._fingerprints = fingerprints
+        self._ids = id_source
 
     async def Authorize(
         self, request: rpc.AuthorizeRequest, context: Context
@@ -42,33 +53,78 @@ class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
             request, current_identity(), context.invocation_metadata(), self._fingerprints
         )
         movement = await self._authorizing.run(command)
-        if movement.replayed:
-            await context.send_initial_metadata(REPLAYED)
+        await tell_replay(movement, context)
         return answers.authorize(command, movement)
 
     async def CaptureAuthorization(
         self, request: rpc.CaptureAuthorizationRequest, context: Context
     ) -> rpc.CaptureAuthorizationResponse:
         """Posts a clearing and releases that much of the hold."""
-        command = convert.capture(
+        command = convert_later.capture(
             request, current_identity(), context.invocation_metadata(), self._fingerprints
         )
         movement = await self._holds.capture(command)
-        if movement.replayed:
-            await context.send_initial_metadata(REPLAYED)
+        await tell_replay(movement, context)
         return answers.capture(movement)
 
     async def ReverseAuthorization(
         self, request: rpc.ReverseAuthorizationRequest, context: Context
     ) -> rpc.ReverseAuthorizationResponse:
         """Gives back all or part of a hold."""
-        command = convert.reverse(
+        command = convert_later.reverse(
             request, current_identity(), context.invocation_metadata(), self._fingerprints
         )
-        movement = await self._holds.reverse(command)
-        if movement.replayed:
-            await context.send_initial_metadata(REPLAYED)
+        movement = await self._holds.release(command)
+        await tell_replay(movement, context)
         return answers.reverse(movement)
+
+    async def IncrementAuthorization(
+        self, request: movements.IncrementAuthorizationRequest, context: Context
+    ) -> movements.IncrementAuthorizationResponse:
+        """Decides on more for an approved authorization."""
+        command = convert_later.increment(
+            request, current_identity(), context.invocation_metadata(), self._fingerprints
+        )
+        movement = await self._holds.increment(command)
+        await tell_replay(movement, context)
+        return answers.increment(movement)
+
+    async def ExpireAuthorization(
+        self, request: movements.ExpireAuthorizationRequest, context: Context
+    ) -> movements.ExpireAuthorizationResponse:
+        """Releases everything that is still held."""
+        command = convert_later.expire(
+            request, current_identity(), context.invocation_metadata(), self._fingerprints
+        )
+        movement = await self._holds.release(command)
+        await tell_replay(movement, context)
+        return answers.expire(movement)
+
+    async def ForcePost(
+        self, request: movements.ForcePostRequest, context: Context
+    ) -> movements.ForcePostResponse:
+        """Posts a debit that was never authorized."""
+        command = convert_later.force_post(
+            request,
+            current_identity(),
+            context.invocation_metadata(),
+            self._fingerprints,
+            self._ids,
+        )
+        movement = await self._holds.capture(command)
+        await tell_replay(movement, context)
+        return answers.force_post(movement)
+
+    async def Refund(
+        self, request: movements.RefundRequest, context: Context
+    ) -> movements.RefundResponse:
+        """Posts a credit, or takes one back."""
+        command = convert_later.refund(
+            request, current_identity(), context.invocation_metadata(), self._fingerprints
+        )
+        movement = await self._holds.refund(command)
+        await tell_replay(movement, context)
+        return answers.refund(movement)
 
     async def GetAuthorization(
         self, request: rpc.GetAuthorizationRequest, context: Context

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from authz import ledger
 from authz.entry import SCHEMA_VERSION, Entry
 from authz.movement import owner_fields
-from authz.outcome import EntryType, Outcome
-from holdfast.authz.v1 import authorization_service_pb2 as rpc
+from authz.outcome import APPROVALS, DECISIONS, DECLINES, EntryType, Outcome
+from authz.settle_detail import Detail, detail_of
 from runtime.clock import datetime_of
-from runtime.validate import milliseconds
 
 #: Columns of journal_entry that one row of `_entry_row` fills, in order.
 ENTRY_COLUMNS = (
@@ -25,8 +24,9 @@ ENTRY_COLUMNS = (
     "currency", "requested_minor", "amount_minor", "transaction_time", "effective_time",
     "recorded_time", "balance_category", "decision", "decline_reason", "decided_by",
     "limit_minor", "posted_minor", "held_minor", "unreleased_minor", "hold_approved_minor",
-    "hold_reversed_minor", "hold_captured_minor", "hold_held_minor", "hold_flags", "expire_time",
-    "authorization_code", "request",
+    "hold_reversed_minor", "hold_captured_minor", "hold_held_minor",
+    "hold_refunded_minor", "hold_flags", "expire_time", "authorization_code", "payment_id",
+    "related_entry_id", "clearing_fingerprint", "request",
 )  # fmt: skip
 LINE_COLUMNS = (
     "partition", "pseq", "line", "ledger_account", "account_id", "currency", "amount_minor",
@@ -35,89 +35,35 @@ LINE_COLUMNS = (
 Row = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
-    """What the columns show of a request message. Empty: the request does not say."""
-
-    requested_minor: int | None = None
-    currency: str = ""
-    network_transaction_id: str = ""
-    clearing_reference: str = ""
-    clearing_sequence: int | None = None
-    stan: str = ""
-    rrn: str = ""
-    merchant_id: str = ""
-    merchant_name: str = ""
-    merchant_category_code: str = ""
-    merchant_country: str = ""
-    merchant_amount_minor: int | None = None
-    merchant_currency: str = ""
-    conversion_rate: str = ""
-    transaction_at_ms: int | None = None
-    effective_at_ms: int | None = None
+#: What an entry makes of its payment.
+PAYMENT_STATES = {
+    EntryType.PAYMENT_CREDIT: "CREDITED",
+    EntryType.PAYMENT_RELEASE: "RELEASED",
+    EntryType.PAYMENT_RETURN: "RETURNED",
+    EntryType.PAYMENT_RETURN_RELEASED: "RETURNED",
+}
 
 
-def detail_of(entry: Entry) -> Detail:
-    """Reads the request message of an entry."""
-    match entry.outcome.type:
-        case EntryType.AUTHORIZATION | EntryType.DECLINE:
-            return _purchase(rpc.AuthorizeRequest.FromString(entry.request))
-        case EntryType.CAPTURE:
-            return _clearing(rpc.CaptureAuthorizationRequest.FromString(entry.request))
-        case EntryType.REVERSAL:
-            return _reversal(rpc.ReverseAuthorizationRequest.FromString(entry.request))
-    return Detail()
+class AuthorizationRow(NamedTuple):
+    """One authorization after an entry, in the order of the query's parameters."""
 
-
-def _purchase(request: rpc.AuthorizeRequest) -> Detail:
-    transaction_at_ms = None
-    for name in ("transaction_time", "transmission_time"):
-        if request.HasField(name):
-            transaction_at_ms = milliseconds(getattr(request, name))
-            break
-    foreign = request.HasField("merchant_amount")
-    return Detail(
-        requested_minor=request.amount.amount_minor,
-        currency=request.amount.currency_code,
-        network_transaction_id=request.network_data.transaction_id,
-        stan=request.network_data.stan,
-        rrn=request.network_data.rrn,
-        merchant_id=request.merchant.id,
-        merchant_name=request.merchant.descriptor,
-        merchant_category_code=request.merchant.category_code,
-        merchant_country=request.merchant.country_code,
-        merchant_amount_minor=request.merchant_amount.amount_minor if foreign else None,
-        merchant_currency=request.merchant_amount.currency_code,
-        conversion_rate=request.conversion_rate,
-        transaction_at_ms=transaction_at_ms,
-        effective_at_ms=transaction_at_ms,
-    )
-
-
-def _clearing(request: rpc.CaptureAuthorizationRequest) -> Detail:
-    foreign = request.HasField("merchant_amount")
-    cleared = bool(request.clearing_reference)
-    effective = request.HasField("effective_time")
-    return Detail(
-        requested_minor=request.amount.amount_minor,
-        currency=request.amount.currency_code,
-        network_transaction_id=request.network_reference.transaction_id,
-        clearing_reference=request.clearing_reference,
-        clearing_sequence=request.clearing_sequence if cleared else None,
-        merchant_amount_minor=request.merchant_amount.amount_minor if foreign else None,
-        merchant_currency=request.merchant_amount.currency_code,
-        conversion_rate=request.conversion_rate,
-        effective_at_ms=milliseconds(request.effective_time) if effective else None,
-    )
-
-
-def _reversal(request: rpc.ReverseAuthorizationRequest) -> Detail:
-    partial = request.HasField("amount")
-    return Detail(
-        requested_minor=request.amount.amount_minor if partial else None,
-        currency=request.amount.currency_code,
-        network_transaction_id=request.network_reference.transaction_id,
-    )
+    id: str
+    partition: int
+    principal: str
+    account_id: str | None
+    card_id: str
+    currency: str
+    approved_minor: int
+    reversed_minor: int
+    captured_minor: int
+    held_minor: int
+    refunded_minor: int
+    flags: str
+    expire_time: datetime | None
+    decision_pseq: int | None
+    first_pseq: int
+    create_time: datetime
+    update_time: datetime
 
 
 @dataclass(slots=True)
@@ -127,7 +73,8 @@ class Batch:
     entries: list[Row] = field(default_factory=list)
     lines: list[Row] = field(default_factory=list)
     balances: dict[str, Row] = field(default_factory=dict)
-    authorizations: dict[str, list[Any]] = field(default_factory=dict)
+    authorizations: dict[str, AuthorizationRow] = field(default_factory=dict)
+    payments: dict[str, Row] = field(default_factory=dict)
     totals: dict[tuple[int, str, str], list[int]] = field(default_factory=dict)
 
     def add(self, partition: int, entries: Iterable[Entry]) -> None:
@@ -136,11 +83,13 @@ class Batch:
             detail = detail_of(entry)
             currency = entry.header.currency or detail.currency
             self.entries.append(_entry_row(partition, entry, detail, currency))
-            self._add_lines(partition, entry, currency)
+            self._add_lines(partition, entry, currency, detail.category)
             if entry.header.account_id:
                 self.balances[entry.header.account_id] = _balance_row(partition, entry, currency)
             if entry.outcome.authorization_id:
                 self._add_authorization(partition, entry, currency)
+            if detail.payment_id:
+                self._add_payment(entry, detail)
 
     def absorb(self, other: Batch) -> None:
         """Adds the rows of another partition's batch: the two share no key."""
@@ -148,10 +97,11 @@ class Batch:
         self.lines.extend(other.lines)
         self.balances.update(other.balances)
         self.authorizations.update(other.authorizations)
+        self.payments.update(other.payments)
         self.totals.update(other.totals)
 
-    def _add_lines(self, partition: int, entry: Entry, currency: str) -> None:
-        found = ledger.lines(entry.outcome)
+    def _add_lines(self, partition: int, entry: Entry, currency: str, category: str) -> None:
+        found = ledger.lines(entry.outcome, category)
         assert sum(line.amount_minor for line in found) == 0, "an entry's lines sum to zero"
         for number, line in enumerate(found):
             self.lines.append(
@@ -170,17 +120,30 @@ class Batch:
 
     def _add_authorization(self, partition: int, entry: Entry, currency: str) -> None:
         """The authorization after this entry; an earlier one of the batch keeps its origin."""
-        outcome = entry.outcome
-        decided = outcome.type in (EntryType.AUTHORIZATION, EntryType.DECLINE)
-        previous = self.authorizations.get(outcome.authorization_id)
         row = _authorization_row(partition, entry, currency)
-        row[12] = outcome.pseq if decided else None
+        previous = self.authorizations.get(row.id)
         if previous is not None:
-            row[2:6] = previous[2:6]
-            row[11] = row[11] or previous[11]
-            row[12] = previous[12] or row[12]
-            row[13:15] = previous[13:15]
-        self.authorizations[outcome.authorization_id] = row
+            row = row._replace(
+                principal=previous.principal,
+                account_id=previous.account_id,
+                card_id=previous.card_id,
+                currency=previous.currency,
+                expire_time=row.expire_time or previous.expire_time,
+                decision_pseq=previous.decision_pseq or row.decision_pseq,
+                first_pseq=previous.first_pseq,
+                create_time=previous.create_time,
+            )
+        self.authorizations[row.id] = row
+
+    def _add_payment(self, entry: Entry, detail: Detail) -> None:
+        outcome = entry.outcome
+        self.payments[detail.payment_id] = (
+            detail.payment_id,
+            entry.header.account_id,
+            outcome.amount_minor,
+            PAYMENT_STATES[outcome.type],
+            datetime_of(outcome.recorded_at_ms),
+        )
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
@@ -203,27 +166,28 @@ def _balance_row(partition: int, entry: Entry, currency: str) -> Row:
     )
 
 
-def _authorization_row(partition: int, entry: Entry, currency: str) -> list[Any]:
+def _authorization_row(partition: int, entry: Entry, currency: str) -> AuthorizationRow:
     outcome, header = entry.outcome, entry.header
     recorded = datetime_of(outcome.recorded_at_ms)
-    return [
-        outcome.authorization_id,
-        partition,
-        header.principal,
-        header.account_id or None,
-        header.card_id,
-        currency,
-        outcome.hold_approved_minor,
-        outcome.hold_reversed_minor,
-        outcome.hold_captured_minor,
-        outcome.hold_held_minor,
-        outcome.hold_flags,
-        _time(outcome.expire_at_ms),
-        None,
-        outcome.pseq,
-        recorded,
-        recorded,
-    ]
+    return AuthorizationRow(
+        id=outcome.authorization_id,
+        partition=partition,
+        principal=header.principal,
+        account_id=header.account_id or None,
+        card_id=header.card_id,
+        currency=currency,
+        approved_minor=outcome.hold_approved_minor,
+        reversed_minor=outcome.hold_reversed_minor,
+        captured_minor=outcome.hold_captured_minor,
+        held_minor=outcome.hold_held_minor,
+        refunded_minor=outcome.hold_refunded_minor,
+        flags=outcome.hold_flags,
+        expire_time=_time(outcome.expire_at_ms),
+        decision_pseq=outcome.pseq if outcome.type in DECISIONS else None,
+        first_pseq=outcome.pseq,
+        create_time=recorded,
+        update_time=recorded,
+    )
 
 
 def _time(ms: int | None) -> datetime | None:
@@ -231,9 +195,9 @@ def _time(ms: int | None) -> datetime | None:
 
 
 def _decision(outcome: Outcome) -> str | None:
-    if outcome.type is EntryType.AUTHORIZATION:
-        return "APPROVED"
-    return "DECLINED" if outcome.type is EntryType.DECLINE else None
+    if outcome.type in DECLINES:
+        return "DECLINED"
+    return "APPROVED" if outcome.type in APPROVALS else None
 
 
 def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> Row:
@@ -277,7 +241,7 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
         _time(detail.transaction_at_ms),
         _time(detail.effective_at_ms) or recorded,
         recorded,
-        "purchase" if outcome.type is EntryType.CAPTURE else None,
+        detail.category if ledger.lines(outcome) else None,
         _decision(outcome),
         outcome.reason,
         header.decided_by or None,
@@ -289,8 +253,12 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
         outcome.hold_reversed_minor,
         outcome.hold_captured_minor,
         outcome.hold_held_minor,
+        outcome.hold_refunded_minor,
         outcome.hold_flags,
         _time(outcome.expire_at_ms),
         outcome.authorization_code or None,
+        detail.payment_id or None,
+        detail.related_entry_id or None,
+        header.clearing_fingerprint or None,
         entry.request,
     )

@@ -96,7 +96,10 @@ class SettleStore:
             balances = [batch.balances[key] for key in sorted(batch.balances)]
             await self._connection.execute(QUERIES["upsert_balances"], *columns(balances, 9))
             rows = [batch.authorizations[key] for key in sorted(batch.authorizations)]
-            await self._connection.execute(QUERIES["upsert_authorizations"], *columns(rows, 16))
+            await self._connection.execute(QUERIES["upsert_authorizations"], *columns(rows, 17))
+            if batch.payments:
+                payments = [batch.payments[key] for key in sorted(batch.payments)]
+                await self._connection.execute(QUERIES["upsert_payments"], *columns(payments, 5))
 
     async def _add_totals(self, batch: Batch) -> None:
         rows = [(*key, *totals) for key, totals in sorted(batch.totals.items())]

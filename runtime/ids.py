@@ -18,9 +18,10 @@ AUTHORIZATION = "auth"
 CARD = "card"
 COMPANY = "co"
 ENTRY = "ent"
+PAYMENT = "pay"
 USER = "usr"
 
-_ID = re.compile(r"(acct|auth|card|co|ent|usr)_([0-9a-f]{2})([0-9a-f]{32})")
+_ID = re.compile(r"(acct|auth|card|co|ent|pay|usr)_([0-9a-f]{2})([0-9a-f]{32})")
 _PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,64}")
 
@@ -55,6 +56,14 @@ def is_request_id(value: str) -> bool:
 def partition_for_owner(seed: str) -> int:
     """Spreads new owners evenly over the partitions, the same way for the same seed."""
     return blake2b(seed.encode(), digest_size=2).digest()[0] % PARTITIONS
+
+
+def derived(prefix: str, tag: str, *parts: str) -> str:
+    """The id that follows from its parts, always the same: a UUID with content of our own is
+    version 8 (RFC 9562 §5.8).
+    """
+    digest = blake2b("\x00".join(parts).encode(), digest_size=16).hexdigest()
+    return f"{prefix}_{tag}{digest[:12]}8{digest[13:16]}8{digest[17:]}"
 
 
 class IdSource:

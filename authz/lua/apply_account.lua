@@ -8,6 +8,10 @@ local meta, acct, journal = KEYS[1], KEYS[2], KEYS[3]
 local epoch, now_ms, version, state, currency = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local limit = ARGV[6]
 
+local function text(number)
+  return string.format('%.0f', number)
+end
+
 local m = redis.call('HMGET', meta, 'epoch', 'pseq')
 if m[1] ~= epoch then
   return {'WRONG_EPOCH', ''}
@@ -26,7 +30,7 @@ end
 local pseq, seq = tonumber(m[2]) + 1, tonumber(a[6] or '0') + 1
 local outcome = table.concat({
   '1', epoch, text(pseq), text(seq), 'L', now_ms, '', '0', '0',
-  limit, posted, held, unreleased, '0', '0', '0', '0', '', '0', '',
+  limit, posted, held, unreleased, '0', '0', '0', '0', '0', '', '0', '',
 }, '|')
 
 -- After this point nothing can fail.

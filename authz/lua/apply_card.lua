@@ -7,6 +7,10 @@
 local meta, card, acct, journal = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local epoch, now_ms, version = ARGV[1], ARGV[2], ARGV[3]
 
+local function text(number)
+  return string.format('%.0f', number)
+end
+
 local m = redis.call('HMGET', meta, 'epoch', 'pseq')
 if m[1] ~= epoch then
   return {'WRONG_EPOCH', ''}
@@ -22,7 +26,7 @@ end
 local pseq, seq = tonumber(m[2]) + 1, tonumber(a[1]) + 1
 local outcome = table.concat({
   '1', epoch, text(pseq), text(seq), 'K', now_ms, '', '0', '0',
-  a[2], a[3], a[4], a[5], '0', '0', '0', '0', '', '0', '',
+  a[2], a[3], a[4], a[5], '0', '0', '0', '0', '0', '', '0', '',
 }, '|')
 
 -- After this point nothing can fail.

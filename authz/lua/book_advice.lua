@@ -13,6 +13,7 @@ if answer then
   return answer
 end
 local a, h = load_account(), load_hold(true)
+local decided = string.find(h.flags, '[ad]') ~= nil
 redis.call('HGET', learned, 'used') -- a key of another type must fail here
 
 if transmitted_at_ms >= h.advised_at_ms then
@@ -25,7 +26,7 @@ if h.expire_at_ms == '0' then
 end
 reckon(a, h)
 local outcome = finish('V', '0', amount, a, h, ARGV[15])
-if h.first_pseq == '0' then
+if not decided then
   h.first_pseq = text(pseq)
 end
 save_hold(h)

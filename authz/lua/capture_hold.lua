@@ -32,6 +32,9 @@ if cleared then
 end
 reckon(a, h)
 local outcome = finish(ARGV[18], '0', amount, a, h)
+if h.first_pseq == '0' then
+  h.first_pseq = text(pseq)
+end
 record_clearing(clearing, clearing_fingerprint, outcome)
 save_hold(h)
 return {'POSTED', outcome}

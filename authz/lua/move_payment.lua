@@ -1,7 +1,8 @@
 --[[ Moves a payment on: credited, then released or returned, each once.
   KEYS  1 meta  2 request record  3 journal  4 account  5 payment
   ARGV  1 to 7 as in include/movement.lua
-        8 kind: Y credit, Z release, W return  9 amount_minor of a credit (> 0, < 2^53)
+        8 kind: Y credit, Z release, W return (journaled as X once released)
+        9 amount_minor of a credit (> 0, < 2^53)
         10 seed of a payment that only the ledger still has: 'state|amount', '' if none
   The payment: amount, state (CREDITED | RELEASED | RETURNED). Credited, it has lowered what is owed
   but may not be spent; released, it may; returned, it is as if it never came.
@@ -37,7 +38,11 @@ elseif kind == 'Z' then
   a.unreleased, state = a.unreleased - amount, 'RELEASED'
 else
   a.posted = a.posted + amount
-  a.unreleased = a.unreleased - (state == 'CREDITED' and amount or 0)
+  if state == 'CREDITED' then
+    a.unreleased = a.unreleased - amount
+  else
+    kind = 'X'
+  end
   state = 'RETURNED'
 end
 if math.abs(a.posted) >= EXACT or a.unreleased >= EXACT then

@@ -32,6 +32,10 @@ WHERE a.id = $1
 -- One entry. Params: $1 partition, $2 pseq.
 SELECT * FROM journal_entry WHERE partition = $1 AND pseq = $2
 
+-- get_payment --
+-- One settled payment of an account. Params: $1 id, $2 account_id.
+SELECT state, amount_minor FROM payment WHERE id = $1 AND account_id = $2
+
 -- list_authorizations --
 -- A page, newest first. Params: $1 account_id or null, $2 card_id or null, $3 principal or null,
 -- $4 create_time before, $5 id before (with $4), $6 limit.
@@ -122,20 +126,27 @@ ON CONFLICT (account_id) DO UPDATE SET
 
 -- upsert_authorizations --
 -- Params: arrays of $1 id, $2 partition, $3 principal, $4 account_id, $5 card_id, $6 currency,
--- $7 approved, $8 reversed, $9 captured, $10 held, $11 flags, $12 expire_time, $13 decision_pseq,
--- $14 first_pseq, $15 create_time, $16 update_time.
+-- $7 approved, $8 reversed, $9 captured, $10 held, $11 refunded, $12 flags, $13 expire_time,
+-- $14 decision_pseq, $15 first_pseq, $16 create_time, $17 update_time.
 INSERT INTO card_authorization AS a (id, partition, principal, account_id, card_id, currency,
-    approved_minor, reversed_minor, captured_minor, held_minor, flags, expire_time, decision_pseq,
-    first_pseq, create_time, update_time)
+    approved_minor, reversed_minor, captured_minor, held_minor, refunded_minor, flags, expire_time,
+    decision_pseq, first_pseq, create_time, update_time)
 SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[],
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::timestamptz[],
-    $13::bigint[], $14::bigint[], $15::timestamptz[], $16::timestamptz[])
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[],
+    $13::timestamptz[], $14::bigint[], $15::bigint[], $16::timestamptz[], $17::timestamptz[])
 ON CONFLICT (id) DO UPDATE SET
     approved_minor = EXCLUDED.approved_minor, reversed_minor = EXCLUDED.reversed_minor,
     captured_minor = EXCLUDED.captured_minor, held_minor = EXCLUDED.held_minor,
+    refunded_minor = EXCLUDED.refunded_minor,
     flags = EXCLUDED.flags, expire_time = coalesce(EXCLUDED.expire_time, a.expire_time),
     decision_pseq = coalesce(a.decision_pseq, EXCLUDED.decision_pseq),
     update_time = EXCLUDED.update_time
+
+-- upsert_payments --
+-- Params: arrays of $1 id, $2 account_id, $3 amount, $4 state, $5 update_time.
+INSERT INTO payment AS p (id, account_id, amount_minor, state, update_time)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[])
+ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, update_time = EXCLUDED.update_time
 
 -- add_totals --
 -- Params: arrays of $1 partition, $2 currency, $3 ledger_account, $4 debit, $5 credit.

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from holdfast.authz.v1 import authorization_service_pb2 as holdfast_dot_authz_dot_v1_dot_authorization__service__pb2
+from holdfast.authz.v1 import movement_pb2 as holdfast_dot_authz_dot_v1_dot_movement__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -57,23 +58,23 @@ class AuthorizationServiceStub:
                 _registered_method=True)
         self.IncrementAuthorization = channel.unary_unary(
                 '/holdfast.authz.v1.AuthorizationService/IncrementAuthorization',
-                request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationRequest.SerializeToString,
-                response_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationResponse.FromString,
+                request_serializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.IncrementAuthorizationRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.IncrementAuthorizationResponse.FromString,
                 _registered_method=True)
         self.ExpireAuthorization = channel.unary_unary(
                 '/holdfast.authz.v1.AuthorizationService/ExpireAuthorization',
-                request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationRequest.SerializeToString,
-                response_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationResponse.FromString,
+                request_serializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.ExpireAuthorizationRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.ExpireAuthorizationResponse.FromString,
                 _registered_method=True)
         self.ForcePost = channel.unary_unary(
                 '/holdfast.authz.v1.AuthorizationService/ForcePost',
-                request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostRequest.SerializeToString,
-                response_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostResponse.FromString,
+                request_serializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.ForcePostRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.ForcePostResponse.FromString,
                 _registered_method=True)
         self.Refund = channel.unary_unary(
                 '/holdfast.authz.v1.AuthorizationService/Refund',
-                request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundRequest.SerializeToString,
-                response_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundResponse.FromString,
+                request_serializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.RefundRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.RefundResponse.FromString,
                 _registered_method=True)
         self.GetAuthorization = channel.unary_unary(
                 '/holdfast.authz.v1.AuthorizationService/GetAuthorization',
@@ -228,23 +229,23 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
             ),
             'IncrementAuthorization': grpc.unary_unary_rpc_method_handler(
                     servicer.IncrementAuthorization,
-                    request_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationRequest.FromString,
-                    response_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationResponse.SerializeToString,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.IncrementAuthorizationRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.IncrementAuthorizationResponse.SerializeToString,
             ),
             'ExpireAuthorization': grpc.unary_unary_rpc_method_handler(
                     servicer.ExpireAuthorization,
-                    request_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationRequest.FromString,
-                    response_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationResponse.SerializeToString,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.ExpireAuthorizationRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.ExpireAuthorizationResponse.SerializeToString,
             ),
             'ForcePost': grpc.unary_unary_rpc_method_handler(
                     servicer.ForcePost,
-                    request_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostRequest.FromString,
-                    response_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostResponse.SerializeToString,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.ForcePostRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.ForcePostResponse.SerializeToString,
             ),
             'Refund': grpc.unary_unary_rpc_method_handler(
                     servicer.Refund,
-                    request_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundRequest.FromString,
-                    response_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundResponse.SerializeToString,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.RefundRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_movement__pb2.RefundResponse.SerializeToString,
             ),
             'GetAuthorization': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAuthorization,
@@ -374,8 +375,8 @@ class AuthorizationService:
             request,
             target,
             '/holdfast.authz.v1.AuthorizationService/IncrementAuthorization',
-            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationRequest.SerializeToString,
-            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.IncrementAuthorizationResponse.FromString,
+            holdfast_dot_authz_dot_v1_dot_movement__pb2.IncrementAuthorizationRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_movement__pb2.IncrementAuthorizationResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -401,8 +402,8 @@ class AuthorizationService:
             request,
             target,
             '/holdfast.authz.v1.AuthorizationService/ExpireAuthorization',
-            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationRequest.SerializeToString,
-            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ExpireAuthorizationResponse.FromString,
+            holdfast_dot_authz_dot_v1_dot_movement__pb2.ExpireAuthorizationRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_movement__pb2.ExpireAuthorizationResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -428,8 +429,8 @@ class AuthorizationService:
             request,
             target,
             '/holdfast.authz.v1.AuthorizationService/ForcePost',
-            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostRequest.SerializeToString,
-            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.ForcePostResponse.FromString,
+            holdfast_dot_authz_dot_v1_dot_movement__pb2.ForcePostRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_movement__pb2.ForcePostResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -455,8 +456,8 @@ class AuthorizationService:
             request,
             target,
             '/holdfast.authz.v1.AuthorizationService/Refund',
-            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundRequest.SerializeToString,
-            holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.RefundResponse.FromString,
+            holdfast_dot_authz_dot_v1_dot_movement__pb2.RefundRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_movement__pb2.RefundResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from holdfast.authz.v1 import authorization_service_pb2 as _authorization_service_pb2
+from holdfast.authz.v1 import movement_pb2 as _movement_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -60,7 +61,7 @@ class AuthorizationServiceStub:
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
-    IncrementAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.IncrementAuthorizationRequest, _authorization_service_pb2.IncrementAuthorizationResponse]
+    IncrementAuthorization: _grpc.UnaryUnaryMultiCallable[_movement_pb2.IncrementAuthorizationRequest, _movement_pb2.IncrementAuthorizationResponse]
     """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
     its whole amount; a declined one leaves the hold as it was.
 
@@ -68,14 +69,14 @@ class AuthorizationServiceStub:
     (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed or has expired),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
-    ExpireAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.ExpireAuthorizationRequest, _authorization_service_pb2.ExpireAuthorizationResponse]
+    ExpireAuthorization: _grpc.UnaryUnaryMultiCallable[_movement_pb2.ExpireAuthorizationRequest, _movement_pb2.ExpireAuthorizationResponse]
     """Releases everything that an authorization still holds, as its expiry will. Later clearings
     still post. The sweeper does this by itself when `expire_time` has passed.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
-    ForcePost: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.ForcePostRequest, _authorization_service_pb2.ForcePostResponse]
+    ForcePost: _grpc.UnaryUnaryMultiCallable[_movement_pb2.ForcePostRequest, _movement_pb2.ForcePostResponse]
     """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
     It cannot be refused by controls, state or credit. With a network transaction id it joins the
     authorization of that id, if there is or ever will be one.
@@ -83,7 +84,7 @@ class AuthorizationServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED,
     CLEARING_REUSED), UNAVAILABLE.
     """
-    Refund: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.RefundRequest, _authorization_service_pb2.RefundResponse]
+    Refund: _grpc.UnaryUnaryMultiCallable[_movement_pb2.RefundRequest, _movement_pb2.RefundResponse]
     """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
     (`reversal`) takes an earlier refund back. Always accepted.
 
@@ -139,7 +140,7 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
-    IncrementAuthorization: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.IncrementAuthorizationRequest, _authorization_service_pb2.IncrementAuthorizationResponse]  # type: ignore[assignment]
+    IncrementAuthorization: _aio.UnaryUnaryMultiCallable[_movement_pb2.IncrementAuthorizationRequest, _movement_pb2.IncrementAuthorizationResponse]  # type: ignore[assignment]
     """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
     its whole amount; a declined one leaves the hold as it was.
 
@@ -147,14 +148,14 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed or has expired),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
-    ExpireAuthorization: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.ExpireAuthorizationRequest, _authorization_service_pb2.ExpireAuthorizationResponse]  # type: ignore[assignment]
+    ExpireAuthorization: _aio.UnaryUnaryMultiCallable[_movement_pb2.ExpireAuthorizationRequest, _movement_pb2.ExpireAuthorizationResponse]  # type: ignore[assignment]
     """Releases everything that an authorization still holds, as its expiry will. Later clearings
     still post. The sweeper does this by itself when `expire_time` has passed.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
-    ForcePost: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.ForcePostRequest, _authorization_service_pb2.ForcePostResponse]  # type: ignore[assignment]
+    ForcePost: _aio.UnaryUnaryMultiCallable[_movement_pb2.ForcePostRequest, _movement_pb2.ForcePostResponse]  # type: ignore[assignment]
     """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
     It cannot be refused by controls, state or credit. With a network transaction id it joins the
     authorization of that id, if there is or ever will be one.
@@ -162,7 +163,7 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED,
     CLEARING_REUSED), UNAVAILABLE.
     """
-    Refund: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.RefundRequest, _authorization_service_pb2.RefundResponse]  # type: ignore[assignment]
+    Refund: _aio.UnaryUnaryMultiCallable[_movement_pb2.RefundRequest, _movement_pb2.RefundResponse]  # type: ignore[assignment]
     """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
     (`reversal`) takes an earlier refund back. Always accepted.
 
@@ -237,9 +238,9 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def IncrementAuthorization(
         self,
-        request: _authorization_service_pb2.IncrementAuthorizationRequest,
+        request: _movement_pb2.IncrementAuthorizationRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_authorization_service_pb2.IncrementAuthorizationResponse, _abc.Awaitable[_authorization_service_pb2.IncrementAuthorizationResponse]]:
+    ) -> _typing.Union[_movement_pb2.IncrementAuthorizationResponse, _abc.Awaitable[_movement_pb2.IncrementAuthorizationResponse]]:
         """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
         its whole amount; a declined one leaves the hold as it was.
 
@@ -251,9 +252,9 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ExpireAuthorization(
         self,
-        request: _authorization_service_pb2.ExpireAuthorizationRequest,
+        request: _movement_pb2.ExpireAuthorizationRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_authorization_service_pb2.ExpireAuthorizationResponse, _abc.Awaitable[_authorization_service_pb2.ExpireAuthorizationResponse]]:
+    ) -> _typing.Union[_movement_pb2.ExpireAuthorizationResponse, _abc.Awaitable[_movement_pb2.ExpireAuthorizationResponse]]:
         """Releases everything that an authorization still holds, as its expiry will. Later clearings
         still post. The sweeper does this by itself when `expire_time` has passed.
 
@@ -264,9 +265,9 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ForcePost(
         self,
-        request: _authorization_service_pb2.ForcePostRequest,
+        request: _movement_pb2.ForcePostRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_authorization_service_pb2.ForcePostResponse, _abc.Awaitable[_authorization_service_pb2.ForcePostResponse]]:
+    ) -> _typing.Union[_movement_pb2.ForcePostResponse, _abc.Awaitable[_movement_pb2.ForcePostResponse]]:
         """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
         It cannot be refused by controls, state or credit. With a network transaction id it joins the
         authorization of that id, if there is or ever will be one.
@@ -278,9 +279,9 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Refund(
         self,
-        request: _authorization_service_pb2.RefundRequest,
+        request: _movement_pb2.RefundRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_authorization_service_pb2.RefundResponse, _abc.Awaitable[_authorization_service_pb2.RefundResponse]]:
+    ) -> _typing.Union[_movement_pb2.RefundResponse, _abc.Awaitable[_movement_pb2.RefundResponse]]:
         """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
         (`reversal`) takes an earlier refund back. Always accepted.
 

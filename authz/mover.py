@@ -1,0 +1,183 @@
+"""Runs movement scripts: builds the keys and arguments that all of them share, and the header that
+they journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authz import keys
+from authz.commands import Asked
+from authz.decision import Snapshot
+from authz.entry import Header, static_part
+from authz.money_store import MoneyStore
+from authz.movement import Movement, concluded
+from authz.outcome import Outcome
+from authz.scripts import Script, Status
+from runtime import ids
+from runtime.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Whose credit a movement is about. An unknown card has no account."""
+
+    tag: str
+    account_id: str = ""
+    card_id: str = ""
+    root_card_id: str = ""
+    owner_id: str = ""
+    programme_id: str = ""
+    currency_code: str = ""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Subject:
+        """The subject of a known card."""
+        card, account = snapshot.card, snapshot.account
+        return cls(
+            tag=ids.tag_of(account.account_id),
+            account_id=account.account_id,
+            card_id=card.card_id,
+            root_card_id=card.root_card_id,
+            owner_id=account.owner_id,
+            programme_id=account.programme_id,
+            currency_code=account.currency_code,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldReference:
+    """The authorization that a movement is about; `seed`: what only the ledger still knows."""
+
+    authorization_id: str
+    principal: str = ""
+    network: str = ""
+    seed: str = ""
+
+
+class Mover:
+    """Runs one script for one request."""
+
+    def __init__(
+        self,
+        store: MoneyStore,
+        *,
+        clock: Clock,
+        record_ttl_ms: int,
+        retention_ms: int,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self.record_ttl_ms = record_ttl_ms
+        self._retention_ms = retention_ms
+
+    async def run(
+        self,
+        script: Script,
+        asked: Asked,
+        subject: Subject,
+        *,
+        hold: HoldReference | None = None,
+        extra_keys: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+        decided_by: str = "holdfast",
+        now_ms: int | None = None,
+    ) -> tuple[Status, Outcome | None]:
+        """The script's status, and its outcome if it did something, now or before."""
+        header = self._header(asked, subject, hold, decided_by=decided_by)
+        hold_keys: tuple[str, ...] = ()
+        hold_arguments: tuple[str, ...] = ()
+        if hold is not None:
+            hold_keys = (keys.hold(hold.authorization_id), keys.expiry(subject.tag))
+            hold_arguments = (
+                hold.principal or asked.principal,
+                subject.account_id,
+                subject.card_id,
+                hold.network,
+                hold.seed,
+            )
+        return await self._store.move(
+            script,
+            (
+                keys.meta(subject.tag),
+                keys.request(subject.tag, asked.principal, asked.request_id),
+                keys.journal(subject.tag),
+                keys.account(subject.account_id or f"{ids.ACCOUNT}_{subject.tag}-"),
+                *hold_keys,
+                *extra_keys,
+            ),
+            (
+                asked.fingerprint,
+                str(self._clock.now_ms() if now_ms is None else now_ms),
+                str(self.record_ttl_ms),
+                str(self._retention_ms),
+                # What a script calls its own is the authorization that the entry names.
+                hold.authorization_id if hold is not None and not _unlinked(hold) else "",
+                static_part(header, asked.raw),
+                *hold_arguments,
+                *arguments,
+            ),
+        )
+
+    async def moved(
+        self,
+        script: Script,
+        asked: Asked,
+        subject: Subject,
+        *,
+        hold: HoldReference | None = None,
+        extra_keys: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+        decided_by: str = "holdfast",
+    ) -> Movement:
+        """As `run`, for movements that either happen or are refused with an error."""
+        status, outcome = await self.run(
+            script,
+            asked,
+            subject,
+            hold=hold,
+            extra_keys=extra_keys,
+            arguments=arguments,
+            decided_by=decided_by,
+        )
+        return concluded(status, outcome, asked.request_id, subject.currency_code)
+
+    def _header(
+        self,
+        asked: Asked,
+        subject: Subject,
+        hold: HoldReference | None,
+        *,
+        decided_by: str,
+    ) -> Header:
+        clearing = getattr(asked, "clearing", None)
+        return Header(
+            id=entry_id(subject.tag, asked),
+            principal=asked.principal,
+            request_id=asked.request_id,
+            fingerprint=asked.fingerprint,
+            account_id=subject.account_id,
+            card_id=subject.card_id,
+            root_card_id=subject.root_card_id,
+            owner_id=subject.owner_id,
+            programme_id=subject.programme_id,
+            currency=subject.currency_code,
+            network=hold.network if hold is not None else "",
+            clearing_fingerprint=clearing.fingerprint if clearing is not None else "",
+            decided_by=decided_by,
+        )
+
+
+def entry_id(tag: str, asked: Asked) -> str:
+    """A request has one entry: the entry's id follows from it, and is known to every replay."""
+    return ids.derived(ids.ENTRY, tag, asked.principal, asked.request_id)
+
+
+def unlinked(tag: str, network: str = "") -> HoldReference:
+    """Stands where a script wants a hold but the movement is linked to none; nothing is stored."""
+    return HoldReference(authorization_id=f"{ids.AUTHORIZATION}_{tag}-", network=network)
+
+
+def _unlinked(hold: HoldReference) -> bool:
+    return hold.authorization_id.endswith("-")

@@ -1,0 +1,94 @@
+"""The flows of the issuer's own postings: payments, fees, interest, adjustments."""
+
+from __future__ import annotations
+
+from authz import keys, scripts
+from authz.commands import Asked, MovePayment, Post
+from authz.ledger_store import LedgerStore, ask, outcome_of
+from authz.money_store import MoneyStore
+from authz.movement import Movement, check_currency
+from authz.mover import Mover, Subject, unlinked
+from authz.outcome import EntryType
+from authz.watch import Watch
+from runtime import ids
+from runtime.errors import NotFound, RequestIdReused
+
+_CREDITS = frozenset({EntryType.ADJUSTMENT_CREDIT})
+
+
+class PostingFlow:
+    """Posts once per request, whatever the account's state."""
+
+    def __init__(self, store: MoneyStore, ledger: LedgerStore, watch: Watch, mover: Mover) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._watch = watch
+        self._mover = mover
+
+    async def post(self, command: Post) -> Movement:
+        """Posts a fee, interest or an adjustment."""
+        subject = await self._subject(command.account_id)
+        check_currency(command.currency_code, subject.currency_code)
+        settled = await self._settled_before(command, subject)
+        if settled is not None:
+            return settled
+        return await self._mover.moved(
+            scripts.POST_ENTRY,
+            command,
+            subject,
+            hold=unlinked(subject.tag),
+            extra_keys=(keys.clearing(subject.tag, "", "", 0),),
+            arguments=(
+                command.kind.value,
+                str(command.amount_minor),
+                "-1" if command.kind in _CREDITS else "1",
+                "0",
+                "",
+            ),
+        )
+
+    async def move_payment(self, command: MovePayment) -> Movement:
+        """Credits, releases or returns a payment."""
+        subject = await self._subject(command.account_id)
+        if command.kind is EntryType.PAYMENT_CREDIT:
+            check_currency(command.currency_code, subject.currency_code)
+        settled = await self._settled_before(command, subject)
+        if settled is not None:
+            return settled
+        seed = await ask(self._ledger.payment_seed(command.account_id, command.payment_id))
+        return await self._mover.moved(
+            scripts.MOVE_PAYMENT,
+            command,
+            subject,
+            extra_keys=(keys.payment(command.payment_id),),
+            arguments=(command.kind.value, str(command.amount_minor), seed),
+        )
+
+    async def _subject(self, account_id: str) -> Subject:
+        self._watch.admit_later_message()
+        account = await self._store.account(account_id)
+        if account is None:
+            raise NotFound(
+                "no such account", reason="ACCOUNT_NOT_FOUND", metadata={"field": "account_id"}
+            )
+        return Subject(
+            tag=ids.tag_of(account_id),
+            account_id=account_id,
+            owner_id=account.owner_id,
+            programme_id=account.programme_id,
+            currency_code=account.currency_code,
+        )
+
+    async def _settled_before(self, asked: Asked, subject: Subject) -> Movement | None:
+        """The answer of an earlier request whose record has expired: the ledger never forgets."""
+        record = keys.request(subject.tag, asked.principal, asked.request_id)
+        if (await self._store.known(record))[0]:
+            return None
+        row = await ask(
+            self._ledger.find_request(asked.principal, asked.request_id, asked.fingerprint)
+        )
+        if row is None:
+            return None
+        if row["fingerprint"] != asked.fingerprint:
+            raise RequestIdReused(asked.request_id)
+        return Movement(outcome=outcome_of(row), currency_code=subject.currency_code, replayed=True)

@@ -1,0 +1,66 @@
+"""PostingService: payments, fees, interest and adjustments. Mesh only."""
+
+from __future__ import annotations
+
+from authz import answers, convert, convert_posting
+from authz.commands import MovePayment
+from authz.mover import entry_id
+from authz.posting_flow import PostingFlow
+from authz.service import Context, tell_replay
+from holdfast.authz.v1 import posting_service_pb2 as rpc
+from holdfast.authz.v1 import posting_service_pb2_grpc as rpc_grpc
+from runtime import ids
+from runtime.identity import current_identity
+
+
+class PostingService(rpc_grpc.PostingServiceServicer):
+    """Moves money for the issuer's own reasons."""
+
+    def __init__(self, flow: PostingFlow, fingerprints: convert.Fingerprints) -> None:
+        self._flow = flow
+        self._fingerprints = fingerprints
+
+    async def CreditPayment(
+        self, request: rpc.CreditPaymentRequest, context: Context
+    ) -> rpc.CreditPaymentResponse:
+        """Credits a payment to the balance."""
+        command = convert_posting.credit_payment(
+            request, current_identity(), context.invocation_metadata(), self._fingerprints
+        )
+        return rpc.CreditPaymentResponse(result=await self._moved(command, context))
+
+    async def ReleasePayment(
+        self, request: rpc.ReleasePaymentRequest, context: Context
+    ) -> rpc.ReleasePaymentResponse:
+        """Releases a credited payment."""
+        command = convert_posting.move_payment(
+            request, current_identity(), context.invocation_metadata(), self._fingerprints
+        )
+        return rpc.ReleasePaymentResponse(result=await self._moved(command, context))
+
+    async def ReturnPayment(
+        self, request: rpc.ReturnPaymentRequest, context: Context
+    ) -> rpc.ReturnPaymentResponse:
+        """Takes a payment back."""
+        command = convert_posting.move_payment(
+            request, current_identity(), context.invocation_metadata(), self._fingerprints
+        )
+        return rpc.ReturnPaymentResponse(result=await self._moved(command, context))
+
+    async def PostEntry(
+        self, request: rpc.PostEntryRequest, context: Context
+    ) -> rpc.PostEntryResponse:
+        """Posts a fee, interest or an adjustment."""
+        command = convert_posting.post_entry(
+            request, current_identity(), context.invocation_metadata(), self._fingerprints
+        )
+        movement = await self._flow.post(command)
+        await tell_replay(movement, context)
+        name = entry_id(ids.tag_of(command.account_id), command)
+        return rpc.PostEntryResponse(result=answers.posting(movement, name))
+
+    async def _moved(self, command: MovePayment, context: Context) -> rpc.PostingResult:
+        movement = await self._flow.move_payment(command)
+        await tell_replay(movement, context)
+        name = entry_id(ids.tag_of(command.account_id), command)
+        return answers.posting(movement, name)
