@@ -81,7 +81,8 @@ class Reconciler:
         on_partition: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._store = store
-        self._settle_timeout_s = settle_timeout_s
+        #: How long to wait for the settler; nothing once it was waited for in vain.
+        self._patience_s = settle_timeout_s
         self._on_difference = on_difference
         self._on_partition = on_partition
         self._differences = 0
@@ -102,13 +103,21 @@ class Reconciler:
             self._differences += 1
             self._on_difference(difference)
 
+    async def _settled(self, partition: int, place: Place | None) -> PartitionState:
+        state = await wait_settled(self._store, partition, place, timeout_s=self._patience_s)
+        if place is not None and state.stopped_because is None and state.place.pseq < place.pseq:
+            self._patience_s = 0
+        return state
+
     async def _partition(self, partition: int, state: PartitionState) -> None:
+        # Whatever account exists now is in the ledger after this.
+        await self._settled(partition, await self._store.place(partition))
         settled = await self._store.accounts(partition)
         before = await self._store.valkey_balances(settled)
         sums = await self._hold_sums(partition)
         now = await self._store.valkey_balances(settled.keys() | sums.keys())
         place = await self._store.place(partition)
-        later = await wait_settled(self._store, partition, place, timeout_s=self._settle_timeout_s)
+        later = await self._settled(partition, place)
         self._tell(
             reconcile.compare_meta(
                 partition,
@@ -169,7 +178,7 @@ class Reconciler:
                     holds[hold.account_id][hold.authorization_id] = hold.held_minor
         now = await self._store.valkey_balances(moving)
         place = await self._store.place(partition)
-        state = await wait_settled(self._store, partition, place, timeout_s=self._settle_timeout_s)
+        state = await self._settled(partition, place)
         if place is None or state.place.pseq < place.pseq:
             # Told already, as a partition that is not settled.
             return
@@ -198,11 +207,8 @@ class Reconciler:
         told: set[str] = set()
         async for page in self._store.valkey_accounts():
             unknown = set(page) - await self._store.known(page) - told
-            for partition in sorted({partition_of(name) for name in unknown}):
-                place = await self._store.place(partition % PARTITIONS)
-                await wait_settled(
-                    self._store, partition % PARTITIONS, place, timeout_s=self._settle_timeout_s
-                )
+            for partition in sorted({partition_of(name) % PARTITIONS for name in unknown}):
+                await self._settled(partition, await self._store.place(partition))
             if unknown:
                 unknown -= await self._store.known(list(unknown))
             for name, balance in (await self._store.valkey_balances(unknown)).items():

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import grpc
+import httpx
 from rich.console import Console
 from rich.text import Text
 
@@ -36,9 +37,12 @@ def run(as_json: JsonOption = False) -> None:
         raise CliError(
             str(error), hint="this is a bug: please report it", exit_code=ExitCode.DIFFERENCES
         ) from None
-    except grpc.aio.AioRpcError as error:
+    except (grpc.aio.AioRpcError, httpx.HTTPError) as error:
+        text = str(error)
+        if isinstance(error, grpc.aio.AioRpcError):
+            text = f"{error.code().name}: {error.details()}"
         raise CliError(
-            f"a call failed: {error.code().name}: {error.details()}",
+            f"a call failed: {text}",
             hint="run `holdfast doctor`; is this machine very busy?",
             exit_code=ExitCode.DIFFERENCES,
         ) from None

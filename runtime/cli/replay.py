@@ -14,6 +14,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -127,7 +128,8 @@ class _Replay:
             )
             output.progress.print(
                 f"run {self._run_id}; credit limit of each account {self._credit_limit:,.2f}"
-                " in the card's currency"
+                " in the card's currency",
+                soft_wrap=True,
             )
             began = time.monotonic()
             await self._shown_sending(sender, output)
@@ -138,6 +140,9 @@ class _Replay:
                     results = await checking.check_cards(mesh, tally.cards.values())
                 except TimeoutError:
                     raise ReplayAbortedError("the settler does not catch up") from None
+                except grpc.aio.AioRpcError as error:
+                    text = f"{error.code().name}: {error.details()}"
+                    raise ReplayAbortedError(f"the ledger cannot be read: {text}") from None
                 books = await _reconciled(mesh) if temporary else None
             return Report(
                 run_id=self._run_id,
@@ -198,7 +203,9 @@ async def _mesh(given: StackSettings, output: Output) -> AsyncIterator[tuple[Mes
         async with connect(settings, ports) as client:
             yield client, False
         return
-    output.progress.print(f"nothing runs on {given.home}: starting a mesh for this replay only")
+    output.progress.print(
+        f"nothing runs on {given.home}: starting a mesh for this replay only", soft_wrap=True
+    )
     async with temporary_mesh() as stack, connect(stack.settings, stack.ports) as client:
         yield client, True
 

@@ -1,0 +1,56 @@
+"""`holdfast demo`: ends by itself, shows what it says, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import psutil
+
+from tests.e2e.cli.conftest import Holdfast
+
+
+def _started_from(folder: Path) -> list[psutil.Process]:
+    """Processes that name the folder: Envoy's, Valkey's and PostgreSQL's arguments do."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(folder) in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+async def test_the_demo(holdfast: Holdfast) -> None:
+    """Goal: exit 0, one JSON document, the balance line; processes and folders are gone.
+
+    Method: the temporary home is taken from the curl line, which must be one that a shell reads.
+    """
+    ended = await holdfast("demo", "--json")
+    assert ended.code == 0, ended
+    document = json.loads(ended.stdout)
+    assert document["books"]["differences"] == 0
+    assert document["rush"]["purchases"] > 50
+    assert set(document["rush"]["latency_ms"]) == {"p50", "p95", "p99"}
+    assert sum(row["balance_minor"] for row in document["trial_balance"]) == 0
+    assert document["seconds"] < 60
+    books = document["books"]
+    line = f"books balance: {books['accounts']} accounts, {books['entries']} entries, 0 differences"
+    assert line in ended.stderr
+    facts = [fact for scene in document["scenes"] for fact in scene["facts"]]
+    declines = [fact["decline_reason"] for fact in facts if "decline_reason" in fact]
+    assert declines == ["INSUFFICIENT_CREDIT", "CARD_FROZEN"]
+    assert [fact["idempotent_replayed"] for fact in facts if "idempotent_replayed" in fact] == [
+        "true"
+    ]
+    curl = shlex.split(next(fact["curl"] for fact in facts if "curl" in fact))
+    assert curl[0] == "curl"
+    assert json.loads(curl[curl.index("-d") + 1])["amount"]["amount_minor"] == "2199"
+    assert re.fullmatch(r"https://localhost:\d+/v1/authorizations", curl[-1])
+    folder = Path(curl[curl.index("--cacert") + 1]).parents[2]
+    assert folder.name.startswith("holdfast-")
+    assert not folder.exists()
+    assert _started_from(folder) == []
