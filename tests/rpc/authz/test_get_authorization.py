@@ -83,6 +83,8 @@ async def test_approval_with_every_field(mesh: AuthzMesh) -> None:
         decide_time=answer.decide_time,
         expire_time=answer.expire_time,
         update_time=answer.decide_time,
+        refunded_amount=usd(0),
+        decider="holdfast",
     )
 
 
