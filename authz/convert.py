@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Literal, Protocol
 
 from authz.commands import Authorize
-from authz.decision import Purchase
+from authz.decision import Purchase, Reason
 from authz.expiry import Circumstances
 from authz.outcome import EntryType
 from holdfast.authz.v1 import authorization_pb2 as pb
@@ -32,6 +32,15 @@ _STAN = re.compile(r"[0-9]{1,12}")
 _RRN = re.compile(r"[A-Za-z0-9]{1,12}")
 _INSTITUTION = re.compile(r"[0-9]{1,11}")
 _CODE = re.compile(r"[A-Za-z0-9]{1,6}")
+
+#: What each check that failed declines with, if it does.
+_MISMATCHES = {
+    "expiry": Reason.EXPIRY_MISMATCH,
+    "cvv": Reason.CVV_MISMATCH,
+    "pin": Reason.PIN_INCORRECT,
+    "address_line": Reason.AVS_MISMATCH,
+    "postal_code": Reason.AVS_MISMATCH,
+}
 
 _KINDS = {
     pb.MESSAGE_TYPE_FINANCIAL_AUTHORIZATION: EntryType.FINANCIAL,
@@ -99,6 +108,7 @@ def authorize(
             amount_minor=request.amount.amount_minor,
             currency_code=request.amount.currency_code,
             partial_approval=point.partial_approval_capable,
+            mismatches=_mismatches(request.verification),
             circumstances=Circumstances(
                 category_code=request.merchant.category_code,
                 preauthorization=request.preauthorization,
@@ -160,6 +170,14 @@ def _check_terminal(request: rpc.AuthorizeRequest, check: Violations) -> None:
         check.enum(f"verification.{name}", getattr(request.verification, name), known)
     check.text("wallet.type", request.wallet.type, limit=32)
     check.text("wallet.token_id", request.wallet.token_id, limit=64)
+
+
+def _mismatches(checks: pb.Verification) -> frozenset[Reason]:
+    return frozenset(
+        reason
+        for name, reason in _MISMATCHES.items()
+        if getattr(checks, name) == pb.CHECK_RESULT_MISMATCH
+    )
 
 
 class _HasMerchantAmount(Protocol):

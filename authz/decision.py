@@ -18,29 +18,82 @@ class Reason(IntEnum):
     INSUFFICIENT_CREDIT = 1
     CARD_NOT_FOUND = 2
     CARD_EXPIRED = 3
+    EXPIRY_MISMATCH = 4
+    CVV_MISMATCH = 5
+    AVS_MISMATCH = 6
+    PIN_INCORRECT = 7
+    PIN_BLOCKED = 8
+    CRYPTOGRAM_INVALID = 9
     CARD_NOT_ACTIVATED = 10
     CARD_FROZEN = 11
     CARD_CLOSED = 12
+    CARD_LOST = 13
+    CARD_STOLEN = 14
     SINGLE_USE_ALREADY_USED = 15
+    ACCOUNT_SUSPENDED = 16
     ACCOUNT_CLOSED = 17
+    ACCOUNT_DELINQUENT = 18
+    CARDHOLDER_NOT_VERIFIED = 19
+    PER_TRANSACTION_LIMIT = 20
+    SPEND_LIMIT_EXCEEDED = 21
+    VELOCITY_COUNT_EXCEEDED = 22
+    MCC_NOT_ALLOWED = 23
+    MERCHANT_NOT_ALLOWED = 24
+    COUNTRY_NOT_ALLOWED = 25
+    CHANNEL_NOT_ALLOWED = 26
+    SUSPECTED_FRAUD = 27
+    AUTHENTICATION_REQUIRED = 28
     DUPLICATE_TRANSACTION = 29
+    ORIGINAL_NOT_FOUND = 30
     INVALID_AMOUNT_OR_CURRENCY = 31
+    FORMAT_ERROR = 32
+    DECISION_TIMEOUT = 33
+    EXTERNAL_DECLINED = 34
+    SYSTEM_ERROR = 35
     AUTHORIZATION_REVERSED = 36
+    OUTSIDE_ACTIVE_HOURS = 37
 
 
-#: The order in which reasons win. The last four are found by the script, in this order.
+#: The order in which reasons win. What `place_hold.lua` finds comes last, in this order: duplicate,
+#: reversed, single use (then the merchant lock), count, limit, credit.
 PRECEDENCE = (
+    Reason.FORMAT_ERROR,
     Reason.CARD_NOT_FOUND,
     Reason.CARD_CLOSED,
+    Reason.CARD_STOLEN,
+    Reason.CARD_LOST,
     Reason.CARD_NOT_ACTIVATED,
     Reason.CARD_FROZEN,
     Reason.CARD_EXPIRED,
+    Reason.CRYPTOGRAM_INVALID,
+    Reason.EXPIRY_MISMATCH,
+    Reason.CVV_MISMATCH,
+    Reason.PIN_BLOCKED,
+    Reason.PIN_INCORRECT,
     Reason.ACCOUNT_CLOSED,
+    Reason.ACCOUNT_SUSPENDED,
+    Reason.ACCOUNT_DELINQUENT,
+    Reason.CARDHOLDER_NOT_VERIFIED,
     Reason.INVALID_AMOUNT_OR_CURRENCY,
+    Reason.AVS_MISMATCH,
+    Reason.AUTHENTICATION_REQUIRED,
+    Reason.OUTSIDE_ACTIVE_HOURS,
+    Reason.CHANNEL_NOT_ALLOWED,
+    Reason.COUNTRY_NOT_ALLOWED,
+    Reason.MCC_NOT_ALLOWED,
+    Reason.MERCHANT_NOT_ALLOWED,
+    Reason.PER_TRANSACTION_LIMIT,
+    Reason.EXTERNAL_DECLINED,
+    Reason.DECISION_TIMEOUT,
+    Reason.ORIGINAL_NOT_FOUND,
     Reason.DUPLICATE_TRANSACTION,
     Reason.AUTHORIZATION_REVERSED,
     Reason.SINGLE_USE_ALREADY_USED,
+    Reason.SUSPECTED_FRAUD,
+    Reason.VELOCITY_COUNT_EXCEEDED,
+    Reason.SPEND_LIMIT_EXCEEDED,
     Reason.INSUFFICIENT_CREDIT,
+    Reason.SYSTEM_ERROR,
 )
 
 
@@ -51,6 +104,8 @@ class CardState(IntEnum):
     ACTIVE = 2
     FROZEN = 3
     CLOSED = 4
+    LOST = 5
+    STOLEN = 6
 
 
 class AccountState(IntEnum):
@@ -59,6 +114,8 @@ class AccountState(IntEnum):
     OPEN = 1
     CLOSING = 2
     CLOSED = 3
+    SUSPENDED = 4
+    DELINQUENT = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +176,26 @@ class Purchase:
     currency_code: str
     circumstances: Circumstances
     partial_approval: bool
+    #: Checks of the network or terminal that failed, as the reasons they would be.
+    mismatches: frozenset[Reason] = frozenset()
+
+
+#: What a card's state declines with, and an account's.
+CARD_STATES = {
+    CardState.CLOSED: Reason.CARD_CLOSED,
+    CardState.STOLEN: Reason.CARD_STOLEN,
+    CardState.LOST: Reason.CARD_LOST,
+    CardState.INACTIVE: Reason.CARD_NOT_ACTIVATED,
+    CardState.FROZEN: Reason.CARD_FROZEN,
+}
+ACCOUNT_STATES = {
+    AccountState.CLOSED: Reason.ACCOUNT_CLOSED,
+    AccountState.CLOSING: Reason.ACCOUNT_CLOSED,
+    AccountState.SUSPENDED: Reason.ACCOUNT_SUSPENDED,
+    AccountState.DELINQUENT: Reason.ACCOUNT_DELINQUENT,
+}
+#: Failed checks that always decline, in order.
+CHECKS = (Reason.EXPIRY_MISMATCH, Reason.CVV_MISMATCH, Reason.PIN_INCORRECT)
 
 
 def decide(purchase: Purchase, snapshot: Snapshot | None, *, now_ms: int) -> Declined | Plan:
@@ -127,16 +204,15 @@ def decide(purchase: Purchase, snapshot: Snapshot | None, *, now_ms: int) -> Dec
     if snapshot is None:
         return Declined(reason=Reason.CARD_NOT_FOUND)
     card, account = snapshot.card, snapshot.account
-    if card.state is CardState.CLOSED:
-        return Declined(reason=Reason.CARD_CLOSED)
-    if card.state is CardState.INACTIVE:
-        return Declined(reason=Reason.CARD_NOT_ACTIVATED)
-    if card.state is CardState.FROZEN:
-        return Declined(reason=Reason.CARD_FROZEN)
+    if card.state is not CardState.ACTIVE:
+        return Declined(reason=CARD_STATES[card.state])
     if card.expire_at_ms <= now_ms:
         return Declined(reason=Reason.CARD_EXPIRED)
+    for check in CHECKS:
+        if check in purchase.mismatches:
+            return Declined(reason=check)
     if account.state is not AccountState.OPEN:
-        return Declined(reason=Reason.ACCOUNT_CLOSED)
+        return Declined(reason=ACCOUNT_STATES[account.state])
     if account.currency_code != purchase.currency_code:
         return Declined(reason=Reason.INVALID_AMOUNT_OR_CURRENCY)
     return Plan(

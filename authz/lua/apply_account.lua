@@ -1,6 +1,7 @@
 --[[ Takes over an account's configuration, if its version is higher than what is here.
   KEYS  1 meta  2 account  3 journal
-  ARGV  1 epoch  2 now_ms  3 version  4 state (1 open, 2 closing, 3 closed)  5 currency code
+  ARGV  1 epoch  2 now_ms  3 version  4 state (1 open, 2 closing, 3 closed,
+        4 suspended, 5 delinquent)  5 currency code
         6 credit limit_minor (< 2^53)  7 owner id  8 programme id  9 parent account id or ''
         10 entry (header and request)
   Returns {status, version}: APPLIED | NOT_NEWER | IN_USE | CURRENCY_CHANGED | WRONG_EPOCH  O(1) ]]

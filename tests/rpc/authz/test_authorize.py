@@ -71,6 +71,8 @@ async def test_two_hundred_concurrent_purchases_spend_exactly_the_limit(mesh: Au
         (projection.CARD_STATE_INACTIVE, "CARD_NOT_ACTIVATED", "78"),
         (projection.CARD_STATE_FROZEN, "CARD_FROZEN", "62"),
         (projection.CARD_STATE_CLOSED, "CARD_CLOSED", "14"),
+        (projection.CARD_STATE_LOST, "CARD_LOST", "41"),
+        (projection.CARD_STATE_STOLEN, "CARD_STOLEN", "43"),
     ],
 )
 async def test_card_state_declines(
@@ -85,15 +87,35 @@ async def test_card_state_declines(
 
 
 @pytest.mark.parametrize(
-    "state", [projection.ACCOUNT_STATE_CLOSING, projection.ACCOUNT_STATE_CLOSED]
+    ("state", "reason", "code"),
+    [
+        (projection.ACCOUNT_STATE_CLOSING, "ACCOUNT_CLOSED", "46"),
+        (projection.ACCOUNT_STATE_CLOSED, "ACCOUNT_CLOSED", "46"),
+        (projection.ACCOUNT_STATE_SUSPENDED, "ACCOUNT_SUSPENDED", "62"),
+        (projection.ACCOUNT_STATE_DELINQUENT, "ACCOUNT_DELINQUENT", "62"),
+    ],
 )
 async def test_account_that_is_not_open_declines(
-    mesh: AuthzMesh, state: projection.AccountState.ValueType
+    mesh: AuthzMesh, state: projection.AccountState.ValueType, reason: str, code: str
 ) -> None:
     account = await mesh.open_account()
     card = await mesh.issue_card(account)
     await mesh.apply_account(account, version=2, state=state)
-    await _declined(mesh, purchase(card, 100), "ACCOUNT_CLOSED", "46")
+    await _declined(mesh, purchase(card, 100), reason, code)
+
+
+@pytest.mark.parametrize(
+    ("check", "reason", "code"),
+    [
+        ("expiry", "EXPIRY_MISMATCH", "54"),
+        ("cvv", "CVV_MISMATCH", "05"),
+        ("pin", "PIN_INCORRECT", "55"),
+    ],
+)
+async def test_a_failed_check_declines(mesh: AuthzMesh, check: str, reason: str, code: str) -> None:
+    request = purchase(await mesh.card(), 100)
+    setattr(request.verification, check, pb.CHECK_RESULT_MISMATCH)
+    await _declined(mesh, request, reason, code)
 
 
 async def test_expired_card_declines_from_the_first_moment_after_its_month(

@@ -25,68 +25,264 @@ class _DeclineReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decline
     DECLINE_REASON_UNSPECIFIED: _DeclineReason.ValueType  # 0
     """Not declined."""
     DECLINE_REASON_INSUFFICIENT_CREDIT: _DeclineReason.ValueType  # 1
-    """The available credit does not cover the amount, and the terminal takes no partial approval."""
+    """The available credit does not cover the amount, and the terminal takes no partial approval. The
+    cardholder can pay some of the balance, or spend less.
+    """
     DECLINE_REASON_CARD_NOT_FOUND: _DeclineReason.ValueType  # 2
-    """No card has this id."""
+    """No card has this id. The cardholder should check the card's details."""
     DECLINE_REASON_CARD_EXPIRED: _DeclineReason.ValueType  # 3
-    """The card's expiry month has ended (UTC)."""
+    """The card's expiry month has ended (UTC). The cardholder needs the renewed card."""
+    DECLINE_REASON_EXPIRY_MISMATCH: _DeclineReason.ValueType  # 4
+    """The expiry date given is not the card's. The cardholder can enter it again."""
+    DECLINE_REASON_CVV_MISMATCH: _DeclineReason.ValueType  # 5
+    """The card verification value given is not the card's. The cardholder can enter it again."""
+    DECLINE_REASON_AVS_MISMATCH: _DeclineReason.ValueType  # 6
+    """The billing address given is not the cardholder's, and a control asks for a match (off by
+    default). The cardholder can enter the address on file.
+    """
+    DECLINE_REASON_PIN_INCORRECT: _DeclineReason.ValueType  # 7
+    """The PIN is wrong. The cardholder can enter it again."""
+    DECLINE_REASON_PIN_BLOCKED: _DeclineReason.ValueType  # 8
+    """The PIN was wrong too often. The cardholder must have it unblocked by the issuer. Reserved:
+    nothing yields it yet.
+    """
+    DECLINE_REASON_CRYPTOGRAM_INVALID: _DeclineReason.ValueType  # 9
+    """The chip's cryptogram does not verify. The cardholder should use the genuine card. Reserved:
+    nothing yields it yet.
+    """
     DECLINE_REASON_CARD_NOT_ACTIVATED: _DeclineReason.ValueType  # 10
-    """The card was issued but not yet activated by its holder."""
+    """The card was issued but not yet activated by its holder, who can activate it."""
     DECLINE_REASON_CARD_FROZEN: _DeclineReason.ValueType  # 11
     """The holder or the issuer has frozen the card; unfreezing makes it usable again."""
     DECLINE_REASON_CARD_CLOSED: _DeclineReason.ValueType  # 12
-    """The card was closed for good."""
+    """The card was closed for good. The cardholder needs another one."""
+    DECLINE_REASON_CARD_LOST: _DeclineReason.ValueType  # 13
+    """The card was reported lost. The cardholder needs its replacement."""
+    DECLINE_REASON_CARD_STOLEN: _DeclineReason.ValueType  # 14
+    """The card was reported stolen. The cardholder needs its replacement."""
     DECLINE_REASON_SINGLE_USE_ALREADY_USED: _DeclineReason.ValueType  # 15
-    """The card is single-use and an earlier authorization has used it."""
+    """The card is single-use and an earlier authorization has used it. The cardholder needs a new
+    card for each purchase.
+    """
+    DECLINE_REASON_ACCOUNT_SUSPENDED: _DeclineReason.ValueType  # 16
+    """The account is suspended by the issuer: nothing new is authorized, earlier purchases still
+    clear. The cardholder should contact the issuer.
+    """
     DECLINE_REASON_ACCOUNT_CLOSED: _DeclineReason.ValueType  # 17
-    """The account is closing or closed: nothing new is authorized, earlier purchases still clear."""
+    """The account is closing or closed: nothing new is authorized, earlier purchases still clear. The
+    cardholder needs another account.
+    """
+    DECLINE_REASON_ACCOUNT_DELINQUENT: _DeclineReason.ValueType  # 18
+    """The account is past due or charged off. The cardholder can pay what is overdue."""
+    DECLINE_REASON_CARDHOLDER_NOT_VERIFIED: _DeclineReason.ValueType  # 19
+    """The cardholder's identity is not verified. The cardholder can complete the verification.
+    Reserved: nothing yields it yet.
+    """
+    DECLINE_REASON_PER_TRANSACTION_LIMIT: _DeclineReason.ValueType  # 20
+    """The amount exceeds what a control allows for one purchase. The cardholder can spend less at a
+    time, or have the control changed.
+    """
+    DECLINE_REASON_SPEND_LIMIT_EXCEEDED: _DeclineReason.ValueType  # 21
+    """The amount exceeds what a limit leaves for its day, week, month, year, life or rolling window.
+    The cardholder can spend what is left, or wait until it resets.
+    """
+    DECLINE_REASON_VELOCITY_COUNT_EXCEEDED: _DeclineReason.ValueType  # 22
+    """A limit on the number of purchases in a window is used up. The cardholder can wait until it
+    resets.
+    """
+    DECLINE_REASON_MCC_NOT_ALLOWED: _DeclineReason.ValueType  # 23
+    """A control does not allow this merchant category. The cardholder can have the control changed."""
+    DECLINE_REASON_MERCHANT_NOT_ALLOWED: _DeclineReason.ValueType  # 24
+    """A control does not allow this merchant, or the card is locked to the merchant that used it
+    first. The cardholder should use another card.
+    """
+    DECLINE_REASON_COUNTRY_NOT_ALLOWED: _DeclineReason.ValueType  # 25
+    """A control does not allow the merchant's country. The cardholder can have the control changed."""
+    DECLINE_REASON_CHANNEL_NOT_ALLOWED: _DeclineReason.ValueType  # 26
+    """A control does not allow this way to pay (card present, e-commerce, cash, merchant-initiated,
+    magnetic stripe, typed in). The cardholder can pay in another way.
+    """
+    DECLINE_REASON_SUSPECTED_FRAUD: _DeclineReason.ValueType  # 27
+    """The purchase looks like fraud. The cardholder should contact the issuer. Reserved: nothing
+    yields it yet.
+    """
+    DECLINE_REASON_AUTHENTICATION_REQUIRED: _DeclineReason.ValueType  # 28
+    """The cardholder must authenticate (3-D Secure) and try again. Reserved: nothing yields it yet."""
     DECLINE_REASON_DUPLICATE_TRANSACTION: _DeclineReason.ValueType  # 29
-    """This very network transaction (card, network, transaction id) was decided before, under
-    another request id. The first decision stands.
+    """This very network transaction (card, network, transaction id) was decided before, under another
+    request id. The first decision stands; the cardholder need do nothing.
+    """
+    DECLINE_REASON_ORIGINAL_NOT_FOUND: _DeclineReason.ValueType  # 30
+    """The message follows an original that is not there. The merchant should authorize anew.
+    Reserved: messages without an original are accepted or refused with an error.
     """
     DECLINE_REASON_INVALID_AMOUNT_OR_CURRENCY: _DeclineReason.ValueType  # 31
     """The amount is not in the account's billing currency: a purchase in a foreign currency must
-    carry the network's billing amount. Amounts of different currencies are never compared.
+    carry the network's billing amount. Amounts of different currencies are never compared. The
+    merchant should send a correct amount.
+    """
+    DECLINE_REASON_FORMAT_ERROR: _DeclineReason.ValueType  # 32
+    """The message cannot be understood. The merchant should correct it. Reserved: malformed requests
+    are refused with INVALID_ARGUMENT.
+    """
+    DECLINE_REASON_DECISION_TIMEOUT: _DeclineReason.ValueType  # 33
+    """An external decision came too late. The cardholder can try again. Reserved: nothing yields it
+    yet.
+    """
+    DECLINE_REASON_EXTERNAL_DECLINED: _DeclineReason.ValueType  # 34
+    """An external decision declined, or its answer was not understood. The cardholder should contact
+    the issuer. Reserved: nothing yields it yet.
+    """
+    DECLINE_REASON_SYSTEM_ERROR: _DeclineReason.ValueType  # 35
+    """No decision could be made. The cardholder can try again. Reserved: failures are answered with
+    an error, never with a decline.
     """
     DECLINE_REASON_AUTHORIZATION_REVERSED: _DeclineReason.ValueType  # 36
-    """A reversal of this very network transaction arrived before the authorization did."""
+    """A reversal of this very network transaction arrived before the authorization did. The
+    cardholder can start the purchase anew.
+    """
+    DECLINE_REASON_OUTSIDE_ACTIVE_HOURS: _DeclineReason.ValueType  # 37
+    """A control allows purchases at certain times only, and this is none. The cardholder can try
+    again within them.
+    """
 
 class DeclineReason(_DeclineReason, metaclass=_DeclineReasonEnumTypeWrapper):
     """Why an authorization was declined.
 
     Numbers are append-only. When several reasons apply, the first one in this order wins:
-    CARD_NOT_FOUND, CARD_CLOSED, CARD_NOT_ACTIVATED, CARD_FROZEN, CARD_EXPIRED, ACCOUNT_CLOSED,
-    INVALID_AMOUNT_OR_CURRENCY, DUPLICATE_TRANSACTION, AUTHORIZATION_REVERSED,
-    SINGLE_USE_ALREADY_USED, INSUFFICIENT_CREDIT. The order is `PRECEDENCE` in authz/decision.py; a
-    test compares both.
+    FORMAT_ERROR, CARD_NOT_FOUND, CARD_CLOSED, CARD_STOLEN, CARD_LOST, CARD_NOT_ACTIVATED,
+    CARD_FROZEN, CARD_EXPIRED, CRYPTOGRAM_INVALID, EXPIRY_MISMATCH, CVV_MISMATCH, PIN_BLOCKED,
+    PIN_INCORRECT, ACCOUNT_CLOSED, ACCOUNT_SUSPENDED, ACCOUNT_DELINQUENT, CARDHOLDER_NOT_VERIFIED,
+    INVALID_AMOUNT_OR_CURRENCY, AVS_MISMATCH, AUTHENTICATION_REQUIRED, OUTSIDE_ACTIVE_HOURS,
+    CHANNEL_NOT_ALLOWED, COUNTRY_NOT_ALLOWED, MCC_NOT_ALLOWED, MERCHANT_NOT_ALLOWED,
+    PER_TRANSACTION_LIMIT, EXTERNAL_DECLINED, DECISION_TIMEOUT, ORIGINAL_NOT_FOUND,
+    DUPLICATE_TRANSACTION, AUTHORIZATION_REVERSED, SINGLE_USE_ALREADY_USED, SUSPECTED_FRAUD,
+    VELOCITY_COUNT_EXCEEDED, SPEND_LIMIT_EXCEEDED, INSUFFICIENT_CREDIT, SYSTEM_ERROR. The order is
+    `PRECEDENCE` in authz/decision.py; a test compares both. A merchant lock is looked at right after
+    SINGLE_USE_ALREADY_USED.
     """
 
 DECLINE_REASON_UNSPECIFIED: DeclineReason.ValueType  # 0
 """Not declined."""
 DECLINE_REASON_INSUFFICIENT_CREDIT: DeclineReason.ValueType  # 1
-"""The available credit does not cover the amount, and the terminal takes no partial approval."""
+"""The available credit does not cover the amount, and the terminal takes no partial approval. The
+cardholder can pay some of the balance, or spend less.
+"""
 DECLINE_REASON_CARD_NOT_FOUND: DeclineReason.ValueType  # 2
-"""No card has this id."""
+"""No card has this id. The cardholder should check the card's details."""
 DECLINE_REASON_CARD_EXPIRED: DeclineReason.ValueType  # 3
-"""The card's expiry month has ended (UTC)."""
+"""The card's expiry month has ended (UTC). The cardholder needs the renewed card."""
+DECLINE_REASON_EXPIRY_MISMATCH: DeclineReason.ValueType  # 4
+"""The expiry date given is not the card's. The cardholder can enter it again."""
+DECLINE_REASON_CVV_MISMATCH: DeclineReason.ValueType  # 5
+"""The card verification value given is not the card's. The cardholder can enter it again."""
+DECLINE_REASON_AVS_MISMATCH: DeclineReason.ValueType  # 6
+"""The billing address given is not the cardholder's, and a control asks for a match (off by
+default). The cardholder can enter the address on file.
+"""
+DECLINE_REASON_PIN_INCORRECT: DeclineReason.ValueType  # 7
+"""The PIN is wrong. The cardholder can enter it again."""
+DECLINE_REASON_PIN_BLOCKED: DeclineReason.ValueType  # 8
+"""The PIN was wrong too often. The cardholder must have it unblocked by the issuer. Reserved:
+nothing yields it yet.
+"""
+DECLINE_REASON_CRYPTOGRAM_INVALID: DeclineReason.ValueType  # 9
+"""The chip's cryptogram does not verify. The cardholder should use the genuine card. Reserved:
+nothing yields it yet.
+"""
 DECLINE_REASON_CARD_NOT_ACTIVATED: DeclineReason.ValueType  # 10
-"""The card was issued but not yet activated by its holder."""
+"""The card was issued but not yet activated by its holder, who can activate it."""
 DECLINE_REASON_CARD_FROZEN: DeclineReason.ValueType  # 11
 """The holder or the issuer has frozen the card; unfreezing makes it usable again."""
 DECLINE_REASON_CARD_CLOSED: DeclineReason.ValueType  # 12
-"""The card was closed for good."""
+"""The card was closed for good. The cardholder needs another one."""
+DECLINE_REASON_CARD_LOST: DeclineReason.ValueType  # 13
+"""The card was reported lost. The cardholder needs its replacement."""
+DECLINE_REASON_CARD_STOLEN: DeclineReason.ValueType  # 14
+"""The card was reported stolen. The cardholder needs its replacement."""
 DECLINE_REASON_SINGLE_USE_ALREADY_USED: DeclineReason.ValueType  # 15
-"""The card is single-use and an earlier authorization has used it."""
+"""The card is single-use and an earlier authorization has used it. The cardholder needs a new
+card for each purchase.
+"""
+DECLINE_REASON_ACCOUNT_SUSPENDED: DeclineReason.ValueType  # 16
+"""The account is suspended by the issuer: nothing new is authorized, earlier purchases still
+clear. The cardholder should contact the issuer.
+"""
 DECLINE_REASON_ACCOUNT_CLOSED: DeclineReason.ValueType  # 17
-"""The account is closing or closed: nothing new is authorized, earlier purchases still clear."""
+"""The account is closing or closed: nothing new is authorized, earlier purchases still clear. The
+cardholder needs another account.
+"""
+DECLINE_REASON_ACCOUNT_DELINQUENT: DeclineReason.ValueType  # 18
+"""The account is past due or charged off. The cardholder can pay what is overdue."""
+DECLINE_REASON_CARDHOLDER_NOT_VERIFIED: DeclineReason.ValueType  # 19
+"""The cardholder's identity is not verified. The cardholder can complete the verification.
+Reserved: nothing yields it yet.
+"""
+DECLINE_REASON_PER_TRANSACTION_LIMIT: DeclineReason.ValueType  # 20
+"""The amount exceeds what a control allows for one purchase. The cardholder can spend less at a
+time, or have the control changed.
+"""
+DECLINE_REASON_SPEND_LIMIT_EXCEEDED: DeclineReason.ValueType  # 21
+"""The amount exceeds what a limit leaves for its day, week, month, year, life or rolling window.
+The cardholder can spend what is left, or wait until it resets.
+"""
+DECLINE_REASON_VELOCITY_COUNT_EXCEEDED: DeclineReason.ValueType  # 22
+"""A limit on the number of purchases in a window is used up. The cardholder can wait until it
+resets.
+"""
+DECLINE_REASON_MCC_NOT_ALLOWED: DeclineReason.ValueType  # 23
+"""A control does not allow this merchant category. The cardholder can have the control changed."""
+DECLINE_REASON_MERCHANT_NOT_ALLOWED: DeclineReason.ValueType  # 24
+"""A control does not allow this merchant, or the card is locked to the merchant that used it
+first. The cardholder should use another card.
+"""
+DECLINE_REASON_COUNTRY_NOT_ALLOWED: DeclineReason.ValueType  # 25
+"""A control does not allow the merchant's country. The cardholder can have the control changed."""
+DECLINE_REASON_CHANNEL_NOT_ALLOWED: DeclineReason.ValueType  # 26
+"""A control does not allow this way to pay (card present, e-commerce, cash, merchant-initiated,
+magnetic stripe, typed in). The cardholder can pay in another way.
+"""
+DECLINE_REASON_SUSPECTED_FRAUD: DeclineReason.ValueType  # 27
+"""The purchase looks like fraud. The cardholder should contact the issuer. Reserved: nothing
+yields it yet.
+"""
+DECLINE_REASON_AUTHENTICATION_REQUIRED: DeclineReason.ValueType  # 28
+"""The cardholder must authenticate (3-D Secure) and try again. Reserved: nothing yields it yet."""
 DECLINE_REASON_DUPLICATE_TRANSACTION: DeclineReason.ValueType  # 29
-"""This very network transaction (card, network, transaction id) was decided before, under
-another request id. The first decision stands.
+"""This very network transaction (card, network, transaction id) was decided before, under another
+request id. The first decision stands; the cardholder need do nothing.
+"""
+DECLINE_REASON_ORIGINAL_NOT_FOUND: DeclineReason.ValueType  # 30
+"""The message follows an original that is not there. The merchant should authorize anew.
+Reserved: messages without an original are accepted or refused with an error.
 """
 DECLINE_REASON_INVALID_AMOUNT_OR_CURRENCY: DeclineReason.ValueType  # 31
 """The amount is not in the account's billing currency: a purchase in a foreign currency must
-carry the network's billing amount. Amounts of different currencies are never compared.
+carry the network's billing amount. Amounts of different currencies are never compared. The
+merchant should send a correct amount.
+"""
+DECLINE_REASON_FORMAT_ERROR: DeclineReason.ValueType  # 32
+"""The message cannot be understood. The merchant should correct it. Reserved: malformed requests
+are refused with INVALID_ARGUMENT.
+"""
+DECLINE_REASON_DECISION_TIMEOUT: DeclineReason.ValueType  # 33
+"""An external decision came too late. The cardholder can try again. Reserved: nothing yields it
+yet.
+"""
+DECLINE_REASON_EXTERNAL_DECLINED: DeclineReason.ValueType  # 34
+"""An external decision declined, or its answer was not understood. The cardholder should contact
+the issuer. Reserved: nothing yields it yet.
+"""
+DECLINE_REASON_SYSTEM_ERROR: DeclineReason.ValueType  # 35
+"""No decision could be made. The cardholder can try again. Reserved: failures are answered with
+an error, never with a decline.
 """
 DECLINE_REASON_AUTHORIZATION_REVERSED: DeclineReason.ValueType  # 36
-"""A reversal of this very network transaction arrived before the authorization did."""
+"""A reversal of this very network transaction arrived before the authorization did. The
+cardholder can start the purchase anew.
+"""
+DECLINE_REASON_OUTSIDE_ACTIVE_HOURS: DeclineReason.ValueType  # 37
+"""A control allows purchases at certain times only, and this is none. The cardholder can try
+again within them.
+"""
 Global___DeclineReason: _TypeAlias = DeclineReason  # noqa: Y015

@@ -32,6 +32,10 @@ class _AccountStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccountS
     """Nothing new is authorized; earlier purchases still clear."""
     ACCOUNT_STATE_CLOSED: _AccountState.ValueType  # 3
     """Nothing is owed, held or unreleased. Late clearings still post."""
+    ACCOUNT_STATE_SUSPENDED: _AccountState.ValueType  # 4
+    """Suspended by the issuer: nothing new is authorized; earlier purchases still clear."""
+    ACCOUNT_STATE_DELINQUENT: _AccountState.ValueType  # 5
+    """Past due or charged off: nothing new is authorized; earlier purchases still clear."""
 
 class AccountState(_AccountState, metaclass=_AccountStateEnumTypeWrapper):
     """State of an account as the authorizer needs it."""
@@ -44,6 +48,10 @@ ACCOUNT_STATE_CLOSING: AccountState.ValueType  # 2
 """Nothing new is authorized; earlier purchases still clear."""
 ACCOUNT_STATE_CLOSED: AccountState.ValueType  # 3
 """Nothing is owed, held or unreleased. Late clearings still post."""
+ACCOUNT_STATE_SUSPENDED: AccountState.ValueType  # 4
+"""Suspended by the issuer: nothing new is authorized; earlier purchases still clear."""
+ACCOUNT_STATE_DELINQUENT: AccountState.ValueType  # 5
+"""Past due or charged off: nothing new is authorized; earlier purchases still clear."""
 Global___AccountState: _TypeAlias = AccountState  # noqa: Y015
 
 class _CardState:
@@ -62,6 +70,10 @@ class _CardStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CardState.V
     """Blocked until it is unfrozen."""
     CARD_STATE_CLOSED: _CardState.ValueType  # 4
     """Closed for good."""
+    CARD_STATE_LOST: _CardState.ValueType  # 5
+    """Reported lost, for good."""
+    CARD_STATE_STOLEN: _CardState.ValueType  # 6
+    """Reported stolen, for good."""
 
 class CardState(_CardState, metaclass=_CardStateEnumTypeWrapper):
     """State of a card as the authorizer needs it."""
@@ -76,6 +88,10 @@ CARD_STATE_FROZEN: CardState.ValueType  # 3
 """Blocked until it is unfrozen."""
 CARD_STATE_CLOSED: CardState.ValueType  # 4
 """Closed for good."""
+CARD_STATE_LOST: CardState.ValueType  # 5
+"""Reported lost, for good."""
+CARD_STATE_STOLEN: CardState.ValueType  # 6
+"""Reported stolen, for good."""
 Global___CardState: _TypeAlias = CardState  # noqa: Y015
 
 @_typing.final
