@@ -157,11 +157,14 @@ class AuthorizeFlow:
 
     async def _settled_before(self, command: Authorize) -> Movement | None:
         """The answer of a request that is old enough for its record to have expired: the ledger
-        never forgets. A younger one is Valkey's alone, and never waits for PostgreSQL.
+        never forgets. A younger one is Valkey's alone, and never waits for PostgreSQL. What posts
+        or books and does not say when it was sent may be of any age.
         """
         sent_at_ms = command.transmitted_at_ms
+        if sent_at_ms is None and command.kind is EntryType.AUTHORIZATION:
+            return None
         age_max_ms = self._mover.record_ttl_ms - OLD_REQUEST_MARGIN_MS
-        if sent_at_ms is None or self._clock.now_ms() - sent_at_ms < age_max_ms:
+        if sent_at_ms is not None and self._clock.now_ms() - sent_at_ms < age_max_ms:
             return None
         tag = ids.tag_of(command.card_id)
         if (await self._store.known(keys.request(tag, command.principal, command.request_id)))[0]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from authz import keys, scripts
-from authz.commands import Asked, Capture, Clearing, Increment, Later, Refund, Release, Target
+from authz.commands import Capture, Clearing, Increment, Later, Refund, Release, Target
 from authz.decision import Declined, Purchase, Reason, Snapshot, decide
 from authz.expiry import Circumstances
 from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of
@@ -65,10 +65,8 @@ class HoldFlow:
         self._watch.admit_later_message()
         found = await self._find(command, command.target)
         check_currency(command.currency_code, found.subject.currency_code)
-        clearing_key = self._clearing_key(found.subject, found.hold.network, command.clearing)
-        settled = await self._settled_before(
-            command, found.subject, command.clearing, found.hold.network
-        )
+        clearing_key = self._clearing_key(found.subject, found.hold.network, command)
+        settled = await self._settled_before(command, found.subject, found.hold.network)
         if settled is not None:
             return settled
         return await self._mover.moved(
@@ -153,7 +151,7 @@ class HoldFlow:
             subject = Subject.of(await self._card(target.card_id, "card_id"))
             hold = unlinked(subject.tag)
         check_currency(command.currency_code, subject.currency_code)
-        settled = await self._settled_before(command, subject, command.clearing, hold.network)
+        settled = await self._settled_before(command, subject, hold.network)
         if settled is not None:
             return settled
         return await self._mover.moved(
@@ -161,7 +159,7 @@ class HoldFlow:
             command,
             subject,
             hold=hold,
-            extra_keys=(self._clearing_key(subject, hold.network, command.clearing),),
+            extra_keys=(self._clearing_key(subject, hold.network, command),),
             arguments=(
                 command.kind.value,
                 str(command.amount_minor),
@@ -221,23 +219,22 @@ class HoldFlow:
             raise NotFound("no such card", reason="CARD_NOT_FOUND", metadata={"field": field})
         return snapshot
 
-    def _clearing_key(self, subject: Subject, network: str, clearing: Clearing) -> str:
-        return keys.clearing(subject.tag, network, clearing.reference, clearing.sequence)
+    def _clearing_key(self, subject: Subject, network: str, asked: Capture | Refund) -> str:
+        clearing = asked.clearing
+        scope = network or asked.principal
+        return keys.clearing(subject.tag, scope, clearing.reference, clearing.sequence)
 
     async def _settled_before(
-        self,
-        asked: Asked,
-        subject: Subject,
-        clearing: Clearing | None = None,
-        network: str = "",
+        self, asked: Later, subject: Subject, network: str = ""
     ) -> Movement | None:
         """The answer of an earlier request whose record has expired: the ledger never forgets.
 
         Valkey is asked first: a record that is there is answered by the script.
         """
         names = [keys.request(subject.tag, asked.principal, asked.request_id)]
-        if clearing is not None and clearing.reference:
-            names.append(self._clearing_key(subject, network, clearing))
+        clearing = asked.clearing if isinstance(asked, Capture | Refund) else Clearing()
+        if isinstance(asked, Capture | Refund) and clearing.reference:
+            names.append(self._clearing_key(subject, network, asked))
         if any(await self._store.known(*names)):
             return None
         row = await ask(
@@ -245,13 +242,14 @@ class HoldFlow:
         )
         if row is not None and row["fingerprint"] != asked.fingerprint:
             raise RequestIdReused(asked.request_id)
-        if row is None and clearing is not None and clearing.reference:
+        if row is None and clearing.reference:
             row = await ask(
                 self._ledger.find_clearing(
                     ids.partition_of(subject.account_id),
                     network,
                     clearing.reference,
                     clearing.sequence,
+                    asked.principal,
                 )
             )
             if row is not None and row["clearing_fingerprint"] != clearing.fingerprint:

@@ -62,7 +62,9 @@ def payment(payment_id: str) -> str:
     return f"{{{payment_id[4:6]}}}:pay:{payment_id[4:]}"
 
 
-def clearing(tag: str, network: str, reference: str, sequence: int) -> str:
-    """STRING record of one clearing's answer: it posts once, whatever its request ids."""
-    digest = blake2b(f"{network}\x00{reference}\x00{sequence}".encode(), digest_size=16)
+def clearing(tag: str, scope: str, reference: str, sequence: int) -> str:
+    """STRING record of one clearing's answer: it posts once, whatever its request ids. References
+    are unique per network; where none is named, `scope` is the principal.
+    """
+    digest = blake2b(f"{scope}\x00{reference}\x00{sequence}".encode(), digest_size=16)
     return f"{{{tag}}}:clr:{digest.hexdigest()}"

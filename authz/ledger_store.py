@@ -80,10 +80,12 @@ class LedgerStore:
         return rows[0] if rows else None
 
     async def find_clearing(
-        self, partition: int, network: str, reference: str, sequence: int
+        self, partition: int, network: str, reference: str, sequence: int, principal: str
     ) -> asyncpg.Record | None:
-        """The settled entry of an earlier clearing."""
-        rows = await self._fetch("find_clearing", partition, network, reference, sequence)
+        """The settled entry of an earlier clearing; without a network, of this principal's."""
+        rows = await self._fetch(
+            "find_clearing", partition, network, reference, sequence, principal
+        )
         return rows[0] if rows else None
 
     async def authorization(self, authorization_id: str) -> asyncpg.Record | None:
@@ -91,10 +93,10 @@ class LedgerStore:
         rows = await self._fetch("get_authorization", authorization_id)
         return rows[0] if rows else None
 
-    async def payment_seed(self, account_id: str, payment_id: str) -> str:
-        """`state|amount` of a settled payment of this account; '' if there is none."""
-        rows = await self._fetch("get_payment", payment_id, account_id)
-        return f"{rows[0]['state']}|{rows[0]['amount_minor']}" if rows else ""
+    async def payment_seed(self, payment_id: str) -> str:
+        """`state|amount|account id` of a settled payment; '' if there is none."""
+        rows = await self._fetch("get_payment", payment_id)
+        return "|".join(str(value) for value in rows[0]) if rows else ""
 
     async def entry(self, partition: int, pseq: int) -> asyncpg.Record | None:
         """One settled entry."""

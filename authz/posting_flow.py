@@ -55,13 +55,13 @@ class PostingFlow:
         settled = await self._settled_before(command, subject)
         if settled is not None:
             return settled
-        seed = await ask(self._ledger.payment_seed(command.account_id, command.payment_id))
+        seed = await ask(self._ledger.payment_seed(command.payment_id))
         return await self._mover.moved(
             scripts.MOVE_PAYMENT,
             command,
             subject,
             extra_keys=(keys.payment(command.payment_id),),
-            arguments=(command.kind.value, str(command.amount_minor), seed),
+            arguments=(command.kind.value, str(command.amount_minor), seed, command.account_id),
         )
 
     async def _subject(self, account_id: str) -> Subject:

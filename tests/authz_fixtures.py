@@ -17,7 +17,7 @@ from tests.databases import Database
 #: Everything that the settler writes; the chart of accounts stays.
 _EMPTY = """
 TRUNCATE authz.installation, authz.partition, authz.journal_entry, authz.journal_line,
-         authz.ledger_total, authz.account_balance, authz.card_authorization
+         authz.ledger_total, authz.account_balance, authz.card_authorization, authz.payment
 """
 
 

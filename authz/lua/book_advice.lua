@@ -4,7 +4,8 @@
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
         13 amount_minor (< 2^53)  14 expire_at_ms  15 authorization code  16 transmitted_at_ms
         17 merchant amount 'minor|currency' or ''  18 single use (0|1)
-  Returns {status, outcome}: BOOKED | REPLAYED | REQUEST_ID_REUSED | WRONG_EPOCH  O(log holds) ]]
+  Returns {status, outcome}: BOOKED | REPLAYED | REQUEST_ID_REUSED | AMOUNT_OVERFLOW | WRONG_EPOCH
+                             O(log holds) ]]
 local learned = KEYS[7]
 local amount, transmitted_at_ms = tonumber(ARGV[13]), tonumber(ARGV[16])
 
@@ -25,6 +26,9 @@ if h.expire_at_ms == '0' then
   h.expire_at_ms = ARGV[14]
 end
 reckon(a, h)
+if a.held >= EXACT then
+  return {'AMOUNT_OVERFLOW', ''}
+end
 local outcome = finish('V', '0', amount, a, h, ARGV[15])
 if not decided then
   h.first_pseq = text(pseq)

@@ -24,17 +24,9 @@ a.posted, h.captured = a.posted + amount, h.captured + amount
 if ARGV[14] == '1' then
   h.flags = add_flag(h.flags, 'f')
 end
-local cleared, unit = string.match(ARGV[17], '^(%d+)|(.+)$')
-if cleared then
-  local before, before_unit = string.match(h.merchant_cleared, '^(%d+)|(.+)$')
-  local sum = tonumber(cleared) + (before_unit == unit and tonumber(before) or 0)
-  h.merchant_cleared = text(sum) .. '|' .. unit
-end
+add_cleared(h, ARGV[17])
 reckon(a, h)
 local outcome = finish(ARGV[18], '0', amount, a, h)
-if h.first_pseq == '0' then
-  h.first_pseq = text(pseq)
-end
 record_clearing(clearing, clearing_fingerprint, outcome)
 save_hold(h)
 return {'POSTED', outcome}

@@ -5,29 +5,32 @@
         16 amount_minor (> 0, < 2^53)
   Returns {status, outcome}: INCREMENTED | REPLAYED | REQUEST_ID_REUSED | STALE | HOLD_NOT_FOUND |
           HOLD_CLOSED | AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
-local reason, amount = ARGV[15], tonumber(ARGV[16])
+local card, reason, amount = KEYS[7], ARGV[15], tonumber(ARGV[16])
 
 local answer = enter()
 if answer then
   return answer
 end
 local a = load_account()
-if (redis.call('HGET', KEYS[7], 'v') or '0') ~= ARGV[13] or a.version ~= ARGV[14] then
+if (redis.call('HGET', card, 'v') or '0') ~= ARGV[13] or a.version ~= ARGV[14] then
   return {'STALE', ''}
 end
 local h = load_hold(false)
 if not h then
   return {'HOLD_NOT_FOUND', ''}
 end
-if not string.find(h.flags, 'a', 1, true) or string.find(h.flags, '[fve]') then
+-- One that is due is as good as expired: the sweeper would take back at once what this reserves.
+local due = tonumber(h.expire_at_ms) <= tonumber(now_ms)
+if due or not string.find(h.flags, 'a', 1, true) or string.find(h.flags, '[fve]') then
   return {'HOLD_CLOSED', ''}
 end
-if h.approved + amount >= EXACT then
+-- Captures may have exceeded the hold: the increment reserves its whole amount all the same.
+local base = math.max(h.approved, h.reversed + h.captured)
+if base + amount >= EXACT or a.held + amount >= EXACT then
   return {'AMOUNT_OVERFLOW', ''}
 end
 local granted = 0
 if reason == '0' then
-  -- Captures may have exceeded the hold: the increment reserves its whole amount all the same.
   if amount <= a.limit - a.posted - a.held - a.unreleased then
     granted = amount
   else
@@ -35,7 +38,7 @@ if reason == '0' then
   end
 end
 if granted > 0 then
-  h.approved = math.max(h.approved, h.reversed + h.captured) + granted
+  h.approved = base + granted
   h.merchant = '' -- the merchant's amount is no longer known
   reckon(a, h)
 end

@@ -43,7 +43,7 @@ if reason == '0' then
     reason = '1' -- INSUFFICIENT_CREDIT
   end
 end
-if granted >= EXACT or a.posted + granted >= EXACT then
+if granted >= EXACT or a.posted + granted >= EXACT or a.held + granted >= EXACT then
   return {'AMOUNT_OVERFLOW', ''}
 end
 
@@ -64,7 +64,7 @@ local outcome = finish(kind, reason, granted, a, shown, approved and code or '')
 if not decided then
   h.first_pseq = text(pseq)
   save_hold(h, not approved and not h.existed and record_ttl_ms or nil)
-  if approved and single_use then
+  if granted > 0 and single_use then -- verifying an account or asking for its balance is no use
     redis.call('HSET', learned, 'used', '1')
   end
 end

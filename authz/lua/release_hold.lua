@@ -17,6 +17,12 @@ if not h then
   return {'HOLD_NOT_FOUND', ''}
 end
 if ARGV[16] == '1' and (h.held == 0 or tonumber(h.expire_at_ms) > tonumber(now_ms)) then
+  -- The index was wrong: put right, it does not come up in every sweep from now on.
+  if h.held == 0 then
+    redis.call('ZREM', expiry, hold)
+  else
+    redis.call('ZADD', expiry, h.expire_at_ms, hold)
+  end
   return {'NOT_DUE', ''}
 end
 

@@ -13,10 +13,10 @@ ORDER BY fingerprint <> $3, recorded_time LIMIT 1
 
 -- find_clearing --
 -- The entry of an earlier clearing. Params: $1 partition, $2 network or '', $3 reference,
--- $4 sequence.
+-- $4 sequence, $5 principal (without a network, references are each principal's own).
 SELECT * FROM journal_entry
 WHERE partition = $1 AND clearing_reference = $3 AND clearing_sequence = $4
-  AND (network = $2 OR (network IS NULL AND $2 = ''))
+  AND (network = $2 OR (network IS NULL AND $2 = '' AND principal = $5))
 LIMIT 1
 
 -- get_authorization --
@@ -33,8 +33,8 @@ WHERE a.id = $1
 SELECT * FROM journal_entry WHERE partition = $1 AND pseq = $2
 
 -- get_payment --
--- One settled payment of an account. Params: $1 id, $2 account_id.
-SELECT state, amount_minor FROM payment WHERE id = $1 AND account_id = $2
+-- One settled payment. Params: $1 id.
+SELECT state, amount_minor, account_id FROM payment WHERE id = $1
 
 -- list_authorizations --
 -- A page, newest first. Params: $1 account_id or null, $2 card_id or null, $3 principal or null,
@@ -103,8 +103,8 @@ WHERE datname = current_database() AND usename = current_user AND application_na
 
 -- move_position --
 -- Moves one partition; no row means that somebody else did. Params: $1 partition, $2 old position,
--- $3 epoch, $4 new position, $5 digest of the last entry.
-UPDATE partition SET position = $4, position_digest = $5
+-- $3 epoch, $4 new position, $5 digest of the last entry, $6 that entry.
+UPDATE partition SET position = $4, position_digest = $5, position_entry = $6
 WHERE partition = $1 AND position = $2 AND epoch = $3 AND stopped_because IS NULL
 RETURNING partition
 

@@ -51,8 +51,10 @@ def test_every_rpc_says_whether_it_may_be_repeated(name: str) -> None:
     """Each RPC has an idempotency level, and one that changes something takes a request id or a
     version.
     """
-    file, service = RPC_SERVICES[name]
-    messages = {f".{file.package}.{message.name}": message for message in file.message_type}
+    service = RPC_SERVICES[name][1]
+    messages = {
+        f".{file.package}.{message.name}": message for file in OURS for message in file.message_type
+    }
     for method in service.method:
         level = method.options.idempotency_level
         assert level != descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN, method.name

@@ -31,6 +31,8 @@ def reasons() -> set[str]:
     found: set[str] = set()
     for path in own(".py", below=("runtime", *SERVICES)):
         found |= set(re.findall(r'(?:default_)?reason(?:: \w+[^=]*)? ?= ?"([A-Z_]+)"', text(path)))
+        # A table of refusals: status, error, message, reason.
+        found |= set(re.findall(r'^ {8}"([A-Z]+(?:_[A-Z]+)+)",$', text(path), re.MULTILINE))
         found |= set(re.findall(r'default_reason: ClassVar\[str\] = "([A-Z_]+)"', text(path)))
     return found
 
@@ -59,6 +61,7 @@ def test_every_key_is_explained() -> None:
         keys.hold(identifier),
         keys.request(tag, "somebody", "request"),
         keys.clearing(tag, "network", "reference", 0),
+        keys.payment(f"pay_2a{'0' * 32}"),
         keys.expiry(tag),
         keys.journal(tag),
     )

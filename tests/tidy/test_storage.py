@@ -63,9 +63,35 @@ def test_queries_name_their_parameters() -> None:
                 assert parameter in comment, f"{path}: {name} does not explain {parameter}"
 
 
+INCLUDES = Path("authz/lua/include")
+
+
 def lua_statuses(source: str) -> set[str]:
     """First words of the answers that a script returns."""
     return set(re.findall(r"return \{'([A-Z_]+)'", source))
+
+
+def lua_functions() -> dict[str, str]:
+    """The shared pieces' functions: name to text."""
+    found = [text(path) for path in own(".lua") if path.parent == INCLUDES]
+    return {
+        match[1]: match[0]
+        for source in found
+        for match in re.finditer(
+            r"^local function (\w+)\(.*?^end$", source, re.MULTILINE | re.DOTALL
+        )
+    }
+
+
+def reached_statuses(source: str) -> set[str]:
+    """What a script can answer: its own words, and those of the shared functions it calls."""
+    functions, found, waiting = lua_functions(), lua_statuses(source), [source]
+    while waiting:
+        for name in set(re.findall(r"\b(\w+)\(", waiting.pop())) & set(functions):
+            body = functions.pop(name)
+            found |= lua_statuses(body)
+            waiting.append(body.partition("\n")[2])
+    return found
 
 
 def test_every_script_is_loaded() -> None:
@@ -87,18 +113,27 @@ def test_statuses_are_those_of_the_scripts() -> None:
 
 @pytest.mark.parametrize("script", scripts.ALL, ids=lambda script: script.name)
 def test_scripts_say_what_they_take_and_answer(script: scripts.Script) -> None:
-    """The header names KEYS, ARGV and every status; the highest index used is described."""
+    """The header names KEYS, ARGV and every status; every index used is described: in the header,
+    or in that of the shared piece that uses it.
+    """
     source = text(Path("authz/lua") / f"{script.name}.lua")
     header = source[: source.index("]]")]
-    assert lua_statuses(script.text) == set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|\b[A-Z]{5,}\b", (
+    assert reached_statuses(source) == set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|\b[A-Z]{5,}\b", (
         header[header.index("{status") :]
     )))  # fmt: skip
+    shared = [text(path) for path in own(".lua") if path.parent == INCLUDES]
+    headers = [
+        header,
+        *(piece.partition("\nlocal ")[0] for piece in shared if piece in script.text),
+    ]
     for kind in ("KEYS", "ARGV"):
-        used = {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", source)}
+        used = {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", script.text)}
         assert used == set(range(1, len(used) + 1)), f"{kind} has gaps"
-        part = header[header.index(f"  {kind}  ") :]
+        parts = [one[one.index(f"  {kind}  ") :] for one in headers]
         for number in used:
-            assert re.search(rf"\b{number}  ?\S", part), f"{kind}[{number}] is not described"
+            assert any(re.search(rf"\b{number}  ?\S", part) for part in parts), (
+                f"{kind}[{number}] is not described"
+            )
 
 
 def test_scripts_build_no_keys_and_read_no_clock() -> None:

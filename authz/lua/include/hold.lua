@@ -41,11 +41,22 @@ local function load_hold(create)
 end
 
 -- A hold also closes when the merchant's amount is fully cleared: what is left is exchange rate.
--- Both are 'minor|currency'; amounts of different currencies are never compared.
+-- Asked is 'minor|currency', cleared one such pair per currency: different ones are never compared.
+local function cleared_in(h, unit)
+  return tonumber(string.match(h.merchant_cleared, '(%d+)|' .. unit) or '0')
+end
+
 local function merchant_closed(h)
-  local asked, unit = string.match(h.merchant, '^(%d+)|(.+)$')
-  local cleared, cleared_unit = string.match(h.merchant_cleared, '^(%d+)|(.+)$')
-  return asked ~= nil and unit == cleared_unit and tonumber(cleared) >= tonumber(asked)
+  local asked, unit = string.match(h.merchant, '^(%d+)|(%u+)$')
+  return asked ~= nil and cleared_in(h, unit) >= tonumber(asked)
+end
+
+local function add_cleared(h, merchant_amount)
+  local minor, unit = string.match(merchant_amount, '^(%d+)|(%u+)$')
+  if minor then
+    local sum = text(cleared_in(h, unit) + tonumber(minor)) .. '|' .. unit .. ' '
+    h.merchant_cleared = string.gsub(h.merchant_cleared, '%d+|' .. unit .. ' ?', '') .. sum
+  end
 end
 
 -- Derives what is held from the totals, on the hold and on its account.
@@ -61,6 +72,9 @@ end
 
 -- Writes the hold. An open one lives until it is closed; a closed one is kept for late messages.
 local function save_hold(h, keep_ms)
+  if h.first_pseq == '0' then
+    h.first_pseq = text(pseq)
+  end
   redis.call('HSET', hold, 'a', text(h.approved), 'r', text(h.reversed), 'c', text(h.captured),
     'h', text(h.held), 'b', text(h.refunded), 'flags', h.flags, 'q', h.first_pseq,
     'x', h.expire_at_ms, 'u', now_ms)
