@@ -19,6 +19,7 @@ from authz.scripts import Script
 from runtime.errors import ResourceExhausted, Unavailable
 from runtime.log import get_logger
 from runtime.metrics import BATCH_COMMANDS
+from runtime.tasks import end
 
 #: Most commands in one pipeline.
 BATCH_MAX = 256
@@ -60,9 +61,7 @@ class Pipe:
     async def stop(self) -> None:
         """Stops; what still waits is refused."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     def reopen(self) -> None:
         """Closes the connection after the running batch and has a new one inspected."""
