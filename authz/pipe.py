@@ -99,12 +99,15 @@ class Pipe:
                 await self._inspect(connection)
                 self._reopen = False
                 self._open = True
+                self._closed_because = ""
                 await self._on_open()
                 await self._serve(connection)
                 self._closed_because = "the connection to Valkey is being inspected again"
             except (RedisError, OSError, Unavailable, TimeoutError) as error:
-                self._closed_because = str(error) or type(error).__name__
-                logger.warning("pipe_lost", because=self._closed_because)
+                because = str(error) or type(error).__name__
+                if because != self._closed_because:  # it is tried ten times a second
+                    logger.warning("pipe_lost", because=because)
+                self._closed_because = because
             except Exception:  # a fault of ours must close the gate, not end the task in silence
                 self._closed_because = "internal error in the connection to Valkey"
                 logger.exception("pipe_failed")
