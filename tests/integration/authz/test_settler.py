@@ -239,11 +239,14 @@ async def test_partition_that_the_ledger_refuses_stops_alone(mesh: AuthzMesh) ->
 
 async def test_busy_partition_keeps_no_other_waiting(mesh: AuthzMesh, ledger: Database) -> None:
     """At most `settle_batch` entries per transaction, and each partition has its turn."""
-    busy = await mesh.issue_card(await mesh.open_account(partition=0))
+    busy = [await mesh.issue_card(await mesh.open_account(partition=n)) for n in (0, 1)]
     quiet = await mesh.issue_card(await mesh.open_account(partition=63))
     await mesh.settle()
     await asyncio.gather(
-        *(mesh.authorization.Authorize(purchase(busy, 1), metadata=NETWORK) for _ in range(100))
+        *(
+            mesh.authorization.Authorize(purchase(busy[n % 2], 1), metadata=NETWORK)
+            for n in range(100)
+        )
     )
     await approved(mesh, quiet, 1)
     mesh.settler._settings = mesh.settings.model_copy(update={"settle_batch": 10})
