@@ -52,9 +52,14 @@ class LedgerStore:
         return self._pool
 
     async def close(self) -> None:
-        """Ends the pool."""
-        if self._pool is not None:
-            await self._pool.close()
+        """Ends the pool; who does not answer is not waited for."""
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         async with asyncio.timeout(WAIT_S):

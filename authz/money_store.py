@@ -36,7 +36,7 @@ RECORD_EXPIRES_SOON_MS = 60_000
 
 #: Errors that concern one key or one call and cast no doubt on the server. Any other closes the
 #: gate until the server has been inspected again.
-_REFUSES_ONE = ("WRONGTYPE", "ERR ")
+_REFUSES_ONE = ("WRONGTYPE", "user_script:")
 
 logger = get_logger()
 

@@ -19,6 +19,7 @@ from authz.scripts import Script
 from runtime.errors import ResourceExhausted, Unavailable
 from runtime.log import get_logger
 from runtime.metrics import BATCH_COMMANDS
+from runtime.tasks import end
 
 #: Most commands in one pipeline.
 BATCH_MAX = 256
@@ -60,9 +61,7 @@ class Pipe:
     async def stop(self) -> None:
         """Stops; what still waits is refused."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     def reopen(self) -> None:
         """Closes the connection after the running batch and has a new one inspected."""
@@ -100,12 +99,15 @@ class Pipe:
                 await self._inspect(connection)
                 self._reopen = False
                 self._open = True
+                self._closed_because = ""
                 await self._on_open()
                 await self._serve(connection)
                 self._closed_because = "the connection to Valkey is being inspected again"
             except (RedisError, OSError, Unavailable, TimeoutError) as error:
-                self._closed_because = str(error) or type(error).__name__
-                logger.warning("pipe_lost", because=self._closed_because)
+                because = str(error) or type(error).__name__
+                if because != self._closed_because:  # it is tried ten times a second
+                    logger.warning("pipe_lost", because=because)
+                self._closed_because = because
             except Exception:  # a fault of ours must close the gate, not end the task in silence
                 self._closed_because = "internal error in the connection to Valkey"
                 logger.exception("pipe_failed")

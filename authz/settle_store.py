@@ -67,9 +67,15 @@ class SettleStore:
         """Gives a partition up."""
         await self._connection.fetchval("SELECT pg_advisory_unlock($1, $2)", LOCK_CLASS, partition)
 
-    async def stop_partition(self, partition: int, because: str) -> None:
-        """Stops a partition until a person has looked at it."""
-        await self._connection.execute(QUERIES["stop_partition"], partition, because)
+    async def stop_partition(self, partition: int, because: str, *, position: int) -> None:
+        """Stops a partition until a person has looked at it. Who looks from an old position sees
+        contradictions that are none.
+        """
+        stopped = await self._connection.fetchval(
+            QUERIES["stop_partition"], partition, because, position
+        )
+        if stopped is None:
+            raise PositionMovedError(f"partition {partition} is not at {position}")
 
     async def settle(self, batch: Batch, moves: Mapping[int, Move]) -> None:
         """Writes a batch and moves the positions, or raises and writes nothing."""

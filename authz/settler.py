@@ -67,19 +67,27 @@ class Settler:
         epoch, initialised = await self._store.installation(new_epoch=self._clock.now_ms())
         if initialised:
             return
+        await self._refuse_another(epoch)
         # Another settler may do the same, and be done: what is there stays.
         pipeline = self._valkey.pipeline(transaction=False)
         for tag in keys.TAGS:
             pipeline.hsetnx(keys.meta(tag), "pseq", "0")
             pipeline.hsetnx(keys.meta(tag), "epoch", str(epoch))
+        await pipeline.execute()
+        await self._refuse_another(epoch)
+        await self._store.mark_initialised()
+        logger.info("installation_initialised", epoch=epoch)
+
+    async def _refuse_another(self, epoch: int) -> None:
+        """Raises if Valkey holds another installation's data."""
+        pipeline = self._valkey.pipeline(transaction=False)
+        for tag in keys.TAGS:
             pipeline.hget(keys.meta(tag), "epoch")
-        for found in (await pipeline.execute())[2::3]:
-            if int(found) != epoch:
+        for found in await pipeline.execute():
+            if found is not None and int(found) != epoch:
                 raise NotInitialisableError(
                     f"Valkey belongs to another installation (epoch {int(found)}); use an empty one"
                 )
-        await self._store.mark_initialised()
-        logger.info("installation_initialised", epoch=epoch)
 
     async def share(self) -> None:
         """Takes free partitions up to a fair share, and gives up what is beyond it."""
@@ -175,8 +183,9 @@ class Settler:
                 await self._stop(partition, f"the ledger refuses it: {error}")
 
     async def _stop(self, partition: int, because: str) -> None:
+        position = self._owned[partition].position
+        await self._store.stop_partition(partition, because, position=position)
         logger.critical("partition_stopped", partition=partition, because=because)
-        await self._store.stop_partition(partition, because)
         del self._owned[partition]
         self._busy.discard(partition)
         await self._store.unlock(partition)

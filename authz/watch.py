@@ -5,7 +5,6 @@ a Valkey that fills up, a journal that is not settled, a caller that guesses car
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from redis.exceptions import ResponseError
 
@@ -17,6 +16,7 @@ from runtime.clock import Clock
 from runtime.errors import HoldfastError, ResourceExhausted, Unavailable
 from runtime.log import get_logger
 from runtime.metrics import UNSETTLED
+from runtime.tasks import end
 
 #: How often the server is looked at again: the truth may change at run time.
 LOOK_S = 1.0
@@ -72,9 +72,7 @@ class Watch:
     async def stop(self) -> None:
         """Stops looking."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     async def _run(self) -> None:
         while True:

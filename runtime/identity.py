@@ -19,6 +19,7 @@ SPIFFE_HEADER = "x-auth-spiffe"
 ROLES_HEADER = "x-auth-roles"
 
 _PRINCIPAL_LENGTH_MAX = 256
+_SPIFFE = "spiffe://"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +49,21 @@ def set_identity(identity: Identity) -> None:
 
 
 def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
-    """Reads the one identity that Envoy has set."""
+    """Reads the one identity that Envoy has set.
+
+    Certificates and tokens share one space of principals: a SPIFFE id comes from a certificate
+    only, and nothing else has a colon, so that no token can speak for a network or for ourselves.
+    """
     found: list[str] = []
     roles = ""
     for key, value in metadata:
-        if key in (SUBJECT_HEADER, SPIFFE_HEADER):
-            found.append(value if isinstance(value, str) else "")
-        elif key == ROLES_HEADER and isinstance(value, str):
-            roles = value
+        text = value if isinstance(value, str) else ""
+        if key == SPIFFE_HEADER:
+            found.append(text if text.startswith(_SPIFFE) else "")
+        elif key == SUBJECT_HEADER:
+            found.append("" if ":" in text else text)
+        elif key == ROLES_HEADER:
+            roles = text
     if len(found) != 1 or not found[0] or len(found[0]) > _PRINCIPAL_LENGTH_MAX:
         raise Unauthenticated("the call must carry exactly one identity")
     return Identity(principal=found[0], roles=frozenset(roles.replace(",", " ").split()))

@@ -109,8 +109,10 @@ WHERE partition = $1 AND position = $2 AND epoch = $3 AND stopped_because IS NUL
 RETURNING partition
 
 -- stop_partition --
--- Stops a partition whose journal contradicts the ledger. Params: $1 partition, $2 why.
-UPDATE partition SET stopped_because = $2 WHERE partition = $1
+-- Stops a partition whose journal contradicts the ledger; no row means that somebody else has moved
+-- it. Params: $1 partition, $2 why, $3 position.
+UPDATE partition SET stopped_because = $2 WHERE partition = $1 AND position = $3
+RETURNING partition
 
 -- upsert_balances --
 -- Params: arrays of $1 account_id, $2 partition, $3 currency, $4 seq, $5 limit, $6 posted,

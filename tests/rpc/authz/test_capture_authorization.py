@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from authz import ledger_store
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import projection_service_pb2 as projection
@@ -220,10 +221,43 @@ async def test_record_about_to_expire_is_not_relied_on(mesh: AuthzMesh) -> None:
     await mesh.settle()
     async for key in mesh.money.scan_iter(match="*:req:*"):
         await mesh.money.pexpire(key, 30_000)
-    async with nothing_written(mesh.money):
-        again, stored = await answered(mesh.authorization.CaptureAuthorization, request)
+    look = mesh.worker.store.known
+
+    async def then_gone(*names: str) -> list[bool]:
+        found = await look(*names)
+        await expire_records(mesh.money, "req")
+        return found
+
+    mesh.worker.store.known = then_gone  # type: ignore[method-assign]
+    again, stored = await answered(mesh.authorization.CaptureAuthorization, request)
     assert stored
     assert again == first
+    assert await balance(mesh, account) == (300, 700, 99_000)
+
+
+async def test_ledger_that_does_not_answer_is_not_waited_for(
+    mesh: AuthzMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is posted without the ledger's memory; purchases and reversals go on."""
+    account = await mesh.open_account()
+    card = await mesh.issue_card(account)
+    held = await approved(mesh, card, 1_000)
+
+    class Silent:
+        async def fetch(self, *_: object) -> None:
+            await asyncio.sleep(60)
+
+        async def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(ledger_store, "WAIT_S", 0.02)
+    monkeypatch.setattr(mesh.worker.ledger, "_pool", Silent())
+    async with nothing_written(mesh.money):
+        error = await refused(mesh.authorization.CaptureAuthorization, capture_of(held, 1))
+    assert (error.code.name, error.reason) == ("UNAVAILABLE", "LEDGER_UNREACHABLE")
+    await mesh.authorization.ReverseAuthorization(reversal_of(held, 100), metadata=NETWORK)
+    await approved(mesh, card, 5)
+    assert await balance(mesh, account) == (0, 905, 99_095)
 
 
 async def test_one_id_in_two_partitions_is_answered_from_its_own_entry(mesh: AuthzMesh) -> None:

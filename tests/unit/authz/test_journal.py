@@ -1,0 +1,235 @@
+"""What the journal carries: outcome lines, entries, and the ledger's lines and rows of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz import entry as entries
+from authz import ledger, outcome
+from authz.entry import Entry, Header, static_part
+from authz.ledger_store import outcome_of, seed_of
+from authz.outcome import EntryType, Outcome
+from authz.settle_rows import ENTRY_COLUMNS, Batch, columns
+from holdfast.authz.v1 import authorization_service_pb2 as rpc
+from holdfast.type.v1.money_pb2 import Money
+
+WHOLE = st.integers(0, 2**53 - 1)
+ANY = st.integers(-(2**53), 2**53)
+WORD = st.text(st.sampled_from("abcdefABC019_"), max_size=40)
+NAME = st.text(st.sampled_from("abcABC019_"), min_size=1, max_size=40)
+OUTCOMES = st.builds(
+    Outcome,
+    epoch=WHOLE,
+    pseq=WHOLE,
+    seq=WHOLE,
+    type=st.sampled_from(EntryType),
+    recorded_at_ms=st.integers(0, 4_102_444_800_000),
+    authorization_id=WORD,
+    reason=st.integers(0, 99),
+    amount_minor=WHOLE,
+    limit_minor=WHOLE,
+    posted_minor=ANY,
+    held_minor=ANY,
+    unreleased_minor=WHOLE,
+    hold_approved_minor=WHOLE,
+    hold_reversed_minor=WHOLE,
+    hold_captured_minor=WHOLE,
+    hold_held_minor=WHOLE,
+    hold_flags=st.text(st.sampled_from("adfve"), max_size=5),
+    expire_at_ms=st.integers(0, 4_102_444_800_000),
+    authorization_code=st.text(st.sampled_from("ABC123"), max_size=6),
+)
+HEADERS = st.builds(
+    Header,
+    id=NAME,
+    principal=st.text(min_size=1, max_size=40),
+    request_id=NAME,
+    fingerprint=WORD,
+    account_id=WORD,
+    card_id=WORD,
+    network=WORD,
+)
+
+PLAIN = Outcome(
+    epoch=1,
+    pseq=7,
+    seq=3,
+    type=EntryType.CAPTURE,
+    recorded_at_ms=1_800_000_000_000,
+    authorization_id="auth_1",
+    reason=0,
+    amount_minor=40,
+    limit_minor=1_000,
+    posted_minor=40,
+    held_minor=60,
+    unreleased_minor=0,
+    hold_approved_minor=100,
+    hold_reversed_minor=0,
+    hold_captured_minor=40,
+    hold_held_minor=60,
+    hold_flags="a",
+    expire_at_ms=1_800_000_600_000,
+    authorization_code="",
+)
+HEADER = Header(
+    id="ent_1",
+    principal="p",
+    request_id="r",
+    fingerprint="f",
+    account_id="acct_1",
+    card_id="card_1",
+    owner_id="co_1",
+    currency="USD",
+)
+
+
+def _entry(found: Outcome, request: bytes = b"", header: Header = HEADER) -> Entry:
+    return entries.parse(outcome.render(found).encode() + b"\n" + static_part(header, request))
+
+
+@given(OUTCOMES)
+def test_outcome_round_trip(found: Outcome) -> None:
+    assert outcome.parse(outcome.render(found)) == found
+
+
+@pytest.mark.parametrize("line", ["", "1", "2|" + "0|" * 18 + "0", "1|" + "0|" * 19 + "0", "1|x"])
+def test_line_that_is_no_outcome_is_an_error(line: str) -> None:
+    with pytest.raises(ValueError, match="not an outcome of version 1"):
+        outcome.parse(line)
+
+
+@given(OUTCOMES, HEADERS, st.binary(max_size=200))
+def test_entry_round_trip_with_any_request(found: Outcome, header: Header, request: bytes) -> None:
+    raw = outcome.render(found).encode() + b"\n" + static_part(header, request)
+    read = entries.parse(raw)
+    assert (read.outcome, read.header, read.request) == (found, header, request)
+    # The worker's connection answers text: bytes that are no UTF-8 must survive it.
+    text = raw.decode("utf-8", "surrogateescape")
+    assert text.encode("utf-8", "surrogateescape") == raw
+
+
+def test_header_leaves_out_what_is_empty() -> None:
+    line = static_part(Header(id="e", principal="p", request_id="r"), b"").split(b"\n")[0]
+    assert json.loads(line) == {"id": "e", "principal": "p", "request_id": "r"}
+
+
+@given(OUTCOMES)
+def test_lines_sum_to_zero_and_name_what_moved(found: Outcome) -> None:
+    lines = ledger.lines(found)
+    assert sum(line.amount_minor for line in lines) == 0
+    assert all(line.amount_minor for line in lines)
+    if found.type is EntryType.CAPTURE and found.amount_minor:
+        assert lines[-1] == (ledger.NETWORK_CLEARING, -found.amount_minor)
+    else:
+        assert lines == ()
+
+
+@pytest.mark.parametrize(
+    ("amount", "posted_after", "expected"),
+    [
+        (100, 100, {"receivable.purchase": 100, "network_clearing": -100}),
+        (100, -50, {"customer_credit": 100, "network_clearing": -100}),
+        (100, 0, {"customer_credit": 100, "network_clearing": -100}),
+        (
+            100,
+            60,
+            {"customer_credit": 40, "receivable.purchase": 60, "network_clearing": -100},
+        ),
+    ],
+)
+def test_purchase_uses_up_customer_credit_first(
+    amount: int, posted_after: int, expected: dict[str, int]
+) -> None:
+    found = replace(PLAIN, amount_minor=amount, posted_minor=posted_after)
+    assert dict(ledger.lines(found)) == expected
+
+
+def test_batch_keeps_origin_and_decision_of_an_authorization() -> None:
+    """A capture before its authorization, the authorization, a decline of its duplicate."""
+    capture = rpc.CaptureAuthorizationRequest(amount=Money(currency_code="USD", amount_minor=40))
+    purchase = rpc.AuthorizeRequest(amount=Money(currency_code="USD", amount_minor=100))
+    early = replace(PLAIN, pseq=7, hold_approved_minor=0, hold_flags="", expire_at_ms=0)
+    decided = replace(PLAIN, pseq=8, type=EntryType.AUTHORIZATION, recorded_at_ms=1_800_000_000_001)
+    duplicate = replace(decided, pseq=9, type=EntryType.DECLINE, reason=29, expire_at_ms=0)
+    batch = Batch()
+    batch.add(
+        10,
+        [
+            _entry(early, capture.SerializeToString()),
+            _entry(decided, purchase.SerializeToString(), replace(HEADER, principal="q")),
+            _entry(duplicate, purchase.SerializeToString()),
+        ],
+    )
+    assert len(batch.entries) == 3
+    assert all(len(row) == len(ENTRY_COLUMNS) for row in batch.entries)
+    assert [line[3:] for line in batch.lines] == [
+        ("receivable.purchase", "acct_1", "USD", 40),
+        ("network_clearing", "acct_1", "USD", -40),
+    ]
+    assert batch.totals == {
+        (10, "USD", "receivable.purchase"): [40, 0],
+        (10, "USD", "network_clearing"): [0, 40],
+    }
+    row = batch.authorizations["auth_1"]
+    assert row[2] == "p"
+    assert row[11] is not None
+    assert (row[12], row[13]) == (8, 7)
+    assert row[14] < row[15]
+    assert list(batch.balances) == ["acct_1"]
+
+
+def test_decline_of_an_unknown_card_has_no_balance() -> None:
+    header = Header(id="e", principal="p", request_id="r", card_id="card_1")
+    declined = replace(PLAIN, type=EntryType.DECLINE, seq=0, reason=2)
+    request = rpc.AuthorizeRequest(amount=Money(currency_code="EUR", amount_minor=100))
+    batch = Batch()
+    batch.add(1, [_entry(declined, request.SerializeToString(), header)])
+    row = dict(zip(ENTRY_COLUMNS, batch.entries[0], strict=True))
+    assert (row["account_id"], row["currency"], row["decision"]) == (None, "EUR", "DECLINED")
+    assert batch.balances == {}
+    assert batch.lines == []
+
+
+def test_row_gives_the_outcome_back() -> None:
+    batch = Batch()
+    batch.add(10, [_entry(PLAIN)])
+    row = dict(zip(ENTRY_COLUMNS, batch.entries[0], strict=True))
+    assert outcome_of(row) == PLAIN
+    assert (row["company_id"], row["user_id"]) == ("co_1", None)
+
+
+def test_batches_of_two_partitions_are_absorbed() -> None:
+    one, other, both = Batch(), Batch(), Batch()
+    one.add(10, [_entry(PLAIN)])
+    there = replace(HEADER, account_id="acct_2")
+    other.add(11, [_entry(replace(PLAIN, authorization_id="auth_2"), b"", there)])
+    both.absorb(one)
+    both.absorb(other)
+    assert [row[0] for row in both.entries] == [10, 11]
+    assert set(both.balances) == {"acct_1", "acct_2"}
+    assert set(both.authorizations) == {"auth_1", "auth_2"}
+    assert len(both.totals) == 4
+
+
+def test_columns_of_rows() -> None:
+    assert columns([(1, 2), (3, 4)], 2) == [[1, 3], [2, 4]]
+    assert columns([], 2) == [[], []]
+
+
+def test_seed_is_what_the_scripts_read() -> None:
+    row = {
+        "approved_minor": 1,
+        "reversed_minor": 2,
+        "captured_minor": 3,
+        "held_minor": 4,
+        "flags": "af",
+        "decision_pseq": None,
+        "first_pseq": 9,
+        "expire_time": None,
+    }
+    assert seed_of(row) == "1|2|3|4|af|9|0"
