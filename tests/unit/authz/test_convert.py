@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from authz import convert
-from authz.convert import Fingerprints, network_authorization_id
+from authz import convert, convert_later
+from authz.convert import Fingerprints
+from authz.convert_later import network_authorization_id
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.type.v1.money_pb2 import Money
@@ -198,9 +199,9 @@ REVERSE: list[tuple[Change, list[str]]] = [
     ("make", "read", "table"),
     [
         (_purchase, convert.authorize, AUTHORIZE),
-        (_capture, convert.capture, CAPTURE),
-        (_by_network, convert.capture, BY_NETWORK),
-        (_reversal, convert.reverse, REVERSE),
+        (_capture, convert_later.capture, CAPTURE),
+        (_by_network, convert_later.capture, BY_NETWORK),
+        (_reversal, convert_later.reverse, REVERSE),
     ],
     ids=["authorize", "capture", "by-network", "reverse"],
 )
@@ -252,25 +253,25 @@ def test_command_of_a_purchase() -> None:
 
 
 def test_absent_amount_of_a_reversal_is_everything() -> None:
-    assert convert.reverse(_reversal(), CALLER, (), PRINTS).amount_minor is None
+    assert convert_later.reverse(_reversal(), CALLER, (), PRINTS).amount_minor is None
 
 
 def test_administrator_acts_for_all() -> None:
     admin = Identity(principal="usr_1", roles=frozenset({"admin"}))
     auditor = Identity(principal="usr_1", roles=frozenset({"auditor"}))
-    assert convert.capture(_capture(), admin, (), PRINTS).acts_for_all
-    assert not convert.capture(_capture(), auditor, (), PRINTS).acts_for_all
-    assert not convert.reverse(_reversal(), CALLER, (), PRINTS).acts_for_all
+    assert convert_later.capture(_capture(), admin, (), PRINTS).acts_for_all
+    assert not convert_later.capture(_capture(), auditor, (), PRINTS).acts_for_all
+    assert not convert_later.reverse(_reversal(), CALLER, (), PRINTS).acts_for_all
 
 
 def test_fingerprint_is_of_method_content_and_key() -> None:
-    same = convert.capture(_capture(), CALLER, (), PRINTS).fingerprint
-    assert same == convert.capture(_capture(), CALLER, (), PRINTS).fingerprint
+    same = convert_later.capture(_capture(), CALLER, (), PRINTS).fingerprint
+    assert same == convert_later.capture(_capture(), CALLER, (), PRINTS).fingerprint
     assert len(same) == 32
     other = _capture()
     other.final = True
-    assert convert.capture(other, CALLER, (), PRINTS).fingerprint != same
-    assert convert.capture(_capture(), CALLER, (), Fingerprints(b"other")).fingerprint != same
+    assert convert_later.capture(other, CALLER, (), PRINTS).fingerprint != same
+    assert convert_later.capture(_capture(), CALLER, (), Fingerprints(b"other")).fingerprint != same
     assert PRINTS.of(b"ab", b"c") != PRINTS.of(b"a", b"bc")
     assert PRINTS.of(b"Capture", b"x") != PRINTS.of(b"Reverse", b"x")
 
@@ -279,7 +280,7 @@ def test_clearing_fingerprint_ignores_the_request_id() -> None:
     one, other = _capture(), _capture()
     other.request_id = "r-2"
     prints = {
-        convert.capture(request, CALLER, (), PRINTS).clearing_fingerprint
+        convert_later.capture(request, CALLER, (), PRINTS).clearing.fingerprint
         for request in (one, other)
     }
     assert len(prints) == 1
@@ -288,8 +289,8 @@ def test_clearing_fingerprint_ignores_the_request_id() -> None:
 def test_header_stands_for_the_request_id_and_is_part_of_the_content() -> None:
     request = _capture()
     request.request_id = ""
-    command = convert.capture(request, CALLER, (("idempotency-key", "r-1"),), PRINTS)
-    assert command.fingerprint == convert.capture(_capture(), CALLER, (), PRINTS).fingerprint
+    command = convert_later.capture(request, CALLER, (("idempotency-key", "r-1"),), PRINTS)
+    assert command.fingerprint == convert_later.capture(_capture(), CALLER, (), PRINTS).fingerprint
 
 
 def test_unknown_fields_are_dropped() -> None:

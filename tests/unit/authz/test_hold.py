@@ -62,7 +62,7 @@ def test_cleared_in_full_is_not_closed() -> None:
     [
         (Hold(), State.PENDING),
         (Hold(approved_minor=10, flags="a"), State.PENDING),
-        (Hold(approved_minor=0, flags="a"), State.PENDING),
+        (Hold(approved_minor=0, flags="a"), State.VERIFIED),
         (Hold(approved_minor=10, captured_minor=4, flags="a"), State.PENDING),
         (Hold(approved_minor=10, captured_minor=10, flags="a"), State.CAPTURED),
         (Hold(approved_minor=10, captured_minor=4, flags="af"), State.CAPTURED),

@@ -81,7 +81,7 @@ GOOD = "acct_3f" + "0a" * 16
         (GOOD + "\n", ("acct",), False),
         (GOOD.upper(), ("acct",), False),
         ("acct_40" + "0a" * 16, ("acct",), False),
-        ("pay_0a" + "0a" * 16, ("pay",), False),
+        ("pay_0a" + "0a" * 16, ("pay",), True),
     ],
 )
 def test_is_id(value: str, prefixes: tuple[str, ...], *, valid: bool) -> None:
