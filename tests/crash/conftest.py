@@ -1,0 +1,3 @@
+from tests.authz_fixtures import ledger, mesh, shared_ledger
+
+__all__ = ["ledger", "mesh", "shared_ledger"]
