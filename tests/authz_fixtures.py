@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import AsyncIterator
 
@@ -14,6 +15,8 @@ from runtime.devstack.supervisor import Devstack
 from tests.authz_mesh import AuthzMesh, authz_mesh
 from tests.databases import Database
 
+_NUMBERS = itertools.count(1)
+
 #: Everything that the settler writes; the chart of accounts stays.
 _EMPTY = """
 TRUNCATE authz.installation, authz.partition, authz.journal_entry, authz.journal_line,
@@ -23,7 +26,8 @@ TRUNCATE authz.installation, authz.partition, authz.journal_entry, authz.journal
 
 @pytest.fixture(scope="session")
 async def shared_ledger(devstack_base: Devstack) -> AsyncIterator[Database]:
-    name = f"test_authz_{os.getpid()}"
+    # Each folder's conftest.py makes a fixture of its own of this.
+    name = f"test_authz_{os.getpid()}_{next(_NUMBERS)}"
     await migrations.clone_database(devstack_base.owner_dsn, name=name)
     settings = devstack_base.settings
     url = dsn.with_database(settings.postgres_dsn or "", name)
