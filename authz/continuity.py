@@ -76,7 +76,11 @@ def continuing(
         ) from None
     last = found[-1]
     move = Move(
-        old=standing.position, new=last.outcome.pseq, epoch=standing.epoch, digest=last.digest
+        old=standing.position,
+        new=last.outcome.pseq,
+        epoch=standing.epoch,
+        digest=last.digest,
+        entry=last.raw,
     )
     return Part(batch, move)
 

@@ -44,7 +44,13 @@ class Entry:
     outcome: Outcome
     header: Header
     request: bytes
-    digest: bytes
+    #: All of it.
+    raw: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of all of it."""
+        return sha256(self.raw).digest()
 
 
 def static_part(header: Header, request: bytes) -> bytes:
@@ -60,5 +66,5 @@ def parse(raw: bytes) -> Entry:
         outcome=outcomes.parse(line.decode()),
         header=Header(**json.loads(header)),
         request=request,
-        digest=sha256(raw).digest(),
+        raw=raw,
     )

@@ -12,6 +12,8 @@ from authz.settle_rows import ENTRY_COLUMNS, LINE_COLUMNS, Batch, columns
 
 #: First key of the advisory locks: one lock per partition, held by the settler that reads it.
 LOCK_CLASS = 0x686F6C64
+#: Held while Valkey is rebuilt from the ledger: no settler may own a partition then.
+RECOVERY_LOCK = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,8 @@ class Move:
     new: int
     epoch: int
     digest: bytes
+    #: The last entry as it stands in the stream.
+    entry: bytes
 
 
 class PositionMovedError(Exception):
@@ -56,6 +60,13 @@ class SettleStore:
         count = await self._connection.fetchval(QUERIES["count_settlers"], name_prefix)
         return max(int(count), 1)
 
+    async def recovering(self) -> bool:
+        """True while somebody rebuilds Valkey."""
+        held: bool = await self._connection.fetchval(
+            QUERIES["find_recovery"], LOCK_CLASS, RECOVERY_LOCK
+        )
+        return held
+
     async def try_lock(self, partition: int) -> bool:
         """Takes a partition, if no other settler has it."""
         taken: bool = await self._connection.fetchval(
@@ -88,6 +99,7 @@ class SettleStore:
                     move.epoch,
                     move.new,
                     move.digest,
+                    move.entry,
                 )
                 if moved is None:
                     raise PositionMovedError(f"partition {partition} is not at {move.old}")

@@ -90,9 +90,11 @@ class Settler:
                 )
 
     async def share(self) -> None:
-        """Takes free partitions up to a fair share, and gives up what is beyond it."""
+        """Takes free partitions up to a fair share, and gives up what is beyond it: all of them
+        while Valkey is rebuilt from the ledger.
+        """
         settlers = await self._store.settlers(APPLICATION_NAME)
-        fair = -(-PARTITIONS // settlers)
+        fair = 0 if await self._store.recovering() else -(-PARTITIONS // settlers)
         for partition in sorted(self._owned)[fair:]:
             del self._owned[partition]
             self._busy.discard(partition)

@@ -26,6 +26,7 @@ TRUNCATE authz.installation, authz.partition, authz.journal_entry, authz.journal
 
 @pytest.fixture(scope="session")
 async def shared_ledger(devstack_base: Devstack) -> AsyncIterator[Database]:
+    # Each folder's conftest.py makes a fixture of its own of this.
     name = f"test_authz_{os.getpid()}_{next(_NUMBERS)}"
     await migrations.clone_database(devstack_base.owner_dsn, name=name)
     settings = devstack_base.settings

@@ -22,6 +22,7 @@ from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
+from holdfast.authz.v1 import posting_service_pb2_grpc as posting_grpc
 from holdfast.authz.v1 import projection_service_pb2 as projection_rpc
 from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
 from holdfast.type.v1.money_pb2 import Money
@@ -55,6 +56,7 @@ class AuthzMesh:
     ledger: asyncpg.Connection
     authorization: authorization_grpc.AuthorizationServiceAsyncStub
     projection: projection_grpc.ProjectionServiceAsyncStub
+    posting: posting_grpc.PostingServiceAsyncStub
     ledger_service: ledger_grpc.LedgerServiceAsyncStub
 
     async def open_account(
@@ -195,6 +197,7 @@ async def authz_mesh(
         worker = Worker(settings, server, clock=manual)
         await server.start(SERVICE_NAMES)
         await worker.start()
+        await worker.sweeper.stop()  # tests sweep when they want to
         try:
             await until_serving(server)
         except BaseException:
@@ -213,6 +216,7 @@ async def authz_mesh(
                 ledger=connection,
                 authorization=authorization_grpc.AuthorizationServiceStub(channel),
                 projection=projection_grpc.ProjectionServiceStub(channel),
+                posting=posting_grpc.PostingServiceStub(channel),
                 ledger_service=ledger_grpc.LedgerServiceStub(channel),
             )
             try:

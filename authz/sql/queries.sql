@@ -101,6 +101,14 @@ UPDATE installation SET initialised = true WHERE id = 1
 SELECT count(DISTINCT pid) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND application_name LIKE $1 || '%'
 
+-- find_recovery --
+-- Whether somebody holds an advisory lock of this database. Params: $1 first key, $2 second key.
+SELECT EXISTS (
+    SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted
+      AND l.classid = $1::int::oid AND l.objid = $2::int::oid AND l.objsubid = 2
+)
+
 -- move_position --
 -- Moves one partition; no row means that somebody else did. Params: $1 partition, $2 old position,
 -- $3 epoch, $4 new position, $5 digest of the last entry, $6 that entry.
