@@ -42,6 +42,11 @@ test: $(STAMP) ## Run all tests against real servers (PYTEST="-k name" selects)
 	@echo "tests: unit, rpc, integration, e2e, simulation, tidy; each server is a real one"
 	@$(BIN)/python -m pytest -q --durations=15 --durations-min=1 $(PYTEST)
 
+.PHONY: soak
+soak: $(STAMP) ## Run the fault test for SECONDS (default 60) with a new seed, and report
+	@$(BIN)/python -m pytest -q -s --no-header --show-capture=no tests/crash/test_faults.py \
+	    --soak-seconds $(or $(SECONDS),60) --soak-seed $(or $(SEED),0)
+
 .PHONY: lint
 lint: $(STAMP) ## Check style: ruff, format, buf lint, buf breaking against the last tag
 	@echo "lint: ruff check, ruff format --check, buf lint, buf breaking"

@@ -40,7 +40,7 @@ from tests.crash.faults import Faults, faulty_wire
 
 ACCOUNTS = 5
 CLIENTS = 20
-LIMIT_MINOR = 60_000
+LIMIT_MINOR = 20_000
 PATIENCE_S = 60.0
 UNKNOWN = (
     grpc.StatusCode.UNAVAILABLE,
