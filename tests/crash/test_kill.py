@@ -8,6 +8,8 @@ and come back. At the end the clients' log of answers is compared with Valkey an
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -218,6 +220,41 @@ async def test_money_valkey_killed_twice(stack: Devstack, client: MeshClient) ->
     unknown = await load(client, books, "valkey", disturb)
     assert unknown, "the kills must have been felt, or the test shows nothing"
     await check_books(stack, client, books, "valkey")
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit of util-linux")
+@pytest.mark.timeout(180)
+async def test_disk_full_under_the_money_valkey(stack: Devstack, client: MeshClient) -> None:
+    """The append-only file cannot grow, in the middle of a write: what was answered is in it.
+
+    Method: the kernel refuses the server files of more than what it has, plus a little: the write
+    that crosses it is cut short. The server ends, and comes back on a disk with room.
+    """
+    books = await open_books(client, "disk")
+    valkey = stack.processes["valkey-money"]
+
+    async def disturb() -> None:
+        await asyncio.sleep(0.8)
+        folder = stack.home.server("valkey-money")
+        size = max(path.stat().st_size for path in folder.rglob("*.aof"))
+        restarts, user = valkey.restarts, stack.home.user
+        # By the server's own user: root may lack the right to change another user's process.
+        subprocess.run(
+            ["prlimit", f"--pid={valkey.pid}", f"--fsize={size + 5_001}:{size + 5_001}"],
+            check=True,
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
+        )
+        async with asyncio.timeout(20):
+            while valkey.restarts == restarts:
+                await asyncio.sleep(0.05)
+        await stack.wait_ready()
+        await asyncio.sleep(0.7)
+
+    unknown = await load(client, books, "disk", disturb)
+    assert unknown, "the full disk must have been felt, or the test shows nothing"
+    await check_books(stack, client, books, "disk")
 
 
 @pytest.mark.timeout(180)
