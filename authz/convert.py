@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Literal, Protocol
 
 from authz.commands import Authorize
+from authz.controls import Channel, Place
 from authz.decision import Purchase, Reason
 from authz.expiry import Circumstances
 from authz.outcome import EntryType
@@ -41,6 +42,10 @@ _MISMATCHES = {
     "address_line": Reason.AVS_MISMATCH,
     "postal_code": Reason.AVS_MISMATCH,
 }
+
+_PRESENT = (pb.ENTRY_MODE_MAGSTRIPE, pb.ENTRY_MODE_CHIP, pb.ENTRY_MODE_CONTACTLESS)
+#: ISO 18245 codes of cash at a counter and at a machine.
+CASH_CODES = frozenset({"6010", "6011"})
 
 _KINDS = {
     pb.MESSAGE_TYPE_FINANCIAL_AUTHORIZATION: EntryType.FINANCIAL,
@@ -109,6 +114,7 @@ def authorize(
             currency_code=request.amount.currency_code,
             partial_approval=point.partial_approval_capable,
             mismatches=_mismatches(request.verification),
+            place=place_of(request),
             circumstances=Circumstances(
                 category_code=request.merchant.category_code,
                 preauthorization=request.preauthorization,
@@ -178,6 +184,39 @@ def _mismatches(checks: pb.Verification) -> frozenset[Reason]:
         for name, reason in _MISMATCHES.items()
         if getattr(checks, name) == pb.CHECK_RESULT_MISMATCH
     )
+
+
+def place_of(request: rpc.AuthorizeRequest) -> Place:
+    """Where and how the card is used."""
+    merchant = request.merchant
+    return Place(
+        merchant_id=merchant.id,
+        descriptor=merchant.descriptor,
+        category_code=merchant.category_code,
+        country_code=merchant.country_code,
+        channels=_channels(request),
+        address_mismatch=Reason.AVS_MISMATCH in _mismatches(request.verification),
+    )
+
+
+def _channels(request: rpc.AuthorizeRequest) -> frozenset[Channel]:
+    mode, by_merchant = request.point_of_sale.entry_mode, request.initiator == pb.INITIATOR_MERCHANT
+    found = set()
+    if request.point_of_sale.card_present or mode in _PRESENT:
+        found.add(Channel.CARD_PRESENT)
+    if mode == pb.ENTRY_MODE_ECOMMERCE or (
+        mode == pb.ENTRY_MODE_CREDENTIAL_ON_FILE and not by_merchant
+    ):
+        found.add(Channel.ECOMMERCE)
+    if request.cash_amount.amount_minor or request.merchant.category_code in CASH_CODES:
+        found.add(Channel.CASH)
+    if by_merchant:
+        found.add(Channel.MERCHANT_INITIATED)
+    if mode == pb.ENTRY_MODE_MAGSTRIPE:
+        found.add(Channel.MAGSTRIPE)
+    if mode == pb.ENTRY_MODE_MANUAL:
+        found.add(Channel.MANUAL)
+    return frozenset(found)
 
 
 class _HasMerchantAmount(Protocol):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from authz import keys, scripts
 from authz.commands import Authorize
 from authz.convert_later import network_authorization_id
 from authz.decision import Declined, Plan, Reason, Snapshot, decide
 from authz.expiry import expire_at_ms
-from authz.ledger_store import LedgerStore, ask, outcome_of
+from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of
 from authz.money_store import MoneyStore
 from authz.movement import Movement, check_currency, refusal
 from authz.mover import HoldReference, Mover, Subject
@@ -127,7 +129,7 @@ class AuthorizeFlow:
             scripts.BOOK_ADVICE,
             command,
             Subject.of(snapshot),
-            hold=self._hold(command),
+            hold=await self._known_hold(command),
             extra_keys=(keys.learned(snapshot.card.root_card_id),),
             arguments=(
                 str(command.purchase.amount_minor),
@@ -147,6 +149,14 @@ class AuthorizeFlow:
         return HoldReference(
             authorization_id=self._authorization_id(command), network=command.network
         )
+
+    async def _known_hold(self, command: Authorize) -> HoldReference:
+        """As `_hold`; one that only the ledger still has starts from there."""
+        hold = self._hold(command)
+        if not command.transaction_id or await self._store.hold(hold.authorization_id):
+            return hold
+        row = await ask(self._ledger.authorization(hold.authorization_id))
+        return hold if row is None else replace(hold, seed=seed_of(row))
 
     def _movement(
         self, command: Authorize, currency_code: str, outcome: Outcome, *, replayed: bool

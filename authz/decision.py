@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from authz.controls import NO_CONTROLS, Controls, Place, Rule, Use, broken, uses_of
 from authz.expiry import Circumstances, expire_at_ms
 
 
@@ -129,6 +130,7 @@ class CardSnapshot:
     state: CardState
     expire_at_ms: int
     single_use: bool
+    controls: Controls = NO_CONTROLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,7 @@ class AccountSnapshot:
     programme_id: str
     state: AccountState
     currency_code: str
+    controls: Controls = NO_CONTROLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +159,9 @@ class Declined:
     """No, and the reason that wins."""
 
     reason: Reason
+    #: The control that said no, `card/` or `account/` and its name, and what it would allow.
+    control: str = ""
+    left_minor: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +172,9 @@ class Plan:
     expire_at_ms: int
     single_use: bool
     partial_approval: bool
+    #: The limits that it must count in.
+    uses: tuple[Use, ...] = ()
+    merchant_lock: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +187,8 @@ class Purchase:
     partial_approval: bool
     #: Checks of the network or terminal that failed, as the reasons they would be.
     mismatches: frozenset[Reason] = frozenset()
+    #: None: of an increment, whose place was checked before.
+    place: Place | None = None
 
 
 #: What a card's state declines with, and an account's.
@@ -196,6 +207,16 @@ ACCOUNT_STATES = {
 }
 #: Failed checks that always decline, in order.
 CHECKS = (Reason.EXPIRY_MISMATCH, Reason.CVV_MISMATCH, Reason.PIN_INCORRECT)
+#: What a broken rule declines with, in order.
+RULES = {
+    Rule.ADDRESS_MATCH: Reason.AVS_MISMATCH,
+    Rule.ACTIVE_HOURS: Reason.OUTSIDE_ACTIVE_HOURS,
+    Rule.CHANNELS: Reason.CHANNEL_NOT_ALLOWED,
+    Rule.COUNTRIES: Reason.COUNTRY_NOT_ALLOWED,
+    Rule.CATEGORIES: Reason.MCC_NOT_ALLOWED,
+    Rule.MERCHANTS: Reason.MERCHANT_NOT_ALLOWED,
+    Rule.MAXIMUM: Reason.PER_TRANSACTION_LIMIT,
+}
 
 
 def decide(purchase: Purchase, snapshot: Snapshot | None, *, now_ms: int) -> Declined | Plan:
@@ -215,9 +236,52 @@ def decide(purchase: Purchase, snapshot: Snapshot | None, *, now_ms: int) -> Dec
         return Declined(reason=ACCOUNT_STATES[account.state])
     if account.currency_code != purchase.currency_code:
         return Declined(reason=Reason.INVALID_AMOUNT_OR_CURRENCY)
+    subjects = subjects_of(snapshot)
+    refused = _first_broken(purchase, subjects, now_ms=now_ms) if subjects else None
+    if refused is not None:
+        return refused
     return Plan(
         amount_minor=purchase.amount_minor,
         expire_at_ms=expire_at_ms(purchase.circumstances, now_ms=now_ms),
         single_use=card.single_use,
         partial_approval=purchase.partial_approval,
+        uses=limits_of(subjects, purchase.place, now_ms=now_ms) if purchase.amount_minor else (),
+        merchant_lock=card.controls.merchant_lock,
     )
+
+
+#: Whose controls they are (`card`, `account`), the id that counters belong to, the controls.
+Subjects = tuple[tuple[str, str, Controls], ...]
+
+
+def subjects_of(snapshot: Snapshot) -> Subjects:
+    """Everything whose controls apply together. Limits follow a card to its replacement."""
+    card, account = snapshot.card, snapshot.account
+    found = (
+        ("card", card.root_card_id, card.controls),
+        ("account", account.account_id, account.controls),
+    )
+    return tuple(one for one in found if one[2] is not NO_CONTROLS)
+
+
+def limits_of(subjects: Subjects, place: Place | None, *, now_ms: int) -> tuple[Use, ...]:
+    """The limits that spending at this place counts in."""
+    return tuple(
+        use
+        for kind, subject_id, controls in subjects
+        for use in uses_of(controls, place, kind=kind, subject_id=subject_id, now_ms=now_ms)
+    )
+
+
+def _first_broken(purchase: Purchase, subjects: Subjects, *, now_ms: int) -> Declined | None:
+    place = purchase.place
+    if place is None:
+        return None
+    for rule, reason in RULES.items():
+        for kind, _, controls in subjects:
+            if not broken(rule, controls, place, purchase.amount_minor, now_ms):
+                continue
+            maximum = controls.maximum_minor if rule is Rule.MAXIMUM else None
+            left = -1 if maximum is None else maximum
+            return Declined(reason=reason, control=f"{kind}/{rule}", left_minor=left)
+    return None

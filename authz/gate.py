@@ -116,6 +116,9 @@ class Gate:
         except UNREACHABLE as error:
             await self._trust_last_verdict(connection, health, because=type(error).__name__)
         else:
+            if rows and rows[0].epoch != self.epoch:
+                # What was seen in another epoch is settled, or was given up by a person.
+                self.seen = [0] * PARTITIONS
             rows = await self._compare_while_settling(connection, rows)
             self.epoch = rows[0].epoch
             verdict = {"epoch": self.epoch, "run_id": health.run_id}
@@ -151,20 +154,22 @@ class Gate:
         if all(found == [None, None] for found in metas):
             raise Unavailable(
                 "Valkey is empty but the ledger is not: its data was lost; restore its append-only"
-                " file, and do not start afresh",
+                " file, or rebuild it with `holdfast rehydrate`",
                 reason="VALKEY_EMPTY",
             )
         for row, (epoch, pseq) in zip(rows, metas, strict=True):
-            if epoch is None or int(epoch) != row.epoch:
+            if epoch != str(row.epoch) or not str(pseq).isdecimal():
                 raise Unavailable(
-                    f"partition {row.partition}: Valkey has epoch {epoch}, the ledger {row.epoch}",
+                    f"partition {row.partition}: Valkey has epoch {epoch}, the ledger {row.epoch};"
+                    " if this is the right Valkey, rebuild it with `holdfast rehydrate`",
                     reason="WRONG_EPOCH",
                 )
             known = max(row.position, self.seen[row.partition])
             if int(pseq) < known:
                 raise Unavailable(
                     f"partition {row.partition}: Valkey ends at entry {pseq}, but entry {known}"
-                    " was answered or settled: writes were lost",
+                    " was answered or settled: writes were lost; bring the newest copy back, or"
+                    " rebuild it with `holdfast rehydrate`",
                     reason="VALKEY_BEHIND",
                 )
         await self._compare_streams(connection, metas, rows)
@@ -189,7 +194,8 @@ class Gate:
             ids = [int(entry[0].split("-")[0]) for entry in entries]
             if int(pseq) > row.position and row.position + 1 not in ids:
                 raise Unavailable(
-                    f"partition {row.partition}: entry {row.position + 1} is not in the journal",
+                    f"partition {row.partition}: entry {row.position + 1} is not in the journal;"
+                    " `holdfast rehydrate` tells what is lost",
                     reason="JOURNAL_GAP",
                 )
             if row.position in ids and row.position_digest:
@@ -198,7 +204,8 @@ class Gate:
                 digest = sha256(text.encode("utf-8", "surrogateescape")).digest()
                 if digest != row.position_digest:
                     raise Unavailable(
-                        f"partition {row.partition}: entry {row.position} is not the ledger's",
+                        f"partition {row.partition}: entry {row.position} is not the ledger's;"
+                        " `holdfast rehydrate` tells what is lost",
                         reason="JOURNAL_DIFFERS",
                     )
 

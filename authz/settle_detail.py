@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from authz.convert import CASH_CODES
 from authz.entry import Entry
 from authz.ledger import CASH, CATEGORIES, FEE, INTEREST, PURCHASE
 from authz.outcome import EntryType
@@ -12,9 +13,6 @@ from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import movement_pb2 as movements
 from holdfast.authz.v1 import posting_service_pb2 as postings
 from runtime.validate import milliseconds
-
-#: ISO 18245 codes of cash at a counter and at a machine.
-CASH_CODES = frozenset({"6010", "6011"})
 
 _CATEGORIES = {
     postings.BALANCE_CATEGORY_CASH: CASH,

@@ -90,8 +90,9 @@ class Watch:
         health = health_of(
             await asyncio.gather(*(self._pipe.command(*command) for command in HEALTH_COMMANDS))
         )
-        if health.refusal or health.run_id != self._gate.run_id:
-            logger.error("trust_lost", because=health.refusal or "another run_id")
+        because = health.refusal or await self._another_life(health.run_id)
+        if because:
+            logger.error("trust_lost", because=because)
             self._pipe.reopen()
             return
         lengths = await asyncio.gather(
@@ -104,6 +105,15 @@ class Watch:
         self._too_old = stale is not None
         full = self._verdict(health.used_memory, health.memory_limit, unsettled)
         self._refusal = stale or full
+
+    async def _another_life(self, run_id: str) -> str:
+        """Why this is not the server, or not the data, that the gate has inspected. Data that is
+        gone or rebuilt has another epoch everywhere.
+        """
+        if run_id != self._gate.run_id:
+            return "another run_id"
+        epoch = await self._pipe.command("HGET", keys.meta(keys.TAGS[0]), "epoch")
+        return "" if epoch == str(self._gate.epoch) else "another epoch"
 
     def _verdict(self, used: int, limit: int, unsettled: int) -> HoldfastError | None:
         if limit and used * 100 >= limit * self._settings.memory_percent:

@@ -43,7 +43,5 @@ if granted > 0 then
   reckon(a, h)
 end
 local outcome = finish(granted > 0 and 'I' or 'J', reason, granted, a, h)
-if granted > 0 then
-  save_hold(h)
-end
+save_hold(h)
 return {'INCREMENTED', outcome}

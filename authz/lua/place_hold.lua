@@ -63,9 +63,9 @@ local shown = approved and h or setmetatable({expire_at_ms = '0'}, {__index = h}
 local outcome = finish(kind, reason, granted, a, shown, approved and code or '')
 if not decided then
   h.first_pseq = text(pseq)
-  save_hold(h, not approved and not h.existed and record_ttl_ms or nil)
-  if granted > 0 and single_use then -- verifying an account or asking for its balance is no use
-    redis.call('HSET', learned, 'used', '1')
-  end
+end
+save_hold(h, not approved and not h.existed and record_ttl_ms or nil)
+if granted > 0 and single_use then -- verifying an account or asking for its balance is no use
+  redis.call('HSET', learned, 'used', '1')
 end
 return {'PLACED', outcome}

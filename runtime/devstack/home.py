@@ -39,7 +39,12 @@ _SHORT_PARENT = Path("/tmp")  # noqa: S108  the folder below it is made by mkdte
 #: Secrets of the services' roles; made on the first run. Other parts make theirs beside them.
 POSTGRES_SECRETS = ("postgres-owner", "postgres-authz", "postgres-accounts", "postgres-gateway")
 #: Secrets of the embedded Valkeys' users. Servers that others run have their login in the URL.
-MONEY_SECRETS = ("valkey-money-authz", "valkey-money-settler", "valkey-money-operator")
+MONEY_SECRETS = (
+    "valkey-money-authz",
+    "valkey-money-settler",
+    "valkey-money-recovery",
+    "valkey-money-operator",
+)
 #: Key of the authorizer's request fingerprints.
 AUTHZ_SECRETS = ("authz-fingerprint",)
 CACHE_SECRETS = ("valkey-cache-gateway", "valkey-cache-operator")

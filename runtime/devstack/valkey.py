@@ -27,6 +27,8 @@ _SERVICE = (
     " +eval +evalsha +eval_ro +evalsha_ro +script|load +script|exists"
     f" -@admin -@dangerous +wait +waitaof {_INSPECT}"
 )
+#: Rebuilds what services read: keys, no scripts.
+_RECOVERY = f"+@read +@write +@connection +@transaction -@admin -@dangerous {_INSPECT}"
 _OPERATOR = f"+@read +@connection -@admin -@dangerous {_INSPECT} +memory|stats +latency|latest"
 _TEST = "+@all"
 #: Money is written in append-only mode, every turn of the event loop to disk before the answers.
@@ -76,6 +78,7 @@ def specs(
         users=(
             _User(name="authz", rules=_SERVICE),
             _User(name="settler", rules=_SERVICE),
+            _User(name="recovery", rules=_RECOVERY),
             operator,
             *extra,
         ),

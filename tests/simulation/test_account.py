@@ -10,114 +10,106 @@ ones, more of them, and shrinks what fails.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-from collections.abc import Coroutine
-from typing import Any, ClassVar
+from typing import Any
 
-import grpc
-import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
 from holdfast.authz.v1 import authorization_pb2 as pb
-from holdfast.authz.v1 import authorization_service_pb2 as rpc
-from holdfast.authz.v1 import projection_service_pb2 as projection
+from holdfast.authz.v1 import posting_service_pb2 as postings
 from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
-from holdfast.type.v1.money_pb2 import Money
-from tests.authz_mesh import NETWORK, AuthzMesh, authz_mesh, capture_of, purchase, reversal_of
+from tests.authz_mesh import authz_mesh, capture_of, purchase, reversal_of
+from tests.authz_messages import (
+    advice,
+    credit,
+    expiry_of,
+    forced,
+    increment_of,
+    posting,
+    refund_of,
+    release,
+    returned,
+    withdrawal,
+)
 from tests.databases import Database
-from tests.simulation.model import ModelAccount
+from tests.simulation.machine import Machine
+from tests.simulation.model import CLOSED
 
 AMOUNTS = st.one_of(st.integers(1, 60), st.sampled_from([1, 100, 250, 1_000]))
-_RUNS = itertools.count(1)
+EARLY = st.integers(0, 6)
 
 EXPLORE = os.environ.get("HOLDFAST_SIMULATION") == "explore"
 
-Request = rpc.AuthorizeRequest | rpc.CaptureAuthorizationRequest | rpc.ReverseAuthorizationRequest
+
+def _reason(answer: Any) -> str:
+    name = DeclineReason.Name(answer.decline_reason).removeprefix("DECLINE_REASON_")
+    return "" if name == "UNSPECIFIED" else name
 
 
-class AccountMachine(RuleBasedStateMachine):
-    """One account and its card; every rule is one message."""
+class AccountMachine(Machine):
+    """Every movement that there is."""
 
-    mesh: ClassVar[AuthzMesh]
-    runner: ClassVar[asyncio.Runner]
+    def name_of(self, request: Any, network: int) -> str:
+        """The model's name of a new purchase, which the network names, too, or does not."""
+        if not network:
+            return f"own-{next(self.numbers)}"
+        name = f"net-{network}"
+        request.network_data.CopyFrom(pb.NetworkData(network="visa", transaction_id=name))
+        return name
 
-    def wait(self, call: Coroutine[Any, Any, Any]) -> Any:
-        return self.runner.run(call)
-
-    @initialize(limit=st.sampled_from([0, 100, 500, 10_000]))
-    def open(self, limit: int) -> None:
-        self.run = next(_RUNS)
-        self.numbers = itertools.count(1)
-        self.account_id = self.wait(self.mesh.open_account(limit))
-        self.card_id = self.wait(self.mesh.issue_card(self.account_id))
-        self.versions = {"account": 1, "card": 1}
-        self.model = ModelAccount(limit=limit)
-        #: Model name → authorization id, and whether the network's reference names it.
-        self.names: dict[str, str] = {}
-        self.sent: list[tuple[Request, Any]] = []
-
-    def request_id(self) -> str:
-        return f"run-{self.run}-{next(self.numbers)}"
-
-    async def send(self, request: Request) -> tuple[Any, bool]:
-        """The answer, and whether it was a replay."""
-        stub = self.mesh.authorization
-        method: Any = {
-            rpc.AuthorizeRequest: stub.Authorize,
-            rpc.CaptureAuthorizationRequest: stub.CaptureAuthorization,
-            rpc.ReverseAuthorizationRequest: stub.ReverseAuthorization,
-        }[type(request)]
-        call = method(request, metadata=NETWORK)
-        answer = await call
-        metadata = dict(await call.initial_metadata())
-        return answer, metadata.get("idempotent-replayed") == "true"
-
-    def first(self, request: Request) -> Any:
-        answer, replayed = self.wait(self.send(request))
-        assert not replayed
-        self.sent.append((request, answer))
-        return answer
-
-    @rule(amount=AMOUNTS, partial=st.booleans(), network=st.integers(0, 6))
-    def authorize(self, amount: int, partial: bool, network: int) -> None:
-        request = purchase(self.card_id, amount, self.request_id())
+    @rule(amount=AMOUNTS, partial=st.booleans(), network=EARLY, cash=st.booleans())
+    def authorize(self, amount: int, partial: bool, network: int, cash: bool) -> None:
+        request = withdrawal(self.card_id, amount) if cash else purchase(self.card_id, amount)
         request.point_of_sale.partial_approval_capable = partial
-        name = f"net-{network}" if network else request.request_id
-        if network:
-            request.network_data.CopyFrom(pb.NetworkData(network="visa", transaction_id=name))
-        reason, approved = self.model.authorize(name, amount, partial=partial)
+        name = self.name_of(request, network)
+        now = self.mesh.clock.now_ms()
+        reason, approved = self.model.authorize(
+            name, amount, partial=partial, now=now, financial=cash
+        )
         answer = self.first(request)
-        expected = f"DECLINE_REASON_{reason or 'UNSPECIFIED'}"
-        assert DeclineReason.Name(answer.decline_reason) == expected
-        assert answer.approved_amount.amount_minor == approved
+        assert (_reason(answer), answer.approved_amount.amount_minor) == (reason, approved)
         assert answer.available_credit.amount_minor == self.model.available
         assert self.names.setdefault(name, answer.authorization_id) == answer.authorization_id
 
-    def target(self, request: Any, name: str) -> None:
-        """Names an authorization by id, or as the network knows it."""
-        if name.startswith("net-"):
-            request.ClearField("authorization_id")
-            request.network_reference.CopyFrom(
-                pb.NetworkReference(card_id=self.card_id, network="visa", transaction_id=name)
-            )
+    @rule(amount=AMOUNTS, network=EARLY, age=st.integers(0, 3))
+    def advise(self, amount: int, network: int, age: int) -> None:
+        now = self.mesh.clock.now_ms()
+        request = advice(self.card_id, amount, sent_ms=now - age * 60_000)
+        name = self.name_of(request, network)
+        self.model.advise(name, amount, sent=now - age * 60_000, now=now)
+        answer = self.first(request)
+        assert self.names.setdefault(name, answer.authorization_id) == answer.authorization_id
+        assert answer.available_credit.amount_minor == self.model.available
 
-    @rule(data=st.data(), amount=AMOUNTS, final=st.booleans(), early=st.integers(0, 6))
-    def capture(self, data: st.DataObject, amount: int, final: bool, early: int) -> None:
+    @rule(data=st.data(), amount=AMOUNTS, early=EARLY)
+    def increment(self, data: st.DataObject, amount: int, early: int) -> None:
         name = self.pick(data, early)
         if name is None:
             return
-        request = capture_of(self.names.get(name, ""), amount, self.request_id(), final=final)
+        request = increment_of("", amount)
+        self.target(request, name)
+        if name not in self.names:
+            self.refused(request, "AUTHORIZATION_NOT_FOUND")
+            return
+        reason = self.model.increment(name, amount, now=self.mesh.clock.now_ms())
+        if reason == CLOSED:
+            self.refused(request, CLOSED)
+            return
+        answer = self.first(request)
+        assert _reason(answer) == reason
+        assert answer.held_amount.amount_minor == self.model.of(name).held
+        assert answer.available_credit.amount_minor == self.model.available
+
+    @rule(data=st.data(), amount=AMOUNTS, final=st.booleans(), early=EARLY, arn=st.booleans())
+    def capture(self, data: st.DataObject, amount: int, final: bool, early: int, arn: bool) -> None:
+        name = self.pick(data, early)
+        if name is None:
+            return
+        request = capture_of("", amount, final=final)
+        request.clearing_reference = f"arn-{self.request_id()}" if arn else ""
         self.target(request, name)
         self.model.capture(name, amount, final=final)
         answer = self.first(request)
@@ -127,12 +119,22 @@ class AccountMachine(RuleBasedStateMachine):
         assert answer.held_amount.amount_minor == self.model.of(name).held
         assert answer.available_credit.amount_minor == self.model.available
 
-    @rule(data=st.data(), amount=st.none() | AMOUNTS, early=st.integers(0, 6))
+    @rule(amount=AMOUNTS, network=EARLY, arn=st.booleans())
+    def force_post(self, amount: int, network: int, arn: bool) -> None:
+        request = forced(self.card_id, amount)
+        request.clearing_reference = f"arn-{self.request_id()}" if arn else ""
+        name = self.name_of(request, network)
+        self.model.capture(name, amount, final=False)
+        answer = self.first(request)
+        assert self.names.setdefault(name, answer.authorization_id) == answer.authorization_id
+        assert answer.available_credit.amount_minor == self.model.available
+
+    @rule(data=st.data(), amount=st.none() | AMOUNTS, early=EARLY)
     def reverse(self, data: st.DataObject, amount: int | None, early: int) -> None:
         name = self.pick(data, early)
         if name is None:
             return
-        request = reversal_of(self.names.get(name, ""), amount, self.request_id())
+        request = reversal_of("", amount)
         self.target(request, name)
         released = self.model.reverse(name, amount)
         answer = self.first(request)
@@ -140,144 +142,83 @@ class AccountMachine(RuleBasedStateMachine):
         assert answer.released_amount.amount_minor == released
         assert answer.available_credit.amount_minor == self.model.available
 
-    def pick(self, data: st.DataObject, early: int) -> str | None:
-        """An authorization that exists, or one that the network may yet send."""
-        if early:
-            return f"net-{early}"
-        names = sorted(self.names)
-        return data.draw(st.sampled_from(names)) if names else None
-
-    @precondition(lambda self: bool(getattr(self, "sent", None)))
     @rule(data=st.data())
-    def repeat(self, data: st.DataObject) -> None:
-        request, answer = data.draw(st.sampled_from(self.sent), label="request")
-        again, replayed = self.wait(self.send(request))
-        assert replayed
-        assert again == answer
-
-    @precondition(lambda self: bool(getattr(self, "sent", None)))
-    @rule(data=st.data())
-    def repeat_altered(self, data: st.DataObject) -> None:
-        request, _ = data.draw(st.sampled_from(self.sent), label="request")
-        altered = type(request)()
-        altered.CopyFrom(request)
-        altered.amount.CopyFrom(
-            Money(currency_code="USD", amount_minor=request.amount.amount_minor + 1)
-        )
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            self.wait(self.send(altered))
-        assert caught.value.code() is grpc.StatusCode.ALREADY_EXISTS
-
-    @rule(frozen=st.booleans())
-    def freeze(self, frozen: bool) -> None:
-        self.model.frozen = frozen
-        self.versions["card"] += 1
-        state = projection.CARD_STATE_FROZEN if frozen else projection.CARD_STATE_ACTIVE
-        self.wait(
-            self.mesh.apply_card(
-                self.card_id, self.account_id, version=self.versions["card"], state=state
-            )
-        )
-
-    @rule(limit=st.sampled_from([0, 50, 500, 20_000]))
-    def change_limit(self, limit: int) -> None:
-        self.model.limit = limit
-        self.versions["account"] += 1
-        self.wait(
-            self.mesh.apply_account(
-                self.account_id, version=self.versions["account"], limit_minor=limit
-            )
-        )
-
-    @rule()
-    def settle(self) -> None:
-        self.wait(self.mesh.settle())
-
-    @precondition(lambda self: bool(getattr(self, "names", None)))
-    @rule(data=st.data())
-    def settle_and_forget_records(self, data: st.DataObject) -> None:
-        """Records expire once settled; the ledger then answers repeated postings."""
-        self.wait(self.mesh.settle())
-        requests = [
-            (request, answer)
-            for request, answer in self.sent
-            if isinstance(request, rpc.CaptureAuthorizationRequest)
-        ]
-        if not requests:
+    def expire(self, data: st.DataObject) -> None:
+        name = self.pick(data, 0)
+        if name is None:
             return
-        self.wait(self.forget_records())
-        request, answer = data.draw(st.sampled_from(requests), label="late repetition")
-        again, replayed = self.wait(self.send(request))
-        assert replayed
-        assert again == answer
-        # Decisions whose record is gone may not be repeated: their lifetime is the promise.
-        self.sent = [*requests]
+        released = self.model.expire(name)
+        answer = self.first(expiry_of(self.names[name]))
+        assert answer.released_amount.amount_minor == released
 
-    async def forget_records(self) -> None:
-        found = [key async for key in self.mesh.money.scan_iter("*:req:*")]
-        if found:
-            await self.mesh.money.delete(*found)
+    @rule(
+        data=st.data(),
+        amount=AMOUNTS,
+        early=EARLY,
+        linked=st.booleans(),
+        kind=st.tuples(st.booleans(), st.booleans()),
+    )
+    def refund(
+        self,
+        data: st.DataObject,
+        amount: int,
+        early: int,
+        linked: bool,
+        kind: tuple[bool, bool],
+    ) -> None:
+        reversal, arn = kind
+        signed = -amount if reversal else amount
+        name = self.pick(data, early) if linked else None
+        request = refund_of("", amount, reversal=reversal)
+        request.clearing_reference = f"arn-{self.request_id()}" if arn else ""
+        if name is None:
+            request.card_id = self.card_id
+            self.model.postings.append(-signed)
+        else:
+            self.target(request, name)
+            self.model.of(name).refunds.append(signed)
+        answer = self.first(request)
+        if name is not None:
+            self.names.setdefault(name, answer.authorization_id)
+            assert answer.refunded_amount.amount_minor == sum(self.model.of(name).refunds)
+        assert answer.available_credit.amount_minor == self.model.available
 
-    @rule(ms=st.integers(1, 3_600_000))
-    def wait_a_while(self, ms: int) -> None:
-        self.mesh.clock.advance(ms)
+    @rule(number=st.integers(0, 3), amount=AMOUNTS)
+    def credit_payment(self, number: int, amount: int) -> None:
+        name = self.payment_ids[number]
+        request = credit(self.account_id, name, amount)
+        why = self.model.credit(name, amount)
+        self.pay(request, why)
 
-    @invariant()
-    def balance_agrees(self) -> None:
-        if not hasattr(self, "model"):
+    @rule(number=st.integers(0, 3), state=st.sampled_from(["RELEASED", "RETURNED"]))
+    def move_payment(self, number: int, state: str) -> None:
+        name = self.payment_ids[number]
+        make: Any = release if state == "RELEASED" else returned
+        self.pay(make(self.account_id, name), self.model.move(name, state))
+
+    def pay(self, request: Any, why: str) -> None:
+        if why:
+            self.refused(request, why)
             return
-        request = rpc.GetBalanceRequest(account_id=self.account_id)
-        found = self.wait(_balance(self.mesh, request))
-        assert found.credit_limit.amount_minor == self.model.limit
-        assert found.posted.amount_minor == self.model.posted
-        assert found.held.amount_minor == self.model.held
-        assert found.available_credit.amount_minor == self.model.available
+        result = self.first(request).result
+        assert result.posted.amount_minor == self.model.posted
+        assert result.unreleased.amount_minor == self.model.unreleased
+        assert result.available_credit.amount_minor == self.model.available
 
-    def teardown(self) -> None:
-        if not hasattr(self, "model"):
-            return
-        self.wait(self.mesh.settle())
-        self.wait(self.ledger_agrees())
-
-    async def ledger_agrees(self) -> None:
-        ledger = self.mesh.ledger
-        row = await ledger.fetchrow(
-            "SELECT * FROM account_balance WHERE account_id = $1", self.account_id
-        )
-        assert (row["limit_minor"], row["posted_minor"], row["held_minor"]) == (
-            self.model.limit,
-            self.model.posted,
-            self.model.held,
-        )
-        receivable = await ledger.fetchval(
-            "SELECT coalesce(sum(amount_minor), 0) FROM journal_line"
-            " WHERE account_id = $1 AND ledger_account = 'receivable.purchase'",
-            self.account_id,
-        )
-        assert receivable == self.model.posted
-        for name, authorization_id in self.names.items():
-            found = await ledger.fetchrow(
-                "SELECT * FROM card_authorization WHERE id = $1", authorization_id
-            )
-            expected = self.model.of(name)
-            assert found["held_minor"] == expected.held
-            assert found["captured_minor"] == expected.captured
-        entries = await ledger.fetchrow(
-            "SELECT count(*) AS n, max(seq) AS last FROM journal_entry WHERE account_id = $1",
-            self.account_id,
-        )
-        assert entries["n"] == entries["last"] == row["seq"]
-
-
-async def _balance(mesh: AuthzMesh, request: rpc.GetBalanceRequest) -> rpc.GetBalanceResponse:
-    return await mesh.authorization.GetBalance(request, metadata=NETWORK)
+    @rule(kind=st.integers(1, 4), amount=AMOUNTS, category=st.integers(0, 4))
+    def post(self, kind: int, amount: int, category: int) -> None:
+        number: Any = kind
+        request = posting(self.account_id, number, amount, category=category)
+        debit = kind != postings.POSTING_KIND_ADJUSTMENT_CREDIT
+        self.model.postings.append(amount if debit else -amount)
+        assert self.first(request).result.posted.amount_minor == self.model.posted
 
 
 def test_random_histories_agree_with_the_model(database: Database, money: Redis) -> None:
     """See the module: one deterministic set of histories."""
     with asyncio.Runner() as runner:
         AccountMachine.runner = runner
-        valkey = runner.run(_own_client(money))
+        valkey = runner.run(own_client(money))
         context = authz_mesh(database, valkey)
         AccountMachine.mesh = runner.run(context.__aenter__())
         try:
@@ -285,7 +226,7 @@ def test_random_histories_agree_with_the_model(database: Database, money: Redis)
                 AccountMachine,
                 settings=settings(
                     max_examples=2_000 if EXPLORE else 60,
-                    stateful_step_count=30,
+                    stateful_step_count=40,
                     deadline=None,
                     derandomize=not EXPLORE,
                     phases=list(Phase) if EXPLORE else [Phase.explicit, Phase.generate],
@@ -297,7 +238,7 @@ def test_random_histories_agree_with_the_model(database: Database, money: Redis)
             runner.run(valkey.aclose())
 
 
-async def _own_client(money: Redis) -> Redis:
+async def own_client(money: Redis) -> Redis:
     """The same login on this test's own event loop."""
     return Redis(connection_pool=type(money.connection_pool)(**_pool_arguments(money)))
 

@@ -14,12 +14,14 @@ from tests.tidy.sources import ROOT, SERVICES, imported, module, own, tree
 PURE = frozenset(
     {
         "authz.commands",
+        "authz.controls",
         "authz.decision",
         "authz.entry",
         "authz.expiry",
         "authz.hold",
         "authz.ledger",
         "authz.outcome",
+        "authz.windows",
         "accounts.account",
         "accounts.card",
     }

@@ -36,7 +36,7 @@ local function load_hold(create)
     captured = tonumber(f[3] or '0'), held = tonumber(f[4] or '0'),
     refunded = tonumber(f[5] or '0'), flags = f[6] or '', first_pseq = f[7] or '0',
     expire_at_ms = f[8] or '0', advised_at_ms = tonumber(f[9] or '0'), merchant = f[10] or '',
-    merchant_cleared = f[11] or '',
+    merchant_cleared = f[11] or '', merchant_known = (f[10] or false) ~= false,
   }
 end
 
@@ -81,7 +81,7 @@ local function save_hold(h, keep_ms)
   if not h.existed then
     redis.call('HSET', hold, 'p', ARGV[8], 'acct', ARGV[9], 'card', ARGV[10], 'n', ARGV[11])
   end
-  if h.merchant ~= '' or h.merchant_cleared ~= '' then
+  if h.merchant_known or h.merchant ~= '' or h.merchant_cleared ~= '' then
     redis.call('HSET', hold, 'm', h.merchant, 'mc', h.merchant_cleared)
   end
   if h.advised_at_ms > 0 then

@@ -128,6 +128,19 @@ async def test_advice_on_an_expired_authorization_holds_nothing(mesh: AuthzMesh)
     await audit(mesh, account)
 
 
+async def test_advice_starts_from_the_ledger_when_the_hold_is_gone(mesh: AuthzMesh) -> None:
+    account = await mesh.open_account()
+    card = await mesh.issue_card(account)
+    await _send(mesh, network_purchase(card, 5_000, "t1"))
+    capture = by_network(capture_of("", 7_340), card, "t1")
+    await mesh.authorization.CaptureAuthorization(capture, metadata=NETWORK)
+    await mesh.settle()
+    await expire_records(mesh.money, "hold")
+    await _send(mesh, advice(card, 9_000, "t1"))
+    assert await balance(mesh, account) == (7_340, 1_660, 91_000)
+    await audit(mesh, account)
+
+
 async def test_advice_uses_up_a_single_use_card(mesh: AuthzMesh) -> None:
     card = await mesh.issue_card(await mesh.open_account(), single_use=True)
     await _send(mesh, advice(card, 900))

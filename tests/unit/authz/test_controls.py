@@ -1,0 +1,177 @@
+"""Controls that a purchase breaks by itself: one row per rule, and which says no first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from authz import convert_controls
+from authz.controls import NO_CONTROLS, Channel, Controls, Hours, Limit, Place, Rule, broken
+from authz.decision import PRECEDENCE, RULES, Declined, Plan, Reason, Snapshot, decide
+from authz.windows import Calendar, Rolling, Unit
+from holdfast.type.v1 import spend_controls_pb2 as pb
+from holdfast.type.v1.money_pb2 import Money
+from tests.unit.authz.test_decision import ACCOUNT, CARD, NOW_MS, PURCHASE
+
+PLACE = Place(
+    merchant_id="M-1",
+    descriptor="Corner Shop",
+    category_code="5411",
+    country_code="US",
+    channels=frozenset({Channel.ECOMMERCE}),
+)
+DAILY = Limit(
+    control_id="daily",
+    amount_minor=1_000,
+    count=None,
+    window=Calendar(unit=Unit.DAY),
+    categories=(),
+    counting_since_ms=7,
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields", "place", "breaks"),
+    [
+        (Rule.ADDRESS_MATCH, {"address_match": True}, {"address_mismatch": True}, True),
+        (Rule.ADDRESS_MATCH, {}, {"address_mismatch": True}, False),
+        (Rule.CHANNELS, {"blocked_channels": frozenset({Channel.ECOMMERCE})}, {}, True),
+        (Rule.CHANNELS, {"blocked_channels": frozenset({Channel.CASH})}, {}, False),
+        (Rule.COUNTRIES, {"allowed_countries": frozenset({"DE"})}, {}, True),
+        (Rule.COUNTRIES, {"allowed_countries": frozenset({"US"})}, {}, False),
+        (Rule.COUNTRIES, {"allowed_countries": frozenset({"US"})}, {"country_code": ""}, True),
+        (Rule.COUNTRIES, {"blocked_countries": frozenset({"US"})}, {}, True),
+        (Rule.COUNTRIES, {"blocked_countries": frozenset({"US"})}, {"country_code": ""}, False),
+        (Rule.CATEGORIES, {"allowed_categories": ((5400, 5500),)}, {}, False),
+        (Rule.CATEGORIES, {"allowed_categories": ((5412, 5500),)}, {}, True),
+        (Rule.CATEGORIES, {"allowed_categories": ((0, 9999),)}, {"category_code": ""}, True),
+        (Rule.CATEGORIES, {"blocked_categories": ((5411, 5411),)}, {}, True),
+        (Rule.CATEGORIES, {"blocked_categories": ((5412, 5412),)}, {}, False),
+        (Rule.MERCHANTS, {"allowed_merchants": frozenset({"M-1"})}, {}, False),
+        (Rule.MERCHANTS, {"allowed_merchants": frozenset({"corner shop"})}, {}, False),
+        (Rule.MERCHANTS, {"allowed_merchants": frozenset({"M-2"})}, {}, True),
+        (Rule.MERCHANTS, {"blocked_merchants": frozenset({"corner shop"})}, {}, True),
+        (Rule.MERCHANTS, {"blocked_merchants": frozenset({"M-2"})}, {}, False),
+        (Rule.MAXIMUM, {"maximum_minor": 99}, {}, True),
+        (Rule.MAXIMUM, {"maximum_minor": 100}, {}, False),
+    ],
+)
+def test_rules(rule: Rule, fields: dict[str, Any], place: dict[str, Any], breaks: bool) -> None:
+    assert broken(rule, Controls(**fields), replace(PLACE, **place), 100, NOW_MS) is breaks
+    assert not broken(rule, NO_CONTROLS, replace(PLACE, **place), 100, NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "weekdays", "when", "inside"),
+    [
+        (540, 1080, {1}, "2026-05-04T07:00", True),  # 09:00 of a Monday in Madrid
+        (540, 1080, {1}, "2026-05-04T06:59", False),
+        (540, 1080, {1}, "2026-05-04T16:00", False),
+        (540, 1080, {2}, "2026-05-04T07:00", False),
+        (1320, 360, {1}, "2026-05-04T20:00", True),  # 22:00 to 06:00, from a Monday
+        (1320, 360, {1}, "2026-05-05T03:59", True),
+        (1320, 360, {1}, "2026-05-05T04:00", False),
+        (1320, 360, {1}, "2026-05-04T03:00", False),
+        (0, 1440, {1}, "2026-05-04T21:59", True),
+        (0, 1440, {1}, "2026-05-04T22:00", False),
+    ],
+)
+def test_active_hours(start: int, end: int, weekdays: set[int], when: str, inside: bool) -> None:
+    hours = Hours(timezone="Europe/Madrid", weekdays=frozenset(weekdays), start=start, end=end)
+    now_ms = int(datetime.fromisoformat(when).replace(tzinfo=UTC).timestamp()) * 1000
+    assert hours.contains(now_ms) is inside
+    controls = Controls(active_hours=(hours,))
+    assert broken(Rule.ACTIVE_HOURS, controls, PLACE, 1, now_ms) is not inside
+
+
+def _decided(card: Controls, account: Controls, **place: Any) -> Declined | Plan:
+    snapshot = Snapshot(
+        card=replace(CARD, controls=card), account=replace(ACCOUNT, controls=account)
+    )
+    return decide(replace(PURCHASE, place=replace(PLACE, **place)), snapshot, now_ms=NOW_MS)
+
+
+def test_rules_stand_in_the_order_of_precedence() -> None:
+    ranks = [PRECEDENCE.index(reason) for reason in RULES.values()]
+    assert ranks == sorted(ranks)
+    assert list(RULES) == list(Rule)
+
+
+def test_a_refusal_names_the_control_and_what_it_allows() -> None:
+    low, high = Controls(maximum_minor=50), Controls(maximum_minor=100)
+    for card, account, control in ((low, high, "card"), (high, low, "account")):
+        assert _decided(card, account) == Declined(
+            reason=Reason.PER_TRANSACTION_LIMIT,
+            control=f"{control}/transaction_maximum",
+            left_minor=50,
+        )
+
+
+def test_the_first_reason_wins_whosever_control_it_is() -> None:
+    card = Controls(maximum_minor=1)
+    account = Controls(blocked_channels=frozenset({Channel.ECOMMERCE}))
+    verdict = _decided(card, account)
+    assert verdict == Declined(
+        reason=Reason.CHANNEL_NOT_ALLOWED, control="account/blocked_channels"
+    )
+
+
+def test_limits_of_card_and_account_count_for_their_own_subject() -> None:
+    verdict = _decided(Controls(limits=(DAILY,)), Controls(limits=(DAILY,)))
+    assert isinstance(verdict, Plan)
+    assert [(use.key, use.name) for use in verdict.uses] == [
+        ("c0a0:daily:7", "card/daily"),
+        ("a0a1:daily:7", "account/daily"),
+    ]
+
+
+def test_a_limit_of_categories_counts_only_theirs() -> None:
+    scoped = Controls(limits=(replace(DAILY, categories=((5411, 5499),)),))
+    for code, count in (("5411", 1), ("5500", 0), ("", 0)):
+        verdict = _decided(scoped, NO_CONTROLS, category_code=code)
+        assert isinstance(verdict, Plan)
+        assert len(verdict.uses) == count
+
+
+def test_what_verifies_an_account_counts_nowhere() -> None:
+    snapshot = Snapshot(card=replace(CARD, controls=Controls(limits=(DAILY,))), account=ACCOUNT)
+    verdict = decide(replace(PURCHASE, amount_minor=0, place=PLACE), snapshot, now_ms=NOW_MS)
+    assert isinstance(verdict, Plan)
+    assert verdict.uses == ()
+
+
+def test_controls_from_the_wire() -> None:
+    message = pb.SpendControls(
+        transaction_maximum=Money(currency_code="USD", amount_minor=5),
+        allowed_categories=["5411", "3501-3999"],
+        blocked_merchants=["Corner Shop"],
+        blocked_channels=[pb.CHANNEL_CASH],
+        active_hours=[pb.ActiveHours(start="09:30", weekdays=[6, 7])],
+        limits=[
+            pb.SpendLimit(
+                control_id="week",
+                count=3,
+                calendar=pb.CalendarWindow(unit=pb.CalendarWindow.UNIT_WEEK, week_start=7),
+            ),
+            pb.SpendLimit(control_id="roll", amount=Money(currency_code="USD", amount_minor=9)),
+        ],
+    )
+    message.limits[0].counting_since.FromMilliseconds(1_500)
+    message.limits[1].rolling.FromSeconds(90)
+    found = convert_controls.controls_of(message.SerializeToString())
+    assert found.maximum_minor == 5
+    assert found.allowed_categories == ((5411, 5411), (3501, 3999))
+    assert found.blocked_merchants == {"Corner Shop", "corner shop"}
+    assert found.blocked_channels == {Channel.CASH}
+    assert found.active_hours == (
+        Hours(timezone="UTC", weekdays=frozenset({6, 7}), start=570, end=1440),
+    )
+    week, roll = found.limits
+    assert (week.count, week.amount_minor, week.counting_since_ms) == (3, None, 1_500)
+    assert week.window == Calendar(unit=Unit.WEEK, week_start=7)
+    assert (roll.count, roll.amount_minor) == (None, 9)
+    assert roll.window == Rolling(duration_ms=90_000)
+    assert convert_controls.controls_of(b"") is NO_CONTROLS
