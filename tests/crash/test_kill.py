@@ -222,6 +222,18 @@ async def test_money_valkey_killed_twice(stack: Devstack, client: MeshClient) ->
     await check_books(stack, client, books, "valkey")
 
 
+def _limit_files(stack: Devstack, *, pid: int | None, size: int) -> None:
+    """Asked for by the server's own user: root may lack the right for another user's process."""
+    user = stack.home.user
+    subprocess.run(
+        ["prlimit", f"--pid={pid}", f"--fsize={size}:{size}"],
+        check=True,
+        user=user.uid if user else None,
+        group=user.gid if user else None,
+        extra_groups=[] if user else None,
+    )
+
+
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit of util-linux")
 @pytest.mark.timeout(180)
 async def test_disk_full_under_the_money_valkey(stack: Devstack, client: MeshClient) -> None:
@@ -237,17 +249,10 @@ async def test_disk_full_under_the_money_valkey(stack: Devstack, client: MeshCli
         await asyncio.sleep(0.8)
         folder = stack.home.server("valkey-money")
         size = max(path.stat().st_size for path in folder.rglob("*.aof"))
-        restarts, user = valkey.restarts, stack.home.user
-        # By the server's own user: root may lack the right to change another user's process.
-        subprocess.run(
-            ["prlimit", f"--pid={valkey.pid}", f"--fsize={size + 5_001}:{size + 5_001}"],
-            check=True,
-            user=user.uid if user else None,
-            group=user.gid if user else None,
-            extra_groups=[] if user else None,
-        )
+        restarts = valkey.restarts
+        _limit_files(stack, pid=valkey.pid, size=size + 5_001)
         async with asyncio.timeout(20):
-            while valkey.restarts == restarts:
+            while valkey.restarts == restarts:  # noqa: ASYNC110 - the supervisor tells nobody
                 await asyncio.sleep(0.05)
         await stack.wait_ready()
         await asyncio.sleep(0.7)
