@@ -225,13 +225,11 @@ async def test_money_valkey_killed_twice(stack: Devstack, client: MeshClient) ->
 def _limit_files(stack: Devstack, *, pid: int | None, size: int) -> None:
     """Asked for by the server's own user: root may lack the right for another user's process."""
     user = stack.home.user
-    subprocess.run(
-        ["prlimit", f"--pid={pid}", f"--fsize={size}:{size}"],
-        check=True,
-        user=user.uid if user else None,
-        group=user.gid if user else None,
-        extra_groups=[] if user else None,
+    become = (
+        ["setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups"] if user else []
     )
+    # Not through subprocess' `user`: it forks, and gRPC's threads do not survive that.
+    subprocess.run([*become, "prlimit", f"--pid={pid}", f"--fsize={size}:{size}"], check=True)
 
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit of util-linux")
