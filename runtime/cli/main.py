@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": ("demo", "Show a whole mesh at work, on a mesh of its own, then remove it."),
     "replay": ("replay", "Send a file of card purchases through the mesh, and check the sums."),
     "reconcile": ("reconcile", "Compare every balance with the ledger; exit 1 if one differs."),
+    "journal": ("journal", "Show what happened to an account, entry by entry."),
     "rehydrate": ("rehydrate", "Rebuild Valkey from the ledger, when its data is lost or wrong."),
     "token": ("token", "Print an access token for the edge."),
     "envoy": ("envoy", "Show or check Envoy's configuration."),

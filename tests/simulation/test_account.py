@@ -13,6 +13,7 @@ import asyncio
 import os
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
@@ -214,6 +215,7 @@ class AccountMachine(Machine):
         assert self.first(request).result.posted.amount_minor == self.model.posted
 
 
+@pytest.mark.timeout(0 if EXPLORE else 120)
 def test_random_histories_agree_with_the_model(database: Database, money: Redis) -> None:
     """See the module: one deterministic set of histories."""
     with asyncio.Runner() as runner:

@@ -1,8 +1,8 @@
 """Networks deliver messages in any order: the same set of them ends in the same place.
 
-Goal: for a fixed set of accepted events (authorization, captures, partial reversals, force posts, a
-refund, all by the network's reference) every order ends with the same hold, posted and held. Method:
-all orders of one set, and Hypothesis for other sets; each order is played on a new account.
+Goal: for a fixed set of accepted events (authorization, captures, partial reversals, force posts,
+refunds, all by the network's reference) every order ends with the same hold, posted and held.
+Method: all orders of one set, and Hypothesis for other sets; each is played on a new account.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -40,6 +41,7 @@ async def _play(mesh: AuthzMesh, events: Sequence[Event]) -> tuple[object, ...]:
     account = await mesh.open_account()
     card = await mesh.issue_card(account)
     stub, found = mesh.authorization, ""
+    answer: Any
     for kind, amount in events:
         if kind == "authorize":
             answer = await stub.Authorize(network_purchase(card, amount, "t1"), metadata=NETWORK)
@@ -78,7 +80,7 @@ def test_every_order_ends_the_same(database: Database, money: Redis) -> None:
         mesh = runner.run(context.__aenter__())
 
         @settings(
-            max_examples=40,
+            max_examples=25,
             deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),

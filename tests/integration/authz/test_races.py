@@ -1,4 +1,4 @@
-"""Two messages at once. Whichever wins, no credit is made and none is lost: model, Valkey and ledger
+"""Two messages at once. Whichever wins, no credit is made and none is lost, and Valkey and ledger
 agree afterwards. Each race is run several times, for luck to take every side.
 """
 
