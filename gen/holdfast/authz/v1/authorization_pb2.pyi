@@ -55,7 +55,7 @@ class _MessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageTy
     MESSAGE_TYPE_AUTHORIZATION: _MessageType.ValueType  # 1
     """ISO 8583 0100: a request that places a hold; the money moves with a later clearing."""
     MESSAGE_TYPE_FINANCIAL_AUTHORIZATION: _MessageType.ValueType  # 2
-    """ISO 8583 0200, single message (ATM, PIN debit): approved, it posts at once; no clearing follows."""
+    """ISO 8583 0200, single message (ATM, PIN debit): approved, it posts at once; no clearing comes."""
     MESSAGE_TYPE_AUTHORIZATION_ADVICE: _MessageType.ValueType  # 3
     """ISO 8583 0120: the network has already approved (stand-in, fuel). It is booked whatever the
     card, account or credit say; on an authorization that is known its amount replaces the
@@ -72,7 +72,7 @@ MESSAGE_TYPE_UNSPECIFIED: MessageType.ValueType  # 0
 MESSAGE_TYPE_AUTHORIZATION: MessageType.ValueType  # 1
 """ISO 8583 0100: a request that places a hold; the money moves with a later clearing."""
 MESSAGE_TYPE_FINANCIAL_AUTHORIZATION: MessageType.ValueType  # 2
-"""ISO 8583 0200, single message (ATM, PIN debit): approved, it posts at once; no clearing follows."""
+"""ISO 8583 0200, single message (ATM, PIN debit): approved, it posts at once; no clearing comes."""
 MESSAGE_TYPE_AUTHORIZATION_ADVICE: MessageType.ValueType  # 3
 """ISO 8583 0120: the network has already approved (stand-in, fuel). It is booked whatever the
 card, account or credit say; on an authorization that is known its amount replaces the
