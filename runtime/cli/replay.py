@@ -64,10 +64,11 @@ def run(
 ) -> None:
     """Sends each purchase through the mesh over mTLS, authorized and then captured.
 
-    One account and one card for each card_last4. Refunds (amounts below zero) and bad rows are
-    skipped; each bad row is told with its line. At the end, for each card and to the cent: approved
-    + declined + skipped = the file, and approved = the ledger. If no mesh runs on this home, one is
-    started for the replay and removed afterwards.
+    One account and one card for each card_last4. An amount below zero is a refund: for the card's
+    most recent purchase at the same merchant of at least that amount, else for none. Bad rows are
+    skipped; each is told with its line. At the end, for each card and to the cent: approved +
+    declined + refunded + skipped = the file, and approved + refunded = the ledger. If no mesh runs
+    on this home, one is started for the replay and removed afterwards.
 
     Exit 0: everything agrees. 1: something differs. 2: the file cannot be read to its end.
     """
@@ -176,11 +177,11 @@ class _Replay:
                     done = self._rows.fraction
                     if self._limit is not None:
                         done = max(done, tally.rows / self._limit)
-                    decided = tally.approved + tally.declined
+                    decided = tally.approved + tally.declined + tally.refunded
                     rate = decided / max(time.monotonic() - began, _REFRESH_S)
                     text = (
                         f"{rate:,.0f}/s  {tally.approved:,} approved, {tally.declined:,} declined,"
-                        f" {tally.refunds:,} refunds and {tally.bad_rows:,} bad rows skipped"
+                        f" {tally.refunded:,} refunded, {tally.bad_rows:,} bad rows skipped"
                     )
                     progress.update(task, completed=done, description=text)
                     await asyncio.wait([sending], timeout=_REFRESH_S)

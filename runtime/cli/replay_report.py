@@ -21,7 +21,7 @@ BAD_ROWS_KEPT = 1000
 #: Cards that people see; the JSON has all.
 CARDS_SHOWN = 10
 
-_SUMS = ("file_minor", "approved_minor", "declined_minor", "skipped_minor")
+_SUMS = ("file_minor", "approved_minor", "declined_minor", "refunded_minor", "skipped_minor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,8 @@ def document(report: Report) -> dict[str, Any]:
         "approved": tally.approved,
         "declined": tally.declined,
         "declines": dict(tally.declines.most_common()),
-        "refunds_skipped": tally.refunds,
+        "refunded": tally.refunded,
+        "refunds_linked": tally.linked,
         "bad_rows": tally.bad_rows,
         "bad_rows_listed": [asdict(bad) for bad in report.bad],
         "ended_early": report.ended_early,
@@ -87,7 +88,8 @@ def shown(report: Report) -> Group:
     parts.append(
         Text(
             f"{tally.rows:,} rows in {report.seconds:.1f} s: {tally.approved:,} approved,"
-            f" {tally.declined:,} declined, {tally.refunds:,} refunds skipped,"
+            f" {tally.declined:,} declined, {tally.refunded:,} refunded"
+            f" ({tally.linked:,} of them for a purchase at the same merchant),"
             f" {tally.bad_rows:,} bad rows skipped; {report.rate:,.0f} purchases/s"
         )
     )
@@ -107,7 +109,7 @@ def _verdict(results: Sequence[CardResult]) -> Text:
     if not wrong:
         return Text(
             f"{len(results):,} of {len(results):,} cards agree to the cent: approved + declined"
-            " + skipped = the file, approved = the ledger",
+            " + refunded + skipped = the file, approved + refunded = the ledger",
             style="bold green",
         )
     lines = [f"{len(wrong):,} of {len(results):,} cards do NOT agree:"]
@@ -120,19 +122,24 @@ def _cards(report: Report) -> Table:
     """The cards that spent most, and all together."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("card")
-    for heading in ("file", "approved", "declined", "skipped", "ledger"):
+    for heading in ("file", "approved", "declined", "refunded", "skipped", "ledger"):
         table.add_column(heading, justify="right")
     ranked = sorted(report.results, key=lambda result: -result.tally.file_minor)
     for result in ranked[:CARDS_SHOWN]:
         currency = result.tally.currency
         amounts = [getattr(result.tally, name) for name in _SUMS]
-        amounts.append(result.ledger.captured_minor)
-        table.add_row(result.tally.last4, *(format_minor(amount, currency) for amount in amounts))
+        amounts.append(result.ledger.posted_minor)
+        table.add_row(f"{result.tally.last4} {currency}", *_plain(amounts, currency))
     if len(ranked) > CARDS_SHOWN:
         table.add_row(f"… {len(ranked) - CARDS_SHOWN:,} more")
     for currency in sorted({result.tally.currency for result in ranked}):
         of_currency = [result for result in ranked if result.tally.currency == currency]
         sums = [sum(getattr(one.tally, name) for one in of_currency) for name in _SUMS]
-        sums.append(sum(one.ledger.captured_minor for one in of_currency))
-        table.add_row("all", *(format_minor(amount, currency) for amount in sums), style="bold")
+        sums.append(sum(one.ledger.posted_minor for one in of_currency))
+        table.add_row(f"all {currency}", *_plain(sums, currency), style="bold")
     return table
+
+
+def _plain(amounts: Sequence[int], currency: str) -> list[str]:
+    """Amounts without their currency: the row says it once."""
+    return [format_minor(amount, currency).removesuffix(f" {currency}") for amount in amounts]

@@ -59,13 +59,18 @@ async def open_account(stage: Stage, limit_minor: int) -> account_pb2.Account:
     return opened.account
 
 
-async def issue_card(stage: Stage, account_id: str) -> card_pb2.Card:
-    """A virtual card: it is active at once."""
+async def issue_card(
+    stage: Stage,
+    account_id: str,
+    *,
+    kind: card_pb2.Card.Kind.ValueType = card_pb2.Card.KIND_VIRTUAL,
+) -> card_pb2.Card:
+    """A card that is active at once."""
     issued = await stage.mesh.cards.IssueCard(
         card_service_pb2.IssueCardRequest(
             request_id=stage.request_id(),
             account_id=account_id,
-            kind=card_pb2.Card.KIND_VIRTUAL,
+            kind=kind,
         ),
         timeout=CALL_TIMEOUT_S,
     )

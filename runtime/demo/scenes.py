@@ -10,11 +10,10 @@ import grpc
 import httpx
 
 from holdfast.accounts.v1 import card_service_pb2
-from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import decline_reason_pb2 as reasons
 from runtime import pki
-from runtime.demo import requests
+from runtime.demo import answers, lives, requests
 from runtime.demo.stage import CURRENCY, Stage, money
 from runtime.mesh_client import CALL_TIMEOUT_S
 from runtime.request_id import REPLAYED
@@ -41,7 +40,9 @@ async def authorize_capture_reverse(stage: Stage) -> None:
     """The life of a hold: placed, captured in part, the rest given back."""
     stage.scene("A hotel holds 400.00, clears 300.00, gives the rest back (gRPC over mTLS)")
     alice, network = stage.holders["Alice"], stage.mesh.network
-    held = await _approved(stage, requests.purchase(stage, alice.card_id, 40_000, requests.HOTEL))
+    held = await answers.approved(
+        stage, requests.purchase(stage, alice.card_id, 40_000, requests.HOTEL)
+    )
     stage.check("available", found=held.available_credit.amount_minor, expected=60_000)
     captured = await network.CaptureAuthorization(
         requests.clearing(stage, held.authorization_id, 30_000, final=False),
@@ -73,7 +74,7 @@ async def ask_too_much(stage: Stage) -> None:
     stage.scene("Bob asks for more than he has")
     bob = stage.holders["Bob"]
     request = requests.purchase(stage, bob.card_id, 99_900, requests.JEWELLER)
-    await _declined(stage, request, reasons.DECLINE_REASON_INSUFFICIENT_CREDIT, code="51")
+    await answers.declined(stage, request, reasons.DECLINE_REASON_INSUFFICIENT_CREDIT, code="51")
     now = await requests.balance(stage, bob)
     stage.check("Bob's credit", found=now.available_credit.amount_minor, expected=_BOB_LIMIT_MINOR)
     stage.tell(f"a decline is an answer, and costs nothing: available {money(_BOB_LIMIT_MINOR)}")
@@ -89,12 +90,12 @@ async def freeze(stage: Stage) -> None:
     )
     stage.tell("frozen; the answer came after the authorizer had it")
     request = requests.purchase(stage, bob.card_id, 450, requests.COFFEE)
-    await _declined(stage, request, reasons.DECLINE_REASON_CARD_FROZEN, code="62")
+    await answers.declined(stage, request, reasons.DECLINE_REASON_CARD_FROZEN, code="62")
     await stage.mesh.cards.UnfreezeCard(
         card_service_pb2.UnfreezeCardRequest(request_id=stage.request_id(), card_id=bob.card_id),
         timeout=CALL_TIMEOUT_S,
     )
-    await _approved(stage, requests.purchase(stage, bob.card_id, 450, requests.COFFEE))
+    await answers.approved(stage, requests.purchase(stage, bob.card_id, 450, requests.COFFEE))
 
 
 async def repeat(stage: Stage) -> None:
@@ -102,7 +103,7 @@ async def repeat(stage: Stage) -> None:
     stage.scene("A terminal repeats a request, because the first answer was lost")
     alice, network = stage.holders["Alice"], stage.mesh.network
     request = requests.purchase(stage, alice.card_id, 1_250, requests.COFFEE)
-    first = await _approved(stage, request)
+    first = await answers.approved(stage, request)
     call = network.Authorize(request, timeout=CALL_TIMEOUT_S)
     again = await call
     header = REPLAYED[0][0]
@@ -167,47 +168,6 @@ def curl_line(stage: Stage, key: str, body: object) -> str:
     )
 
 
-async def _approved(stage: Stage, request: rpc.AuthorizeRequest) -> rpc.AuthorizeResponse:
-    answer = await stage.mesh.network.Authorize(request, timeout=CALL_TIMEOUT_S)
-    stage.check("decision", found=answer.decision, expected=pb.DECISION_APPROVED)
-    stage.check("code", found=answer.response_code, expected="00")
-    stage.check(
-        "approved amount",
-        found=answer.approved_amount.amount_minor,
-        expected=request.amount.amount_minor,
-    )
-    stage.tell(
-        f"{request.merchant.descriptor}, {money(request.amount.amount_minor)}: APPROVED,"
-        f" code {answer.authorization_code},"
-        f" available {money(answer.available_credit.amount_minor)}",
-        style="green",
-        authorization_id=answer.authorization_id,
-        available_minor=answer.available_credit.amount_minor,
-    )
-    return answer
-
-
-async def _declined(
-    stage: Stage,
-    request: rpc.AuthorizeRequest,
-    reason: reasons.DeclineReason.ValueType,
-    *,
-    code: str,
-) -> None:
-    answer = await stage.mesh.network.Authorize(request, timeout=CALL_TIMEOUT_S)
-    stage.check("decision", found=answer.decision, expected=pb.DECISION_DECLINED)
-    stage.check("reason", found=answer.decline_reason, expected=reason)
-    stage.check("code", found=answer.response_code, expected=code)
-    name = reasons.DeclineReason.Name(reason).removeprefix("DECLINE_REASON_")
-    stage.tell(
-        f"{request.merchant.descriptor}, {money(request.amount.amount_minor)}: DECLINED,"
-        f" {name}, DE39 {code}",
-        style="yellow",
-        decline_reason=name,
-        response_code=code,
-    )
-
-
 SCENES: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     accounts_and_cards,
     authorize_capture_reverse,
@@ -215,4 +175,5 @@ SCENES: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     freeze,
     repeat,
     over_json,
+    *lives.SCENES,
 )

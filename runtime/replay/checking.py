@@ -45,11 +45,13 @@ async def read_ledger(mesh: MeshClient, account_id: str) -> LedgerSums:
             if page.entries and page.entries[0].seq >= balance.seq:
                 break
             await asyncio.sleep(_PAUSE_S)
-    captured_minor = owed_minor = 0
+    captured_minor = refunded_minor = owed_minor = 0
     while True:
         for entry in page.entries:
             if entry.type == pb.Entry.TYPE_CAPTURE:
                 captured_minor += entry.amount.amount_minor
+            elif entry.type == pb.Entry.TYPE_REFUND:
+                refunded_minor -= entry.amount.amount_minor
             owed_minor += sum(
                 line.amount.amount_minor
                 for line in entry.lines
@@ -60,6 +62,7 @@ async def read_ledger(mesh: MeshClient, account_id: str) -> LedgerSums:
         page = await _page(mesh, account_id, page.next_page_token)
     return LedgerSums(
         captured_minor=captured_minor,
+        refunded_minor=refunded_minor,
         owed_minor=owed_minor,
         posted_minor=balance.posted.amount_minor,
         held_minor=balance.held.amount_minor,

@@ -35,6 +35,8 @@ _AGAIN = (
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 )
 _YIELD_EVERY = 64
+#: Purchases of one card that a refund may be linked to.
+PURCHASES_KEPT = 500
 
 Answer = TypeVar("Answer")
 
@@ -49,7 +51,18 @@ class _Lane:
 
     tally: CardTally
     waiting: deque[Row] = field(default_factory=deque)
+    #: (merchant, amount, authorization) of the last purchases, newest first.
+    purchases: deque[tuple[str, int, str]] = field(
+        default_factory=lambda: deque(maxlen=PURCHASES_KEPT)
+    )
     busy: bool = False
+
+    def purchase_of(self, refund: Row) -> str:
+        """The most recent purchase at the refund's merchant of at least its amount, or ''."""
+        for merchant, amount_minor, authorization_id in self.purchases:
+            if merchant == refund.merchant and amount_minor >= -refund.amount_minor:
+                return authorization_id
+        return ""
 
 
 class Sender:
@@ -126,24 +139,19 @@ class Sender:
             self._bad(row.line, "amount_minor is 0: neither a purchase nor a refund")
             return None
         card.file_minor += row.amount_minor
-        if row.amount_minor > 0:
-            return lane
-        self.tally.refunds += 1
-        self._skip(card, row)
-        return None
+        return lane
 
     def _bad(self, line: int, reason: str) -> None:
         self.tally.bad_rows += 1
         self._on_bad(BadRow(line=line, reason=reason))
 
-    def _skip(self, card: CardTally, row: Row) -> None:
-        card.skipped += 1
-        card.skipped_minor += row.amount_minor
-
     async def _work(self) -> None:
         while True:
             lane = await self._ready.get()
-            await self._purchase(lane.tally, lane.waiting.popleft())
+            row = lane.waiting.popleft()
+            if not lane.tally.card_id:
+                await self._open(lane.tally)
+            await (self._purchase if row.amount_minor > 0 else self._refund)(lane, row)
             self._room.release()
             if lane.waiting:
                 self._ready.put_nowait(lane)
@@ -151,11 +159,9 @@ class Sender:
                 lane.busy = False
             self._ready.task_done()
 
-    async def _purchase(self, card: CardTally, row: Row) -> None:
+    async def _purchase(self, lane: _Lane, row: Row) -> None:
         """Authorizes a row and, if it is approved, captures it."""
-        if not card.card_id:
-            await self._open(card)
-        network = self._mesh.network
+        card, network = lane.tally, self._mesh.network
         try:
             decision = await self._send(
                 network.Authorize,
@@ -172,13 +178,32 @@ class Sender:
                 requests.capture(self._run_id, row, authorization_id=decision.authorization_id),
             )
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
-                raise _aborted(error) from None
-            self._bad(row.line, f"refused by the mesh: {error.details()}")
-            self._skip(card, row)
+            self._refused(card, row, error)
             return
         card.approved += 1
         card.approved_minor += row.amount_minor
+        lane.purchases.appendleft((row.merchant, row.amount_minor, decision.authorization_id))
+
+    async def _refund(self, lane: _Lane, row: Row) -> None:
+        """Posts a credit, for the purchase that it most likely belongs to, else to the card."""
+        card, linked = lane.tally, lane.purchase_of(row)
+        request = requests.refund(self._run_id, row, card_id=card.card_id, authorization_id=linked)
+        try:
+            await self._send(self._mesh.network.Refund, request)
+        except grpc.aio.AioRpcError as error:
+            self._refused(card, row, error)
+            return
+        self.tally.linked += bool(linked)
+        card.refunded += 1
+        card.refunded_minor += row.amount_minor
+
+    def _refused(self, card: CardTally, row: Row, error: grpc.aio.AioRpcError) -> None:
+        """A row that the mesh finds malformed is skipped; anything else ends the replay."""
+        if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+            raise _aborted(error) from None
+        self._bad(row.line, f"refused by the mesh: {error.details()}")
+        card.skipped += 1
+        card.skipped_minor += row.amount_minor
 
     async def _open(self, card: CardTally) -> None:
         """Opens the card's account and issues the card."""

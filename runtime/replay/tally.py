@@ -18,9 +18,11 @@ class CardTally:
     file_minor: int = 0
     approved_minor: int = 0
     declined_minor: int = 0
+    refunded_minor: int = 0
     skipped_minor: int = 0
     approved: int = 0
     declined: int = 0
+    refunded: int = 0
     skipped: int = 0
 
 
@@ -31,7 +33,8 @@ class Tally:
     cards: dict[str, CardTally] = field(default_factory=dict)
     declines: Counter[str] = field(default_factory=Counter)
     rows: int = 0
-    refunds: int = 0
+    #: Refunds that were linked to a purchase.
+    linked: int = 0
     bad_rows: int = 0
 
     @property
@@ -44,6 +47,11 @@ class Tally:
         """Purchases that were declined."""
         return sum(card.declined for card in self.cards.values())
 
+    @property
+    def refunded(self) -> int:
+        """Refunds that were posted."""
+        return sum(card.refunded for card in self.cards.values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerSums:
@@ -51,6 +59,8 @@ class LedgerSums:
 
     #: Sum of its captures.
     captured_minor: int = 0
+    #: Sum of its refunds, below zero.
+    refunded_minor: int = 0
     #: Sum of its lines in receivables and customer credit.
     owed_minor: int = 0
     #: Its balance, as the authorizer has it.
@@ -69,14 +79,23 @@ class CardResult:
     def disagreements(self) -> list[str]:
         """What is not as it should be; empty if the card agrees to the cent."""
         tally, ledger = self.tally, self.ledger
-        accounted = tally.approved_minor + tally.declined_minor + tally.skipped_minor
+        posted = tally.approved_minor + tally.refunded_minor
+        accounted = posted + tally.declined_minor + tally.skipped_minor
         found = []
         if accounted != tally.file_minor:
-            found.append(f"approved + declined + skipped is {accounted}, file {tally.file_minor}")
-        for name in ("captured_minor", "owed_minor", "posted_minor"):
+            found.append(
+                f"approved + declined + refunded + skipped is {accounted}, file {tally.file_minor}"
+            )
+        expected = {
+            "captured_minor": tally.approved_minor,
+            "refunded_minor": tally.refunded_minor,
+            "owed_minor": posted,
+            "posted_minor": posted,
+        }
+        for name, amount_minor in expected.items():
             value = getattr(ledger, name)
-            if value != tally.approved_minor:
-                found.append(f"approved {tally.approved_minor}, ledger {name} {value}")
+            if value != amount_minor:
+                found.append(f"{name} should be {amount_minor}, the ledger has {value}")
         if ledger.held_minor:
             found.append(f"still held {ledger.held_minor}")
         return found

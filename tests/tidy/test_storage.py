@@ -129,7 +129,7 @@ def test_scripts_say_what_they_take_and_answer(script: scripts.Script) -> None:
     for kind in ("KEYS", "ARGV"):
         used = {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", script.text)}
         assert used == set(range(1, len(used) + 1)), f"{kind} has gaps"
-        parts = [one[one.index(f"  {kind}  ") :] for one in headers]
+        parts = [one.partition(f"  {kind}  ")[2] for one in headers]
         for number in used:
             assert any(re.search(rf"\b{number}  ?\S", part) for part in parts), (
                 f"{kind}[{number}] is not described"

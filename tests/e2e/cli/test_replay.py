@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,14 @@ async def test_every_row_is_accounted_for(
 ) -> None:
     """Goal: purchases, declines, refunds and broken rows, each where it belongs, to the cent.
 
-    Method: a credit limit of 100.00; the second card's third purchase exceeds it, a fourth fits.
+    Method: one refund fits a purchase, one is too large for any, one has no purchase before it. A
+    credit limit of 100.00: the second card's third purchase exceeds it, a fourth fits.
     """
     path = _write(
         tmp_path / "rows.csv",
         _row("0001", 1_999),
         _row("0001", -500),
+        _row("0001", -2_000),
         _row("0002", 6_000),
         _row("0002", "ten"),
         _row("0002", 4_001),
@@ -70,25 +73,53 @@ async def test_every_row_is_accounted_for(
     )
     document = await _replay(holdfast, full_mesh, path, "--credit-limit", "100.00")
     assert document["temporary_mesh"] is False
-    assert (document["rows"], document["approved"], document["declined"]) == (11, 3, 1)
+    assert (document["rows"], document["approved"], document["declined"]) == (12, 3, 1)
     assert document["declines"] == {"INSUFFICIENT_CREDIT": 1}
-    assert (document["refunds_skipped"], document["bad_rows"]) == (2, 5)
-    assert [bad["line"] for bad in document["bad_rows_listed"]] == [5, 9, 10, 11, 12]
+    assert (document["refunded"], document["refunds_linked"]) == (3, 1)
+    assert document["bad_rows"] == 5
+    assert [bad["line"] for bad in document["bad_rows_listed"]] == [6, 10, 11, 12, 13]
     assert document["agrees"] is True
     assert len(document["cards"]) == 3
     first, second, third = (_card(document, last4) for last4 in ("0001", "0002", "0003"))
-    assert (first["file_minor"], first["approved_minor"], first["skipped_minor"]) == (
-        *(1_499, 1_999),
-        -500,
+    assert (first["file_minor"], first["approved_minor"], first["refunded_minor"]) == (
+        *(-501, 1_999),
+        -2_500,
     )
+    assert first["ledger"]["posted_minor"] == -501
     assert second["ledger"] == {
         "captured_minor": 10_000,
+        "refunded_minor": 0,
         "owed_minor": 10_000,
         "posted_minor": 10_000,
         "held_minor": 0,
     }
     assert second["declined_minor"] == 4_001
-    assert third["account_id"] == ""
+    assert third["ledger"]["posted_minor"] == -1
+
+
+async def test_foreign_currencies(holdfast: Holdfast, full_mesh: Devstack, tmp_path: Path) -> None:
+    """Goal: merchants that count in yen (no decimals) and dinars (three), accounts in pounds, yen
+    and dinars: purchases and refunds with amounts and rates of both sides agree to the cent.
+    """
+    rows, generator = [], random.Random(4217)
+    accounts = {"0001": "GBP", "0002": "JPY", "0003": "KWD", "0004": "GBP"}
+    for _ in range(150):
+        card = generator.choice(list(accounts))
+        unit, merchant = generator.choice(
+            [("JPY", "Tokyo rail"), ("KWD", "Souk"), ("EUR", "Bistro")]
+        )
+        currency = accounts[card]
+        amount, original = generator.randint(1, 90_000), generator.randint(1, 900_000)
+        if generator.random() < 0.2:
+            amount, original = -amount, -original
+        rows.append(f"2015-12-31,{card},{merchant},{amount},{currency},{original},{unit},,")
+    document = await _replay(holdfast, full_mesh, _write(tmp_path / "rows.csv", *rows))
+    assert document["bad_rows"] == 0
+    assert document["approved"] + document["refunded"] == 150
+    assert 0 < document["refunds_linked"] < document["refunded"]
+    assert document["agrees"] is True
+    ended = await holdfast("reconcile", "--home", str(full_mesh.settings.home))
+    assert ended.code == 0, ended.stdout
 
 
 async def test_the_same_run_again_changes_nothing(
@@ -166,7 +197,7 @@ async def test_real_purchases(holdfast: Holdfast, full_mesh: Devstack) -> None:
     document = await _replay(holdfast, full_mesh, _SHARED, "--limit", "500")
     assert document["rows"] == 500
     assert document["bad_rows"] == 0
-    assert document["approved"] + document["refunds_skipped"] == 500
+    assert document["approved"] + document["refunded"] == 500
     assert document["agrees"] is True
     ended = await holdfast("reconcile", "--home", str(full_mesh.settings.home))
     assert ended.code == 0

@@ -9,8 +9,20 @@ import pytest
 from runtime.replay.sending import ReplayAbortedError, minor_of
 from runtime.replay.tally import CardResult, CardTally, LedgerSums
 
-_AGREEING = {"file_minor": 900, "approved_minor": 700, "declined_minor": 300, "skipped_minor": -100}
-_LEDGER = {"captured_minor": 700, "owed_minor": 700, "posted_minor": 700, "held_minor": 0}
+_AGREEING = {
+    "file_minor": 850,
+    "approved_minor": 700,
+    "declined_minor": 300,
+    "refunded_minor": -50,
+    "skipped_minor": -100,
+}
+_LEDGER = {
+    "captured_minor": 700,
+    "refunded_minor": -50,
+    "owed_minor": 650,
+    "posted_minor": 650,
+    "held_minor": 0,
+}
 
 
 def _result(ledger: dict[str, int], **changes: int) -> CardResult:
@@ -21,7 +33,7 @@ def _result(ledger: dict[str, int], **changes: int) -> CardResult:
 
 
 def test_a_card_that_agrees() -> None:
-    """Goal: approved + declined + skipped = file, approved = ledger, nothing held."""
+    """Goal: approved + declined + refunded + skipped = file, what posted = ledger."""
     assert _result({}).disagreements == []
 
 
