@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from tests.authz_fixtures import ledger, mesh, shared_ledger
 
 __all__ = ["ledger", "mesh", "shared_ledger"]

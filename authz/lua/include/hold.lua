@@ -21,6 +21,7 @@ end
 local function load_hold(create)
   redis.call('ZCARD', expiry) -- a key of another type must fail here, before the first write
   local f = redis.call('HMGET', hold, 'a', 'r', 'c', 'h', 'b', 'flags', 'q', 'x', 't', 'm', 'mc')
+  check_whole(hold, f, 8)
   local existed = f[6] ~= false
   if not existed then
     f = {}

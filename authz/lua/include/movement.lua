@@ -44,8 +44,18 @@ local function enter_clearing(clearing, clearing_fingerprint)
   return {'REPLAYED', string.sub(stored, 34)}
 end
 
+-- A hash has all of these fields or none: one that lost some must not be taken for zero.
+local function check_whole(key, fields, count)
+  for n = 2, count do
+    if (fields[n] == false) ~= (fields[1] == false) then
+      error('a field is missing of ' .. key)
+    end
+  end
+end
+
 local function load_account()
   local a = redis.call('HMGET', account, 'limit', 'posted', 'held', 'unreleased', 'seq', 'v')
+  check_whole(account, a, 6)
   return {
     known = a[5] ~= false, version = a[6] or '0', seq = tonumber(a[5] or '0'),
     limit = tonumber(a[1] or '0'), posted = tonumber(a[2] or '0'), held = tonumber(a[3] or '0'),

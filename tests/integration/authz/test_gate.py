@@ -112,7 +112,7 @@ async def test_empty_valkey_is_refused(mesh: AuthzMesh) -> None:
     await mesh.money.flushall()
     reason, message = await _look(mesh)
     assert reason == "VALKEY_EMPTY"
-    assert "do not start afresh" in message
+    assert "holdfast rehydrate" in message
 
 
 async def test_entries_that_were_answered_but_are_gone_are_refused(mesh: AuthzMesh) -> None:
