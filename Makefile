@@ -44,7 +44,7 @@ test: $(STAMP) ## Run all tests against real servers (PYTEST="-k name" selects)
 
 .PHONY: soak
 soak: $(STAMP) ## Run the fault test for SECONDS (default 60) with a new seed, and report
-	@$(BIN)/python -m pytest -q -s --no-header --show-capture=no tests/crash/test_faults.py \
+	@$(BIN)/python -m pytest -q -s --no-header --show-capture=no --timeout 0 tests/crash/test_faults.py \
 	    --soak-seconds $(or $(SECONDS),60) --soak-seed $(or $(SEED),0)
 
 .PHONY: lint

@@ -271,7 +271,6 @@ async def check(rig: Rig, books: list[Book]) -> None:
     assert stopped == 0
 
 
-@pytest.mark.timeout(0)
 async def test_failing_wires(mesh: AuthzMesh, money: Redis, request: pytest.FixtureRequest) -> None:
     """See the module."""
     seconds = float(request.config.getoption("--soak-seconds"))
