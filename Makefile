@@ -42,6 +42,10 @@ test: $(STAMP) ## Run all tests against real servers (PYTEST="-k name" selects)
 	@echo "tests: unit, rpc, integration, e2e, simulation, tidy; each server is a real one"
 	@$(BIN)/python -m pytest -q --durations=15 --durations-min=1 $(PYTEST)
 
+.PHONY: soak
+soak: $(STAMP) ## Break connections and servers under load for SECONDS (default 60); report at the end
+	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest -q -s tests/simulation/test_faults.py
+
 .PHONY: lint
 lint: $(STAMP) ## Check style: ruff, format, buf lint, buf breaking against the last tag
 	@echo "lint: ruff check, ruff format --check, buf lint, buf breaking"
