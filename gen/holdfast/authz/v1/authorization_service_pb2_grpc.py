@@ -140,7 +140,7 @@ class AuthorizationServiceServicer:
         its whole amount; a declined one leaves the hold as it was.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
-        (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed or has expired),
+        (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed, or its hold is due),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -66,7 +66,7 @@ class AuthorizationServiceStub:
     its whole amount; a declined one leaves the hold as it was.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
-    (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed or has expired),
+    (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed, or its hold is due),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ExpireAuthorization: _grpc.UnaryUnaryMultiCallable[_movement_pb2.ExpireAuthorizationRequest, _movement_pb2.ExpireAuthorizationResponse]
@@ -145,7 +145,7 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     its whole amount; a declined one leaves the hold as it was.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
-    (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed or has expired),
+    (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed, or its hold is due),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ExpireAuthorization: _aio.UnaryUnaryMultiCallable[_movement_pb2.ExpireAuthorizationRequest, _movement_pb2.ExpireAuthorizationResponse]  # type: ignore[assignment]
@@ -245,7 +245,7 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         its whole amount; a declined one leaves the hold as it was.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
-        (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed or has expired),
+        (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed, or its hold is due),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
