@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from authz.commands import Authorize
 from authz.decision import Reason
 from authz.hold import Hold, State
@@ -72,12 +74,36 @@ def authorize(command: Authorize, movement: Movement) -> rpc.AuthorizeResponse:
         approved_amount=Money(currency_code=currency, amount_minor=outcome.amount_minor),
         decide_time=timestamp(outcome.recorded_at_ms),
     )
+    if outcome.control:
+        answer.control.CopyFrom(control_of(outcome, currency))
     if outcome.seq:
         answer.available_credit.currency_code = currency
         answer.available_credit.amount_minor = outcome.available_minor
     if outcome.expire_at_ms:
         answer.expire_time.CopyFrom(timestamp(outcome.expire_at_ms))
     return answer
+
+
+class _Refused(Protocol):
+    @property
+    def control(self) -> str: ...
+
+    @property
+    def control_left_minor(self) -> int: ...
+
+    @property
+    def control_left_count(self) -> int: ...
+
+
+def control_of(outcome: _Refused, currency_code: str) -> pb.ControlRefusal:
+    """The control that declined, and what it would have allowed."""
+    found = pb.ControlRefusal(control_id=outcome.control)
+    if outcome.control_left_minor >= 0:
+        found.left_amount.currency_code = currency_code
+        found.left_amount.amount_minor = outcome.control_left_minor
+    if outcome.control_left_count >= 0:
+        found.left_count = outcome.control_left_count
+    return found
 
 
 def capture(movement: Movement) -> rpc.CaptureAuthorizationResponse:
@@ -111,7 +137,7 @@ def increment(movement: Movement) -> movements.IncrementAuthorizationResponse:
     outcome, currency = movement.outcome, movement.currency_code
     approved = outcome.reason == Reason.NONE
     hold = outcome.hold
-    return movements.IncrementAuthorizationResponse(
+    answer = movements.IncrementAuthorizationResponse(
         authorization_id=outcome.authorization_id,
         decision=pb.DECISION_APPROVED if approved else pb.DECISION_DECLINED,
         decline_reason=DeclineReason.ValueType(outcome.reason),
@@ -121,6 +147,9 @@ def increment(movement: Movement) -> movements.IncrementAuthorizationResponse:
         available_credit=Money(currency_code=currency, amount_minor=outcome.available_minor),
         decide_time=timestamp(outcome.recorded_at_ms),
     )
+    if outcome.control:
+        answer.control.CopyFrom(control_of(outcome, currency))
+    return answer
 
 
 def expire(movement: Movement) -> movements.ExpireAuthorizationResponse:

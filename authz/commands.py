@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from authz.controls import NOWHERE, Place
 from authz.decision import Purchase
 from authz.outcome import EntryType
 
@@ -32,6 +33,12 @@ class Authorize(Asked):
     kind: EntryType
     merchant_amount: str
     inquiry: bool
+
+    @property
+    def merchant_lock(self) -> str:
+        """The merchant as a card that is locked to one remembers it."""
+        place = self.purchase.place
+        return f"{place.merchant_id}\n{place.descriptor.casefold()}" if place else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +82,8 @@ class Capture(Later):
     final: bool
     clearing: Clearing
     merchant_amount: str
+    #: As far as it is known: limits of merchant categories count what is in them.
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +148,7 @@ class ApplyAccount:
     state: int
     currency_code: str
     limit_minor: int
+    controls: bytes
     raw: bytes
 
 
@@ -154,4 +164,5 @@ class ApplyCard:
     state: int
     expire_at_ms: int
     single_use: bool
+    controls: bytes
     raw: bytes

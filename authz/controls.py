@@ -111,6 +111,8 @@ class Controls:
 
 
 NO_CONTROLS = Controls()
+#: Nothing is stated: in no limit of categories.
+NOWHERE = Place()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

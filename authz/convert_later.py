@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from authz.commands import Capture, Clearing, Increment, Refund, Release, Target
+from authz.controls import Place
 from authz.convert import (
     TRANSACTION_ID_LENGTH,
     Fingerprints,
@@ -176,6 +177,7 @@ def force_post(
         final=False,
         clearing=_clearing(request, prints, "P", request.card_id, amount),
         merchant_amount=merchant_amount(request),
+        place=Place(category_code=request.merchant.category_code),
         raw=raw,
     )
 

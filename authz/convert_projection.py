@@ -12,6 +12,7 @@ from runtime import ids
 from runtime.clock import ms_of
 from runtime.identity import Identity
 from runtime.money import AMOUNT_MINOR_LIMIT
+from runtime.spend_controls import check_controls
 from runtime.validate import Violations
 
 EXPIRY_YEARS = range(2000, 2100)
@@ -29,6 +30,8 @@ def apply_account(request: projection.ApplyAccountRequest, identity: Identity) -
     known = projection.AccountState.DESCRIPTOR.values_by_number
     check.enum("state", request.state, known, required=True)
     check.money("credit_limit", request)
+    currency = request.credit_limit.currency_code
+    check_controls("controls", request.controls, check, currency_code=currency, of_card=False)
     check.raise_if_any()
     for name in ("owner_id", "parent_account_id"):
         _check_partition(name, getattr(request, name), request.account_id, check)
@@ -43,6 +46,7 @@ def apply_account(request: projection.ApplyAccountRequest, identity: Identity) -
         state=request.state,
         currency_code=request.credit_limit.currency_code,
         limit_minor=request.credit_limit.amount_minor,
+        controls=_controls(request),
         raw=request.SerializeToString(deterministic=True),
     )
 
@@ -60,6 +64,7 @@ def apply_card(request: projection.ApplyCardRequest, identity: Identity) -> Appl
         check.add("expiry_month", "must be from 1 to 12")
     if request.expiry_year not in EXPIRY_YEARS:
         check.add("expiry_year", "must be from 2000 to 2099")
+    check_controls("controls", request.controls, check, currency_code="", of_card=True)
     check.raise_if_any()
     for name in ("account_id", "root_card_id"):
         _check_partition(name, getattr(request, name), request.card_id, check)
@@ -73,8 +78,13 @@ def apply_card(request: projection.ApplyCardRequest, identity: Identity) -> Appl
         state=request.state,
         expire_at_ms=end_of_month_ms(request.expiry_year, request.expiry_month),
         single_use=request.single_use,
+        controls=_controls(request),
         raw=request.SerializeToString(deterministic=True),
     )
+
+
+def _controls(request: projection.ApplyAccountRequest | projection.ApplyCardRequest) -> bytes:
+    return request.controls.SerializeToString(deterministic=True)
 
 
 def _check_version(version: int, check: Violations) -> None:

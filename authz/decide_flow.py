@@ -7,12 +7,20 @@ from dataclasses import replace
 from authz import keys, scripts
 from authz.commands import Authorize
 from authz.convert_later import network_authorization_id
-from authz.decision import Declined, Plan, Reason, Snapshot, decide
+from authz.decision import (
+    Declined,
+    Plan,
+    Reason,
+    Snapshot,
+    decide,
+    limits_of,
+    subjects_of,
+)
 from authz.expiry import expire_at_ms
 from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of
 from authz.money_store import MoneyStore
-from authz.movement import Movement, check_currency, refusal
-from authz.mover import HoldReference, Mover, Subject
+from authz.movement import STALE_TRIES, Movement, check_currency, concluded, refusal
+from authz.mover import Counting, HoldReference, Mover, Subject
 from authz.outcome import EntryType, Outcome
 from authz.scripts import Status
 from authz.watch import Watch
@@ -22,9 +30,6 @@ from runtime.errors import NotFound, RequestIdReused, Unavailable
 from runtime.ids import IdSource
 from runtime.metrics import DECISIONS
 
-#: How often a decision is made again because its snapshot was stale. Each try reads anew, so only a
-#: configuration that changes all the time can exhaust it.
-STALE_TRIES = 5
 #: A request sent this much less than a record's life ago may have lost its record: clocks differ.
 OLD_REQUEST_MARGIN_MS = 3_600_000
 
@@ -60,17 +65,19 @@ class AuthorizeFlow:
             return settled
         if command.kind is EntryType.ADVICE:
             return await self._book(command)
+        windows = ""
         for _ in range(STALE_TRIES):
             snapshot = await self._store.snapshot(command.card_id)
             if snapshot is None:
                 self._watch.admit_unknown_card(command.principal)
             now_ms = self._clock.now_ms()
             verdict = decide(command.purchase, snapshot, now_ms=now_ms)
-            movement = await self._commit(command, snapshot, verdict, now_ms=now_ms)
+            movement = await self._commit(command, snapshot, verdict, windows, now_ms=now_ms)
             if movement is not None:
                 _count(movement)
                 return movement
             self._store.forget(command.card_id)
+            windows = await self._windows(command)
         raise Unavailable("the card's configuration changes too fast", reason="SNAPSHOT_STALE")
 
     async def _commit(
@@ -78,6 +85,7 @@ class AuthorizeFlow:
         command: Authorize,
         snapshot: Snapshot | None,
         verdict: Declined | Plan,
+        windows: str,
         *,
         now_ms: int,
     ) -> Movement | None:
@@ -85,12 +93,17 @@ class AuthorizeFlow:
         tag = ids.tag_of(command.card_id)
         subject = Subject.of(snapshot) if snapshot else Subject(tag=tag, card_id=command.card_id)
         plan = verdict if isinstance(verdict, Plan) else None
-        reason = verdict.reason if isinstance(verdict, Declined) else Reason.NONE
+        reason, counting = Reason.NONE, Counting()
+        if isinstance(verdict, Declined):
+            reason = verdict.reason
+            counting = Counting(control=verdict.control, left_minor=verdict.left_minor)
+        else:
+            counting = Counting(uses=verdict.uses)
         status, outcome = await self._mover.run(
             scripts.PLACE_HOLD,
             command,
             subject,
-            hold=self._hold(command),
+            hold=self._hold(command, windows),
             extra_keys=(
                 keys.card(command.card_id),
                 keys.learned(subject.root_card_id or command.card_id),
@@ -106,8 +119,10 @@ class AuthorizeFlow:
                 "1" if plan and plan.single_use else "0",
                 "1" if command.kind is EntryType.FINANCIAL else "0",
                 command.merchant_amount,
+                command.merchant_lock if plan and plan.merchant_lock else "",
             ),
             now_ms=now_ms,
+            counting=counting,
         )
         if status is Status.STALE:
             return None
@@ -123,40 +138,59 @@ class AuthorizeFlow:
         if snapshot is None:
             raise NotFound("no such card", reason="CARD_NOT_FOUND", metadata={"field": "card_id"})
         check_currency(command.purchase.currency_code, snapshot.account.currency_code)
-        now_ms = self._clock.now_ms()
-        expire_at = expire_at_ms(command.purchase.circumstances, now_ms=now_ms)
-        return await self._mover.moved(
-            scripts.BOOK_ADVICE,
-            command,
-            Subject.of(snapshot),
-            hold=await self._known_hold(command),
-            extra_keys=(keys.learned(snapshot.card.root_card_id),),
-            arguments=(
-                str(command.purchase.amount_minor),
-                str(expire_at),
-                self._code(command),
-                str(command.transmitted_at_ms or now_ms),
-                command.merchant_amount,
-                "1" if snapshot.card.single_use else "0",
-            ),
-            decided_by="network",
-        )
+        for _ in range(STALE_TRIES):
+            now_ms = self._clock.now_ms()
+            expire_at = expire_at_ms(command.purchase.circumstances, now_ms=now_ms)
+            place = command.purchase.place
+            status, outcome = await self._mover.run(
+                scripts.BOOK_ADVICE,
+                command,
+                Subject.of(snapshot),
+                hold=await self._known_hold(command),
+                extra_keys=(keys.learned(snapshot.card.root_card_id),),
+                arguments=(
+                    str(command.purchase.amount_minor),
+                    str(expire_at),
+                    self._code(command),
+                    str(command.transmitted_at_ms or now_ms),
+                    command.merchant_amount,
+                    "1" if snapshot.card.single_use else "0",
+                ),
+                decided_by="network",
+                counting=Counting(uses=limits_of(subjects_of(snapshot), place, now_ms=now_ms)),
+            )
+            if status is not Status.STALE:
+                currency = snapshot.account.currency_code
+                return concluded(status, outcome, command.request_id, currency)
+        raise Unavailable("the authorization changes too fast", reason="SNAPSHOT_STALE")
 
     def _code(self, command: Authorize) -> str:
         return command.authorization_code or self._ids.authorization_code()
 
-    def _hold(self, command: Authorize) -> HoldReference:
+    def _hold(self, command: Authorize, windows: str) -> HoldReference:
         return HoldReference(
-            authorization_id=self._authorization_id(command), network=command.network
+            authorization_id=self._authorization_id(command),
+            network=command.network,
+            windows=windows,
         )
+
+    async def _windows(self, command: Authorize) -> str:
+        """Where an authorization counts that a later message has created before."""
+        if not command.transaction_id:
+            return ""
+        found = await self._store.hold(self._authorization_id(command))
+        return found.windows if found is not None else ""
 
     async def _known_hold(self, command: Authorize) -> HoldReference:
         """As `_hold`; one that only the ledger still has starts from there."""
-        hold = self._hold(command)
-        if not command.transaction_id or await self._store.hold(hold.authorization_id):
+        hold = self._hold(command, "")
+        if not command.transaction_id:
             return hold
+        stored = await self._store.hold(hold.authorization_id)
+        if stored is not None:
+            return replace(hold, windows=stored.windows)
         row = await ask(self._ledger.authorization(hold.authorization_id))
-        return hold if row is None else replace(hold, seed=seed_of(row))
+        return hold if row is None else replace(hold, seed=seed_of(row), windows=row["windows"])
 
     def _movement(
         self, command: Authorize, currency_code: str, outcome: Outcome, *, replayed: bool

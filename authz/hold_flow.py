@@ -9,27 +9,35 @@ from dataclasses import dataclass
 
 from authz import keys, scripts
 from authz.commands import Capture, Clearing, Increment, Later, Refund, Release, Target
-from authz.decision import Declined, Purchase, Reason, Snapshot, decide
+from authz.controls import Rule, Use
+from authz.decision import (
+    Declined,
+    Plan,
+    Purchase,
+    Reason,
+    Snapshot,
+    decide,
+    limits_of,
+    subjects_of,
+)
 from authz.expiry import Circumstances
 from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of
 from authz.money_store import MoneyStore
 from authz.movement import (
     Movement,
+    Stale,
     authorization_not_found,
     check_currency,
-    concluded,
     refusal,
+    until_steady,
 )
-from authz.mover import HoldReference, Mover, Subject, unlinked
+from authz.mover import Counting, HoldReference, Mover, Subject, unlinked
 from authz.outcome import EntryType
 from authz.scripts import Status
 from authz.watch import Watch
 from runtime import ids
 from runtime.clock import Clock
 from runtime.errors import NotFound, RequestIdReused, Unavailable
-
-#: How often an increment is decided again because its snapshot was stale.
-STALE_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +71,9 @@ class HoldFlow:
     async def capture(self, command: Capture) -> Movement:
         """Posts a clearing, once per clearing and once per request."""
         self._watch.admit_later_message()
+        return await until_steady(lambda: self._capture(command))
+
+    async def _capture(self, command: Capture) -> Movement:
         found = await self._find(command, command.target)
         check_currency(command.currency_code, found.subject.currency_code)
         clearing_key = self._clearing_key(found.subject, found.hold.network, command)
@@ -84,11 +95,15 @@ class HoldFlow:
                 command.kind.value,
             ),
             decided_by="network",
+            counting=self._counting(command, found),
         )
 
     async def release(self, command: Release) -> Movement:
         """Gives back all or part of a hold: reversal or expiry."""
         self._watch.admit_later_message()
+        return await until_steady(lambda: self._release(command))
+
+    async def _release(self, command: Release) -> Movement:
         found = await self._find(command, command.target)
         if command.amount_minor is not None:
             check_currency(command.currency_code, found.subject.currency_code)
@@ -115,13 +130,28 @@ class HoldFlow:
     async def increment(self, command: Increment) -> Movement:
         """Reserves more, if the card may still spend and the credit covers all of it."""
         self._watch.admit()
-        for _ in range(STALE_TRIES):
-            found = await self._find(command, command.target)
-            check_currency(command.currency_code, found.subject.currency_code)
-            settled = await self._settled_before(command, found.subject)
-            if settled is not None:
-                return settled
-            status, outcome = await self._mover.run(
+        return await until_steady(lambda: self._increment(command))
+
+    async def _increment(self, command: Increment) -> Movement:
+        found = await self._find(command, command.target)
+        check_currency(command.currency_code, found.subject.currency_code)
+        settled = await self._settled_before(command, found.subject)
+        if settled is not None:
+            return settled
+        now_ms = self._clock.now_ms()
+        verdict = self._decide(command, found.snapshot, now_ms=now_ms)
+        reason = Reason.NONE
+        uses: tuple[Use, ...] = ()
+        if isinstance(verdict, Declined):
+            reason = verdict.reason
+        else:
+            # A limit of categories counts if the purchase counted in it: their merchant is its.
+            counted = keys.window_names(found.hold.windows)
+            uses = tuple(
+                use for use in verdict.uses if not use.limit.categories or use.key in counted
+            )
+        try:
+            return await self._mover.moved(
                 scripts.INCREMENT_HOLD,
                 command,
                 found.subject,
@@ -130,14 +160,15 @@ class HoldFlow:
                 arguments=(
                     str(found.snapshot.card.version),
                     str(found.snapshot.account.version),
-                    str(int(self._reason(command, found.snapshot))),
+                    str(int(reason)),
                     str(command.amount_minor),
+                    _maximum(found.snapshot),
                 ),
+                counting=Counting(uses=uses),
             )
-            if status is not Status.STALE:
-                return concluded(status, outcome, command.request_id, found.subject.currency_code)
+        except Stale:
             self._store.forget(found.subject.card_id)
-        raise Unavailable("the card's configuration changes too fast", reason="SNAPSHOT_STALE")
+            raise
 
     async def refund(self, command: Refund) -> Movement:
         """Credits, linked to a purchase or not; or takes a credit back."""
@@ -170,16 +201,23 @@ class HoldFlow:
             decided_by="network",
         )
 
-    def _reason(self, command: Increment, snapshot: Snapshot) -> Reason:
-        """Why the card may not spend more, of all that the script does not check."""
+    def _counting(self, command: Capture, found: Found) -> Counting:
+        """What was never authorized counts now; what was, where it was counted then."""
+        if found.hold.windows:
+            return Counting()
+        now_ms = self._clock.now_ms()
+        uses = limits_of(subjects_of(found.snapshot), command.place, now_ms=now_ms)
+        return Counting(uses=uses)
+
+    def _decide(self, command: Increment, snapshot: Snapshot, *, now_ms: int) -> Declined | Plan:
+        """Whether the card may spend more, of all that the script does not check."""
         purchase = Purchase(
             amount_minor=command.amount_minor,
             currency_code=command.currency_code,
             circumstances=Circumstances(),
             partial_approval=False,
         )
-        verdict = decide(purchase, snapshot, now_ms=self._clock.now_ms())
-        return verdict.reason if isinstance(verdict, Declined) else Reason.NONE
+        return decide(purchase, snapshot, now_ms=now_ms)
 
     async def _find(self, command: Later, target: Target) -> Found:
         """The authorization in Valkey, else in the ledger, else (by network reference) new."""
@@ -187,8 +225,10 @@ class HoldFlow:
         if hold is not None:
             owner, card_id = hold.principal, hold.card_id
             network, seed, create = hold.network, "", False
+            windows = hold.windows
         else:
             row = await ask(self._ledger.authorization(target.authorization_id))
+            windows = row["windows"] if row is not None else ""
             if row is not None:
                 owner, card_id = row["principal"], row["card_id"]
                 network, seed, create = row["network"] or "", seed_of(row), False
@@ -206,6 +246,7 @@ class HoldFlow:
                 principal=owner,
                 network=network,
                 seed=seed,
+                windows=windows,
             ),
             subject=Subject.of(snapshot),
             snapshot=snapshot,
@@ -257,3 +298,16 @@ class HoldFlow:
         if row is None:
             return None
         return Movement(outcome=outcome_of(row), currency_code=subject.currency_code, replayed=True)
+
+
+def _maximum(snapshot: Snapshot) -> str:
+    """`minor,control` of the smallest maximum of one purchase; '' if there is none."""
+    found = [
+        (controls.maximum_minor, kind)
+        for kind, _, controls in subjects_of(snapshot)
+        if controls.maximum_minor is not None
+    ]
+    if not found:
+        return ""
+    minor, kind = min(found)
+    return f"{minor},{kind}/{Rule.MAXIMUM}"

@@ -68,3 +68,13 @@ def clearing(tag: str, scope: str, reference: str, sequence: int) -> str:
     """
     digest = blake2b(f"{scope}\x00{reference}\x00{sequence}".encode(), digest_size=16)
     return f"{{{tag}}}:clr:{digest.hexdigest()}"
+
+
+def window(tag: str, name: str) -> str:
+    """HASH slot -> amount|count of one limit of one subject, since it was set."""
+    return f"{{{tag}}}:win:{name}"
+
+
+def window_names(windows: str) -> tuple[str, ...]:
+    """The windows that a hold counts in, from how it keeps them."""
+    return tuple(item.partition(",")[0] for item in windows.split(";")) if windows else ()

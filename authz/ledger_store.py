@@ -167,6 +167,7 @@ def seed_of(row: Any) -> str:
             row["flags"],
             row["decision_pseq"] or row["first_pseq"],
             expire_at_ms,
+            row["windows"],
         )
     )
 
@@ -194,4 +195,8 @@ def outcome_of(row: Any) -> Outcome:
         hold_flags=row["hold_flags"],
         expire_at_ms=ms_of(row["expire_time"]) if row["expire_time"] else 0,
         authorization_code=row["authorization_code"] or "",
+        control=row["control"],
+        control_left_minor=row["control_left_minor"],
+        control_left_count=row["control_left_count"],
+        hold_windows=row["hold_windows"],
     )

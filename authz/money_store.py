@@ -12,6 +12,8 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from authz import keys, outcome, scripts
 from authz.commands import ApplyAccount, ApplyCard
+from authz.controls import Controls
+from authz.convert_controls import controls_of
 from authz.decision import AccountSnapshot, AccountState, CardSnapshot, CardState, Snapshot
 from authz.gate import Gate
 from authz.outcome import Outcome
@@ -22,9 +24,9 @@ from runtime.errors import Unavailable
 from runtime.log import get_logger
 
 #: Fields of an account that a snapshot needs, in the order they are asked for.
-_ACCOUNT_FIELDS = ("v", "state", "cur", "own", "prog")
-_CARD_FIELDS = ("v", "acct", "root", "state", "exp", "su")
-_HOLD_FIELDS = ("p", "acct", "card", "n", "a", "r", "c", "h", "flags", "q", "x", "u", "b")
+_ACCOUNT_FIELDS = ("v", "state", "cur", "own", "prog", "ctl")
+_CARD_FIELDS = ("v", "acct", "root", "state", "exp", "su", "ctl")
+_HOLD_FIELDS = ("p", "acct", "card", "n", "a", "r", "c", "h", "flags", "q", "x", "u", "b", "w")
 #: Balances of an account as it stands in Valkey.
 _BALANCE_FIELDS = ("cur", "limit", "posted", "held", "unreleased", "seq")
 
@@ -57,6 +59,8 @@ class StoredHold:
     expire_at_ms: int
     updated_at_ms: int
     refunded_minor: int
+    #: Where it counts.
+    windows: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,7 @@ class MoneyStore:
                 state=CardState(int(card[3])),
                 expire_at_ms=int(card[4]),
                 single_use=card[5] == "1",
+                controls=_controls(card[6]),
             ),
             account=AccountSnapshot(
                 version=int(account[0]),
@@ -126,6 +131,7 @@ class MoneyStore:
                 currency_code=account[2],
                 owner_id=account[3],
                 programme_id=account[4],
+                controls=_controls(account[5]),
             ),
         )
 
@@ -175,6 +181,7 @@ class MoneyStore:
             expire_at_ms=int(values[10]),
             updated_at_ms=int(values[11]),
             refunded_minor=int(values[12]),
+            windows=values[13] or "",
         )
 
     async def known(self, *record_keys: str) -> list[bool]:
@@ -233,6 +240,7 @@ class MoneyStore:
                 command.programme_id,
                 command.parent_account_id,
                 static,
+                command.controls,
             ),
         )
 
@@ -258,6 +266,7 @@ class MoneyStore:
                 str(command.expire_at_ms),
                 "1" if command.single_use else "0",
                 static,
+                command.controls,
             ),
         )
         self.forget(command.card_id)
@@ -290,3 +299,8 @@ class MoneyStore:
         if not str(error).startswith(_REFUSES_ONE) and not isinstance(error, OutOfMemoryError):
             self._pipe.reopen()
         return Unavailable("Valkey refused the command; nothing was done", reason="VALKEY_REFUSED")
+
+
+def _controls(stored: str | None) -> Controls:
+    """Controls as the projection left them: bytes, which the pipe reads as text."""
+    return controls_of(stored.encode("utf-8", "surrogateescape") if stored else b"")

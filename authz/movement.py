@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from authz.outcome import Outcome
@@ -14,8 +16,13 @@ from runtime.errors import (
     InvalidArgument,
     NotFound,
     RequestIdReused,
+    Unavailable,
     Violation,
 )
+
+#: How often something is decided again because what was read before was stale. Each try reads anew,
+#: so only what changes all the time can exhaust it.
+STALE_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +32,18 @@ class Movement:
     outcome: Outcome
     currency_code: str
     replayed: bool
+
+
+class Stale(Unavailable):
+    """The script found other facts than were read before it: read them again."""
+
+
+async def until_steady(attempt: Callable[[], Awaitable[Movement]]) -> Movement:
+    """Tries again while what was read is stale; the last try's error goes to the caller."""
+    for _ in range(STALE_TRIES - 1):
+        with suppress(Stale):
+            return await attempt()
+    return await attempt()
 
 
 def owner_fields(owner_id: str) -> tuple[str | None, str | None]:
@@ -45,6 +64,8 @@ def concluded(
     status: Status, outcome: Outcome | None, request_id: str, currency_code: str
 ) -> Movement:
     """The movement that a script made, now or before; raises if it refused to."""
+    if status is Status.STALE:
+        raise Stale("the authorization changes too fast", reason="SNAPSHOT_STALE")
     if outcome is None:
         raise refusal(status, request_id)
     replayed = status is Status.REPLAYED

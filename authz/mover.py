@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from authz import keys
 from authz.commands import Asked
+from authz.controls import Use
 from authz.decision import Snapshot
 from authz.entry import Header, static_part
 from authz.money_store import MoneyStore
 from authz.movement import Movement, concluded
 from authz.outcome import Outcome
 from authz.scripts import Script, Status
+from authz.windows import lifetime_ms
 from runtime import ids
 from runtime.clock import Clock
 
@@ -54,6 +56,45 @@ class HoldReference:
     principal: str = ""
     network: str = ""
     seed: str = ""
+    #: Where it counts, as it was read; the script answers STALE if that has changed.
+    windows: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """The limits that a movement counts in now, and the control that has declined it before."""
+
+    uses: tuple[Use, ...] = ()
+    control: str = ""
+    left_minor: int = -1
+
+    def keys(self, tag: str, windows: str) -> tuple[str, ...]:
+        """Every window that the script may need: of now, and of the hold."""
+        if not self.uses and not windows:
+            return ()
+        names = dict.fromkeys((*(use.key for use in self.uses), *keys.window_names(windows)))
+        return tuple(keys.window(tag, name) for name in names)
+
+    def packed(self, windows: str, now_ms: int) -> str:
+        """As include/windows.lua unpacks it."""
+        told = f"{self.control},{self.left_minor}" if self.control else ""
+        return f"{windows}\n{told}\n{';'.join(_packed(use, now_ms) for use in self.uses)}"
+
+
+def _packed(use: Use, now_ms: int) -> str:
+    slots, limit = use.slots, use.limit
+    amount = "" if limit.amount_minor is None else limit.amount_minor
+    values = (
+        use.key,
+        use.name,
+        slots.oldest,
+        slots.current,
+        max(slots.keep, 0),
+        lifetime_ms(slots, now_ms=now_ms),
+        amount,
+        limit.count or "",
+    )
+    return ",".join(str(value) for value in values)
 
 
 class Mover:
@@ -83,11 +124,15 @@ class Mover:
         arguments: Sequence[str] = (),
         decided_by: str = "holdfast",
         now_ms: int | None = None,
+        counting: Counting | None = None,
     ) -> tuple[Status, Outcome | None]:
         """The script's status, and its outcome if it did something, now or before."""
         header = self._header(asked, subject, hold, decided_by=decided_by)
         hold_keys: tuple[str, ...] = ()
         hold_arguments: tuple[str, ...] = ()
+        window_keys: tuple[str, ...] = ()
+        window_arguments: tuple[str, ...] = ()
+        now_ms = self._clock.now_ms() if now_ms is None else now_ms
         if hold is not None:
             hold_keys = (keys.hold(hold.authorization_id), keys.expiry(subject.tag))
             hold_arguments = (
@@ -97,6 +142,9 @@ class Mover:
                 hold.network,
                 hold.seed,
             )
+            counting = counting or Counting()
+            window_keys = counting.keys(subject.tag, hold.windows)
+            window_arguments = (counting.packed(hold.windows, now_ms),)
         return await self._store.move(
             script,
             (
@@ -106,10 +154,11 @@ class Mover:
                 keys.account(subject.account_id or f"{ids.ACCOUNT}_{subject.tag}-"),
                 *hold_keys,
                 *extra_keys,
+                *window_keys,
             ),
             (
                 asked.fingerprint,
-                str(self._clock.now_ms() if now_ms is None else now_ms),
+                str(now_ms),
                 str(self.record_ttl_ms),
                 str(self._retention_ms),
                 # What a script calls its own is the authorization that the entry names.
@@ -117,6 +166,7 @@ class Mover:
                 static_part(header, asked.raw),
                 *hold_arguments,
                 *arguments,
+                *window_arguments,
             ),
         )
 
@@ -130,6 +180,7 @@ class Mover:
         extra_keys: Sequence[str] = (),
         arguments: Sequence[str] = (),
         decided_by: str = "holdfast",
+        counting: Counting | None = None,
     ) -> Movement:
         """As `run`, for movements that either happen or are refused with an error."""
         status, outcome = await self.run(
@@ -140,6 +191,7 @@ class Mover:
             extra_keys=extra_keys,
             arguments=arguments,
             decided_by=decided_by,
+            counting=counting,
         )
         return concluded(status, outcome, asked.request_id, subject.currency_code)
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from authz.hold import Hold
 
 #: First field of every line. A reader refuses versions it does not know.
-VERSION = "1"
+VERSION = "2"
 
 
 class EntryType(StrEnum):
@@ -74,6 +74,13 @@ class Outcome:
     hold_flags: str
     expire_at_ms: int
     authorization_code: str
+    #: The control that declined, `card/` or `account/` and its name, and what it would still allow;
+    #: -1: it does not limit that.
+    control: str = ""
+    control_left_minor: int = -1
+    control_left_count: int = -1
+    #: Where the hold counts: `name,slot,amount,count;...`, newest last.
+    hold_windows: str = ""
 
     @property
     def available_minor(self) -> int:
@@ -93,7 +100,16 @@ class Outcome:
 
 
 FIELDS = tuple(field.name for field in fields(Outcome))
-_TEXT = frozenset({"type", "authorization_id", "hold_flags", "authorization_code"})
+_TEXT = frozenset(
+    {
+        "type",
+        "authorization_id",
+        "hold_flags",
+        "authorization_code",
+        "control",
+        "hold_windows",
+    }
+)
 
 
 def parse(line: str) -> Outcome:

@@ -35,6 +35,9 @@ class Decided:
     approved_minor: int
     code: str
     recorded_at_ms: int
+    control: str
+    control_left_minor: int
+    control_left_count: int
 
 
 class Reads:
@@ -93,6 +96,9 @@ class Reads:
                 approved_minor=found.outcome.amount_minor,
                 code=found.outcome.authorization_code,
                 recorded_at_ms=found.outcome.recorded_at_ms,
+                control=found.outcome.control,
+                control_left_minor=found.outcome.control_left_minor,
+                control_left_count=found.outcome.control_left_count,
             )
         row = await ask(self._ledger.entry(int(tag, 16), hold.first_pseq))
         return decided_of(row) if row is not None else None
@@ -176,6 +182,9 @@ def decided_of(row: Any) -> Decided:
         approved_minor=row["amount_minor"],
         code=row["authorization_code"] or "",
         recorded_at_ms=ms_of(row["recorded_time"]),
+        control=row["control"],
+        control_left_minor=row["control_left_minor"],
+        control_left_count=row["control_left_count"],
     )
 
 
@@ -258,6 +267,9 @@ def _add_decision(
         inquiry=request.message_type == pb.MESSAGE_TYPE_BALANCE_INQUIRY,
     )
     found.authorization_code = decided.code
+    if decided.control and not approved:
+        unit = found.authorized_amount.currency_code
+        found.control.CopyFrom(answers.control_of(decided, unit))
     found.requested_amount.CopyFrom(request.amount)
     found.conversion_rate = request.conversion_rate
     for name in ("merchant_amount", "merchant", "point_of_sale", "network_data"):

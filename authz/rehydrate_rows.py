@@ -77,8 +77,15 @@ class Configuration:
         return [card_id for card_id, card in self.cards.items() if card.single_use]
 
 
-def _hset(key: str, fields: Mapping[str, str]) -> tuple[str, ...]:
+def _hset(key: str, fields: Mapping[str, str | bytes]) -> tuple[str | bytes, ...]:
     return ("HSET", key, *(text for pair in fields.items() for text in pair))
+
+
+def _controls(
+    configured: projection.ApplyAccountRequest | projection.ApplyCardRequest,
+) -> dict[str, bytes]:
+    raw = configured.controls.SerializeToString(deterministic=True)
+    return {"ctl": raw} if raw else {}
 
 
 def account_write(row: Mapping[str, Any], configured: projection.ApplyAccountRequest) -> Write:
@@ -99,6 +106,7 @@ def account_write(row: Mapping[str, Any], configured: projection.ApplyAccountReq
                     "own": configured.owner_id,
                     "prog": configured.programme_id,
                     "par": configured.parent_account_id,
+                    **_controls(configured),
                 },
             ),
         )
@@ -118,6 +126,7 @@ def card_write(card: projection.ApplyCardRequest) -> Write:
                     "root": card.root_card_id,
                     "exp": str(end_of_month_ms(card.expiry_year, card.expiry_month)),
                     "su": "1" if card.single_use else "0",
+                    **_controls(card),
                 },
             ),
         )
@@ -206,6 +215,8 @@ def hold_write(
     }
     if amounts.known:
         fields |= {"m": amounts.asked, "mc": amounts.cleared}
+    if row["windows"]:
+        fields["w"] = row["windows"]
     if amounts.advised_at_ms:
         fields["t"] = str(amounts.advised_at_ms)
     if row["held_minor"] > 0:

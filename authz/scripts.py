@@ -57,12 +57,12 @@ def _load(name: str, *includes: str) -> Script:
     return Script(name, "".join((*parts, (_FOLDER / f"{name}.lua").read_text())))
 
 
-PLACE_HOLD = _load("place_hold", "movement", "hold")
-BOOK_ADVICE = _load("book_advice", "movement", "hold")
-INCREMENT_HOLD = _load("increment_hold", "movement", "hold")
-CAPTURE_HOLD = _load("capture_hold", "movement", "hold")
-RELEASE_HOLD = _load("release_hold", "movement", "hold")
-POST_ENTRY = _load("post_entry", "movement", "hold")
+PLACE_HOLD = _load("place_hold", "movement", "windows", "counting", "hold")
+BOOK_ADVICE = _load("book_advice", "movement", "windows", "counting", "hold")
+INCREMENT_HOLD = _load("increment_hold", "movement", "windows", "counting", "hold")
+CAPTURE_HOLD = _load("capture_hold", "movement", "windows", "counting", "hold")
+RELEASE_HOLD = _load("release_hold", "movement", "windows", "counting", "hold")
+POST_ENTRY = _load("post_entry", "movement", "windows", "counting", "hold")
 MOVE_PAYMENT = _load("move_payment", "movement")
 APPLY_ACCOUNT = _load("apply_account")
 APPLY_CARD = _load("apply_card")

@@ -26,7 +26,8 @@ ENTRY_COLUMNS = (
     "limit_minor", "posted_minor", "held_minor", "unreleased_minor", "hold_approved_minor",
     "hold_reversed_minor", "hold_captured_minor", "hold_held_minor",
     "hold_refunded_minor", "hold_flags", "expire_time", "authorization_code", "payment_id",
-    "related_entry_id", "clearing_fingerprint", "request",
+    "related_entry_id", "clearing_fingerprint", "request", "control", "control_left_minor",
+    "control_left_count", "hold_windows",
 )  # fmt: skip
 LINE_COLUMNS = (
     "partition", "pseq", "line", "ledger_account", "account_id", "currency", "amount_minor",
@@ -64,6 +65,7 @@ class AuthorizationRow(NamedTuple):
     first_pseq: int
     create_time: datetime
     update_time: datetime
+    windows: str
 
 
 @dataclass(slots=True)
@@ -187,6 +189,7 @@ def _authorization_row(partition: int, entry: Entry, currency: str) -> Authoriza
         first_pseq=outcome.pseq,
         create_time=recorded,
         update_time=recorded,
+        windows=outcome.hold_windows,
     )
 
 
@@ -261,4 +264,8 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
         detail.related_entry_id or None,
         header.clearing_fingerprint or None,
         entry.request,
+        outcome.control,
+        outcome.control_left_minor,
+        outcome.control_left_count,
+        outcome.hold_windows,
     )

@@ -114,7 +114,7 @@ class SettleStore:
             balances = [batch.balances[key] for key in sorted(batch.balances)]
             await self._connection.execute(QUERIES["upsert_balances"], *columns(balances, 9))
             rows = [batch.authorizations[key] for key in sorted(batch.authorizations)]
-            await self._connection.execute(QUERIES["upsert_authorizations"], *columns(rows, 17))
+            await self._connection.execute(QUERIES["upsert_authorizations"], *columns(rows, 18))
             if batch.payments:
                 payments = [batch.payments[key] for key in sorted(batch.payments)]
                 await self._connection.execute(QUERIES["upsert_payments"], *columns(payments, 5))

@@ -26,6 +26,7 @@ from holdfast.authz.v1 import posting_service_pb2_grpc as posting_grpc
 from holdfast.authz.v1 import projection_service_pb2 as projection_rpc
 from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
 from holdfast.type.v1.money_pb2 import Money
+from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime import redis
 from runtime.channel import unix_channel
 from runtime.clock import Clock, ManualClock
@@ -75,6 +76,7 @@ class AuthzMesh:
         limit_minor: int = 100_000,
         currency: str = "USD",
         state: projection_rpc.AccountState.ValueType = projection_rpc.ACCOUNT_STATE_OPEN,
+        controls: SpendControls | None = None,
     ) -> int:
         """Projects an account; returns the version that the authorizer has."""
         answer = await self.projection.ApplyAccount(
@@ -85,6 +87,7 @@ class AuthzMesh:
                 programme_id="prog_standard",
                 state=state,
                 credit_limit=Money(currency_code=currency, amount_minor=limit_minor),
+                controls=controls,
             ),
             metadata=ACCOUNTS,
         )
@@ -105,6 +108,8 @@ class AuthzMesh:
         single_use: bool = False,
         state: projection_rpc.CardState.ValueType = projection_rpc.CARD_STATE_ACTIVE,
         expiry_year: int = 2090,
+        root_card_id: str = "",
+        controls: SpendControls | None = None,
     ) -> int:
         """Projects a card; returns the version that the authorizer has."""
         answer = await self.projection.ApplyCard(
@@ -112,7 +117,8 @@ class AuthzMesh:
                 version=version,
                 card_id=card_id,
                 account_id=account_id,
-                root_card_id=card_id,
+                root_card_id=root_card_id or card_id,
+                controls=controls,
                 state=state,
                 single_use=single_use,
                 expiry_month=12,

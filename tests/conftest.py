@@ -21,12 +21,6 @@ from tests.databases import Database
 _NUMBERS = itertools.count(1)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the fault test runs (`make soak`), and with which seed."""
-    parser.addoption("--soak-seconds", default="8", help="seconds of faults")
-    parser.addoption("--soak-seed", default="20260", help="seed of the faults; 0: a new one")
-
-
 @pytest.fixture(scope="session")
 def devstack_folder() -> Iterator[Path]:
     """A folder that servers started by root can enter, too; pytest's own is closed to them."""

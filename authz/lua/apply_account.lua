@@ -3,7 +3,7 @@
   ARGV  1 epoch  2 now_ms  3 version  4 state (1 open, 2 closing, 3 closed,
         4 suspended, 5 delinquent)  5 currency code
         6 credit limit_minor (< 2^53)  7 owner id  8 programme id  9 parent account id or ''
-        10 entry (header and request)
+        10 entry (header and request)  11 spend controls, '' if there are none
   Returns {status, version}: APPLIED | NOT_NEWER | IN_USE | CURRENCY_CHANGED | WRONG_EPOCH  O(1) ]]
 local meta, acct, journal = KEYS[1], KEYS[2], KEYS[3]
 local epoch, now_ms, version, state, currency = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -30,8 +30,9 @@ if state == '3' and (posted ~= '0' or held ~= '0' or unreleased ~= '0') then
 end
 local pseq, seq = tonumber(m[2]) + 1, tonumber(a[6] or '0') + 1
 local outcome = table.concat({
-  '1', epoch, text(pseq), text(seq), 'L', now_ms, '', '0', '0',
+  '2', epoch, text(pseq), text(seq), 'L', now_ms, '', '0', '0',
   limit, posted, held, unreleased, '0', '0', '0', '0', '0', '', '0', '',
+  '', '-1', '-1', '',
 }, '|')
 
 -- After this point nothing can fail.
@@ -40,4 +41,9 @@ redis.call('HSET', meta, 'pseq', text(pseq))
 redis.call('HSET', acct, 'v', version, 'state', state, 'cur', currency, 'limit', limit,
   'posted', posted, 'held', held, 'unreleased', unreleased, 'seq', text(seq),
   'own', ARGV[7], 'prog', ARGV[8], 'par', ARGV[9])
+if ARGV[11] ~= '' then
+  redis.call('HSET', acct, 'ctl', ARGV[11])
+else
+  redis.call('HDEL', acct, 'ctl')
+end
 return {'APPLIED', version}

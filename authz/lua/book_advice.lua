@@ -3,8 +3,9 @@
   KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 learned
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
         13 amount_minor (< 2^53)  14 expire_at_ms  15 authorization code  16 transmitted_at_ms
-        17 merchant amount 'minor|currency' or ''  18 single use (0|1)
-  Returns {status, outcome}: BOOKED | REPLAYED | REQUEST_ID_REUSED | AMOUNT_OVERFLOW | WRONG_EPOCH
+        17 merchant amount 'minor|currency' or ''  18 single use (0|1); last: windows
+  Returns {status, outcome}: BOOKED | REPLAYED | REQUEST_ID_REUSED | STALE | AMOUNT_OVERFLOW |
+          WRONG_EPOCH
                              O(log holds) ]]
 local learned = KEYS[7]
 local amount, transmitted_at_ms = tonumber(ARGV[13]), tonumber(ARGV[16])
@@ -14,6 +15,9 @@ if answer then
   return answer
 end
 local a, h = load_account(), load_hold(true)
+if h.stale then
+  return {'STALE', ''}
+end
 local decided = string.find(h.flags, '[ad]') ~= nil
 redis.call('HGET', learned, 'used') -- a key of another type must fail here
 

@@ -3,9 +3,9 @@
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
         13 amount_minor (> 0, < 2^53)  14 final (0|1)  15 create (0|1): the hold may be unknown
         16 clearing fingerprint, '' if it has no id  17 merchant amount 'minor|currency' or ''
-        18 kind: C capture, P force post
+        18 kind: C capture, P force post; last: windows
   Returns {status, outcome}: POSTED | REPLAYED | REQUEST_ID_REUSED | CLEARING_REUSED |
-          HOLD_NOT_FOUND | AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
+          STALE | HOLD_NOT_FOUND | AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
 local clearing, amount, clearing_fingerprint = KEYS[7], tonumber(ARGV[13]), ARGV[16]
 
 local answer = enter() or enter_clearing(clearing, clearing_fingerprint)
@@ -15,6 +15,9 @@ end
 local a, h = load_account(), load_hold(ARGV[15] == '1')
 if not h then
   return {'HOLD_NOT_FOUND', ''}
+end
+if h.stale then
+  return {'STALE', ''}
 end
 if a.posted + amount >= EXACT or h.captured + amount >= EXACT then
   return {'AMOUNT_OVERFLOW', ''}

@@ -2,7 +2,8 @@
   KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 card
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
         13 card version  14 account version  15 decline reason (0: none)
-        16 amount_minor (> 0, < 2^53)
+        16 amount_minor (> 0, < 2^53)  17 most in all and its control 'minor,control', '' if none;
+        last: windows
   Returns {status, outcome}: INCREMENTED | REPLAYED | REQUEST_ID_REUSED | STALE | HOLD_NOT_FOUND |
           HOLD_CLOSED | AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
 local card, reason, amount = KEYS[7], ARGV[15], tonumber(ARGV[16])
@@ -19,6 +20,9 @@ local h = load_hold(false)
 if not h then
   return {'HOLD_NOT_FOUND', ''}
 end
+if h.stale then
+  return {'STALE', ''}
+end
 -- One that is due is as good as expired: the sweeper would take back at once what this reserves.
 local due = tonumber(h.expire_at_ms) <= tonumber(now_ms)
 if due or not string.find(h.flags, 'a', 1, true) or string.find(h.flags, '[fve]') then
@@ -31,7 +35,13 @@ if base + amount >= EXACT or a.held + amount >= EXACT then
 end
 local granted = 0
 if reason == '0' then
-  if amount <= a.limit - a.posted - a.held - a.unreleased then
+  local rest, tightest = look_at_limits()
+  local most, control = string.match(ARGV[17], '^(%d+),(.+)$')
+  if most and base + amount > tonumber(most) then
+    reason, refusal.control, refusal.left = '20', control, most -- PER_TRANSACTION_LIMIT
+  elseif amount > rest then
+    reason = refuse('21', tightest) -- SPEND_LIMIT_EXCEEDED
+  elseif amount <= a.limit - a.posted - a.held - a.unreleased then
     granted = amount
   else
     reason = '1' -- INSUFFICIENT_CREDIT

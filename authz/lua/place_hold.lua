@@ -5,11 +5,19 @@
         15 decline reason (0: none)  16 amount_minor (< 2^53)  17 expire_at_ms
         18 authorization code  19 partial approval (0|1)  20 single use (0|1)
         21 financial (0|1): posts at once  22 merchant amount 'minor|currency' or ''
+        23 '' or, if the card locks to its merchant, 'id<newline>descriptor'; last: windows
   Returns {status, outcome}: PLACED | REPLAYED | REQUEST_ID_REUSED | STALE | AMOUNT_OVERFLOW |
           WRONG_EPOCH        O(log holds) ]]
 local card, learned = KEYS[7], KEYS[8]
 local reason, amount, code = ARGV[15], tonumber(ARGV[16]), ARGV[18]
+local lock_id, lock_name = string.match(ARGV[23], '^([^\n]*)\n(.*)$')
 local partial, single_use, financial = ARGV[19] == '1', ARGV[20] == '1', ARGV[21] == '1'
+
+-- Locked: the merchant is another one if neither its id nor its descriptor is the first one's.
+local function is_elsewhere(id, name, this_id, this_name)
+  local same = (id ~= '' and id == this_id) or (name ~= '' and name == this_name)
+  return (id ~= '' or name ~= '') and not same
+end
 
 local answer = enter()
 if answer then
@@ -20,14 +28,20 @@ if (redis.call('HGET', card, 'v') or '0') ~= ARGV[13] or a.version ~= ARGV[14] t
   return {'STALE', ''}
 end
 local h = load_hold(true)
+if h.stale then
+  return {'STALE', ''}
+end
 local used = single_use and redis.call('HGET', learned, 'used')
 local decided = string.find(h.flags, '[ad]') ~= nil
+local locked = lock_id and redis.call('HMGET', learned, 'merchant_id', 'merchant_name')
 local granted = 0
 
 if reason == '0' then
   local available = a.limit - a.posted - a.held - a.unreleased
   -- What is already given back or captured of this very purchase needs no credit again.
   local covered = financial and 0 or h.reversed + h.captured
+  local rest, tightest, exhausted = look_at_limits()
+  local room = math.min(available, rest)
   local need = financial and amount or held_of(amount, h.reversed, h.captured, h.flags)
   if decided then
     reason = '29' -- DUPLICATE_TRANSACTION
@@ -35,10 +49,16 @@ if reason == '0' then
     reason = '36' -- AUTHORIZATION_REVERSED
   elseif used then
     reason = '15' -- SINGLE_USE_ALREADY_USED
-  elseif need == 0 or need <= available then
+  elseif locked and is_elsewhere(locked[1] or '', locked[2] or '', lock_id, lock_name) then
+    reason, refusal.control = '24', 'card/merchant_lock' -- MERCHANT_NOT_ALLOWED
+  elseif need > 0 and h.counted == 0 and exhausted then
+    reason = refuse('22', exhausted) -- VELOCITY_COUNT_EXCEEDED
+  elseif need == 0 or need <= room then
     granted = amount
-  elseif partial and available > 0 then
-    granted = available + covered
+  elseif partial and room > 0 then
+    granted = room + covered
+  elseif need > rest then
+    reason = refuse('21', tightest) -- SPEND_LIMIT_EXCEEDED
   else
     reason = '1' -- INSUFFICIENT_CREDIT
   end
@@ -47,10 +67,12 @@ if granted >= EXACT or a.posted + granted >= EXACT or a.held + granted >= EXACT 
   return {'AMOUNT_OVERFLOW', ''}
 end
 
-local approved = reason == '0'
+local approved, lock_now = reason == '0', false
 if approved then
   h.approved, h.flags, h.expire_at_ms = granted, add_flag(h.flags, 'a'), ARGV[17]
   h.merchant = ARGV[22]
+  lock_now = locked and not locked[1] and not locked[2] and granted > 0
+  h.flags = lock_now and add_flag(h.flags, 'm') or h.flags
   if financial then
     a.posted, h.captured, h.flags = a.posted + granted, h.captured + granted, add_flag(h.flags, 'f')
   end
@@ -67,5 +89,8 @@ end
 save_hold(h, not approved and not h.existed and record_ttl_ms or nil)
 if granted > 0 and single_use then -- verifying an account or asking for its balance is no use
   redis.call('HSET', learned, 'used', '1')
+end
+if lock_now then
+  redis.call('HSET', learned, 'merchant_id', lock_id, 'merchant_name', lock_name)
 end
 return {'PLACED', outcome}

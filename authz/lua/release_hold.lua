@@ -3,9 +3,9 @@
   KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
         13 kind: R reversal, E expiry  14 amount_minor (> 0, < 2^53), '' for everything
-        15 create (0|1): the hold may be unknown  16 only when due (0|1)
+        15 create (0|1): the hold may be unknown  16 only when due (0|1); last: windows
   Returns {status, outcome}: RELEASED | REPLAYED | REQUEST_ID_REUSED | HOLD_NOT_FOUND | NOT_DUE |
-          AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
+          STALE | AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
 local kind, amount = ARGV[13], tonumber(ARGV[14])
 
 local answer = enter()
@@ -15,6 +15,9 @@ end
 local a, h = load_account(), load_hold(ARGV[15] == '1')
 if not h then
   return {'HOLD_NOT_FOUND', ''}
+end
+if h.stale then
+  return {'STALE', ''}
 end
 if ARGV[16] == '1' and (h.held == 0 or tonumber(h.expire_at_ms) > tonumber(now_ms)) then
   -- The index was wrong: put right, it does not come up in every sweep from now on.

@@ -22,7 +22,7 @@ LIMIT 1
 -- get_authorization --
 -- One authorization with the entry that decided (or, undecided, created) it. Params: $1 id.
 SELECT a.*, e.type, e.network, e.request, e.decline_reason, e.authorization_code, e.amount_minor,
-       e.recorded_time
+       e.recorded_time, e.control, e.control_left_minor, e.control_left_count
 FROM card_authorization a
 JOIN journal_entry e
   ON e.partition = a.partition AND e.pseq = coalesce(a.decision_pseq, a.first_pseq)
@@ -40,7 +40,7 @@ SELECT state, amount_minor, account_id FROM payment WHERE id = $1
 -- A page, newest first. Params: $1 account_id or null, $2 card_id or null, $3 principal or null,
 -- $4 create_time before, $5 id before (with $4), $6 limit.
 SELECT a.*, e.type, e.network, e.request, e.decline_reason, e.authorization_code, e.amount_minor,
-       e.recorded_time
+       e.recorded_time, e.control, e.control_left_minor, e.control_left_count
 FROM card_authorization a
 JOIN journal_entry e
   ON e.partition = a.partition AND e.pseq = coalesce(a.decision_pseq, a.first_pseq)
@@ -137,20 +137,22 @@ ON CONFLICT (account_id) DO UPDATE SET
 -- upsert_authorizations --
 -- Params: arrays of $1 id, $2 partition, $3 principal, $4 account_id, $5 card_id, $6 currency,
 -- $7 approved, $8 reversed, $9 captured, $10 held, $11 refunded, $12 flags, $13 expire_time,
--- $14 decision_pseq, $15 first_pseq, $16 create_time, $17 update_time.
+-- $14 decision_pseq, $15 first_pseq, $16 create_time, $17 update_time,
+-- $18 windows.
 INSERT INTO card_authorization AS a (id, partition, principal, account_id, card_id, currency,
     approved_minor, reversed_minor, captured_minor, held_minor, refunded_minor, flags, expire_time,
-    decision_pseq, first_pseq, create_time, update_time)
+    decision_pseq, first_pseq, create_time, update_time, windows)
 SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[],
     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[],
-    $13::timestamptz[], $14::bigint[], $15::bigint[], $16::timestamptz[], $17::timestamptz[])
+    $13::timestamptz[], $14::bigint[], $15::bigint[], $16::timestamptz[], $17::timestamptz[],
+    $18::text[])
 ON CONFLICT (id) DO UPDATE SET
     approved_minor = EXCLUDED.approved_minor, reversed_minor = EXCLUDED.reversed_minor,
     captured_minor = EXCLUDED.captured_minor, held_minor = EXCLUDED.held_minor,
     refunded_minor = EXCLUDED.refunded_minor,
     flags = EXCLUDED.flags, expire_time = coalesce(EXCLUDED.expire_time, a.expire_time),
     decision_pseq = coalesce(a.decision_pseq, EXCLUDED.decision_pseq),
-    update_time = EXCLUDED.update_time
+    update_time = EXCLUDED.update_time, windows = EXCLUDED.windows
 
 -- upsert_payments --
 -- Params: arrays of $1 id, $2 account_id, $3 amount, $4 state, $5 update_time.

@@ -58,6 +58,7 @@ def test_every_key_is_explained() -> None:
         keys.account(identifier),
         keys.card(identifier),
         keys.learned(identifier),
+        keys.window(tag, "control"),
         keys.hold(identifier),
         keys.request(tag, "somebody", "request"),
         keys.clearing(tag, "network", "reference", 0),

@@ -1,8 +1,9 @@
 -- The hold arithmetic of authz/hold.py: H = 0 if closed, else max(A - R - C, 0).
--- Flags: a approved, d declined, f final capture, v fully reversed, e expired.
+-- Flags: a approved, d declined, f final capture, v fully reversed, e expired, m has locked the
+-- card to its merchant.
 --   KEYS  5 hold  6 expiry
 --   ARGV  8 principal  9 account id  10 card id  11 network or ''
---         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x', '' if none
+--         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x|w', '' if none
 local hold, expiry = KEYS[5], KEYS[6]
 
 local function held_of(approved, reversed, captured, flags)
@@ -20,7 +21,8 @@ end
 -- authorization) a new one; nil if there is none.
 local function load_hold(create)
   redis.call('ZCARD', expiry) -- a key of another type must fail here, before the first write
-  local f = redis.call('HMGET', hold, 'a', 'r', 'c', 'h', 'b', 'flags', 'q', 'x', 't', 'm', 'mc')
+  local f = redis.call('HMGET', hold, 'a', 'r', 'c', 'h', 'b', 'flags', 'q', 'x', 't', 'm', 'mc',
+    'w')
   check_whole(hold, f, 8)
   local existed = f[6] ~= false
   if not existed then
@@ -31,12 +33,17 @@ local function load_hold(create)
     if #f == 0 and not create then
       return nil
     end
+    f[9], f[12] = nil, f[9]
   end
+  load_windows()
+  local at = f[12] or ''
   return {
     existed = existed, approved = tonumber(f[1] or '0'), reversed = tonumber(f[2] or '0'),
     captured = tonumber(f[3] or '0'), held = tonumber(f[4] or '0'),
     refunded = tonumber(f[5] or '0'), flags = f[6] or '', first_pseq = f[7] or '0',
     expire_at_ms = f[8] or '0', advised_at_ms = tonumber(f[9] or '0'), merchant = f[10] or '',
+    windows = at, stale = at ~= known_windows,
+    counted = tonumber(f[3] or '0') + tonumber(f[4] or '0'),
     merchant_cleared = f[11] or '', merchant_known = (f[10] or false) ~= false,
   }
 end
@@ -68,6 +75,12 @@ local function reckon(a, h)
   local before = h.held
   h.held = held_of(h.approved, h.reversed, h.captured, h.flags)
   a.held = a.held + h.held - before
+  -- A purchase counts as long as something of it is left.
+  local total, counted = h.held + h.captured, h.counted
+  h.counted = total
+  if total ~= counted then
+    count_change(h, total - counted, (total > 0 and 1 or 0) - (counted > 0 and 1 or 0))
+  end
   return before - h.held
 end
 
@@ -84,6 +97,10 @@ local function save_hold(h, keep_ms)
   end
   if h.merchant_known or h.merchant ~= '' or h.merchant_cleared ~= '' then
     redis.call('HSET', hold, 'm', h.merchant, 'mc', h.merchant_cleared)
+  end
+  if h.windows ~= '' then
+    redis.call('HSET', hold, 'w', h.windows)
+    save_windows()
   end
   if h.advised_at_ms > 0 then
     redis.call('HSET', hold, 't', text(h.advised_at_ms))

@@ -53,6 +53,9 @@ local function check_whole(key, fields, count)
   end
 end
 
+-- The control that declines, and what it leaves (-1: no such limit); at the end of every outcome.
+local refusal = {control = '', left = '-1', left_count = '-1'}
+
 local function load_account()
   local a = redis.call('HMGET', account, 'limit', 'posted', 'held', 'unreleased', 'seq', 'v')
   check_whole(account, a, 6)
@@ -65,6 +68,7 @@ end
 
 local NO_HOLD = {
   approved = 0, reversed = 0, captured = 0, held = 0, refunded = 0, flags = '', expire_at_ms = '0',
+  windows = '',
 }
 
 -- Journals the movement, records its answer, writes the account. The journal is the first write:
@@ -76,10 +80,10 @@ local function finish(kind, reason, amount, a, h, code)
     a.seq = a.seq + 1
   end
   local outcome = table.concat({
-    '1', epoch, text(pseq), text(a.seq), kind, now_ms, authorization_id, reason, text(amount),
+    '2', epoch, text(pseq), text(a.seq), kind, now_ms, authorization_id, reason, text(amount),
     text(a.limit), text(a.posted), text(a.held), text(a.unreleased), text(h.approved),
     text(h.reversed), text(h.captured), text(h.held), text(h.refunded), h.flags,
-    h.expire_at_ms, code or '',
+    h.expire_at_ms, code or '', refusal.control, refusal.left, refusal.left_count, h.windows,
   }, '|')
   redis.call('XADD', journal, text(pseq) .. '-0', 'e', outcome .. '\n' .. entry)
   redis.call('HSET', meta, 'pseq', text(pseq))

@@ -252,6 +252,7 @@ class Authorization(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     REFUNDED_AMOUNT_FIELD_NUMBER: _builtins.int
     DECIDER_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`auth_` id; the two hex digits after the prefix are the partition."""
     account_id: _builtins.str
@@ -328,6 +329,10 @@ class Authorization(_message.Message):
     def refunded_amount(self) -> _money_pb2.Money:
         """What was given back by refunds linked to this authorization, less their reversals."""
 
+    @_builtins.property
+    def control(self) -> Global___ControlRefusal:
+        """The control that declined, if one did, as it stood then."""
+
     def __init__(
         self,
         *,
@@ -355,14 +360,51 @@ class Authorization(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         refunded_amount: _money_pb2.Money | None = ...,
         decider: _builtins.str = ...,
+        control: Global___ControlRefusal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "decide_time", b"decide_time", "expire_time", b"expire_time", "held_amount", b"held_amount", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "refunded_amount", b"refunded_amount", "requested_amount", b"requested_amount", "reversed_amount", b"reversed_amount", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "control", b"control", "decide_time", b"decide_time", "expire_time", b"expire_time", "held_amount", b"held_amount", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "refunded_amount", b"refunded_amount", "requested_amount", b"requested_amount", "reversed_amount", b"reversed_amount", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "authorization_code", b"authorization_code", "authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "card_id", b"card_id", "conversion_rate", b"conversion_rate", "decide_time", b"decide_time", "decider", b"decider", "decision", b"decision", "decline_reason", b"decline_reason", "expire_time", b"expire_time", "held_amount", b"held_amount", "id", b"id", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "refunded_amount", b"refunded_amount", "requested_amount", b"requested_amount", "response_code", b"response_code", "reversed_amount", b"reversed_amount", "state", b"state", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "authorization_code", b"authorization_code", "authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "card_id", b"card_id", "control", b"control", "conversion_rate", b"conversion_rate", "decide_time", b"decide_time", "decider", b"decider", "decision", b"decision", "decline_reason", b"decline_reason", "expire_time", b"expire_time", "held_amount", b"held_amount", "id", b"id", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "refunded_amount", b"refunded_amount", "requested_amount", b"requested_amount", "response_code", b"response_code", "reversed_amount", b"reversed_amount", "state", b"state", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Authorization: _TypeAlias = Authorization  # noqa: Y015
+
+@_typing.final
+class ControlRefusal(_message.Message):
+    """The spend control that declined, and what it would have allowed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTROL_ID_FIELD_NUMBER: _builtins.int
+    LEFT_AMOUNT_FIELD_NUMBER: _builtins.int
+    LEFT_COUNT_FIELD_NUMBER: _builtins.int
+    control_id: _builtins.str
+    """`card/` or `account/` and the limit's `control_id`, or the name of another control, e.g.
+    `card/daily`, `account/countries`.
+    """
+    left_count: _builtins.int
+    """Purchases that the control would have allowed; absent if it limits none."""
+    @_builtins.property
+    def left_amount(self) -> _money_pb2.Money:
+        """Largest amount that the control would have allowed; absent if it limits none."""
+
+    def __init__(
+        self,
+        *,
+        control_id: _builtins.str = ...,
+        left_amount: _money_pb2.Money | None = ...,
+        left_count: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_left_count", b"_left_count", "left_amount", b"left_amount", "left_count", b"left_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_left_count", b"_left_count", "control_id", b"control_id", "left_amount", b"left_amount", "left_count", b"left_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__left_count: _TypeAlias = _typing.Literal["left_count"]  # noqa: Y015
+    _WhichOneofArgType__left_count: _TypeAlias = _typing.Literal["_left_count", b"_left_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__left_count) -> _WhichOneofReturnType__left_count | None: ...
+
+Global___ControlRefusal: _TypeAlias = ControlRefusal  # noqa: Y015
 
 @_typing.final
 class Merchant(_message.Message):

@@ -145,6 +145,7 @@ class AuthorizeResponse(_message.Message):
     AVAILABLE_CREDIT_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
     authorization_id: _builtins.str
     """Authorization that later messages may name."""
     decision: _authorization_pb2.Decision.ValueType
@@ -173,6 +174,10 @@ class AuthorizeResponse(_message.Message):
     def decide_time(self) -> _timestamp_pb2.Timestamp:
         """When Holdfast decided."""
 
+    @_builtins.property
+    def control(self) -> _authorization_pb2.ControlRefusal:
+        """The control that declined, if one did."""
+
     def __init__(
         self,
         *,
@@ -185,10 +190,11 @@ class AuthorizeResponse(_message.Message):
         available_credit: _money_pb2.Money | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         decide_time: _timestamp_pb2.Timestamp | None = ...,
+        control: _authorization_pb2.ControlRefusal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approved_amount", b"approved_amount", "available_credit", b"available_credit", "decide_time", b"decide_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approved_amount", b"approved_amount", "available_credit", b"available_credit", "control", b"control", "decide_time", b"decide_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_amount", b"approved_amount", "authorization_code", b"authorization_code", "authorization_id", b"authorization_id", "available_credit", b"available_credit", "decide_time", b"decide_time", "decision", b"decision", "decline_reason", b"decline_reason", "expire_time", b"expire_time", "response_code", b"response_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_amount", b"approved_amount", "authorization_code", b"authorization_code", "authorization_id", b"authorization_id", "available_credit", b"available_credit", "control", b"control", "decide_time", b"decide_time", "decision", b"decision", "decline_reason", b"decline_reason", "expire_time", b"expire_time", "response_code", b"response_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

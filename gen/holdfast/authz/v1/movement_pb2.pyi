@@ -72,6 +72,7 @@ class IncrementAuthorizationResponse(_message.Message):
     HELD_AMOUNT_FIELD_NUMBER: _builtins.int
     AVAILABLE_CREDIT_FIELD_NUMBER: _builtins.int
     DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
     authorization_id: _builtins.str
     """The authorization."""
     decision: _authorization_pb2.Decision.ValueType
@@ -96,6 +97,10 @@ class IncrementAuthorizationResponse(_message.Message):
     def decide_time(self) -> _timestamp_pb2.Timestamp:
         """When Holdfast decided."""
 
+    @_builtins.property
+    def control(self) -> _authorization_pb2.ControlRefusal:
+        """The control that declined, if one did."""
+
     def __init__(
         self,
         *,
@@ -107,10 +112,11 @@ class IncrementAuthorizationResponse(_message.Message):
         held_amount: _money_pb2.Money | None = ...,
         available_credit: _money_pb2.Money | None = ...,
         decide_time: _timestamp_pb2.Timestamp | None = ...,
+        control: _authorization_pb2.ControlRefusal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_amount", b"authorized_amount", "available_credit", b"available_credit", "decide_time", b"decide_time", "held_amount", b"held_amount"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_amount", b"authorized_amount", "available_credit", b"available_credit", "control", b"control", "decide_time", b"decide_time", "held_amount", b"held_amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id", "authorized_amount", b"authorized_amount", "available_credit", b"available_credit", "decide_time", b"decide_time", "decision", b"decision", "decline_reason", b"decline_reason", "held_amount", b"held_amount", "response_code", b"response_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id", "authorized_amount", b"authorized_amount", "available_credit", b"available_credit", "control", b"control", "decide_time", b"decide_time", "decision", b"decision", "decline_reason", b"decline_reason", "held_amount", b"held_amount", "response_code", b"response_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from holdfast.type.v1 import money_pb2 as _money_pb2
+from holdfast.type.v1 import spend_controls_pb2 as _spend_controls_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -107,6 +108,7 @@ class ApplyAccountRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREDIT_LIMIT_FIELD_NUMBER: _builtins.int
     PARENT_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CONTROLS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of this configuration, from 1."""
     account_id: _builtins.str
@@ -123,6 +125,10 @@ class ApplyAccountRequest(_message.Message):
     def credit_limit(self) -> _money_pb2.Money:
         """Credit limit; its currency is the account's billing currency and never changes."""
 
+    @_builtins.property
+    def controls(self) -> _spend_controls_pb2.SpendControls:
+        """What the account may be used for, its programme's defaults included."""
+
     def __init__(
         self,
         *,
@@ -133,10 +139,11 @@ class ApplyAccountRequest(_message.Message):
         state: Global___AccountState.ValueType = ...,
         credit_limit: _money_pb2.Money | None = ...,
         parent_account_id: _builtins.str = ...,
+        controls: _spend_controls_pb2.SpendControls | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credit_limit", b"credit_limit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "credit_limit", b"credit_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "credit_limit", b"credit_limit", "owner_id", b"owner_id", "parent_account_id", b"parent_account_id", "programme_id", b"programme_id", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "credit_limit", b"credit_limit", "owner_id", b"owner_id", "parent_account_id", b"parent_account_id", "programme_id", b"programme_id", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -178,6 +185,7 @@ class ApplyCardRequest(_message.Message):
     SINGLE_USE_FIELD_NUMBER: _builtins.int
     EXPIRY_MONTH_FIELD_NUMBER: _builtins.int
     EXPIRY_YEAR_FIELD_NUMBER: _builtins.int
+    CONTROLS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of this configuration, from 1."""
     card_id: _builtins.str
@@ -194,6 +202,10 @@ class ApplyCardRequest(_message.Message):
     """Last month (1 to 12) in which the card is valid."""
     expiry_year: _builtins.int
     """Year of that month, four digits."""
+    @_builtins.property
+    def controls(self) -> _spend_controls_pb2.SpendControls:
+        """What the card may be used for. Limits count for all cards of its line."""
+
     def __init__(
         self,
         *,
@@ -205,10 +217,11 @@ class ApplyCardRequest(_message.Message):
         single_use: _builtins.bool = ...,
         expiry_month: _builtins.int = ...,
         expiry_year: _builtins.int = ...,
+        controls: _spend_controls_pb2.SpendControls | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_id", b"card_id", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "root_card_id", b"root_card_id", "single_use", b"single_use", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_id", b"card_id", "controls", b"controls", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "root_card_id", b"root_card_id", "single_use", b"single_use", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
