@@ -33,6 +33,8 @@ class Account:
     version: int
     create_time_ms: int
     update_time_ms: int
+    #: Spend controls, as the contract serializes them; empty: nothing is restricted.
+    controls: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,3 +113,10 @@ def update_credit_limit(
         version=account.version + 1,
         update_time_ms=now_ms,
     )
+
+
+def set_controls(account: Account, controls: bytes, *, now_ms: int) -> Account:
+    """The account with these controls; the same object if it has them."""
+    if controls == account.controls:
+        return account
+    return replace(account, controls=controls, version=account.version + 1, update_time_ms=now_ms)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from accounts import convert
-from accounts.account import Account, open_account, update_credit_limit
+from accounts import convert, convert_controls
+from accounts.account import Account, open_account, set_controls, update_credit_limit
 from accounts.mutation import Context, Mutations
 from accounts.store import Store, Transaction
 from holdfast.accounts.v1 import account_pb2
@@ -91,3 +91,26 @@ class AccountService(AccountServiceServicer):
 
         answer = await self._mutations.run(key, effect, context)
         return pb.UpdateCreditLimitResponse(account=account_pb2.Account.FromString(answer))
+
+    async def SetAccountControls(
+        self, request: pb.SetAccountControlsRequest, context: Context
+    ) -> pb.SetAccountControlsResponse:
+        """Replaces the account's spend controls."""
+        key, account_id = convert_controls.set_account_controls(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> Account:
+            account = await transaction.account(account_id)
+            if account is None:
+                raise convert.account_not_found(account_id)
+            convert_controls.check_currency(request.controls, account.currency_code)
+            controls = convert_controls.counting(
+                request.controls, before=account.controls, now_ms=now_ms
+            )
+            changed = set_controls(account, controls, now_ms=now_ms)
+            if changed is not account:
+                await transaction.update_account(changed)
+            return changed
+
+        answer = await self._mutations.run(key, effect, context)
+        return pb.SetAccountControlsResponse(account=account_pb2.Account.FromString(answer))

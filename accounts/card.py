@@ -52,6 +52,8 @@ class Card:
     version: int
     create_time_ms: int
     update_time_ms: int
+    #: Spend controls, as the contract serializes them; empty: nothing is restricted.
+    controls: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,3 +129,10 @@ def move(card: Card, transition: Transition, *, now_ms: int) -> Card | IllegalTr
 def reachable(state: CardState) -> tuple[CardState, ...]:
     """The states that some transition leads to from here."""
     return tuple(target for target, sources in TRANSITIONS.values() if state in sources)
+
+
+def set_controls(card: Card, controls: bytes, *, now_ms: int) -> Card:
+    """The card with these controls; the same object if it has them."""
+    if controls == card.controls:
+        return card
+    return replace(card, controls=controls, version=card.version + 1, update_time_ms=now_ms)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from accounts import convert
+from accounts import convert, convert_controls
 from accounts.account import require_open
-from accounts.card import LAST4_BYTES, Card, Transition, issue_card, last4_of, move
+from accounts.card import LAST4_BYTES, Card, Transition, issue_card, last4_of, move, set_controls
 from accounts.mutation import Context, Mutations
 from accounts.store import Store, Transaction
 from holdfast.accounts.v1 import card_pb2
@@ -102,6 +102,31 @@ class CardService(CardServiceServicer):
     ) -> pb.CloseCardResponse:
         """Closes a card for good."""
         return pb.CloseCardResponse(card=await self._move(request, Transition.CLOSE, context))
+
+    async def SetCardControls(
+        self, request: pb.SetCardControlsRequest, context: Context
+    ) -> pb.SetCardControlsResponse:
+        """Replaces the card's spend controls."""
+        key, card_id = convert_controls.set_card_controls(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> Card:
+            card = await transaction.card(card_id)
+            if card is None:
+                raise convert.card_not_found(card_id)
+            account = await transaction.steady_account(card.account_id)
+            assert account is not None, "a card's account is never deleted"
+            convert_controls.check_currency(request.controls, account.currency_code)
+            controls = convert_controls.counting(
+                request.controls, before=card.controls, now_ms=now_ms
+            )
+            changed = set_controls(card, controls, now_ms=now_ms)
+            if changed is not card:
+                await transaction.update_card(changed)
+            return changed
+
+        answer = await self._mutations.run(key, effect, context)
+        return pb.SetCardControlsResponse(card=card_pb2.Card.FromString(answer))
 
     async def _move(
         self, request: convert.CardTransitionRequest, transition: Transition, context: Context

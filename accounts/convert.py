@@ -24,6 +24,7 @@ from holdfast.accounts.v1 import (
     card_service_pb2,
 )
 from holdfast.type.v1.money_pb2 import Money
+from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime import ids
 from runtime.errors import (
     FailedPrecondition,
@@ -54,7 +55,7 @@ def open_account(
 ) -> tuple[RequestKey, OpenAccount]:
     """Checks OpenAccountRequest."""
     violations = Violations()
-    key = _key(request, context, violations)
+    key = key_of(request, context, violations)
     violations.id("owner_id", request.owner_id, ids.USER, ids.COMPANY)
     violations.money("credit_limit", request)
     if request.programme_id and not ids.is_programme_id(request.programme_id):
@@ -77,7 +78,7 @@ def update_credit_limit(
 ) -> tuple[RequestKey, UpdateCreditLimit]:
     """Checks UpdateCreditLimitRequest."""
     violations = Violations()
-    key = _key(request, context, violations)
+    key = key_of(request, context, violations)
     violations.id("account_id", request.account_id, ids.ACCOUNT)
     violations.money("credit_limit", request)
     violations.raise_if_any()
@@ -93,7 +94,7 @@ def issue_card(
 ) -> tuple[RequestKey, IssueCard]:
     """Checks IssueCardRequest."""
     violations = Violations()
-    key = _key(request, context, violations)
+    key = key_of(request, context, violations)
     violations.id("account_id", request.account_id, ids.ACCOUNT)
     violations.enum("kind", request.kind, _KINDS, required=True)
     violations.raise_if_any()
@@ -104,7 +105,7 @@ def issue_card(
 def card_transition(request: CardTransitionRequest, context: Any) -> tuple[RequestKey, str]:
     """Checks FreezeCardRequest, UnfreezeCardRequest, CloseCardRequest; returns the card's id."""
     violations = Violations()
-    key = _key(request, context, violations)
+    key = key_of(request, context, violations)
     violations.id("card_id", request.card_id, ids.CARD)
     violations.raise_if_any()
     return key, request.card_id
@@ -160,6 +161,7 @@ def account(value: Account) -> account_pb2.Account:
         version=value.version,
         create_time=timestamp(value.create_time_ms),
         update_time=timestamp(value.update_time_ms),
+        controls=SpendControls.FromString(value.controls) if value.controls else None,
     )
 
 
@@ -177,6 +179,7 @@ def card(value: Card) -> card_pb2.Card:
         version=value.version,
         create_time=timestamp(value.create_time_ms),
         update_time=timestamp(value.update_time_ms),
+        controls=SpendControls.FromString(value.controls) if value.controls else None,
     )
 
 
@@ -220,7 +223,8 @@ def refusal(value: Refusal) -> HoldfastError:
     )
 
 
-def _key(request: Any, context: Any, violations: Violations) -> RequestKey:
+def key_of(request: Any, context: Any, violations: Violations) -> RequestKey:
+    """Settles the request id and fingerprints the content."""
     request_id = request_id_of(request.request_id, context.invocation_metadata(), violations)
     return RequestKey(
         principal=current_identity().principal,

@@ -9,6 +9,7 @@ from accounts.card import Card, CardKind
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.authz.v1.projection_service_pb2_grpc import ProjectionServiceStub
 from holdfast.type.v1.money_pb2 import Money
+from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime.outbox import DELIVERY_TIMEOUT_S, DeliveryFailed, Message, Row
 
 ACCOUNT_TOPIC = "account"
@@ -27,6 +28,7 @@ def account_message(account: Account) -> Message:
             currency_code=account.currency_code, amount_minor=account.credit_limit_minor
         ),
         parent_account_id=account.parent_account_id or "",
+        controls=SpendControls.FromString(account.controls) if account.controls else None,
     )
     return Message(topic=ACCOUNT_TOPIC, key=account.id, payload=request.SerializeToString())
 
@@ -42,6 +44,7 @@ def card_message(card: Card) -> Message:
         single_use=card.kind is CardKind.SINGLE_USE,
         expiry_month=card.expiry_month,
         expiry_year=card.expiry_year,
+        controls=SpendControls.FromString(card.controls) if card.controls else None,
     )
     return Message(topic=CARD_TOPIC, key=card.account_id, payload=request.SerializeToString())
 

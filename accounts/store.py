@@ -150,6 +150,7 @@ class Transaction:
             account.state,
             account.credit_limit_minor,
             datetime_of(account.update_time_ms),
+            account.controls,
         )
         assert tag == "UPDATE 1", f"{account.id} was not locked at version {account.version - 1}"
         await outbox.append(self._connection, account_message(account))
@@ -175,7 +176,12 @@ class Transaction:
     async def update_card(self, card: Card) -> None:
         """Writes the next version of a locked card."""
         tag = await self._connection.execute(
-            _SQL["update_card"], card.id, card.version, card.state, datetime_of(card.update_time_ms)
+            _SQL["update_card"],
+            card.id,
+            card.version,
+            card.state,
+            datetime_of(card.update_time_ms),
+            card.controls,
         )
         assert tag == "UPDATE 1", f"{card.id} was not locked at version {card.version - 1}"
         await outbox.append(self._connection, card_message(card))

@@ -21,6 +21,7 @@ from authz.reads import Reads
 from authz.service import AuthorizationService
 from authz.settings import AuthzSettings
 from authz.sweeper import Sweeper
+from authz.usage import Usage
 from authz.watch import Watch
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
@@ -83,6 +84,7 @@ class Worker:
                 ),
                 holds=self.holds,
                 reads=Reads(self.store, self.ledger),
+                usage=Usage(self.store, clock=clock),
                 fingerprints=fingerprints,
                 id_source=id_source,
             ),

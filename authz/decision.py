@@ -273,6 +273,19 @@ def limits_of(subjects: Subjects, place: Place | None, *, now_ms: int) -> tuple[
     )
 
 
+def maximum_of(snapshot: Snapshot) -> str:
+    """`minor,control` of the smallest maximum of one purchase; '' if there is none."""
+    found = [
+        (controls.maximum_minor, kind)
+        for kind, _, controls in subjects_of(snapshot)
+        if controls.maximum_minor is not None
+    ]
+    if not found:
+        return ""
+    minor, kind = min(found)
+    return f"{minor},{kind}/{Rule.MAXIMUM}"
+
+
 def _first_broken(purchase: Purchase, subjects: Subjects, *, now_ms: int) -> Declined | None:
     place = purchase.place
     if place is None:

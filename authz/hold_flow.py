@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from authz import keys, scripts
 from authz.commands import Capture, Clearing, Increment, Later, Refund, Release, Target
-from authz.controls import Rule, Use
+from authz.controls import Use
 from authz.decision import (
     Declined,
     Plan,
@@ -18,6 +18,7 @@ from authz.decision import (
     Snapshot,
     decide,
     limits_of,
+    maximum_of,
     subjects_of,
 )
 from authz.expiry import Circumstances
@@ -140,8 +141,7 @@ class HoldFlow:
             return settled
         now_ms = self._clock.now_ms()
         verdict = self._decide(command, found.snapshot, now_ms=now_ms)
-        reason = Reason.NONE
-        uses: tuple[Use, ...] = ()
+        reason, uses = Reason.NONE, tuple[Use, ...]()
         if isinstance(verdict, Declined):
             reason = verdict.reason
         else:
@@ -162,7 +162,7 @@ class HoldFlow:
                     str(found.snapshot.account.version),
                     str(int(reason)),
                     str(command.amount_minor),
-                    _maximum(found.snapshot),
+                    maximum_of(found.snapshot),
                 ),
                 counting=Counting(uses=uses),
             )
@@ -298,16 +298,3 @@ class HoldFlow:
         if row is None:
             return None
         return Movement(outcome=outcome_of(row), currency_code=subject.currency_code, replayed=True)
-
-
-def _maximum(snapshot: Snapshot) -> str:
-    """`minor,control` of the smallest maximum of one purchase; '' if there is none."""
-    found = [
-        (controls.maximum_minor, kind)
-        for kind, _, controls in subjects_of(snapshot)
-        if controls.maximum_minor is not None
-    ]
-    if not found:
-        return ""
-    minor, kind = min(found)
-    return f"{minor},{kind}/{Rule.MAXIMUM}"

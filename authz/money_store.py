@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import OutOfMemoryError, ResponseError
@@ -19,6 +18,7 @@ from authz.gate import Gate
 from authz.outcome import Outcome
 from authz.pipe import Pipe
 from authz.scripts import Script, Status
+from authz.stored import Balance, StoredHold
 from runtime import ids
 from runtime.errors import Unavailable
 from runtime.log import get_logger
@@ -41,38 +41,6 @@ RECORD_EXPIRES_SOON_MS = 60_000
 _REFUSES_ONE = ("WRONGTYPE", "user_script:")
 
 logger = get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredHold:
-    """One authorization as it stands in Valkey."""
-
-    principal: str
-    account_id: str
-    card_id: str
-    network: str
-    approved_minor: int
-    reversed_minor: int
-    captured_minor: int
-    flags: str
-    first_pseq: int
-    expire_at_ms: int
-    updated_at_ms: int
-    refunded_minor: int
-    #: Where it counts.
-    windows: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
-    """One account's balance, in minor units."""
-
-    currency_code: str
-    limit_minor: int
-    posted_minor: int
-    held_minor: int
-    unreleased_minor: int
-    seq: int
 
 
 class MoneyStore:
@@ -183,6 +151,15 @@ class MoneyStore:
             refunded_minor=int(values[12]),
             windows=values[13] or "",
         )
+
+    async def slots(self, window_key: str) -> dict[int, tuple[int, int]]:
+        """What counts in a limit's window: amount and purchases per slot of time."""
+        found: list[str] | dict[str, str] = await self._read("HGETALL", window_key)
+        pairs = (
+            found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        )
+        split = ((slot, used.partition("|")) for slot, used in pairs)
+        return {int(slot): (int(amount), int(count)) for slot, (amount, _, count) in split}
 
     async def known(self, *record_keys: str) -> list[bool]:
         """Which of these request or clearing records exist, and will not expire before a script

@@ -9,9 +9,10 @@ from authz import answers, entry
 from authz.decision import Reason
 from authz.hold import APPROVED, Hold
 from authz.ledger_store import LedgerStore, ask
-from authz.money_store import MoneyStore, StoredHold
+from authz.money_store import MoneyStore
 from authz.movement import authorization_not_found
 from authz.outcome import DECISIONS, EntryType
+from authz.stored import StoredHold
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import movement_pb2 as movements

@@ -11,9 +11,11 @@ from authz.decide_flow import AuthorizeFlow
 from authz.hold_flow import HoldFlow
 from authz.movement import Movement
 from authz.reads import Reads
+from authz.usage import Usage
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as rpc_grpc
 from holdfast.authz.v1 import movement_pb2 as movements
+from holdfast.authz.v1 import spend_usage_pb2 as usage_pb
 from runtime.identity import current_identity
 from runtime.ids import IdSource
 from runtime.request_id import REPLAYED
@@ -36,12 +38,14 @@ class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
         authorizing: AuthorizeFlow,
         holds: HoldFlow,
         reads: Reads,
+        usage: Usage,
         fingerprints: convert.Fingerprints,
         id_source: IdSource,
     ) -> None:
         self._authorizing = authorizing
         self._holds = holds
         self._reads = reads
+        self._usage = usage
         self._fingerprints = fingerprints
         self._ids = id_source
 
@@ -144,3 +148,9 @@ class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
     ) -> rpc.GetBalanceResponse:
         """Returns an account's balance at this moment."""
         return await self._reads.balance(request.account_id)
+
+    async def GetSpendUsage(
+        self, request: usage_pb.GetSpendUsageRequest, context: Context
+    ) -> usage_pb.GetSpendUsageResponse:
+        """Returns what is left of a card's spend limits at this moment."""
+        return await self._usage.of_card(request.card_id)

@@ -1,14 +1,14 @@
 -- select_account --
 -- One account. Params: $1 id.
 SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
-    version, create_time, update_time
+    version, create_time, update_time, controls
 FROM account
 WHERE id = $1
 
 -- select_account_for_update --
 -- One account, locked for a change of it. Params: $1 id.
 SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
-    version, create_time, update_time
+    version, create_time, update_time, controls
 FROM account
 WHERE id = $1
 FOR NO KEY UPDATE
@@ -16,7 +16,7 @@ FOR NO KEY UPDATE
 -- select_account_for_share --
 -- One account whose state must stand still while something depends on it. Params: $1 id.
 SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
-    version, create_time, update_time
+    version, create_time, update_time, controls
 FROM account
 WHERE id = $1
 FOR SHARE
@@ -24,7 +24,7 @@ FOR SHARE
 -- list_accounts --
 -- Accounts older than a position, newest first. Params: $1 create_time, $2 id, $3 limit.
 SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
-    version, create_time, update_time
+    version, create_time, update_time, controls
 FROM account
 WHERE (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
@@ -33,7 +33,7 @@ LIMIT $3
 -- list_accounts_of_owner --
 -- The same of one owner. Params: $1 create_time, $2 id, $3 limit, $4 owner_id.
 SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
-    version, create_time, update_time
+    version, create_time, update_time, controls
 FROM account
 WHERE owner_id = $4 AND (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
@@ -48,22 +48,22 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- update_account --
 -- Writes the next version of an account. Params: $1 id, $2 version, $3 state,
--- $4 credit_limit_minor, $5 update_time.
+-- $4 credit_limit_minor, $5 update_time, $6 controls.
 UPDATE account
-SET version = $2, state = $3, credit_limit_minor = $4, update_time = $5
+SET version = $2, state = $3, credit_limit_minor = $4, update_time = $5, controls = $6
 WHERE id = $1 AND version = $2 - 1
 
 -- select_card --
 -- One card. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time
+    create_time, update_time, controls
 FROM card
 WHERE id = $1
 
 -- select_card_for_update --
 -- One card, locked for a change of it. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time
+    create_time, update_time, controls
 FROM card
 WHERE id = $1
 FOR NO KEY UPDATE
@@ -72,7 +72,7 @@ FOR NO KEY UPDATE
 -- Cards of an account older than a position, newest first. Params: $1 create_time, $2 id, $3 limit,
 -- $4 account_id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time
+    create_time, update_time, controls
 FROM card
 WHERE account_id = $4 AND (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
@@ -86,9 +86,10 @@ INSERT INTO card (id, account_id, root_card_id, kind, state, last4, expiry_month
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
 -- update_card --
--- Writes the next version of a card. Params: $1 id, $2 version, $3 state, $4 update_time.
+-- Writes the next version of a card. Params: $1 id, $2 version, $3 state, $4 update_time,
+-- $5 controls.
 UPDATE card
-SET version = $2, state = $3, update_time = $4
+SET version = $2, state = $3, update_time = $4, controls = $5
 WHERE id = $1 AND version = $2 - 1
 
 -- claim_request --

@@ -161,7 +161,7 @@ async def _altered(money: Redis) -> None:
 
 
 async def _other_epoch(money: Redis) -> None:
-    await _rewrite(money, 1, lambda text: text.replace(b"1|1800000000000", b"1|1800000000001", 1))
+    await _rewrite(money, 1, lambda text: text.replace(b"|1800000000000", b"|1800000000001", 1))
 
 
 async def _no_entry(money: Redis) -> None:
@@ -169,7 +169,7 @@ async def _no_entry(money: Redis) -> None:
 
 
 async def _other_version(money: Redis) -> None:
-    await _rewrite(money, 1, lambda text: b"2" + text[1:])
+    await _rewrite(money, 1, lambda text: b"9" + text[1:])
 
 
 async def _other_header(money: Redis) -> None:

@@ -123,8 +123,6 @@ def test_card_on_the_wire(kind: CardKind, state: CardState) -> None:
 
 
 def test_enums_of_domain_and_contract_are_the_same() -> None:
-    #: Nothing of accounts sets these yet: the authorizer knows them first.
-    later = {"SUSPENDED", "DELINQUENT", "LOST", "STOLEN"}
     for names, enum, prefix in (
         (AccountState, account_pb2.Account.State, "STATE_"),
         (CardState, card_pb2.Card.State, "STATE_"),
@@ -133,7 +131,9 @@ def test_enums_of_domain_and_contract_are_the_same() -> None:
         (CardState, projection.CardState, "CARD_STATE_"),
     ):
         wire = {name.removeprefix(prefix) for name, _ in enum.items()} - {"UNSPECIFIED"}
-        assert wire - later == {str(name) for name in names}
+        # The authorizer knows states that nothing here leads to yet.
+        wire -= {"SUSPENDED", "DELINQUENT", "LOST", "STOLEN"}
+        assert wire == {str(name) for name in names}
 
 
 def test_projection_of_an_account() -> None:

@@ -99,9 +99,18 @@ def test_outcome_round_trip(found: Outcome) -> None:
     assert outcome.parse(outcome.render(found)) == found
 
 
-@pytest.mark.parametrize("line", ["", "1", "2|" + "0|" * 19 + "0", "1|" + "0|" * 20 + "0", "1|x"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        outcome.VERSION,
+        "1" + "|0" * len(outcome.FIELDS),
+        outcome.VERSION + "|0" * (len(outcome.FIELDS) + 1),
+        f"{outcome.VERSION}|x",
+    ],
+)
 def test_line_that_is_no_outcome_is_an_error(line: str) -> None:
-    with pytest.raises(ValueError, match="not an outcome of version 1"):
+    with pytest.raises(ValueError, match="not an outcome of version 2"):
         outcome.parse(line)
 
 
@@ -241,5 +250,6 @@ def test_seed_is_what_the_scripts_read() -> None:
         "decision_pseq": None,
         "first_pseq": 9,
         "expire_time": None,
+        "windows": "card/daily,5,1,1",
     }
-    assert seed_of(row) == "1|2|3|4|5|af|9|0"
+    assert seed_of(row) == "1|2|3|4|5|af|9|0|card/daily,5,1,1"

@@ -56,12 +56,11 @@ def test_the_roles_of_this_table() -> None:
     listed = {path for role in TOKEN_ROLES for path in edge[role]}
     assert set(edge["admin"]) == listed
     assert set(edge["auditor"]) == {p for p in listed if p.split("/")[2].startswith(reads)}
-    verbs = ("Authorize", "Capture", "Reverse", "Increment", "Get")
-    names = {verb if verb == "Authorize" else f"{verb}Authorization" for verb in verbs}
+    holds = ("Capture", "Reverse", "Increment", "Get")
+    names = {"Authorize", "Refund", *(f"{verb}Authorization" for verb in holds)}
     service = "/holdfast.authz.v1.AuthorizationService/"
-    assert set(edge["merchant"]) == {service + name for name in (*names, "Refund")}
-    # A force post is a network's word: a merchant's own token does not move money unasked.
-    assert set(load_access().network) == {*edge["merchant"], f"{service}ForcePost"}
+    assert set(edge["merchant"]) == {service + name for name in names}
+    assert set(load_access().network) == {*edge["merchant"], service + "ForcePost"}
     assert edge["anonymous"] == ["/holdfast.gateway.v1.JwksService/GetJwks"]
 
 

@@ -8,6 +8,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from holdfast.type.v1 import money_pb2 as _money_pb2
+from holdfast.type.v1 import spend_controls_pb2 as _spend_controls_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -61,6 +62,7 @@ class Account(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    CONTROLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`acct_` id; the two hex digits after the prefix are the owner's partition."""
     owner_id: _builtins.str
@@ -85,6 +87,10 @@ class Account(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
 
+    @_builtins.property
+    def controls(self) -> _spend_controls_pb2.SpendControls:
+        """What the account may be used for; absent: nothing is restricted."""
+
     def __init__(
         self,
         *,
@@ -97,10 +103,11 @@ class Account(_message.Message):
         version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        controls: _spend_controls_pb2.SpendControls | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "credit_limit", b"credit_limit", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "credit_limit", b"credit_limit", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "credit_limit", b"credit_limit", "id", b"id", "owner_id", b"owner_id", "parent_account_id", b"parent_account_id", "programme_id", b"programme_id", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "credit_limit", b"credit_limit", "id", b"id", "owner_id", b"owner_id", "parent_account_id", b"parent_account_id", "programme_id", b"programme_id", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

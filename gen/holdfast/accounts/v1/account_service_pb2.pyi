@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from holdfast.accounts.v1 import account_pb2 as _account_pb2
 from holdfast.type.v1 import money_pb2 as _money_pb2
+from holdfast.type.v1 import spend_controls_pb2 as _spend_controls_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -243,3 +244,59 @@ class UpdateCreditLimitResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateCreditLimitResponse: _TypeAlias = UpdateCreditLimitResponse  # noqa: Y015
+
+@_typing.final
+class SetAccountControlsRequest(_message.Message):
+    """Sets spend controls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CONTROLS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    account_id: _builtins.str
+    """The account."""
+    @_builtins.property
+    def controls(self) -> _spend_controls_pb2.SpendControls:
+        """All its controls; absent: nothing is restricted any more."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        controls: _spend_controls_pb2.SpendControls | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAccountControlsRequest: _TypeAlias = SetAccountControlsRequest  # noqa: Y015
+
+@_typing.final
+class SetAccountControlsResponse(_message.Message):
+    """The account with its controls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _account_pb2.Account:
+        """The account."""
+
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.Account | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAccountControlsResponse: _TypeAlias = SetAccountControlsResponse  # noqa: Y015

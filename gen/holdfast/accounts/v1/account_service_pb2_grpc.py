@@ -59,6 +59,11 @@ class AccountServiceStub:
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.UpdateCreditLimitRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.UpdateCreditLimitResponse.FromString,
                 _registered_method=True)
+        self.SetAccountControls = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/SetAccountControls',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsResponse.FromString,
+                _registered_method=True)
 
 
 class AccountServiceServicer:
@@ -107,6 +112,17 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetAccountControls(self, request, context):
+        """Replaces all spend controls of an account. A limit that is new or has other content counts
+        from now; one that is as it was goes on counting. Controls it has already change nothing.
+
+        Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccountServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +145,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.UpdateCreditLimit,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.UpdateCreditLimitRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.UpdateCreditLimitResponse.SerializeToString,
+            ),
+            'SetAccountControls': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAccountControls,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -244,6 +265,33 @@ class AccountService:
             '/holdfast.accounts.v1.AccountService/UpdateCreditLimit',
             holdfast_dot_accounts_dot_v1_dot_account__service__pb2.UpdateCreditLimitRequest.SerializeToString,
             holdfast_dot_accounts_dot_v1_dot_account__service__pb2.UpdateCreditLimitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAccountControls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/SetAccountControls',
+            holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsResponse.FromString,
             options,
             channel_credentials,
             insecure,

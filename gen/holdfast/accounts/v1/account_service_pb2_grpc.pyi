@@ -60,6 +60,13 @@ class AccountServiceStub:
     Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND, FAILED_PRECONDITION
     (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
+    SetAccountControls: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.SetAccountControlsRequest, _account_service_pb2.SetAccountControlsResponse]
+    """Replaces all spend controls of an account. A limit that is new or has other content counts
+    from now; one that is as it was goes on counting. Controls it has already change nothing.
+
+    Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
@@ -92,6 +99,13 @@ class AccountServiceAsyncStub(AccountServiceStub):
 
     Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND, FAILED_PRECONDITION
     (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    SetAccountControls: _aio.UnaryUnaryMultiCallable[_account_service_pb2.SetAccountControlsRequest, _account_service_pb2.SetAccountControlsResponse]  # type: ignore[assignment]
+    """Replaces all spend controls of an account. A limit that is new or has other content counts
+    from now; one that is as it was goes on counting. Controls it has already change nothing.
+
+    Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -146,6 +160,19 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND, FAILED_PRECONDITION
         (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def SetAccountControls(
+        self,
+        request: _account_service_pb2.SetAccountControlsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.SetAccountControlsResponse, _abc.Awaitable[_account_service_pb2.SetAccountControlsResponse]]:
+        """Replaces all spend controls of an account. A limit that is new or has other content counts
+        from now; one that is as it was goes on counting. Controls it has already change nothing.
+
+        Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from holdfast.type.v1 import spend_controls_pb2 as _spend_controls_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -93,6 +94,7 @@ class Card(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    CONTROLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`card_` id; carries the account's partition."""
     account_id: _builtins.str
@@ -119,6 +121,10 @@ class Card(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
 
+    @_builtins.property
+    def controls(self) -> _spend_controls_pb2.SpendControls:
+        """What the card may be used for; absent: nothing is restricted."""
+
     def __init__(
         self,
         *,
@@ -133,10 +139,11 @@ class Card(_message.Message):
         version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        controls: _spend_controls_pb2.SpendControls | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "create_time", b"create_time", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "id", b"id", "kind", b"kind", "last4", b"last4", "root_card_id", b"root_card_id", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "create_time", b"create_time", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "id", b"id", "kind", b"kind", "last4", b"last4", "root_card_id", b"root_card_id", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from holdfast.accounts.v1 import card_pb2 as holdfast_dot_accounts_dot_v1_dot_card__pb2
+from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/card_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\"{\n\x10IssueCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x02\"=\n\x11IssueCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\'\n\x0eGetCardRequest\x12\x15\n\x07\x63\x61rd_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x0fGetCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"_\n\x10ListCardsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x11ListCardsResponse\x12)\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11\x46reezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x12\x46reezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"F\n\x13UnfreezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x14UnfreezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"C\n\x10\x43loseCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"=\n\x11\x43loseCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card2\xaf\x06\n\x0b\x43\x61rdService\x12u\n\tIssueCard\x12&.holdfast.accounts.v1.IssueCardRequest\x1a\'.holdfast.accounts.v1.IssueCardResponse\"\x17\x90\x02\x02\x82\xd3\xe4\x93\x02\x0e\"\t/v1/cards:\x01*\x12v\n\x07GetCard\x12$.holdfast.accounts.v1.GetCardRequest\x1a%.holdfast.accounts.v1.GetCardResponse\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/cards/{card_id}\x12\x88\x01\n\tListCards\x12&.holdfast.accounts.v1.ListCardsRequest\x1a\'.holdfast.accounts.v1.ListCardsResponse\"*\x90\x02\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/accounts/{account_id}/cards\x12\x89\x01\n\nFreezeCard\x12\'.holdfast.accounts.v1.FreezeCardRequest\x1a(.holdfast.accounts.v1.FreezeCardResponse\"(\x90\x02\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:freeze:\x01*\x12\x91\x01\n\x0cUnfreezeCard\x12).holdfast.accounts.v1.UnfreezeCardRequest\x1a*.holdfast.accounts.v1.UnfreezeCardResponse\"*\x90\x02\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/cards/{card_id}:unfreeze:\x01*\x12\x85\x01\n\tCloseCard\x12&.holdfast.accounts.v1.CloseCardRequest\x1a\'.holdfast.accounts.v1.CloseCardResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/cards/{card_id}:close:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/card_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a%holdfast/type/v1/spend_controls.proto\"{\n\x10IssueCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x02\"=\n\x11IssueCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\'\n\x0eGetCardRequest\x12\x15\n\x07\x63\x61rd_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x0fGetCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"_\n\x10ListCardsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x11ListCardsResponse\x12)\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11\x46reezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x12\x46reezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"F\n\x13UnfreezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x14UnfreezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"C\n\x10\x43loseCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"=\n\x11\x43loseCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\x82\x01\n\x16SetCardControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"C\n\x17SetCardControlsResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card2\xcf\x07\n\x0b\x43\x61rdService\x12u\n\tIssueCard\x12&.holdfast.accounts.v1.IssueCardRequest\x1a\'.holdfast.accounts.v1.IssueCardResponse\"\x17\x90\x02\x02\x82\xd3\xe4\x93\x02\x0e\"\t/v1/cards:\x01*\x12v\n\x07GetCard\x12$.holdfast.accounts.v1.GetCardRequest\x1a%.holdfast.accounts.v1.GetCardResponse\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/cards/{card_id}\x12\x88\x01\n\tListCards\x12&.holdfast.accounts.v1.ListCardsRequest\x1a\'.holdfast.accounts.v1.ListCardsResponse\"*\x90\x02\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/accounts/{account_id}/cards\x12\x89\x01\n\nFreezeCard\x12\'.holdfast.accounts.v1.FreezeCardRequest\x1a(.holdfast.accounts.v1.FreezeCardResponse\"(\x90\x02\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:freeze:\x01*\x12\x91\x01\n\x0cUnfreezeCard\x12).holdfast.accounts.v1.UnfreezeCardRequest\x1a*.holdfast.accounts.v1.UnfreezeCardResponse\"*\x90\x02\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/cards/{card_id}:unfreeze:\x01*\x12\x85\x01\n\tCloseCard\x12&.holdfast.accounts.v1.CloseCardRequest\x1a\'.holdfast.accounts.v1.CloseCardResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/cards/{card_id}:close:\x01*\x12\x9d\x01\n\x0fSetCardControls\x12,.holdfast.accounts.v1.SetCardControlsRequest\x1a-.holdfast.accounts.v1.SetCardControlsResponse\"-\x90\x02\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/cards/{card_id}:setControls:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,6 +61,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOSECARDREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_CLOSECARDREQUEST'].fields_by_name['card_id']._loaded_options = None
   _globals['_CLOSECARDREQUEST'].fields_by_name['card_id']._serialized_options = b'\342A\001\002'
+  _globals['_SETCARDCONTROLSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SETCARDCONTROLSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_SETCARDCONTROLSREQUEST'].fields_by_name['card_id']._loaded_options = None
+  _globals['_SETCARDCONTROLSREQUEST'].fields_by_name['card_id']._serialized_options = b'\342A\001\002'
+  _globals['_SETCARDCONTROLSREQUEST'].fields_by_name['controls']._loaded_options = None
+  _globals['_SETCARDCONTROLSREQUEST'].fields_by_name['controls']._serialized_options = b'\342A\001\001'
   _globals['_CARDSERVICE'].methods_by_name['IssueCard']._loaded_options = None
   _globals['_CARDSERVICE'].methods_by_name['IssueCard']._serialized_options = b'\220\002\002\202\323\344\223\002\016\"\t/v1/cards:\001*'
   _globals['_CARDSERVICE'].methods_by_name['GetCard']._loaded_options = None
@@ -72,30 +79,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARDSERVICE'].methods_by_name['UnfreezeCard']._serialized_options = b'\220\002\002\202\323\344\223\002!\"\034/v1/cards/{card_id}:unfreeze:\001*'
   _globals['_CARDSERVICE'].methods_by_name['CloseCard']._loaded_options = None
   _globals['_CARDSERVICE'].methods_by_name['CloseCard']._serialized_options = b'\220\002\002\202\323\344\223\002\036\"\031/v1/cards/{card_id}:close:\001*'
-  _globals['_ISSUECARDREQUEST']._serialized_start=161
-  _globals['_ISSUECARDREQUEST']._serialized_end=284
-  _globals['_ISSUECARDRESPONSE']._serialized_start=286
-  _globals['_ISSUECARDRESPONSE']._serialized_end=347
-  _globals['_GETCARDREQUEST']._serialized_start=349
-  _globals['_GETCARDREQUEST']._serialized_end=388
-  _globals['_GETCARDRESPONSE']._serialized_start=390
-  _globals['_GETCARDRESPONSE']._serialized_end=449
-  _globals['_LISTCARDSREQUEST']._serialized_start=451
-  _globals['_LISTCARDSREQUEST']._serialized_end=546
-  _globals['_LISTCARDSRESPONSE']._serialized_start=548
-  _globals['_LISTCARDSRESPONSE']._serialized_end=635
-  _globals['_FREEZECARDREQUEST']._serialized_start=637
-  _globals['_FREEZECARDREQUEST']._serialized_end=705
-  _globals['_FREEZECARDRESPONSE']._serialized_start=707
-  _globals['_FREEZECARDRESPONSE']._serialized_end=769
-  _globals['_UNFREEZECARDREQUEST']._serialized_start=771
-  _globals['_UNFREEZECARDREQUEST']._serialized_end=841
-  _globals['_UNFREEZECARDRESPONSE']._serialized_start=843
-  _globals['_UNFREEZECARDRESPONSE']._serialized_end=907
-  _globals['_CLOSECARDREQUEST']._serialized_start=909
-  _globals['_CLOSECARDREQUEST']._serialized_end=976
-  _globals['_CLOSECARDRESPONSE']._serialized_start=978
-  _globals['_CLOSECARDRESPONSE']._serialized_end=1039
-  _globals['_CARDSERVICE']._serialized_start=1042
-  _globals['_CARDSERVICE']._serialized_end=1857
+  _globals['_CARDSERVICE'].methods_by_name['SetCardControls']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['SetCardControls']._serialized_options = b'\220\002\002\202\323\344\223\002$\"\037/v1/cards/{card_id}:setControls:\001*'
+  _globals['_ISSUECARDREQUEST']._serialized_start=200
+  _globals['_ISSUECARDREQUEST']._serialized_end=323
+  _globals['_ISSUECARDRESPONSE']._serialized_start=325
+  _globals['_ISSUECARDRESPONSE']._serialized_end=386
+  _globals['_GETCARDREQUEST']._serialized_start=388
+  _globals['_GETCARDREQUEST']._serialized_end=427
+  _globals['_GETCARDRESPONSE']._serialized_start=429
+  _globals['_GETCARDRESPONSE']._serialized_end=488
+  _globals['_LISTCARDSREQUEST']._serialized_start=490
+  _globals['_LISTCARDSREQUEST']._serialized_end=585
+  _globals['_LISTCARDSRESPONSE']._serialized_start=587
+  _globals['_LISTCARDSRESPONSE']._serialized_end=674
+  _globals['_FREEZECARDREQUEST']._serialized_start=676
+  _globals['_FREEZECARDREQUEST']._serialized_end=744
+  _globals['_FREEZECARDRESPONSE']._serialized_start=746
+  _globals['_FREEZECARDRESPONSE']._serialized_end=808
+  _globals['_UNFREEZECARDREQUEST']._serialized_start=810
+  _globals['_UNFREEZECARDREQUEST']._serialized_end=880
+  _globals['_UNFREEZECARDRESPONSE']._serialized_start=882
+  _globals['_UNFREEZECARDRESPONSE']._serialized_end=946
+  _globals['_CLOSECARDREQUEST']._serialized_start=948
+  _globals['_CLOSECARDREQUEST']._serialized_end=1015
+  _globals['_CLOSECARDRESPONSE']._serialized_start=1017
+  _globals['_CLOSECARDRESPONSE']._serialized_end=1078
+  _globals['_SETCARDCONTROLSREQUEST']._serialized_start=1081
+  _globals['_SETCARDCONTROLSREQUEST']._serialized_end=1211
+  _globals['_SETCARDCONTROLSRESPONSE']._serialized_start=1213
+  _globals['_SETCARDCONTROLSRESPONSE']._serialized_end=1280
+  _globals['_CARDSERVICE']._serialized_start=1283
+  _globals['_CARDSERVICE']._serialized_end=2258
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from holdfast.accounts.v1 import card_pb2 as _card_pb2
+from holdfast.type.v1 import spend_controls_pb2 as _spend_controls_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -326,3 +327,59 @@ class CloseCardResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CloseCardResponse: _TypeAlias = CloseCardResponse  # noqa: Y015
+
+@_typing.final
+class SetCardControlsRequest(_message.Message):
+    """Sets spend controls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CARD_ID_FIELD_NUMBER: _builtins.int
+    CONTROLS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    card_id: _builtins.str
+    """The card."""
+    @_builtins.property
+    def controls(self) -> _spend_controls_pb2.SpendControls:
+        """All its controls; absent: nothing is restricted any more."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        card_id: _builtins.str = ...,
+        controls: _spend_controls_pb2.SpendControls | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_id", b"card_id", "controls", b"controls", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetCardControlsRequest: _TypeAlias = SetCardControlsRequest  # noqa: Y015
+
+@_typing.final
+class SetCardControlsResponse(_message.Message):
+    """The card with its controls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def card(self) -> _card_pb2.Card:
+        """The card."""
+
+    def __init__(
+        self,
+        *,
+        card: _card_pb2.Card | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetCardControlsResponse: _TypeAlias = SetCardControlsResponse  # noqa: Y015

@@ -70,6 +70,11 @@ class CardServiceStub:
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardResponse.FromString,
                 _registered_method=True)
+        self.SetCardControls = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/SetCardControls',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.SetCardControlsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.SetCardControlsResponse.FromString,
+                _registered_method=True)
 
 
 class CardServiceServicer:
@@ -138,6 +143,17 @@ class CardServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetCardControls(self, request, context):
+        """Replaces all spend controls of a card. A limit that is new or has other content counts
+        from now; one that is as it was goes on counting. Controls it has already change nothing.
+
+        Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CardServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -170,6 +186,11 @@ def add_CardServiceServicer_to_server(servicer, server):
                     servicer.CloseCard,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardResponse.SerializeToString,
+            ),
+            'SetCardControls': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCardControls,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.SetCardControlsRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.SetCardControlsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -340,6 +361,33 @@ class CardService:
             '/holdfast.accounts.v1.CardService/CloseCard',
             holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardRequest.SerializeToString,
             holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCardControls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/SetCardControls',
+            holdfast_dot_accounts_dot_v1_dot_card__service__pb2.SetCardControlsRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__service__pb2.SetCardControlsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,6 +72,13 @@ class CardServiceStub:
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
+    SetCardControls: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.SetCardControlsRequest, _card_service_pb2.SetCardControlsResponse]
+    """Replaces all spend controls of a card. A limit that is new or has other content counts
+    from now; one that is as it was goes on counting. Controls it has already change nothing.
+
+    Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class CardServiceAsyncStub(CardServiceStub):
@@ -116,6 +123,13 @@ class CardServiceAsyncStub(CardServiceStub):
     """Closes a card for good. Earlier purchases still clear. Closing a closed card changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    SetCardControls: _aio.UnaryUnaryMultiCallable[_card_service_pb2.SetCardControlsRequest, _card_service_pb2.SetCardControlsResponse]  # type: ignore[assignment]
+    """Replaces all spend controls of a card. A limit that is new or has other content counts
+    from now; one that is as it was goes on counting. Controls it has already change nothing.
+
+    Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
 
 class CardServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -194,6 +208,19 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
         """Closes a card for good. Earlier purchases still clear. Closing a closed card changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def SetCardControls(
+        self,
+        request: _card_service_pb2.SetCardControlsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_service_pb2.SetCardControlsResponse, _abc.Awaitable[_card_service_pb2.SetCardControlsResponse]]:
+        """Replaces all spend controls of a card. A limit that is new or has other content counts
+        from now; one that is as it was goes on counting. Controls it has already change nothing.
+
+        Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
 def add_CardServiceServicer_to_server(servicer: CardServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,6 +5,7 @@ import warnings
 
 from holdfast.authz.v1 import authorization_service_pb2 as holdfast_dot_authz_dot_v1_dot_authorization__service__pb2
 from holdfast.authz.v1 import movement_pb2 as holdfast_dot_authz_dot_v1_dot_movement__pb2
+from holdfast.authz.v1 import spend_usage_pb2 as holdfast_dot_authz_dot_v1_dot_spend__usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -90,6 +91,11 @@ class AuthorizationServiceStub:
                 '/holdfast.authz.v1.AuthorizationService/GetBalance',
                 request_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.GetBalanceRequest.SerializeToString,
                 response_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.GetBalanceResponse.FromString,
+                _registered_method=True)
+        self.GetSpendUsage = channel.unary_unary(
+                '/holdfast.authz.v1.AuthorizationService/GetSpendUsage',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_spend__usage__pb2.GetSpendUsageRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_spend__usage__pb2.GetSpendUsageResponse.FromString,
                 _registered_method=True)
 
 
@@ -209,6 +215,15 @@ class AuthorizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSpendUsage(self, request, context):
+        """Returns what is left of a card's spend limits at this moment, and when they begin anew.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthorizationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -261,6 +276,11 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.GetBalance,
                     request_deserializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.GetBalanceRequest.FromString,
                     response_serializer=holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.GetBalanceResponse.SerializeToString,
+            ),
+            'GetSpendUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSpendUsage,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_spend__usage__pb2.GetSpendUsageRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_spend__usage__pb2.GetSpendUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -539,6 +559,33 @@ class AuthorizationService:
             '/holdfast.authz.v1.AuthorizationService/GetBalance',
             holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.GetBalanceRequest.SerializeToString,
             holdfast_dot_authz_dot_v1_dot_authorization__service__pb2.GetBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSpendUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.AuthorizationService/GetSpendUsage',
+            holdfast_dot_authz_dot_v1_dot_spend__usage__pb2.GetSpendUsageRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_spend__usage__pb2.GetSpendUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from holdfast.authz.v1 import authorization_service_pb2 as _authorization_service_pb2
 from holdfast.authz.v1 import movement_pb2 as _movement_pb2
+from holdfast.authz.v1 import spend_usage_pb2 as _spend_usage_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -107,6 +108,11 @@ class AuthorizationServiceStub:
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
     """
+    GetSpendUsage: _grpc.UnaryUnaryMultiCallable[_spend_usage_pb2.GetSpendUsageRequest, _spend_usage_pb2.GetSpendUsageResponse]
+    """Returns what is left of a card's spend limits at this moment, and when they begin anew.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
@@ -185,6 +191,11 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     """Returns an account's balance as the authorizer counts it at this moment.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
+    """
+    GetSpendUsage: _aio.UnaryUnaryMultiCallable[_spend_usage_pb2.GetSpendUsageRequest, _spend_usage_pb2.GetSpendUsageResponse]  # type: ignore[assignment]
+    """Returns what is left of a card's spend limits at this moment, and when they begin anew.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), UNAVAILABLE.
     """
 
 class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -321,6 +332,17 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns an account's balance as the authorizer counts it at this moment.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSpendUsage(
+        self,
+        request: _spend_usage_pb2.GetSpendUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_spend_usage_pb2.GetSpendUsageResponse, _abc.Awaitable[_spend_usage_pb2.GetSpendUsageResponse]]:
+        """Returns what is left of a card's spend limits at this moment, and when they begin anew.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), UNAVAILABLE.
         """
 
 def add_AuthorizationServiceServicer_to_server(servicer: AuthorizationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
