@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 from redis.asyncio import Redis
@@ -35,6 +36,8 @@ PAUSE_MAX_S = 0.1
 SHARE_S = 1.0
 #: Wait before a lost connection is opened again.
 RETRY_S = 0.5
+#: A cancellation that was swallowed is repeated after this.
+CANCEL_AGAIN_S = 0.5
 APPLICATION_NAME = "settler"
 
 logger = get_logger()
@@ -265,6 +268,13 @@ class Process:
                 await connection.close(timeout=5)
 
 
+async def ended(task: asyncio.Task[Any]) -> None:
+    """Cancels a task until it ends: a client library may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
+
+
 async def main() -> None:
     """Runs until SIGTERM."""
     settings = AuthzSettings()
@@ -281,8 +291,7 @@ async def main() -> None:
             await task
     finally:
         for running in (task, stop):
-            running.cancel()
-        await asyncio.gather(task, stop, return_exceptions=True)
+            await ended(running)
         await metrics.stop()
 
 

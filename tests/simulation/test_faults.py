@@ -30,7 +30,7 @@ from authz.reconcile import Difference
 from authz.reconcile_flow import Reconciler, drain
 from authz.reconcile_store import open_store
 from authz.settings import AuthzSettings
-from authz.settler import Process
+from authz.settler import Process, ended
 from holdfast.authz.v1 import authorization_pb2 as pb
 from runtime import dsn
 from runtime.log import configure_logging
@@ -255,8 +255,7 @@ async def test_every_answer_is_in_the_ledger_once(world: World) -> None:
         found = await differences(world)
     finally:
         for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+            await ended(task)
     injected = world.valkey.injected + world.postgres.injected
     report = [f"seed {SEED}, {SECONDS:.0f} s", "faults injected:"]
     report += [f"  {count:>8,} {name}" for name, count in sorted(injected.items())]
