@@ -17,7 +17,7 @@ from authz.decision import (
     subjects_of,
 )
 from authz.expiry import expire_at_ms
-from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of
+from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import STALE_TRIES, Movement, check_currency, concluded, refusal
 from authz.mover import Counting, HoldReference, Mover, Subject
@@ -26,7 +26,7 @@ from authz.scripts import Status
 from authz.watch import Watch
 from runtime import ids
 from runtime.clock import Clock
-from runtime.errors import NotFound, RequestIdReused, Unavailable
+from runtime.errors import NotFound, Unavailable
 from runtime.ids import IdSource
 from runtime.metrics import DECISIONS
 
@@ -213,13 +213,9 @@ class AuthorizeFlow:
         tag = ids.tag_of(command.card_id)
         if (await self._store.known(keys.request(tag, command.principal, command.request_id)))[0]:
             return None
-        row = await ask(
-            self._ledger.find_request(command.principal, command.request_id, command.fingerprint)
-        )
+        row = await settled_request(self._ledger, command)
         if row is None:
             return None
-        if row["fingerprint"] != command.fingerprint:
-            raise RequestIdReused(command.request_id)
         return self._movement(command, row["currency"] or "", outcome_of(row), replayed=True)
 
     def _authorization_id(self, command: Authorize) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from typing import Any
 
 from authz import outcome as outcomes
 from authz.outcome import Outcome
@@ -57,6 +58,14 @@ def static_part(header: Header, request: bytes) -> bytes:
     """What a script is given to journal: the header without its empty fields, and the request."""
     content = {name: value for name, value in asdict(header).items() if value}
     return json.dumps(content, separators=(",", ":")).encode() + b"\n" + request
+
+
+def raw_of(fields: Any) -> bytes:
+    """The bytes of an entry as the worker's connection read it: text with surrogates for what is
+    no UTF-8, its fields a mapping or a flat list.
+    """
+    text: str = fields["e"] if isinstance(fields, dict) else fields[1]
+    return text.encode("utf-8", "surrogateescape")
 
 
 def parse(raw: bytes) -> Entry:

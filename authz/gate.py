@@ -14,6 +14,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from authz import keys
+from authz.entry import raw_of
 from authz.ledger_store import LedgerStore, PartitionRow
 from authz.pipe import Command, execute
 from authz.settings import AuthzSettings
@@ -199,9 +200,8 @@ class Gate:
                     reason="JOURNAL_GAP",
                 )
             if row.position in ids and row.position_digest:
-                raw = entries[ids.index(row.position)][1]
-                text = raw["e"] if isinstance(raw, dict) else raw[1]
-                digest = sha256(text.encode("utf-8", "surrogateescape")).digest()
+                raw = raw_of(entries[ids.index(row.position)][1])
+                digest = sha256(raw).digest()
                 if digest != row.position_digest:
                     raise Unavailable(
                         f"partition {row.partition}: entry {row.position} is not the ledger's;"

@@ -22,7 +22,7 @@ from authz.decision import (
     subjects_of,
 )
 from authz.expiry import Circumstances
-from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of
+from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import (
     Movement,
@@ -38,7 +38,7 @@ from authz.scripts import Status
 from authz.watch import Watch
 from runtime import ids
 from runtime.clock import Clock
-from runtime.errors import NotFound, RequestIdReused, Unavailable
+from runtime.errors import NotFound, Unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,11 +278,7 @@ class HoldFlow:
             names.append(self._clearing_key(subject, network, asked))
         if any(await self._store.known(*names)):
             return None
-        row = await ask(
-            self._ledger.find_request(asked.principal, asked.request_id, asked.fingerprint)
-        )
-        if row is not None and row["fingerprint"] != asked.fingerprint:
-            raise RequestIdReused(asked.request_id)
+        row = await settled_request(self._ledger, asked)
         if row is None and clearing.reference:
             row = await ask(
                 self._ledger.find_clearing(

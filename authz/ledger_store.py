@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
+from authz.commands import Asked
 from authz.outcome import EntryType, Outcome
 from runtime.clock import ms_of
-from runtime.errors import Unavailable
+from runtime.errors import RequestIdReused, Unavailable
 from runtime.postgres import UNREACHABLE, connect_pool
 from runtime.queries import load_queries
 from runtime.settings import Settings
@@ -151,6 +152,14 @@ async def ask(answer: Awaitable[T]) -> T:
         raise Unavailable(
             "the ledger cannot be asked; repeat the same request", reason="LEDGER_UNREACHABLE"
         ) from None
+
+
+async def settled_request(ledger: LedgerStore, asked: Asked) -> asyncpg.Record | None:
+    """The settled entry of an earlier request with this id; other content under it is an error."""
+    row = await ask(ledger.find_request(asked.principal, asked.request_id, asked.fingerprint))
+    if row is not None and row["fingerprint"] != asked.fingerprint:
+        raise RequestIdReused(asked.request_id)
+    return row
 
 
 def seed_of(row: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from authz import keys, outcome, scripts
+from authz import entry, keys, outcome, scripts
 from authz.commands import ApplyAccount, ApplyCard
 from authz.controls import Controls
 from authz.convert_controls import controls_of
@@ -29,9 +29,6 @@ _CARD_FIELDS = ("v", "acct", "root", "state", "exp", "su", "ctl")
 _HOLD_FIELDS = ("p", "acct", "card", "n", "a", "r", "c", "h", "flags", "q", "x", "u", "b", "w")
 #: Balances of an account as it stands in Valkey.
 _BALANCE_FIELDS = ("cur", "limit", "posted", "held", "unreleased", "seq")
-
-#: The account key of a card that does not exist; nothing is ever stored there.
-NO_ACCOUNT = f"{ids.ACCOUNT}_{{tag}}-"
 
 #: A record with less to live than this may be gone when the script looks: the ledger is asked.
 RECORD_EXPIRES_SOON_MS = 60_000
@@ -184,9 +181,7 @@ class MoneyStore:
         entries = await self._read("XRANGE", keys.journal(tag), f"{pseq}-0", f"{pseq}-0")
         if not entries:
             return None
-        content = entries[0][1]
-        text: str = content["e"] if isinstance(content, dict) else content[1]
-        return text.encode("utf-8", "surrogateescape")
+        return entry.raw_of(entries[0][1])
 
     async def move(
         self, script: Script, key_names: Sequence[str], arguments: Sequence[str | bytes]

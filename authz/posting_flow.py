@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from authz import keys, scripts
 from authz.commands import Asked, MovePayment, Post
-from authz.ledger_store import LedgerStore, ask, outcome_of
+from authz.ledger_store import LedgerStore, ask, outcome_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import Movement, check_currency
 from authz.mover import Mover, Subject, unlinked
 from authz.outcome import EntryType
 from authz.watch import Watch
 from runtime import ids
-from runtime.errors import NotFound, RequestIdReused
+from runtime.errors import NotFound
 
 _CREDITS = frozenset({EntryType.ADJUSTMENT_CREDIT})
 
@@ -84,11 +84,7 @@ class PostingFlow:
         record = keys.request(subject.tag, asked.principal, asked.request_id)
         if (await self._store.known(record))[0]:
             return None
-        row = await ask(
-            self._ledger.find_request(asked.principal, asked.request_id, asked.fingerprint)
-        )
+        row = await settled_request(self._ledger, asked)
         if row is None:
             return None
-        if row["fingerprint"] != asked.fingerprint:
-            raise RequestIdReused(asked.request_id)
         return Movement(outcome=outcome_of(row), currency_code=subject.currency_code, replayed=True)

@@ -137,9 +137,7 @@ class Watch:
         for found in answers:
             if len(found) <= 1:
                 continue
-            content = found[1][1]
-            text = content["e"] if isinstance(content, dict) else content[1]
-            oldest = entry.parse(text.encode("utf-8", "surrogateescape"))
+            oldest = entry.parse(entry.raw_of(found[1][1]))
             if self._clock.now_ms() - oldest.outcome.recorded_at_ms >= age_max_ms:
                 return Unavailable("the journal is not being settled", reason="JOURNAL_TOO_OLD")
         return None
