@@ -47,10 +47,10 @@ async def main() -> None:
         )
         process = server.Server(settings.socket)
         add_AccountServiceServicer_to_server(
-            AccountService(store, mutations, ids, clock), process.grpc_server
+            AccountService(store, mutations, ids, clock), process.services
         )
         add_CardServiceServicer_to_server(
-            CardService(store, mutations, ids, clock), process.grpc_server
+            CardService(store, mutations, ids, clock), process.services
         )
         work = [
             asyncio.create_task(outbox.run()),

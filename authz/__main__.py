@@ -76,7 +76,7 @@ class Worker:
         )
         self.holds = HoldFlow(self.store, self.ledger, self.watch, mover, clock=clock)
         self.sweeper = Sweeper(self.store, self.holds, fingerprints, clock=clock)
-        grpc_server = self._server.grpc_server
+        services = self._server.services
         authorization_grpc.add_AuthorizationServiceServicer_to_server(
             AuthorizationService(
                 authorizing=AuthorizeFlow(
@@ -88,15 +88,15 @@ class Worker:
                 fingerprints=fingerprints,
                 id_source=id_source,
             ),
-            grpc_server,
+            services,
         )
         posting_grpc.add_PostingServiceServicer_to_server(
             PostingService(PostingFlow(self.store, self.ledger, self.watch, mover), fingerprints),
-            grpc_server,
+            services,
         )
-        ledger_grpc.add_LedgerServiceServicer_to_server(LedgerService(self.ledger), grpc_server)
+        ledger_grpc.add_LedgerServiceServicer_to_server(LedgerService(self.ledger), services)
         projection_grpc.add_ProjectionServiceServicer_to_server(
-            ProjectionService(self.store, clock=clock), grpc_server
+            ProjectionService(self.store, clock=clock), services
         )
 
     async def start(self) -> None:
@@ -127,7 +127,7 @@ async def main() -> None:
     """Runs until SIGTERM."""
     settings = AuthzSettings()
     configure_logging(instance=settings.instance, level=settings.log_level)
-    server = Server(settings.socket)
+    server = Server(settings.socket, kind=settings.authz_server)
     worker = Worker(settings, server, clock=SystemClock())
     await run(settings, server, SERVICE_NAMES, on_start=worker.start, on_stop=worker.stop)
 

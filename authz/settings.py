@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from runtime.server import ServerKind
 from runtime.settings import Settings
 
 
 class AuthzSettings(Settings):
     """Every bound of the authorizer has a name here."""
 
+    authz_server: ServerKind = Field(
+        default="native",
+        description="gRPC server of the workers: native, or grpcio, which is slower.",
+    )
     request_record_ttl_h: int = Field(
         default=24, ge=2, description="How long a request's answer is kept in Valkey, hours."
     )

@@ -20,7 +20,7 @@ async def serve(settings: Settings) -> None:
     folder = KeyFolder(keys_path(settings), SystemClock())
     folder.ensure_key()
     grpc = server.Server(settings.socket)
-    jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(folder), grpc.grpc_server)
+    jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(folder), grpc.services)
     await server.run(settings, grpc, [SERVICE_NAME])
 
 

@@ -36,6 +36,7 @@ class Identity:
 
 
 _current: ContextVar[Identity] = ContextVar("identity")
+_method: ContextVar[str] = ContextVar("method")
 
 
 def current_identity() -> Identity:
@@ -43,9 +44,16 @@ def current_identity() -> Identity:
     return _current.get()
 
 
-def set_identity(identity: Identity) -> None:
+def set_identity(identity: Identity, method: str) -> None:
     """Used by the interceptor only."""
     _current.set(identity)
+    _method.set(method)
+
+
+def call_fields() -> dict[str, str]:
+    """What a log line says of the RPC that runs now; nothing outside of one."""
+    identity = _current.get(None)
+    return {"principal": identity.principal, "method": _method.get()} if identity else {}
 
 
 def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:

@@ -1,6 +1,6 @@
-"""What every RPC passes through, outermost first (see `runtime.server.INTERCEPTORS`).
+"""What every RPC passes through, outermost first: metrics, errors, deadline, identity, the servicer.
 
-metrics → errors → deadline → identity → the servicer.
+A method is wrapped once, when its service is registered, and not at every call.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from secrets import token_hex
 from typing import Any
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
 from grpc_interceptor.server import AsyncServerInterceptor
 from grpc_status import rpc_status
@@ -34,10 +33,10 @@ DEFAULT_DEADLINE_S = 10.0
 MAXIMUM_DEADLINE_S = 30.0
 
 #: Reached by Envoy and by people with access to the socket; they carry no identity.
-OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
+OPEN_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
 
 logger = get_logger()
-Method = Callable[[Any, Any], Any]
+Method = Callable[[Any, Any], Awaitable[Any]]
 
 
 class _Undecodable:
@@ -47,43 +46,34 @@ class _Undecodable:
 class MetricsInterceptor(AsyncServerInterceptor):
     """Counts and times every call."""
 
+    def __init__(self) -> None:
+        self._calls: dict[tuple[str, str], Any] = {}
+        self._seconds: dict[str, Any] = {}
+
     async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
         """Records the status code that the call ended with."""
-        if method_name.startswith(OPEN_SERVICES):
-            return await _invoke(method, request, context)
         started = time.perf_counter()
         try:
-            return await _invoke(method, request, context)
+            return await method(request, context)
         finally:
             code = context.code()
-            name = code.name if isinstance(code, grpc.StatusCode) else "OK"
-            CALLS.labels(method_name, name).inc()
-            CALL_SECONDS.labels(method_name).observe(time.perf_counter() - started)
+            self._record(
+                method_name,
+                code.name if isinstance(code, grpc.StatusCode) else "OK",
+                time.perf_counter() - started,
+            )
+
+    def _record(self, method_name: str, code: str, seconds: float) -> None:
+        calls = self._calls.get((method_name, code))
+        if calls is None:
+            calls = self._calls[method_name, code] = CALLS.labels(method_name, code)
+            self._seconds[method_name] = CALL_SECONDS.labels(method_name)
+        calls.inc()
+        self._seconds[method_name].observe(seconds)
 
 
 class ErrorInterceptor(AsyncServerInterceptor):
     """Turns `HoldfastError` into google.rpc.Status, and anything else into an opaque INTERNAL."""
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """Also guards the deserializer, whose exception text grpc would send to the client."""
-        handler = await super().intercept_service(  # type: ignore[no-untyped-call]
-            continuation, handler_call_details
-        )
-        if handler is None or handler.request_deserializer is None:
-            return handler
-        decode = handler.request_deserializer
-
-        def decode_or_mark(data: bytes) -> Any:
-            try:
-                return decode(data)
-            except DecodeError:
-                return _Undecodable()
-
-        return handler._replace(request_deserializer=decode_or_mark)
 
     async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
         """Aborts with the status that belongs to what was raised."""
@@ -92,7 +82,7 @@ class ErrorInterceptor(AsyncServerInterceptor):
                 raise InvalidArgument(
                     "the request is not a valid message", reason="MALFORMED_MESSAGE"
                 )
-            return await _invoke(method, request, context)
+            return await method(request, context)
         except HoldfastError as error:
             await _abort(context, error)
         except (grpc.aio.AbortError, grpc.aio.UsageError, asyncio.CancelledError):
@@ -118,7 +108,7 @@ class DeadlineInterceptor(AsyncServerInterceptor):
             raise DeadlineExceeded("the deadline had passed before the call was started")
         try:
             async with asyncio.timeout(min(remaining, MAXIMUM_DEADLINE_S)):
-                return await _invoke(method, request, context)
+                return await method(request, context)
         except TimeoutError:
             raise DeadlineExceeded(
                 "the deadline passed; the outcome is unknown: repeat the same request"
@@ -130,20 +120,57 @@ class IdentityInterceptor(AsyncServerInterceptor):
 
     async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
         """Sets `current_identity()`."""
-        if method_name.startswith(OPEN_SERVICES):
-            return await _invoke(method, request, context)
-        identity = identity_of(context.invocation_metadata() or ())
-        set_identity(identity)
-        structlog.contextvars.bind_contextvars(method=method_name, principal=identity.principal)
-        return await _invoke(method, request, context)
+        set_identity(identity_of(context.invocation_metadata() or ()), method_name)
+        return await method(request, context)
 
 
-async def _invoke(method: Method, request: Any, context: Any) -> Any:
-    """Calls the next step; a streaming method (reflection, health watch) is returned as it is."""
-    response = method(request, context)
-    if hasattr(response, "__aiter__"):
-        return response
-    return await response
+#: Outermost first. Metrics see the status that errors produced; identity comes last, so that a
+#: refused identity is an ordinary error.
+INTERCEPTORS = (
+    MetricsInterceptor(),
+    ErrorInterceptor(),
+    DeadlineInterceptor(),
+    IdentityInterceptor(),
+)
+
+
+def guarded(
+    handler: grpc.RpcMethodHandler[Any, Any], method_name: str
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """The handler of a unary method with every interceptor around it; `method_name` as it stands in
+    the path. An open service's stays as it is.
+    """
+    if method_name.startswith(tuple(f"/{service}/" for service in OPEN_SERVICES)):
+        return handler
+    assert handler.unary_unary is not None, f"{method_name} streams; interceptors are for unary"
+    assert handler.request_deserializer is not None, "generated code always has one"
+    call: Method = handler.unary_unary
+    for interceptor in reversed(INTERCEPTORS):
+        call = _around(call, interceptor, method_name)
+    return grpc.unary_unary_rpc_method_handler(
+        call,
+        request_deserializer=_marking(handler.request_deserializer),
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _around(inner: Method, interceptor: AsyncServerInterceptor, method_name: str) -> Method:
+    async def call(request: Any, context: Any) -> Any:
+        return await interceptor.intercept(inner, request, context, method_name)
+
+    return call
+
+
+def _marking(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """A deserializer whose exception text grpc cannot send to the client."""
+
+    def decode_or_mark(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except DecodeError:
+            return _Undecodable()
+
+    return decode_or_mark
 
 
 async def _abort(context: Any, error: HoldfastError) -> None:

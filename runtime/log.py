@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from runtime.identity import call_fields
+
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
@@ -23,11 +25,17 @@ def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def _add_call(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Says which call it is about, if it is about one."""
+    return {**call_fields(), **event}
+
+
 def configure_logging(*, instance: str, level: str = "INFO") -> None:
     """Called once, in `__main__`."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _add_call,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,

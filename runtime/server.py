@@ -9,17 +9,14 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Literal
 
 import grpc
+import pygrpc_native.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from runtime.interceptors import (
-    DeadlineInterceptor,
-    ErrorInterceptor,
-    IdentityInterceptor,
-    MetricsInterceptor,
-)
+from runtime.interceptors import guarded
 from runtime.log import get_logger
 from runtime.metrics import MetricsServer
 from runtime.settings import Settings
@@ -31,9 +28,8 @@ DRAIN_S = 0.3
 #: How long calls in flight may take to end once the server stops.
 GRACE_S = 5.0
 
-#: Outermost first. Metrics see the status that errors produced; identity comes last, so that a
-#: refused identity is an ordinary error.
-INTERCEPTORS = (MetricsInterceptor, ErrorInterceptor, DeadlineInterceptor, IdentityInterceptor)
+#: grpcio, or its drop-in replacement whose HTTP/2 runs outside of Python's lock.
+ServerKind = Literal["grpcio", "native"]
 
 logger = get_logger()
 
@@ -62,20 +58,45 @@ class SlotLock:
         os.close(self._descriptor)
 
 
-class Server:
-    """A gRPC server on a unix socket. Services are added to `grpc_server` before `start`."""
+class Services:
+    """What `add_…Servicer_to_server` is given: registers each method with the interceptors around
+    it.
+    """
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        """Called by generated code."""
+        self._server.add_registered_method_handlers(
+            service_name,
+            {
+                name: guarded(handler, f"/{service_name}/{name}")
+                for name, handler in method_handlers.items()
+            },
+        )
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        """Called by generated code, with the same methods again: not needed."""
+
+
+class Server:
+    """A gRPC server on a unix socket. Services are added to `services` before `start`."""
+
+    def __init__(self, socket: Path, *, kind: ServerKind = "grpcio") -> None:
         self.socket = socket
-        self.grpc_server = grpc.aio.server(
-            interceptors=[interceptor() for interceptor in INTERCEPTORS],
+        build = pygrpc_native.aio.server if kind == "native" else grpc.aio.server
+        self.grpc_server = build(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
                 ("grpc.so_reuseport", 0),
             ],
         )
+        self.services: Any = Services(self.grpc_server)
         self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc_server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.services)
         self._serving = False
 
     @property
@@ -92,7 +113,7 @@ class Server:
     async def start(self, service_names: Sequence[str]) -> None:
         """Listens on the socket; health says NOT_SERVING until `set_serving(True)`."""
         reflection.enable_server_reflection(
-            [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.grpc_server
+            [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.services
         )
         await self.set_serving(False)
         self.socket.unlink(missing_ok=True)

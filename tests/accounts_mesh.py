@@ -256,8 +256,8 @@ async def accounts_mesh(
         mutations = Mutations(store, outbox, clock, projection_wait_s=projection_wait_s)
         accounts = AccountService(store, mutations, ids, clock)
         cards = CardService(store, mutations, ids, clock, random_bytes=lambda n: b"\x07" * n)
-        add_AccountServiceServicer_to_server(accounts, server.grpc_server)
-        add_CardServiceServicer_to_server(cards, server.grpc_server)
+        add_AccountServiceServicer_to_server(accounts, server.services)
+        add_CardServiceServicer_to_server(cards, server.services)
         await server.start([])
         task = asyncio.create_task(outbox.run() if relay else asyncio.sleep(0))
         try:

@@ -199,7 +199,7 @@ async def authz_mesh(
         )
         settler = Settler(settings, SettleStore(connection), valkey, clock=manual)
         await settler.initialise()
-        server = Server(settings.socket)
+        server = Server(settings.socket, kind=settings.authz_server)
         worker = Worker(settings, server, clock=manual)
         await server.start(SERVICE_NAMES)
         await worker.start()

@@ -85,7 +85,7 @@ def add_fakes(server: Server, services: tuple[Any, ...], recorder: Recorder) -> 
         descriptor: ServiceDescriptor = pb.DESCRIPTOR.services_by_name[name]
         methods = {method.name: _servicer_method(method, recorder) for method in descriptor.methods}
         servicer = type(f"Fake{name}", (getattr(pb_grpc, f"{name}Servicer"),), methods)()
-        getattr(pb_grpc, f"add_{name}Servicer_to_server")(servicer, server.grpc_server)
+        getattr(pb_grpc, f"add_{name}Servicer_to_server")(servicer, server.services)
         names.append(descriptor.full_name)
     return names
 

@@ -146,9 +146,7 @@ async def _start_servers(
     gateway = Server(settings.socket_of("gateway"))
     folder = KeyFolder(keys_path(settings), SystemClock())
     folder.ensure_key()
-    jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(
-        JwksService(folder), gateway.grpc_server
-    )
+    jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(folder), gateway.services)
     for server, names in (
         (authz, add_fakes(authz, AUTHZ, recorder)),
         (accounts, add_fakes(accounts, ACCOUNTS, recorder)),
