@@ -27,12 +27,12 @@ from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_gr
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
 from holdfast.authz.v1 import posting_service_pb2_grpc as posting_grpc
 from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
-from runtime import redis
 from runtime.clock import Clock, SystemClock
 from runtime.ids import IdSource
 from runtime.log import configure_logging
 from runtime.metrics import GATE_OPEN
 from runtime.server import Server, run
+from runtime.wire import connect
 
 SERVICE_NAMES = (
     "holdfast.authz.v1.AuthorizationService",
@@ -54,7 +54,7 @@ class Worker:
         self.gate = Gate(settings, self.ledger)
         url = settings.redis_url
         self.pipe = Pipe(
-            lambda: redis.connection(settings, url, server="valkey-money", user="authz"),
+            lambda: connect(settings, url, server="valkey-money", user="authz"),
             inspect=self.gate.inspect,
             on_open=self._opened,
             on_lost=self._lost,

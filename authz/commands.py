@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from authz.controls import NOWHERE, Place
 from authz.decision import Purchase
 from authz.outcome import EntryType
+from runtime.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Asked:
     """Who asks, under which id, and the request as it came."""
 
@@ -19,7 +18,7 @@ class Asked:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Authorize(Asked):
     """One purchase to decide, or (an advice) to book."""
 
@@ -41,7 +40,7 @@ class Authorize(Asked):
         return f"{place.merchant_id}\n{place.descriptor.casefold()}" if place else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Target:
     """The authorization a later message names: by our id, or as the network knows it."""
 
@@ -55,7 +54,7 @@ class Target:
         return self.card_id != ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Clearing:
     """A clearing's own identity: it posts once, whatever its request ids. No reference: none."""
 
@@ -64,7 +63,7 @@ class Clearing:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Later(Asked):
     """A message on an authorization. An admin may act on every principal's."""
 
@@ -72,7 +71,7 @@ class Later(Asked):
     target: Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Capture(Later):
     """One clearing to post; CAPTURE or FORCE_POST."""
 
@@ -86,7 +85,7 @@ class Capture(Later):
     place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Increment(Later):
     """More on an approved authorization."""
 
@@ -94,7 +93,7 @@ class Increment(Later):
     currency_code: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Release(Later):
     """A hold to give back, REVERSAL or EXPIRY; `amount_minor` None means everything."""
 
@@ -104,7 +103,7 @@ class Release(Later):
     only_when_due: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Refund(Later):
     """A credit, or (REFUND_REVERSAL) one taken back. An empty authorization id: linked to none."""
 
@@ -114,7 +113,7 @@ class Refund(Later):
     clearing: Clearing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Post(Asked):
     """A fee, interest or an adjustment."""
 
@@ -124,7 +123,7 @@ class Post(Asked):
     currency_code: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MovePayment(Asked):
     """A payment credited, released or returned; only a credit has an amount."""
 
@@ -135,7 +134,7 @@ class MovePayment(Asked):
     currency_code: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ApplyAccount:
     """An account's configuration at one version."""
 
@@ -152,7 +151,7 @@ class ApplyAccount:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ApplyCard:
     """A card's configuration at one version."""
 

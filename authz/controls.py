@@ -12,6 +12,7 @@ from enum import IntEnum, StrEnum
 from zoneinfo import ZoneInfo
 
 from authz.windows import Slots, Window, slots_of
+from runtime.record import record
 
 Ranges = tuple[tuple[int, int], ...]
 DAY_MINUTES = 1440
@@ -40,7 +41,7 @@ class Rule(StrEnum):
     MAXIMUM = "transaction_maximum"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Place:
     """Where and how a card is used; empty: not stated."""
 
@@ -115,7 +116,7 @@ NO_CONTROLS = Controls()
 NOWHERE = Place()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Use:
     """One limit that a purchase counts in, as the script needs it."""
 

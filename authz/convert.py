@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from hashlib import blake2b
 from typing import Literal, Protocol
 
@@ -24,6 +25,7 @@ Metadata = Iterable[tuple[str, str | bytes]] | None
 
 #: Lengths of the texts of a purchase, as the contract states them.
 MERCHANT_LENGTHS = {"id": 64, "descriptor": 128, "city": 64, "region": 32, "postal_code": 16}
+_MERCHANT_TEXTS = tuple((name, f"merchant.{name}", size) for name, size in MERCHANT_LENGTHS.items())
 TRANSACTION_ID_LENGTH = 64
 
 _MCC = re.compile(r"[0-9]{4}")
@@ -42,6 +44,13 @@ _MISMATCHES = {
     "address_line": Reason.AVS_MISMATCH,
     "postal_code": Reason.AVS_MISMATCH,
 }
+
+#: Values that the contract knows; looked up once, for a descriptor is slow.
+_MESSAGE_TYPES = frozenset(pb.MessageType.values())
+_INITIATORS = frozenset(pb.Initiator.values())
+_ENTRY_MODES = frozenset(pb.EntryMode.values())
+_CHECK_RESULTS = frozenset(pb.CheckResult.values())
+_CHECKS = ("cvv", "expiry", "address_line", "postal_code", "pin", "three_d_secure")
 
 _PRESENT = (pb.ENTRY_MODE_MAGSTRIPE, pb.ENTRY_MODE_CHIP, pb.ENTRY_MODE_CONTACTLESS)
 #: ISO 18245 codes of cash at a counter and at a machine.
@@ -94,16 +103,20 @@ def authorize(
     check = Violations()
     raw = sealed(request, metadata, check)
     check.id("card_id", request.card_id, ids.CARD)
-    check.enum("message_type", request.message_type, pb.MessageType.DESCRIPTOR.values_by_number)
-    check.enum("initiator", request.initiator, pb.Initiator.DESCRIPTOR.values_by_number)
+    check.enum("message_type", request.message_type, _MESSAGE_TYPES)
+    check.enum("initiator", request.initiator, _INITIATORS)
     _check_amounts(request, check)
     check_merchant(request.merchant, check)
     _check_terminal(request, check)
-    check_network(request.network_data, "network_data", check)
+    if request.HasField("network_data"):
+        check_network(request.network_data, "network_data", check)
     check.timestamp("transmission_time", request)
     check.timestamp("transaction_time", request)
     check.raise_if_any()
-    point = request.point_of_sale
+    mismatches = (
+        _mismatches(request.verification) if request.HasField("verification") else frozenset()
+    )
+    point, merchant, network = request.point_of_sale, request.merchant, request.network_data
     return Authorize(
         principal=identity.principal,
         request_id=request.request_id,
@@ -113,19 +126,26 @@ def authorize(
             amount_minor=request.amount.amount_minor,
             currency_code=request.amount.currency_code,
             partial_approval=point.partial_approval_capable,
-            mismatches=_mismatches(request.verification),
-            place=place_of(request),
+            mismatches=mismatches,
+            place=Place(
+                merchant_id=merchant.id,
+                descriptor=merchant.descriptor,
+                category_code=merchant.category_code,
+                country_code=merchant.country_code,
+                channels=_channels(request),
+                address_mismatch=Reason.AVS_MISMATCH in mismatches,
+            ),
             circumstances=Circumstances(
-                category_code=request.merchant.category_code,
+                category_code=merchant.category_code,
                 preauthorization=request.preauthorization,
                 card_present=point.card_present,
                 merchant_initiated=request.initiator == pb.INITIATOR_MERCHANT,
                 ecommerce=point.entry_mode == pb.ENTRY_MODE_ECOMMERCE,
             ),
         ),
-        network=request.network_data.network,
-        transaction_id=request.network_data.transaction_id,
-        authorization_code=request.network_data.authorization_code,
+        network=network.network,
+        transaction_id=network.transaction_id,
+        authorization_code=network.authorization_code,
         transmitted_at_ms=milliseconds(request.transmission_time)
         if request.HasField("transmission_time")
         else None,
@@ -143,10 +163,10 @@ def _check_amounts(request: rpc.AuthorizeRequest, check: Violations) -> None:
     check.money("merchant_amount", request, required=False)
     check.decimal("conversion_rate", request.conversion_rate)
     for name in ("cash_amount", "acquirer_fee"):
-        check.money(name, request, required=False)
-        part = getattr(request, name)
         if not request.HasField(name):
             continue
+        check.money(name, request)
+        part = getattr(request, name)
         if part.currency_code != request.amount.currency_code:
             check.add(f"{name}.currency_code", "must be the currency of amount")
         elif part.amount_minor > request.amount.amount_minor:
@@ -157,8 +177,9 @@ def check_merchant(merchant: pb.Merchant, check: Violations, *, required: bool =
     """The merchant's fields; one that is required has a descriptor or an id."""
     if required and not merchant.id and not merchant.descriptor:
         check.add("merchant.descriptor", "is required: a merchant has a descriptor or an id")
-    for name, limit in MERCHANT_LENGTHS.items():
-        check.text(f"merchant.{name}", getattr(merchant, name), limit=limit)
+    for name, field, limit in _MERCHANT_TEXTS:
+        if value := getattr(merchant, name):
+            check.text(field, value, limit=limit)
     check.pattern("merchant.category_code", merchant.category_code, _MCC, "must be four digits")
     check.pattern(
         "merchant.country_code", merchant.country_code, _COUNTRY, "must be two upper-case letters"
@@ -166,16 +187,13 @@ def check_merchant(merchant: pb.Merchant, check: Violations, *, required: bool =
 
 
 def _check_terminal(request: rpc.AuthorizeRequest, check: Violations) -> None:
-    check.enum(
-        "point_of_sale.entry_mode",
-        request.point_of_sale.entry_mode,
-        pb.EntryMode.DESCRIPTOR.values_by_number,
-    )
-    known = pb.CheckResult.DESCRIPTOR.values_by_number
-    for name in ("cvv", "expiry", "address_line", "postal_code", "pin", "three_d_secure"):
-        check.enum(f"verification.{name}", getattr(request.verification, name), known)
-    check.text("wallet.type", request.wallet.type, limit=32)
-    check.text("wallet.token_id", request.wallet.token_id, limit=64)
+    check.enum("point_of_sale.entry_mode", request.point_of_sale.entry_mode, _ENTRY_MODES)
+    if request.HasField("verification"):
+        for name in _CHECKS:
+            check.enum(f"verification.{name}", getattr(request.verification, name), _CHECK_RESULTS)
+    if request.HasField("wallet"):
+        check.text("wallet.type", request.wallet.type, limit=32)
+        check.text("wallet.token_id", request.wallet.token_id, limit=64)
 
 
 def _mismatches(checks: pb.Verification) -> frozenset[Reason]:
@@ -186,29 +204,27 @@ def _mismatches(checks: pb.Verification) -> frozenset[Reason]:
     )
 
 
-def place_of(request: rpc.AuthorizeRequest) -> Place:
-    """Where and how the card is used."""
-    merchant = request.merchant
-    return Place(
-        merchant_id=merchant.id,
-        descriptor=merchant.descriptor,
-        category_code=merchant.category_code,
-        country_code=merchant.country_code,
-        channels=_channels(request),
-        address_mismatch=Reason.AVS_MISMATCH in _mismatches(request.verification),
+def _channels(request: rpc.AuthorizeRequest) -> frozenset[Channel]:
+    point = request.point_of_sale
+    return _channels_of(
+        point.entry_mode,
+        point.card_present,
+        request.initiator == pb.INITIATOR_MERCHANT,
+        request.merchant.category_code in CASH_CODES
+        or (request.HasField("cash_amount") and request.cash_amount.amount_minor > 0),
     )
 
 
-def _channels(request: rpc.AuthorizeRequest) -> frozenset[Channel]:
-    mode, by_merchant = request.point_of_sale.entry_mode, request.initiator == pb.INITIATOR_MERCHANT
+@cache
+def _channels_of(mode: int, present: bool, by_merchant: bool, cash: bool) -> frozenset[Channel]:
     found = set()
-    if request.point_of_sale.card_present or mode in _PRESENT:
+    if present or mode in _PRESENT:
         found.add(Channel.CARD_PRESENT)
     if mode == pb.ENTRY_MODE_ECOMMERCE or (
         mode == pb.ENTRY_MODE_CREDENTIAL_ON_FILE and not by_merchant
     ):
         found.add(Channel.ECOMMERCE)
-    if request.cash_amount.amount_minor or request.merchant.category_code in CASH_CODES:
+    if cash:
         found.add(Channel.CASH)
     if by_merchant:
         found.add(Channel.MERCHANT_INITIATED)
@@ -231,9 +247,11 @@ class _HasMerchantAmount(Protocol):
 
 def merchant_amount(request: _HasMerchantAmount) -> str:
     """`minor|currency` of the merchant's amount if its currency is another one, else ''."""
+    if not request.HasField("merchant_amount"):
+        return ""
     found = request.merchant_amount
     foreign = found.currency_code != request.amount.currency_code
-    if not request.HasField("merchant_amount") or not foreign or not found.amount_minor:
+    if not foreign or not found.amount_minor:
         return ""
     return f"{found.amount_minor}|{found.currency_code}"
 

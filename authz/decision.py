@@ -10,6 +10,7 @@ from enum import IntEnum
 
 from authz.controls import NO_CONTROLS, Controls, Place, Rule, Use, broken, uses_of
 from authz.expiry import Circumstances, expire_at_ms
+from runtime.record import record
 
 
 class Reason(IntEnum):
@@ -146,7 +147,7 @@ class AccountSnapshot:
     controls: Controls = NO_CONTROLS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Snapshot:
     """What a decision is made on. The script refuses it once a version has moved on."""
 
@@ -154,7 +155,7 @@ class Snapshot:
     account: AccountSnapshot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Declined:
     """No, and the reason that wins."""
 
@@ -164,7 +165,7 @@ class Declined:
     left_minor: int = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Plan:
     """Yes, if the script finds the funds."""
 
@@ -177,7 +178,7 @@ class Plan:
     merchant_lock: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Purchase:
     """What a decision asks about."""
 

@@ -1,29 +1,33 @@
 """A journal entry: the outcome the script wrote, who caused it, and the request as it came.
 
-In the stream it is three parts, each ended by a newline but the last: the outcome line, a JSON
-header, and the request message's bytes. The header and the request never change; the outcome is
-what the script added.
+In the stream it is three parts, each ended by a newline but the last: the outcome line, the header
+(its fields in order, separated by tabs, behind a version), and the request message's bytes. The
+header and the request never change; the outcome is what the script added.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import fields
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
 from authz import outcome as outcomes
 from authz.outcome import Outcome
+from runtime import ids
+from runtime.record import record
 
 #: Version of header and request, as opposed to that of the outcome line.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_VERSION_TEXT = str(SCHEMA_VERSION)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Header:
-    """Who caused an entry, and what it is about. Empty text: does not apply."""
+    """Who caused an entry, and what it is about. Empty text: does not apply. No field has a control
+    character: what comes from outside was checked.
+    """
 
-    id: str
     principal: str
     request_id: str
     fingerprint: str = ""
@@ -37,8 +41,18 @@ class Header:
     clearing_fingerprint: str = ""
     decided_by: str = ""
 
+    @property
+    def id(self) -> str:
+        """A request has one entry: the entry's id follows from it, and is known to every replay."""
+        tag = ids.tag_of(self.account_id or self.card_id)
+        return ids.derived(ids.ENTRY, tag, self.principal, self.request_id)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+HEADER_FIELDS = tuple(field.name for field in fields(Header))
+_values = attrgetter(*HEADER_FIELDS)
+
+
+@record
 class Entry:
     """One entry as it stands in the stream."""
 
@@ -55,9 +69,8 @@ class Entry:
 
 
 def static_part(header: Header, request: bytes) -> bytes:
-    """What a script is given to journal: the header without its empty fields, and the request."""
-    content = {name: value for name, value in asdict(header).items() if value}
-    return json.dumps(content, separators=(",", ":")).encode() + b"\n" + request
+    """What a script is given to journal: the header, and the request."""
+    return "\t".join((_VERSION_TEXT, *_values(header))).encode() + b"\n" + request
 
 
 def raw_of(fields: Any) -> bytes:
@@ -71,9 +84,12 @@ def raw_of(fields: Any) -> bytes:
 def parse(raw: bytes) -> Entry:
     """Reads an entry of the stream."""
     line, header, request = raw.split(b"\n", 2)
+    version, *values = header.decode().split("\t")
+    if version != _VERSION_TEXT or len(values) != len(HEADER_FIELDS):
+        raise ValueError(f"not a header of version {SCHEMA_VERSION}: {header[:80]!r}")
     return Entry(
         outcome=outcomes.parse(line.decode()),
-        header=Header(**json.loads(header)),
+        header=Header(**dict(zip(HEADER_FIELDS, values, strict=True))),
         request=request,
         raw=raw,
     )

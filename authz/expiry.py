@@ -7,7 +7,7 @@ was present at the terminal or started by the merchant five, the rest seven.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from runtime.record import record
 
 DAY_MS = 86_400_000
 
@@ -20,7 +20,7 @@ DEFAULT_DAYS = 7
 ESTIMATE_CODES = ((3501, 3999), (7011, 7011), (3351, 3500), (7512, 7512), (4411, 4411))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Circumstances:
     """What decides a hold's life."""
 

@@ -10,18 +10,17 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from authz import keys
 from authz.entry import raw_of
 from authz.ledger_store import LedgerStore, PartitionRow
-from authz.pipe import Command, execute
 from authz.settings import AuthzSettings
 from runtime.errors import Unavailable
 from runtime.log import get_logger
 from runtime.postgres import UNREACHABLE
 from runtime.settings import PARTITIONS
+from runtime.wire import Command, Wire
 
 #: What the server must be configured to: an approval is on disk before it is answered, and no key
 #: is ever evicted.
@@ -104,10 +103,10 @@ class Gate:
         """Remembers the highest pseq of a partition; the gate refuses a Valkey that has less."""
         self.seen[partition] = max(self.seen[partition], pseq)
 
-    async def inspect(self, connection: AbstractConnection) -> None:
+    async def inspect(self, wire: Wire) -> None:
         """Raises Unavailable, with what is wrong, unless the server may be trusted."""
         try:
-            health = health_of(await execute(connection, HEALTH_COMMANDS))
+            health = health_of(await wire.execute(HEALTH_COMMANDS))
         except ResponseError as error:
             raise Unavailable(f"Valkey refuses to be inspected: {error}") from None
         if health.refusal:
@@ -115,25 +114,25 @@ class Gate:
         try:
             rows = await self.ledger.partitions()
         except UNREACHABLE as error:
-            await self._trust_last_verdict(connection, health, because=type(error).__name__)
+            await self._trust_last_verdict(wire, health, because=type(error).__name__)
         else:
             if rows and rows[0].epoch != self.epoch:
                 # What was seen in another epoch is settled, or was given up by a person.
                 self.seen = [0] * PARTITIONS
-            rows = await self._compare_while_settling(connection, rows)
+            rows = await self._compare_while_settling(wire, rows)
             self.epoch = rows[0].epoch
             verdict = {"epoch": self.epoch, "run_id": health.run_id}
-            await execute(connection, [("SET", keys.VERDICT, json.dumps(verdict))])
+            await wire.execute([("SET", keys.VERDICT, json.dumps(verdict))])
         self.run_id = health.run_id
         logger.info("gate_open", epoch=self.epoch, run_id=self.run_id)
 
     async def _compare_while_settling(
-        self, connection: AbstractConnection, rows: list[PartitionRow]
+        self, wire: Wire, rows: list[PartitionRow]
     ) -> list[PartitionRow]:
         """Compares; what the settler trimmed since the rows were read is no gap: read again."""
         for _ in range(COMPARE_TRIES - 1):
             try:
-                await self._compare(connection, rows)
+                await self._compare(wire, rows)
             except Unavailable as error:
                 again = await self.ledger.partitions()
                 if error.reason != "JOURNAL_GAP" or again == rows:
@@ -141,15 +140,15 @@ class Gate:
                 rows = again
             else:
                 return rows
-        await self._compare(connection, rows)
+        await self._compare(wire, rows)
         return rows
 
-    async def _compare(self, connection: AbstractConnection, rows: list[PartitionRow]) -> None:
+    async def _compare(self, wire: Wire, rows: list[PartitionRow]) -> None:
         """Each partition: same epoch, Valkey not behind the ledger, no gap, same last entry.
 
         Valkey is asked after the ledger: it may be ahead of what the ledger said, never behind.
         """
-        metas = await _metas(connection)
+        metas = await _metas(wire)
         if len(rows) != PARTITIONS:
             raise Unavailable("the ledger is not initialised; is the settler running?")
         if all(found == [None, None] for found in metas):
@@ -173,10 +172,10 @@ class Gate:
                     " rebuild it with `holdfast rehydrate`",
                     reason="VALKEY_BEHIND",
                 )
-        await self._compare_streams(connection, metas, rows)
+        await self._compare_streams(wire, metas, rows)
 
     async def _compare_streams(
-        self, connection: AbstractConnection, metas: list[Any], rows: list[PartitionRow]
+        self, wire: Wire, metas: list[Any], rows: list[PartitionRow]
     ) -> None:
         """What is not settled must still be in the stream, right after what is."""
         commands: list[Command] = [
@@ -190,7 +189,7 @@ class Gate:
             )
             for row in rows
         ]
-        streams = await execute(connection, commands)
+        streams = await wire.execute(commands)
         for row, (_, pseq), entries in zip(rows, metas, streams, strict=True):
             ids = [int(entry[0].split("-")[0]) for entry in entries]
             if int(pseq) > row.position and row.position + 1 not in ids:
@@ -209,16 +208,14 @@ class Gate:
                         reason="JOURNAL_DIFFERS",
                     )
 
-    async def _trust_last_verdict(
-        self, connection: AbstractConnection, health: Health, *, because: str
-    ) -> None:
+    async def _trust_last_verdict(self, wire: Wire, health: Health, *, because: str) -> None:
         """Without PostgreSQL the last verdict stands, for the same epoch and the same life of the
         server: one that has restarted may have lost what only the ledger can show.
         """
-        stored = (await execute(connection, [("GET", keys.VERDICT)]))[0]
+        stored = (await wire.execute([("GET", keys.VERDICT)]))[0]
         verdict: dict[str, Any] = json.loads(stored) if stored else {"epoch": 0, "run_id": ""}
         epoch = int(verdict["epoch"])
-        metas = await _metas(connection)
+        metas = await _metas(wire)
         complete = all(
             found[0] == str(epoch) and int(found[1]) >= seen
             for found, seen in zip(metas, self.seen, strict=True)
@@ -233,8 +230,6 @@ class Gate:
         logger.warning("gate_open_on_last_verdict", epoch=self.epoch, because=because)
 
 
-async def _metas(connection: AbstractConnection) -> list[Any]:
+async def _metas(wire: Wire) -> list[Any]:
     """[epoch, pseq] of every partition, in order."""
-    return await execute(
-        connection, [("HMGET", keys.meta(tag), "epoch", "pseq") for tag in keys.TAGS]
-    )
+    return await wire.execute([("HMGET", keys.meta(tag), "epoch", "pseq") for tag in keys.TAGS])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from authz.outcome import Outcome
 from authz.scripts import Status
@@ -19,13 +18,14 @@ from runtime.errors import (
     Unavailable,
     Violation,
 )
+from runtime.record import record
 
 #: How often something is decided again because what was read before was stale. Each try reads anew,
 #: so only what changes all the time can exhaust it.
 STALE_TRIES = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Movement:
     """One movement that happened, now or when its request first came."""
 

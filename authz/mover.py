@@ -5,7 +5,6 @@ they journal.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from authz import keys
 from authz.commands import Asked
@@ -19,9 +18,10 @@ from authz.scripts import Script, Status
 from authz.windows import lifetime_ms
 from runtime import ids
 from runtime.clock import Clock
+from runtime.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Subject:
     """Whose credit a movement is about. An unknown card has no account."""
 
@@ -48,7 +48,7 @@ class Subject:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HoldReference:
     """The authorization that a movement is about; `seed`: what only the ledger still knows."""
 
@@ -60,7 +60,7 @@ class HoldReference:
     windows: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Counting:
     """The limits that a movement counts in now, and the control that has declined it before."""
 
@@ -205,7 +205,6 @@ class Mover:
     ) -> Header:
         clearing = getattr(asked, "clearing", None)
         return Header(
-            id=entry_id(subject.tag, asked),
             principal=asked.principal,
             request_id=asked.request_id,
             fingerprint=asked.fingerprint,

@@ -6,8 +6,8 @@ for all three means that a replay cannot differ from the first answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import NamedTuple
 
 from authz.hold import Hold
 
@@ -50,8 +50,7 @@ APPROVALS = DECISIONS - {EntryType.DECLINE} | {EntryType.INCREMENT}
 DECLINES = frozenset({EntryType.DECLINE, EntryType.INCREMENT_DECLINE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Result of one movement; amounts in minor units of the account's currency."""
 
     epoch: int
@@ -99,10 +98,9 @@ class Outcome:
         )
 
 
-FIELDS = tuple(field.name for field in fields(Outcome))
+FIELDS = Outcome._fields
 _TEXT = frozenset(
     {
-        "type",
         "authorization_id",
         "hold_flags",
         "authorization_code",
@@ -112,18 +110,17 @@ _TEXT = frozenset(
 )
 
 
+_READERS = tuple(EntryType if name == "type" else str if name in _TEXT else int for name in FIELDS)
+
+
 def parse(line: str) -> Outcome:
     """Reads a line; one of another version or length is an error, never a guess."""
     version, *values = line.split("|")
     if version != VERSION or len(values) != len(FIELDS):
         raise ValueError(f"not an outcome of version {VERSION}: {line[:80]!r}")
-    read = {
-        name: value if name in _TEXT else int(value)
-        for name, value in zip(FIELDS, values, strict=True)
-    }
-    return Outcome(**(read | {"type": EntryType(read["type"])}))  # type: ignore[arg-type]
+    return Outcome._make(read(value) for read, value in zip(_READERS, values, strict=True))
 
 
 def render(outcome: Outcome) -> str:
     """The line of an outcome; `parse` reads it back. The ledger rebuilds old answers with it."""
-    return "|".join((VERSION, *(str(getattr(outcome, name)) for name in FIELDS)))
+    return "|".join((VERSION, *map(str, outcome)))

@@ -1,32 +1,37 @@
-"""One pipelined connection to the money Valkey: what queued while the last batch was in flight
-travels together. Nothing is ever sent twice by itself; an unknown outcome is the caller's to
-resolve by sending the same request id.
+"""One pipelined connection to the money Valkey: commands leave with everything else that is said in
+the same turn of the event loop, up to a bound of commands on their way; the rest waits. Nothing is
+ever sent twice by itself; an unknown outcome is the caller's to resolve by sending the same request
+id.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from authz import scripts
 from authz.scripts import Script
+from runtime import redis
 from runtime.errors import ResourceExhausted, Unavailable
 from runtime.log import get_logger
 from runtime.metrics import BATCH_COMMANDS
 from runtime.tasks import end
+from runtime.wire import Command, Flying, Wire
 
-#: Most commands in one pipeline.
-BATCH_MAX = 256
+#: Most commands on their way at once: enough for Valkey never to wait for us, and few enough that
+#: what waits longer can still be given up without having acted.
+FLIGHT_MAX = 256
 #: Wait before a lost connection is tried again.
 RECONNECT_S = 0.1
+#: How often a silent connection is looked at.
+LOOK_S = 1.0
 
-Command = tuple[str | bytes, ...]
+_LOAD_SCRIPTS: tuple[Command, ...] = tuple(("SCRIPT", "LOAD", one.text) for one in scripts.ALL)
+
 logger = get_logger()
 
 
@@ -35,9 +40,9 @@ class Pipe:
 
     def __init__(
         self,
-        connect: Callable[[], AbstractConnection],
+        connect: Callable[[], Awaitable[Wire]],
         *,
-        inspect: Callable[[AbstractConnection], Awaitable[None]],
+        inspect: Callable[[Wire], Awaitable[None]],
         on_open: Callable[[], Awaitable[None]],
         on_lost: Callable[[str], Awaitable[None]],
         queue_commands: int,
@@ -47,12 +52,12 @@ class Pipe:
         self._on_open = on_open
         self._on_lost = on_lost
         self._queue_commands = queue_commands
-        self._waiting: deque[tuple[Command, asyncio.Future[Any]]] = deque()
-        self._wake = asyncio.Event()
-        self._open = False
+        self._waiting: deque[Flying] = deque()
+        self._wire: Wire | None = None
+        self._flushes = False
         self._closed_because = "the connection to Valkey is being opened"
         self._task: asyncio.Task[None] | None = None
-        self._reopen = False
+        self._reopen = asyncio.Event()
 
     async def start(self) -> None:
         """Starts connecting; calls are refused until the connection is open and inspected."""
@@ -64,9 +69,8 @@ class Pipe:
             await end(self._task)
 
     def reopen(self) -> None:
-        """Closes the connection after the running batch and has a new one inspected."""
-        self._reopen = True
-        self._wake.set()
+        """Closes the connection once nothing is on its way and has a new one inspected."""
+        self._reopen.set()
 
     async def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes]
@@ -78,30 +82,31 @@ class Pipe:
         return answer
 
     async def command(self, *command: str | bytes) -> Any:
-        """Runs one command. A caller that gives up does not disturb the others."""
-        if not self._open:
+        """Runs one command. A caller that gives up does not disturb the others; what has not left
+        by then never does.
+        """
+        if self._wire is None:
             raise Unavailable(self._closed_because, reason="AUTHORIZER_NOT_READY")
         if len(self._waiting) >= self._queue_commands:
             raise ResourceExhausted(
                 "too many calls wait for Valkey; slow down", reason="OVERLOADED"
             )
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
         self._waiting.append((command, future))
-        self._wake.set()
+        if not self._flushes:
+            self._flushes = True
+            loop.call_soon(self._flush)
         return await future
 
     async def _run(self) -> None:
         while True:
-            connection = self._connect()
+            wire = None
             try:
-                await connection.connect()  # type: ignore[no-untyped-call]
-                await load_scripts(connection)
-                await self._inspect(connection)
-                self._reopen = False
-                self._open = True
-                self._closed_because = ""
-                await self._on_open()
-                await self._serve(connection)
+                wire = await self._connect()
+                await wire.execute(_LOAD_SCRIPTS)
+                await self._inspect(wire)
+                await self._serve(wire)
                 self._closed_because = "the connection to Valkey is being inspected again"
             except (RedisError, OSError, Unavailable, TimeoutError) as error:
                 because = str(error) or type(error).__name__
@@ -112,68 +117,89 @@ class Pipe:
                 self._closed_because = "internal error in the connection to Valkey"
                 logger.exception("pipe_failed")
             finally:
-                self._open = False
+                self._wire = None
+                if wire is not None:
+                    wire.close()
+                    _fail(wire.take_flight())
                 self._fail_waiting()
-                with suppress(RedisError, OSError, TimeoutError):
-                    await connection.disconnect()
             await self._on_lost(self._closed_because)
             await asyncio.sleep(RECONNECT_S)
 
-    async def _serve(self, connection: AbstractConnection) -> None:
-        while not self._reopen:
-            if not self._waiting:
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            batch = self._next_batch()
-            if not batch:
-                continue
+    async def _serve(self, wire: Wire) -> None:
+        """Until the connection is lost, silent for too long, or to be inspected again."""
+        self._reopen.clear()
+        self._wire = wire
+        wire.on_answers = self._answered
+        await self._on_open()
+        ends = [asyncio.create_task(wire.lost.wait()), asyncio.create_task(self._reopen.wait())]
+        answers, silent_s = 0, 0.0
+        try:
+            while not (done := (await asyncio.wait(ends, timeout=LOOK_S, return_when=_FIRST))[0]):
+                silent_s = silent_s + LOOK_S if wire.in_flight and wire.answers == answers else 0.0
+                answers = wire.answers
+                if silent_s >= redis.SOCKET_TIMEOUT_S:
+                    raise TimeoutError("Valkey does not answer")
+        finally:
+            for task in ends:
+                task.cancel()
+        if ends[0] in done:
+            raise ConnectionError("Valkey closed the connection")
+        await self._land(wire)
+
+    async def _land(self, wire: Wire) -> None:
+        """Lets what is on its way arrive; nothing new leaves."""
+        self._wire = None
+        landed = asyncio.Event()
+
+        def look(unscripted: list[Flying]) -> None:
+            _fail(unscripted)
+            if not wire.in_flight:
+                landed.set()
+
+        wire.on_answers = look
+        look([])
+        async with asyncio.timeout(redis.SOCKET_TIMEOUT_S):
+            await landed.wait()
+
+    def _flush(self) -> None:
+        self._flushes = False
+        wire = self._wire
+        if wire is None or wire.lost.is_set():
+            return
+        batch: list[Flying] = []
+        room = FLIGHT_MAX - wire.in_flight
+        while self._waiting and len(batch) < room:
+            flying = self._waiting.popleft()
+            if not flying[1].done():  # what nobody waits for any more never starts
+                batch.append(flying)
+        if batch:
             BATCH_COMMANDS.observe(len(batch))
-            try:
-                await self._exchange(connection, batch)
-            except BaseException as error:
-                _fail(batch, error)
-                raise
+            wire.send(batch)
 
-    def _next_batch(self) -> list[tuple[Command, asyncio.Future[Any]]]:
-        """What waits, but for what nobody waits for any more: that never starts."""
-        taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
-        return [(command, future) for command, future in taken if not future.done()]
-
-    async def _exchange(
-        self,
-        connection: AbstractConnection,
-        batch: list[tuple[Command, asyncio.Future[Any]]],
-    ) -> None:
-        packed = connection.pack_commands([command for command, _ in batch])
-        await connection.send_packed_command(packed, check_health=False)
-        missing_script = False
-        for command, future in batch:
-            try:
-                answer = await connection.read_response(disable_decoding=False)
-            except NoScriptError:
-                # Nothing ran: sending it again is safe.
-                missing_script = True
-                self._waiting.append((command, future))
-            except ResponseError as error:
-                if not future.done():
-                    future.set_exception(error)
-            else:
-                if not future.done():
-                    future.set_result(answer)
-        if missing_script:
-            await load_scripts(connection)
+    def _answered(self, unscripted: list[Flying]) -> None:
+        """A server that has forgotten the scripts ran nothing: sending them again is safe."""
+        if unscripted:
+            assert self._wire is not None, "_land listens by itself"
+            loop = asyncio.get_running_loop()
+            self._wire.send((command, loop.create_future()) for command in _LOAD_SCRIPTS)
+            self._wire.send(unscripted)
+        if self._waiting:
+            self._flush()
 
     def _fail_waiting(self) -> None:
-        batch = list(self._waiting)
-        self._waiting.clear()
-        _fail(batch, None)
+        waiting, self._waiting = list(self._waiting), deque()
+        _fail(waiting)
 
 
-def _fail(batch: list[tuple[Command, asyncio.Future[Any]]], error: BaseException | None) -> None:
+_FIRST = asyncio.FIRST_COMPLETED
+
+
+def _fail(flight: Iterable[Flying]) -> None:
     """Tells everyone who still waits that the outcome is unknown."""
-    for _, future in batch:
+    lost = 0
+    for _, future in flight:
         if not future.done():
+            lost += 1
             future.set_exception(
                 Unavailable(
                     "the outcome is unknown: repeat the same request",
@@ -181,25 +207,5 @@ def _fail(batch: list[tuple[Command, asyncio.Future[Any]]], error: BaseException
                 )
             )
             future.exception()  # a caller that has gone must not leave a warning behind
-    if error is not None:
-        logger.warning("batch_lost", commands=len(batch), error=type(error).__name__)
-
-
-async def load_scripts(connection: AbstractConnection) -> None:
-    """Makes every script known to the server."""
-    await execute(connection, [("SCRIPT", "LOAD", script.text) for script in scripts.ALL])
-
-
-async def execute(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-    """Sends commands as one pipeline and returns their answers; the first error is raised."""
-    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-    answers: list[Any] = []
-    failure: ResponseError | None = None
-    for _ in commands:
-        try:
-            answers.append(await connection.read_response(disable_decoding=False))
-        except ResponseError as error:
-            failure = failure or error
-    if failure is not None:
-        raise failure
-    return answers
+    if lost:
+        logger.warning("batch_lost", commands=lost)

@@ -12,7 +12,6 @@ from authz.money_store import MoneyStore
 from authz.scripts import Status
 from holdfast.authz.v1 import projection_service_pb2 as rpc
 from holdfast.authz.v1 import projection_service_pb2_grpc as rpc_grpc
-from runtime import ids
 from runtime.clock import Clock
 from runtime.errors import FailedPrecondition
 from runtime.identity import current_identity
@@ -55,7 +54,6 @@ class ProjectionService(rpc_grpc.ProjectionServiceServicer):
 
     def _account_header(self, command: commands.ApplyAccount) -> Header:
         return Header(
-            id=_entry_id(command.principal, command.account_id, command.version),
             principal=command.principal,
             request_id=f"{command.account_id}:{command.version}",
             fingerprint="",
@@ -68,7 +66,6 @@ class ProjectionService(rpc_grpc.ProjectionServiceServicer):
     async def _card_header(self, command: commands.ApplyCard) -> Header:
         account = await self._store.account(command.account_id)
         return Header(
-            id=_entry_id(command.principal, command.card_id, command.version),
             principal=command.principal,
             request_id=f"{command.card_id}:{command.version}",
             fingerprint="",
@@ -79,11 +76,6 @@ class ProjectionService(rpc_grpc.ProjectionServiceServicer):
             programme_id=account.programme_id if account else "",
             currency=account.currency_code if account else "",
         )
-
-
-def _entry_id(principal: str, of: str, version: int) -> str:
-    """A version is applied once: its entry's id follows from it."""
-    return ids.derived(ids.ENTRY, ids.tag_of(of), principal, f"{of}:{version}")
 
 
 def _version(status: Status, version: str) -> int:

@@ -23,6 +23,7 @@ from runtime import redis
 from runtime.errors import Unavailable
 from runtime.queries import load_queries
 from runtime.settings import PARTITIONS
+from runtime.wire import connect
 
 APPLICATION_NAME = "recovery"
 #: Rows that travel at once, and commands of one pipeline.
@@ -154,16 +155,17 @@ async def gate_is_open(settings: AuthzSettings) -> bool:
     """Whether a worker would serve from this Valkey as it is."""
     assert settings.redis_url is not None, "the settings are those of a running installation"
     ledger = LedgerStore(settings)
-    connection = redis.connection(
-        settings, settings.redis_url, server="valkey-money", user=APPLICATION_NAME
-    )
     try:
-        await connection.connect()  # type: ignore[no-untyped-call]
-        await Gate(settings, ledger).inspect(connection)
+        wire = await connect(
+            settings, settings.redis_url, server="valkey-money", user=APPLICATION_NAME
+        )
+        try:
+            await Gate(settings, ledger).inspect(wire)
+        finally:
+            wire.close()
     except (Unavailable, ResponseError):
         return False
     finally:
-        await connection.disconnect()
         await ledger.close()
     return True
 

@@ -45,16 +45,14 @@ class Script:
 
     name: str
     text: str
-
-    @property
-    def sha(self) -> str:
-        """SHA-1 of the text, as EVALSHA wants it."""
-        return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+    #: SHA-1 of the text, as EVALSHA wants it.
+    sha: str
 
 
 def _load(name: str, *includes: str) -> Script:
     parts = [(_FOLDER / "include" / f"{include}.lua").read_text() for include in includes]
-    return Script(name, "".join((*parts, (_FOLDER / f"{name}.lua").read_text())))
+    text = "".join((*parts, (_FOLDER / f"{name}.lua").read_text()))
+    return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 PLACE_HOLD = _load("place_hold", "movement", "windows", "counting", "hold")

@@ -13,6 +13,8 @@ from enum import IntEnum
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
+from runtime.record import record
+
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 #: Slots of a rolling window at most, the running and the oldest included.
@@ -59,7 +61,7 @@ class Rolling:
 Window: TypeAlias = Calendar | Rolling
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Slots:
     """What counts at one moment: every slot from `oldest` on; new use goes to `current`."""
 

@@ -72,6 +72,11 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
             found.append("" if ":" in text else text)
         elif key == ROLES_HEADER:
             roles = text
-    if len(found) != 1 or not found[0] or len(found[0]) > _PRINCIPAL_LENGTH_MAX:
+    principal = found[0] if len(found) == 1 else ""
+    if (
+        not principal.isascii()
+        or not principal.isprintable()
+        or not 0 < len(principal) <= _PRINCIPAL_LENGTH_MAX
+    ):
         raise Unauthenticated("the call must carry exactly one identity")
-    return Identity(principal=found[0], roles=frozenset(roles.replace(",", " ").split()))
+    return Identity(principal=principal, roles=frozenset(roles.replace(",", " ").split()))

@@ -1,4 +1,4 @@
-"""What every RPC passes through, outermost first: metrics, errors, deadline, identity, the servicer.
+"""What every RPC passes through, outermost first: metrics, errors, deadline, identity, servicer.
 
 A method is wrapped once, when its service is registered, and not at every call.
 """

@@ -6,13 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import (
-    AbstractConnection,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-    parse_url,
-)
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -35,22 +29,6 @@ def connection_arguments(settings: Settings, url: str, *, server: str, user: str
         "socket_timeout": SOCKET_TIMEOUT_S,
         "socket_connect_timeout": SOCKET_TIMEOUT_S,
     }
-
-
-def connection(settings: Settings, url: str, *, server: str, user: str) -> AbstractConnection:
-    """One connection that its owner drives itself; not yet connected.
-
-    Answers are text; bytes that are no UTF-8 survive as surrogates.
-    """
-    arguments = connection_arguments(settings, url, server=server, user=user)
-    arguments.pop("connection_class", None)
-    arguments |= {"decode_responses": True, "encoding_errors": "surrogateescape"}
-    kind: type[AbstractConnection] = Connection
-    if url.startswith("unix:"):
-        kind = UnixDomainSocketConnection
-    elif url.startswith("rediss:"):
-        kind = SSLConnection
-    return kind(**arguments)
 
 
 def client(settings: Settings, url: str, *, server: str, user: str) -> Redis:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container
 from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -64,6 +64,8 @@ class Violations:
 
     def text(self, field: str, value: str, *, limit: int, required: bool = False) -> None:
         """At most `limit` characters, none of them a control character."""
+        if value and len(value) <= limit and value.isprintable():
+            return
         if required and not value:
             self.add(field, "is required")
         elif len(value) > limit:
@@ -86,9 +88,10 @@ class Violations:
                 self.add(field, "is required")
             return
         value: MoneyMessage = getattr(parent, name)
-        if not value.currency_code:
+        currency_code = value.currency_code
+        if not currency_code:
             self.add(f"{field}.currency_code", "is required")
-        elif not is_currency(value.currency_code):
+        elif not is_currency(currency_code):
             self.add(f"{field}.currency_code", "must be an ISO 4217 currency code, e.g. USD")
         if not minimum <= value.amount_minor < AMOUNT_MINOR_LIMIT:
             self.add(
@@ -115,7 +118,7 @@ class Violations:
             self.add(field, "must be a time between 2000-01-01 and 2100-01-01")
 
     def enum(
-        self, field: str, value: int, known: Mapping[int, object], *, required: bool = False
+        self, field: str, value: int, known: Container[int], *, required: bool = False
     ) -> None:
         """A number that the contract knows; `required` refuses 0."""
         if required and value == 0:

@@ -13,8 +13,8 @@ import pytest
 from authz import keys, pipe
 from authz.gate import Gate
 from authz.ledger_store import LedgerStore, PartitionRow
-from runtime import redis
 from runtime.errors import Unavailable
+from runtime.wire import connect
 from tests.authz_checks import approved, refused
 from tests.authz_mesh import AuthzMesh, purchase, until_serving
 
@@ -26,16 +26,15 @@ async def _look(mesh: AuthzMesh, gate: Gate | None = None) -> tuple[str, str]:
     """Reason and message of a refusal; empty if the gate opens."""
     settings = mesh.settings
     store = LedgerStore(settings)
-    connection = redis.connection(
+    connection = await connect(
         settings, settings.redis_url or "", server="valkey-money", user="authz"
     )
-    await connection.connect()  # type: ignore[no-untyped-call]
     try:
         await (gate or Gate(settings, store)).inspect(connection)
     except Unavailable as error:
         return error.reason, error.message
     finally:
-        await connection.disconnect()
+        connection.close()
         await store.close()
     return "", ""
 

@@ -132,7 +132,8 @@ async def test_forgotten_scripts_are_loaded_again(mesh: AuthzMesh) -> None:
     assert mesh.server.serving
 
 
-async def test_queue_is_bounded(mesh: AuthzMesh) -> None:
+async def test_queue_is_bounded(mesh: AuthzMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipe, "FLIGHT_MAX", 1)
     running = mesh.worker.pipe
     running._queue_commands = 5
     await mesh.money.client_pause(2_000, all=False)
@@ -151,8 +152,11 @@ async def test_queue_is_bounded(mesh: AuthzMesh) -> None:
     assert [a for a in answers if isinstance(a, int)] == list(range(1, 21 - len(refusals)))
 
 
-async def test_what_nobody_waits_for_is_not_started(mesh: AuthzMesh) -> None:
+async def test_what_nobody_waits_for_is_not_started(
+    mesh: AuthzMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A call that was given up while it waited in the queue must not act later."""
+    monkeypatch.setattr(pipe, "FLIGHT_MAX", 1)
     running = mesh.worker.pipe
     await mesh.money.client_pause(2_000, all=False)
     first = asyncio.create_task(running.command("INCR", "in-flight"))
@@ -183,7 +187,7 @@ async def test_one_bad_command_of_a_batch_is_its_own_caller_s(mesh: AuthzMesh) -
 
 async def test_more_commands_than_a_batch(mesh: AuthzMesh) -> None:
     running = mesh.worker.pipe
-    count = pipe.BATCH_MAX * 3 + 1
+    count = pipe.FLIGHT_MAX * 3 + 1
     answers = await asyncio.gather(*(running.command("INCR", "n") for _ in range(count)))
     assert answers == list(range(1, count + 1))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -17,6 +16,7 @@ from authz.outcome import EntryType, Outcome
 from authz.settle_rows import ENTRY_COLUMNS, Batch, columns
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.type.v1.money_pb2 import Money
+from runtime import ids
 
 WHOLE = st.integers(0, 2**53 - 1)
 ANY = st.integers(-(2**53), 2**53)
@@ -44,11 +44,14 @@ OUTCOMES = st.builds(
     hold_flags=st.text(st.sampled_from("adfve"), max_size=5),
     expire_at_ms=st.integers(0, 4_102_444_800_000),
     authorization_code=st.text(st.sampled_from("ABC123"), max_size=6),
+    control=WORD,
+    control_left_minor=ANY,
+    control_left_count=ANY,
+    hold_windows=WORD,
 )
 HEADERS = st.builds(
     Header,
-    id=NAME,
-    principal=st.text(min_size=1, max_size=40),
+    principal=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40),
     request_id=NAME,
     fingerprint=WORD,
     account_id=WORD,
@@ -79,7 +82,6 @@ PLAIN = Outcome(
     authorization_code="",
 )
 HEADER = Header(
-    id="ent_1",
     principal="p",
     request_id="r",
     fingerprint="f",
@@ -124,9 +126,16 @@ def test_entry_round_trip_with_any_request(found: Outcome, header: Header, reque
     assert text.encode("utf-8", "surrogateescape") == raw
 
 
-def test_header_leaves_out_what_is_empty() -> None:
-    line = static_part(Header(id="e", principal="p", request_id="r"), b"").split(b"\n")[0]
-    assert json.loads(line) == {"id": "e", "principal": "p", "request_id": "r"}
+@pytest.mark.parametrize("header", [b"", b"1", b"2\tp", b"{}", b"3" + b"\t" * 12])
+def test_header_of_another_version_or_length_is_an_error(header: bytes) -> None:
+    with pytest.raises(ValueError, match="not a header of version 2"):
+        entries.parse(b"line\n" + header + b"\n")
+
+
+def test_entry_id_follows_from_principal_and_request() -> None:
+    header = Header(principal="p", request_id="r", card_id="card_0a")
+    assert header.id == ids.derived(ids.ENTRY, "0a", "p", "r")
+    assert replace(header, account_id="acct_0a1").id == header.id
 
 
 @given(OUTCOMES)
@@ -163,7 +172,7 @@ def test_lines_sum_to_zero_and_name_what_moved(found: Outcome) -> None:
 def test_purchase_uses_up_customer_credit_first(
     amount: int, posted_after: int, expected: dict[str, int]
 ) -> None:
-    found = replace(PLAIN, amount_minor=amount, posted_minor=posted_after)
+    found = PLAIN._replace(amount_minor=amount, posted_minor=posted_after)
     assert dict(ledger.lines(found)) == expected
 
 
@@ -171,9 +180,9 @@ def test_batch_keeps_origin_and_decision_of_an_authorization() -> None:
     """A capture before its authorization, the authorization, a decline of its duplicate."""
     capture = rpc.CaptureAuthorizationRequest(amount=Money(currency_code="USD", amount_minor=40))
     purchase = rpc.AuthorizeRequest(amount=Money(currency_code="USD", amount_minor=100))
-    early = replace(PLAIN, pseq=7, hold_approved_minor=0, hold_flags="", expire_at_ms=0)
-    decided = replace(PLAIN, pseq=8, type=EntryType.AUTHORIZATION, recorded_at_ms=1_800_000_000_001)
-    duplicate = replace(decided, pseq=9, type=EntryType.DECLINE, reason=29, expire_at_ms=0)
+    early = PLAIN._replace(pseq=7, hold_approved_minor=0, hold_flags="", expire_at_ms=0)
+    decided = PLAIN._replace(pseq=8, type=EntryType.AUTHORIZATION, recorded_at_ms=1_800_000_000_001)
+    duplicate = decided._replace(pseq=9, type=EntryType.DECLINE, reason=29, expire_at_ms=0)
     batch = Batch()
     batch.add(
         10,
@@ -202,8 +211,8 @@ def test_batch_keeps_origin_and_decision_of_an_authorization() -> None:
 
 
 def test_decline_of_an_unknown_card_has_no_balance() -> None:
-    header = Header(id="e", principal="p", request_id="r", card_id="card_1")
-    declined = replace(PLAIN, type=EntryType.DECLINE, seq=0, reason=2)
+    header = Header(principal="p", request_id="r", card_id="card_1")
+    declined = PLAIN._replace(type=EntryType.DECLINE, seq=0, reason=2)
     request = rpc.AuthorizeRequest(amount=Money(currency_code="EUR", amount_minor=100))
     batch = Batch()
     batch.add(1, [_entry(declined, request.SerializeToString(), header)])
@@ -225,7 +234,7 @@ def test_batches_of_two_partitions_are_absorbed() -> None:
     one, other, both = Batch(), Batch(), Batch()
     one.add(10, [_entry(PLAIN)])
     there = replace(HEADER, account_id="acct_2")
-    other.add(11, [_entry(replace(PLAIN, authorization_id="auth_2"), b"", there)])
+    other.add(11, [_entry(PLAIN._replace(authorization_id="auth_2"), b"", there)])
     both.absorb(one)
     both.absorb(other)
     assert [row[0] for row in both.entries] == [10, 11]
