@@ -27,7 +27,7 @@ PURE = frozenset(
     }
 )
 #: What pure modules may use of `runtime`.
-PURE_RUNTIME = ("runtime.money", "runtime.ids", "runtime.clock")
+PURE_RUNTIME = ("runtime.money", "runtime.record", "runtime.ids", "runtime.clock")
 #: Libraries of storage; wire modules leave them to the stores.
 STORAGE = ("asyncpg", "redis", "hiredis", "runtime.redis", "runtime.postgres")
 #: What operators run: it stands outside of the services and may use the code of any.
