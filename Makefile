@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PACKAGES := runtime authz accounts gateway tests tools
+PACKAGES := runtime authz accounts gateway loadtest tests tools
 
 # An environment made in another folder (a moved or copied checkout) is made anew.
 ifneq ($(shell head -n 1 $(STAMP) 2>/dev/null),$(shell pwd -P))
@@ -80,11 +80,14 @@ gen-check: $(STAMP) ## Check that what `make gen` writes is what is committed
 docs: $(STAMP) ## Generate the documentation that comes from contract and code
 	@$(BIN)/python tools/docs.py
 
-.PHONY: bench load
+.PHONY: load
+load: $(STAMP) ## Let users loose on a mesh and check every promise (SECONDS, USERS, HTML=file)
+	@$(BIN)/holdfast load $(if $(SECONDS),--seconds $(SECONDS)) $(if $(USERS),--users $(USERS)) \
+	$(if $(HTML),--html $(HTML))
+
+.PHONY: bench
 bench: ## Not there yet: the benchmark comes later
 	@echo "make: there is no benchmark yet; it arrives with the benchmark's own change" >&2; exit 2
-load: ## Not there yet: the load test comes later
-	@echo "make: there is no load test yet; it arrives with the benchmark" >&2; exit 2
 
 .PHONY: lock
 lock: $(STAMP) ## Pin requirements/*.in with hashes (UPGRADE=--upgrade takes newer versions)

@@ -19,6 +19,7 @@ COMMANDS = {
     "status": ("status", "Show the processes, where they listen, and their state."),
     "demo": ("demo", "Show a whole mesh at work, on a mesh of its own, then remove it."),
     "replay": ("replay", "Send a file of card purchases through the mesh, and check the sums."),
+    "load": ("load", "Let users loose on a mesh of its own; exit 1 if a promise is broken."),
     "reconcile": ("reconcile", "Compare every balance with the ledger; exit 1 if one differs."),
     "journal": ("journal", "Show what happened to an account, entry by entry."),
     "rehydrate": ("rehydrate", "Rebuild Valkey from the ledger, when its data is lost or wrong."),

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Packages that are processes of the mesh. None imports another.
 SERVICES = ("authz", "accounts", "gateway")
 #: Folders of our own Python that is not a test.
-PACKAGES = ("runtime", *SERVICES, "tools")
+PACKAGES = ("runtime", *SERVICES, "loadtest", "tools")
 #: Written by others or by a generator.
 FOREIGN = ("gen/", "third_party/", "requirements/", "LICENSE")
 

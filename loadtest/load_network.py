@@ -1,0 +1,103 @@
+"""A card network's side of a load test: gRPC over mTLS, each call told to Locust.
+
+One connection for all users, as networks have it. gRPC waits as greenlets do: `init_gevent` must
+have been called before.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TypeVar
+
+import gevent
+import grpc
+from google.protobuf.message import Message
+from locust.env import Environment
+
+from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
+from loadtest.load_town import Town
+from runtime import pki
+from runtime.mesh_client import CALL_TIMEOUT_S
+from runtime.settings import Settings
+
+#: How often a request is sent whose outcome is unknown, and the pause before each repetition.
+ATTEMPTS_MAX = 10
+RETRY_PAUSE_S = 0.5
+#: What says that nothing has happened; after any other error something may have.
+_REFUSED = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+    }
+)
+
+AnswerT = TypeVar("AnswerT", bound=Message)
+
+
+class WrongAnswerError(Exception):
+    """The mesh answered, and the answer must not be."""
+
+
+class Network:
+    """Sends what the actors want to send, and keeps what has no answer."""
+
+    def __init__(self, environment: Environment, town: Town, settings: Settings) -> None:
+        self._environment = environment
+        self._unanswered = town.answers.unanswered
+        identity = pki.load_credentials(settings, f"network-{pki.DEMO_NETWORK}")
+        self.stub = authorization_grpc.AuthorizationServiceStub(
+            grpc.secure_channel(
+                f"127.0.0.1:{town.scenario.network_port}",
+                grpc.ssl_channel_credentials(
+                    identity.ca, identity.private_key, identity.certificate
+                ),
+                options=(("grpc.enable_retries", 0),),
+            )
+        )
+
+    def send(self, name: str, method: Any, request: Any) -> Any:
+        """The answer, or None if there is none. A request whose outcome is unknown is repeated
+        under its id; each attempt is a request of its own to Locust.
+        """
+        self._unanswered[request.request_id] = name
+        for _ in range(ATTEMPTS_MAX):
+            began = time.perf_counter()
+            try:
+                answer = method(request, timeout=CALL_TIMEOUT_S)
+            except grpc.RpcError as error:
+                self._tell(name, began, error=f"{error.code().name}: {error.details()}")
+                if error.code() in _REFUSED:
+                    self._unanswered.pop(request.request_id, None)
+                    return None
+                gevent.sleep(RETRY_PAUSE_S)
+                continue
+            self._tell(name, began, length=answer.ByteSize())
+            self._unanswered.pop(request.request_id, None)
+            return answer
+        return None
+
+    def send_again(self, name: str, method: Any, request: Any, first: AnswerT | None) -> None:
+        """Repeats a request: the answer must be the first one, to the byte."""
+        again = self.send(f"{name} again", method, request)
+        if first is not None and again is not None and again != first:
+            self.wrong(f"{name} again", "another answer to the same request")
+
+    def wrong(self, name: str, why: str) -> None:
+        """Tells an answer that must not be."""
+        self._tell(name, time.perf_counter(), error=WrongAnswerError(why))
+
+    def _tell(self, name: str, began: float, *, length: int = 0, error: object = None) -> None:
+        failure = error if error is None or isinstance(error, Exception) else Exception(error)
+        self._environment.events.request.fire(
+            request_type="gRPC",
+            name=name,
+            response_time=(time.perf_counter() - began) * 1000,
+            response_length=length,
+            exception=failure,
+            context={},
+        )
