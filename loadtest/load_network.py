@@ -1,21 +1,20 @@
 """A card network's side of a load test: gRPC over mTLS, each call told to Locust.
 
-One connection for all users, as networks have it. gRPC waits as greenlets do: `init_gevent` must
-have been called before.
+gRPC waits as greenlets do: `init_gevent` must have been called before the first channel is made.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import gevent
 import grpc
 from google.protobuf.message import Message
-from locust.env import Environment
 
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
-from loadtest.load_town import Town
+from loadtest.load_scenario import Scenario
 from runtime import pki
 from runtime.mesh_client import CALL_TIMEOUT_S
 from runtime.settings import Settings
@@ -43,22 +42,32 @@ class WrongAnswerError(Exception):
     """The mesh answered, and the answer must not be."""
 
 
+def connect(scenario: Scenario, settings: Settings) -> authorization_grpc.AuthorizationServiceStub:
+    """One connection for all users, as a network has it."""
+    identity = pki.load_credentials(settings, f"network-{pki.DEMO_NETWORK}")
+    return authorization_grpc.AuthorizationServiceStub(
+        grpc.secure_channel(
+            f"127.0.0.1:{scenario.network_port}",
+            grpc.ssl_channel_credentials(identity.ca, identity.private_key, identity.certificate),
+            options=(("grpc.enable_retries", 0),),
+        )
+    )
+
+
 class Network:
     """Sends what the actors want to send, and keeps what has no answer."""
 
-    def __init__(self, environment: Environment, town: Town, settings: Settings) -> None:
-        self._environment = environment
-        self._unanswered = town.answers.unanswered
-        identity = pki.load_credentials(settings, f"network-{pki.DEMO_NETWORK}")
-        self.stub = authorization_grpc.AuthorizationServiceStub(
-            grpc.secure_channel(
-                f"127.0.0.1:{town.scenario.network_port}",
-                grpc.ssl_channel_credentials(
-                    identity.ca, identity.private_key, identity.certificate
-                ),
-                options=(("grpc.enable_retries", 0),),
-            )
-        )
+    def __init__(
+        self,
+        stub: authorization_grpc.AuthorizationServiceStub,
+        *,
+        unanswered: dict[str, str],
+        tell: Callable[..., None],
+    ) -> None:
+        self.stub = stub
+        self._unanswered = unanswered
+        #: Told about every request, as Locust wants to be told.
+        self._tell_locust = tell
 
     def send(self, name: str, method: Any, request: Any) -> Any:
         """The answer, or None if there is none. A request whose outcome is unknown is repeated
@@ -93,7 +102,7 @@ class Network:
 
     def _tell(self, name: str, began: float, *, length: int = 0, error: object = None) -> None:
         failure = error if error is None or isinstance(error, Exception) else Exception(error)
-        self._environment.events.request.fire(
+        self._tell_locust(
             request_type="gRPC",
             name=name,
             response_time=(time.perf_counter() - began) * 1000,

@@ -176,14 +176,13 @@ async def _locust(
         results=folder / "results.json",
         seconds=order.seconds,
         users=order.users,
-        seed=uuid.uuid4().int % 2**32,
         holders=holders,
     )
     scenario.write(folder / "scenario.json")
     log = folder / "locust.log"
     try:
         child = Child(
-            _command(folder / "scenario.json", order),
+            _command(order, scenario, folder / "scenario.json"),
             env=environment.of_service(mesh.settings, "load"),
             cwd=_CHECKOUT,
             log=log,
@@ -212,13 +211,14 @@ async def _watched(child: Child, scenario: Scenario, tell: Callable[[str], None]
         await asyncio.wait([ended], timeout=_REFRESH_S)
 
 
-def _command(scenario: Path, order: Order) -> list[str]:
+def _command(order: Order, scenario: Scenario, file: Path) -> list[str]:
     html = ["--html", str(order.html.resolve())] if order.html else []
     return [
         *(sys.executable, "-m", "locust", "--locustfile", str(_LOCUSTFILE), "--headless"),
+        *("--host", f"https://localhost:{scenario.edge_port}"),
         # What fails is judged by us, with the rest.
         *("--only-summary", "--exit-code-on-error", "0"),
-        *("--stop-timeout", str(_STOP_TIMEOUT_S), "--scenario", str(scenario), *html),
+        *("--stop-timeout", str(_STOP_TIMEOUT_S), "--scenario", str(file), *html),
     ]
 
 

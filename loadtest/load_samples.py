@@ -14,6 +14,8 @@ from runtime.latency import percentile
 AUTHORIZE = "Authorize"
 #: Different texts of failures that are kept; all failures are counted.
 _TEXTS_MAX = 50
+#: Of milliseconds.
+_DECIMALS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ def _summary(requests: int, failures: int, times_ms: array[float]) -> Summary:
         requests=requests,
         failures=failures,
         measured=len(times_ms),
-        p50_ms=percentile(times_ms, 50),
-        p95_ms=percentile(times_ms, 95),
-        p99_ms=percentile(times_ms, 99),
+        p50_ms=round(percentile(times_ms, 50), _DECIMALS),
+        p95_ms=round(percentile(times_ms, 95), _DECIMALS),
+        p99_ms=round(percentile(times_ms, 99), _DECIMALS),
     )

@@ -64,8 +64,6 @@ class Scenario:
     seconds: int
     #: Users on an ordinary day.
     users: int
-    #: Seed of the actors' choices; their order in time is the scheduler's.
-    seed: int
     holders: tuple[Holder, ...]
 
     def phase(self, elapsed_s: float) -> Phase | None:

@@ -2,6 +2,10 @@
 
 Locust is gevent: its greenlets take turns in one thread. Importing it patches the standard library;
 gRPC has to be told before its first channel is made, or its first call blocks everybody for ever.
+
+What that costs, on two busy cores: 0.45 ms of processor per gRPC call, where `grpc.aio` takes 0.25;
+the latency of a single caller is the same. So one process sends about 1,000 calls a second, and
+each run tells how late its greenlets woke.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from locust.env import Environment
 from loadtest.load_actors_edge import Cardholder, EdgeActor, Operator
 from loadtest.load_actors_network import Merchant, NetworkActor, RepeatingNetwork, Shopper
 from loadtest.load_acts import Acts
-from loadtest.load_network import Network, WrongAnswerError
+from loadtest.load_network import Network, WrongAnswerError, connect
 from loadtest.load_results import Results
 from loadtest.load_samples import Samples
 from loadtest.load_scenario import Phase, Scenario
@@ -63,14 +67,16 @@ def prepare(environment: Environment, **_: Any) -> None:
     assert environment.parsed_options is not None, "Locust was started from the command line"
     scenario = Scenario.read(environment.parsed_options.scenario)
     settings = Settings()
-    # Repeatable customers, no secrets.
-    town = Town(scenario=scenario, random=random.Random(scenario.seed))  # noqa: S311
+    town = Town(scenario=scenario, random=random.Random())  # noqa: S311  customers, no secrets
     samples = Samples()
     lags_s: list[float] = []
     acts = NetworkActor.acts = EdgeActor.acts = Acts()
     Day.town = NetworkActor.town = EdgeActor.town = town
-    NetworkActor.network = EdgeActor.network = Network(environment, town, settings)
-    EdgeActor.host = f"https://localhost:{scenario.edge_port}"
+    NetworkActor.network = EdgeActor.network = Network(
+        connect(scenario, settings),
+        unanswered=town.answers.unanswered,
+        tell=environment.events.request.fire,
+    )
     ca = str(pki.ca_path(settings))
     EdgeActor.ssl_context_factory = staticmethod(lambda: ssl.create_default_context(cafile=ca))
     Cardholder.tokens = TokenSource(settings, roles=("auditor",))
