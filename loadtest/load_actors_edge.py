@@ -75,6 +75,9 @@ class Cardholder(EdgeActor):
     @task
     def look(self) -> None:
         """Opens the app."""
+        self.acts.do(self._look)
+
+    def _look(self) -> None:
         holder = self.town.holder()
         self._balance(holder)
         self.get("GET spendUsage", f"/v1/cards/{holder.card_id}/spendUsage")

@@ -21,17 +21,22 @@ class Results:
     #: What failed, and how often.
     failures: Mapping[str, int]
     answers: Answers
+    #: What actors could make no sense of.
+    errors: Sequence[str]
     #: How late greenlets woke, p50, p95 and p99: what the times contain of Locust's own work.
     lag_ms: Mapping[str, float]
 
     @classmethod
-    def of(cls, samples: Samples, answers: Answers, lags_s: Sequence[float]) -> Results:
+    def of(
+        cls, samples: Samples, answers: Answers, errors: Sequence[str], lags_s: Sequence[float]
+    ) -> Results:
         """What has been seen until now."""
         return cls(
             by_name=samples.by_name(),
             overall=samples.overall(),
             failures=dict(samples.texts.most_common()),
             answers=answers,
+            errors=list(errors),
             lag_ms=summary_ms(lags_s),
         )
 
@@ -42,6 +47,7 @@ class Results:
             "overall": asdict(self.overall),
             "failures": dict(self.failures),
             "answers": self.answers.document(),
+            "errors": list(self.errors),
             "lag_ms": dict(self.lag_ms),
         }
         path.write_text(json.dumps(document))
@@ -55,5 +61,6 @@ class Results:
             overall=Summary(**document["overall"]),
             failures=document["failures"],
             answers=Answers.of_document(document["answers"]),
+            errors=document["errors"],
             lag_ms=document["lag_ms"],
         )

@@ -112,6 +112,7 @@ async def run_load(
         overall=results.overall,
         approved=sum(one.approved for one in results.answers.authorizations.values()),
         unanswered=len(results.answers.unanswered),
+        errors=len(results.errors),
         answers_differing=len(differing),
         unsettled=unsettled,
         books_differing=books.differences,

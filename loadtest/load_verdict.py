@@ -21,6 +21,8 @@ class Found:
     approved: int
     #: Requests that never got a definite answer, although they were repeated.
     unanswered: int
+    #: Acts that failed on what was answered.
+    errors: int
     #: Answers that the ledger does not have, or has differently, and the reverse.
     answers_differing: int
     #: Entries that were not settled in time.
@@ -60,6 +62,7 @@ def checks(found: Found, *, p95_ms_limit: float = P95_MS_LIMIT) -> list[Check]:
             holds=error_share < ERROR_SHARE_LIMIT,
         ),
         _none("requests without an answer", found.unanswered),
+        _none("answers that made no sense", found.errors),
         _none("entries not settled", found.unsettled),
         _none("answers that the ledger has differently", found.answers_differing),
         _none("differences in the books", found.books_differing),

@@ -1,11 +1,10 @@
 """What Locust runs: `holdfast load` starts it, with a scenario that names mesh and cardholders.
 
 Locust is gevent: its greenlets take turns in one thread. Importing it patches the standard library;
-gRPC has to be told before its first channel is made, or its first call blocks everybody for ever.
+gRPC has to be told before its first channel is made, or each of its calls blocks everybody.
 
 What that costs, on two busy cores: 0.45 ms of processor per gRPC call, where `grpc.aio` takes 0.25;
-the latency of a single caller is the same. So one process sends about 1,000 calls a second, and
-each run tells how late its greenlets woke.
+the latency that a single caller sees is the same. Each run tells how late its greenlets woke.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ def prepare(environment: Environment, **_: Any) -> None:
 
     def on_stop(**_: Any) -> None:
         acts.finish(timeout_s=_FINISH_TIMEOUT_S)
-        Results.of(samples, town.answers, lags_s).write(scenario.results)
+        Results.of(samples, town.answers, acts.errors, lags_s).write(scenario.results)
 
     environment.events.request.add_listener(on_request)
     environment.events.test_start.add_listener(on_start)

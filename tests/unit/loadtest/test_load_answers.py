@@ -79,7 +79,7 @@ def test_results_survive_their_file(tmp_path: Path) -> None:
     samples.add("Authorize", 12.5, measured=True, error="UNAVAILABLE: gone")
     answers = _answers()
     answers.unanswered["load-1"] = "Capture"
-    written = Results.of(samples, answers, [0.001])
+    written = Results.of(samples, answers, ["KeyError: auth"], [0.001])
     written.write(tmp_path / "results.json")
     assert Results.read(tmp_path / "results.json") == written
 

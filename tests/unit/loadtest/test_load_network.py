@@ -11,6 +11,7 @@ import pytest
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from loadtest import load_network
 from loadtest.load_acts import Acts
+from loadtest.load_answers import Answers
 from loadtest.load_network import Network, WrongAnswerError
 
 _REQUEST = rpc.AuthorizeRequest(request_id="load-1")
@@ -144,3 +145,10 @@ def test_an_act_outlives_its_actor() -> None:
     assert done == []
     acts.finish(timeout_s=10)
     assert done == ["done"]
+
+
+def test_an_act_that_fails_is_told() -> None:
+    """Goal: what an actor cannot make sense of is known at the end, and the actor goes on."""
+    acts = Acts()
+    acts.do(lambda: Answers().captured(rpc.CaptureAuthorizationResponse(authorization_id="auth_9")))
+    assert acts.errors == ["KeyError: 'auth_9'"]

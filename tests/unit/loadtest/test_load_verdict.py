@@ -27,6 +27,7 @@ _GOOD = Found(
     overall=_SUMMARY,
     approved=1,
     unanswered=0,
+    errors=0,
     answers_differing=0,
     unsettled=0,
     books_differing=0,
@@ -38,6 +39,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "p95 of all requests": {"overall": replace(_SUMMARY, p95_ms=100.0)},
     "failed requests": {"overall": replace(_SUMMARY, failures=10)},
     "requests without an answer": {"unanswered": 1},
+    "answers that made no sense": {"errors": 1},
     "entries not settled": {"unsettled": 1},
     "answers that the ledger has differently": {"answers_differing": 1},
     "differences in the books": {"books_differing": 1},
@@ -51,6 +53,7 @@ def _report(found: Found) -> Report:
         overall=found.overall,
         failures={},
         answers=Answers(authorizations={"auth": answered}),
+        errors=[],
         lag_ms={"p50": 1.0},
     )
     return Report(
