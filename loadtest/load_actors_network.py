@@ -185,7 +185,7 @@ class RepeatingNetwork(NetworkActor):
             gevent.spawn(network.send, name, method, request)
             for name in (AUTHORIZE, f"{AUTHORIZE} again")
         ]
-        first, second = (twin.get() for twin in gevent.joinall(twins))
+        first, second = (twin.get() for twin in twins)
         answer = first if first is not None else second
         if answer is None:
             return
@@ -194,7 +194,7 @@ class RepeatingNetwork(NetworkActor):
         network.send_again(AUTHORIZE, method, request, answer)
         town.answers.authorized(holder.account_id, answer)
         if answer.decision == pb.DECISION_APPROVED:
-            self._reverse(purchase_of(holder, answer))
+            self._reverse(purchase_of(answer))
 
     def _reverse(self, purchase: Purchase) -> None:
         request = rpc.ReverseAuthorizationRequest(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import gevent
 import grpc
@@ -34,8 +34,6 @@ _REFUSED = frozenset(
         grpc.StatusCode.UNAUTHENTICATED,
     }
 )
-
-AnswerT = TypeVar("AnswerT", bound=Message)
 
 
 class WrongAnswerError(Exception):
@@ -90,10 +88,10 @@ class Network:
             return answer
         return None
 
-    def send_again(self, name: str, method: Any, request: Any, first: AnswerT | None) -> None:
+    def send_again(self, name: str, method: Any, request: Any, first: Message) -> None:
         """Repeats a request: the answer must be the first one, to the byte."""
         again = self.send(f"{name} again", method, request)
-        if first is not None and again is not None and again != first:
+        if again is not None and again != first:
             self.wrong(f"{name} again", "another answer to the same request")
 
     def wrong(self, name: str, why: str) -> None:

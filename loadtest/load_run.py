@@ -47,6 +47,8 @@ _TERM_TIMEOUT_S = 10.0
 _REFRESH_S = 1.0
 #: Lines of Locust's log that a failure shows.
 _TAIL_LINES = 15
+#: Of requests that nobody has sent.
+_NOTHING = Summary(requests=0, failures=0, measured=0, p50_ms=0, p95_ms=0, p99_ms=0)
 
 
 class LocustFailedError(Exception):
@@ -100,7 +102,7 @@ async def run_load(
     """Runs one load test. `tell` is told what is going on."""
     tell("opening accounts")
     run_id = f"load-{uuid.uuid4().hex[:12]}"
-    holders = await open_holders(mesh, run_id, count=max(order.users * _HOLDERS_PER_USER, 2))
+    holders = await _open_holders(mesh, run_id, count=order.users * _HOLDERS_PER_USER)
     results = await _locust(mesh, order, holders, run_id=run_id, tell=tell)
     tell("settling, and holding every answer against the ledger")
     unsettled = await accounting.drain()
@@ -127,10 +129,7 @@ async def run_load(
     )
 
 
-_NOTHING = Summary(requests=0, failures=0, measured=0, p50_ms=0, p95_ms=0, p99_ms=0)
-
-
-async def open_holders(mesh: MeshClient, run_id: str, *, count: int) -> tuple[Holder, ...]:
+async def _open_holders(mesh: MeshClient, run_id: str, *, count: int) -> tuple[Holder, ...]:
     """So many accounts of made-up owners, each with a card."""
     room = asyncio.Semaphore(_OPENING_MAX)
     source = ids.IdSource(SystemClock())

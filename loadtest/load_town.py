@@ -19,7 +19,7 @@ from holdfast.type.v1.money_pb2 import Money
 from loadtest.load_answers import Answers
 from loadtest.load_scenario import Holder, Phase, Scenario
 
-CURRENCY = "USD"
+_CURRENCY = "USD"
 #: Purchases that wait to be cleared, and cleared ones that may be refunded or reversed. Older ones
 #: are left as they are: an open hold, a purchase that stays.
 _WAITING_MAX = 100_000
@@ -39,7 +39,6 @@ _AMOUNTS_MINOR = (199, 450, 1_250, 2_999, 8_400)
 class Purchase:
     """An approved purchase. Whoever has it is the only one who acts on it."""
 
-    holder: Holder
     authorization_id: str
     amount_minor: int
     #: The guest leaves one: more is cleared than was authorized.
@@ -96,13 +95,12 @@ class Town:
         """Keeps a decision; what was approved waits to be cleared."""
         self.answers.authorized(holder.account_id, answer)
         if answer.decision == pb.DECISION_APPROVED:
-            self.waiting.append(purchase_of(holder, answer, tip=tip))
+            self.waiting.append(purchase_of(answer, tip=tip))
 
 
-def purchase_of(holder: Holder, answer: rpc.AuthorizeResponse, *, tip: bool = False) -> Purchase:
+def purchase_of(answer: rpc.AuthorizeResponse, *, tip: bool = False) -> Purchase:
     """What was approved."""
     return Purchase(
-        holder=holder,
         authorization_id=answer.authorization_id,
         amount_minor=answer.approved_amount.amount_minor,
         tip=tip,
@@ -111,4 +109,4 @@ def purchase_of(holder: Holder, answer: rpc.AuthorizeResponse, *, tip: bool = Fa
 
 def money(amount_minor: int) -> Money:
     """An amount on the wire."""
-    return Money(currency_code=CURRENCY, amount_minor=amount_minor)
+    return Money(currency_code=_CURRENCY, amount_minor=amount_minor)

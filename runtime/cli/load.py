@@ -79,6 +79,12 @@ def run(
         report = run_to_end(_load(given, order, output))
     except LocustFailedError as error:
         raise CliError(str(error), exit_code=ExitCode.DIFFERENCES) from None
+    except TimeoutError:
+        raise CliError(
+            "the settler does not catch up",
+            hint="is this machine very busy?",
+            exit_code=ExitCode.DIFFERENCES,
+        ) from None
     except grpc.aio.AioRpcError as error:
         raise CliError(
             f"a call failed: {error.code().name}: {error.details()}",
