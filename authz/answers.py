@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from authz.commands import Authorize
 from authz.decision import Reason
 from authz.hold import Hold, State
@@ -71,17 +73,29 @@ def authorize(command: Authorize, movement: Movement) -> rpc.AuthorizeResponse:
             inquiry=command.inquiry,
         ),
         authorization_code=outcome.authorization_code,
-        approved_amount=Money(currency_code=currency, amount_minor=outcome.amount_minor),
-        decide_time=timestamp(outcome.recorded_at_ms),
     )
+    # Filled in place: building parts to copy them takes twice as long.
+    fill(answer.approved_amount, outcome.amount_minor, currency)
+    fill_time(answer.decide_time, outcome.recorded_at_ms)
     if outcome.control:
         answer.control.CopyFrom(control_of(outcome, currency))
     if outcome.seq:
-        answer.available_credit.currency_code = currency
-        answer.available_credit.amount_minor = outcome.available_minor
+        fill(answer.available_credit, outcome.available_minor, currency)
     if outcome.expire_at_ms:
-        answer.expire_time.CopyFrom(timestamp(outcome.expire_at_ms))
+        fill_time(answer.expire_time, outcome.expire_at_ms)
     return answer
+
+
+def fill(money: Money, amount_minor: int, currency_code: str) -> None:
+    """Sets an amount that is part of a message."""
+    money.currency_code = currency_code
+    money.amount_minor = amount_minor
+
+
+def fill_time(time: Timestamp, ms: int) -> None:
+    """Sets an instant that is part of a message."""
+    time.seconds = ms // 1000
+    time.nanos = ms % 1000 * 1_000_000
 
 
 class _Refused(Protocol):

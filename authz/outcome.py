@@ -6,8 +6,10 @@ for all three means that a replay cannot differ from the first answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from operator import call
+from typing import Any, NamedTuple
 
 from authz.hold import Hold
 
@@ -110,7 +112,10 @@ _TEXT = frozenset(
 )
 
 
-_READERS = tuple(EntryType if name == "type" else str if name in _TEXT else int for name in FIELDS)
+_TYPES = {str(one): one for one in EntryType}
+_READERS: tuple[Callable[[str], Any], ...] = tuple(
+    EntryType if name == "type" else str if name in _TEXT else int for name in FIELDS
+)
 
 
 def parse(line: str) -> Outcome:
@@ -118,7 +123,10 @@ def parse(line: str) -> Outcome:
     version, *values = line.split("|")
     if version != VERSION or len(values) != len(FIELDS):
         raise ValueError(f"not an outcome of version {VERSION}: {line[:80]!r}")
-    return Outcome._make(read(value) for read, value in zip(_READERS, values, strict=True))
+    try:
+        return Outcome._make(map(call, _READERS, values))
+    except KeyError as error:
+        raise ValueError(f"not a type of entry: {error}") from None
 
 
 def render(outcome: Outcome) -> str:

@@ -53,8 +53,9 @@ class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
         self, request: rpc.AuthorizeRequest, context: Context
     ) -> rpc.AuthorizeResponse:
         """Decides one purchase and, if it is approved, places a hold."""
+        identity = current_identity()
         command = convert.authorize(
-            request, current_identity(), context.invocation_metadata(), self._fingerprints
+            request, identity, identity.idempotency_keys, self._fingerprints
         )
         movement = await self._authorizing.run(command)
         await tell_replay(movement, context)

@@ -10,24 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from functools import lru_cache
 
 from runtime.errors import Unauthenticated
+from runtime.record import record
+from runtime.request_id import IDEMPOTENCY_KEY_HEADER
 
 SUBJECT_HEADER = "x-auth-subject"
 SPIFFE_HEADER = "x-auth-spiffe"
 ROLES_HEADER = "x-auth-roles"
 
+_READ = frozenset({SUBJECT_HEADER, SPIFFE_HEADER, ROLES_HEADER, IDEMPOTENCY_KEY_HEADER})
 _PRINCIPAL_LENGTH_MAX = 256
 _SPIFFE = "spiffe://"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Identity:
     """The caller: a stable principal, which key rotation does not change, and its roles."""
 
     principal: str
     roles: frozenset[str] = frozenset()
+    #: The call's `idempotency-key` metadata (runtime.request_id), read on the way.
+    idempotency_keys: tuple[tuple[str, str | bytes], ...] = ()
 
     @property
     def sees_everything(self) -> bool:
@@ -64,7 +69,11 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
     """
     found: list[str] = []
     roles = ""
-    for key, value in metadata:
+    idempotency_keys: tuple[tuple[str, str | bytes], ...] = ()
+    for pair in metadata:
+        key, value = pair
+        if key not in _READ:
+            continue
         text = value if isinstance(value, str) else ""
         if key == SPIFFE_HEADER:
             found.append(text if text.startswith(_SPIFFE) else "")
@@ -72,11 +81,21 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
             found.append("" if ":" in text else text)
         elif key == ROLES_HEADER:
             roles = text
-    principal = found[0] if len(found) == 1 else ""
-    if (
-        not principal.isascii()
-        or not principal.isprintable()
-        or not 0 < len(principal) <= _PRINCIPAL_LENGTH_MAX
-    ):
+        else:
+            idempotency_keys = (*idempotency_keys, pair)
+    if len(found) != 1 or not _is_principal(found[0]):
         raise Unauthenticated("the call must carry exactly one identity")
-    return Identity(principal=principal, roles=frozenset(roles.replace(",", " ").split()))
+    return Identity(
+        principal=found[0],
+        roles=_roles_of(roles),
+        idempotency_keys=idempotency_keys,
+    )
+
+
+def _is_principal(text: str) -> bool:
+    return 0 < len(text) <= _PRINCIPAL_LENGTH_MAX and text.isascii() and text.isprintable()
+
+
+@lru_cache(maxsize=1024)
+def _roles_of(text: str) -> frozenset[str]:
+    return frozenset(text.replace(",", " ").split())

@@ -21,6 +21,11 @@ ENTRY = "ent"
 PAYMENT = "pay"
 USER = "usr"
 
+#: Random bytes fetched at once.
+_POOL_BYTES = 4096
+#: Byte → character of an authorization code, 32 of them.
+_CODE_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
+
 _ID = re.compile(r"(acct|auth|card|co|ent|pay|usr)_([0-9a-f]{2})([0-9a-f]{32})")
 _PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,64}")
@@ -72,6 +77,7 @@ class IdSource:
     def __init__(self, clock: Clock, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._clock = clock
         self._random_bytes = random_bytes
+        self._pool, self._used = b"", 0
 
     def new(self, prefix: str, partition: int) -> str:
         """A new id in a partition."""
@@ -80,12 +86,17 @@ class IdSource:
 
     def authorization_code(self) -> str:
         """Six characters of [0-9A-Z] without the ones that are read wrongly (DE38)."""
-        alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-        return "".join(alphabet[byte & 31] for byte in self._random_bytes(6))
+        return self._random(6).translate(_CODE_ALPHABET).decode()
 
     def _uuid7(self) -> str:
         """RFC 9562 §5.7: 48 bits of milliseconds, version, 74 random bits."""
-        random = int.from_bytes(self._random_bytes(10), "big")
-        high = (random >> 68) & 0xFFF
-        low = random & 0x3FFF_FFFF_FFFF_FFFF
-        return f"{self._clock.now_ms():012x}7{high:03x}{0x8000_0000_0000_0000 | low:016x}"
+        random = self._random(10).hex()
+        variant = "89ab"[int(random[3], 16) & 3]
+        return f"{self._clock.now_ms():012x}7{random[:3]}{variant}{random[4:19]}"
+
+    def _random(self, count: int) -> bytes:
+        """From a pool: the kernel is asked once for many."""
+        start, self._used = self._used, self._used + count
+        if self._used > len(self._pool):
+            self._pool, start, self._used = self._random_bytes(_POOL_BYTES), 0, count
+        return self._pool[start : self._used]

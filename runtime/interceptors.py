@@ -106,13 +106,28 @@ class DeadlineInterceptor(AsyncServerInterceptor):
             remaining = DEFAULT_DEADLINE_S
         if remaining <= 0:
             raise DeadlineExceeded("the deadline had passed before the call was started")
+        task = asyncio.current_task()
+        assert task is not None, "the servicer runs in a task of its own"
+        passed: list[bool] = []
+        timer = asyncio.get_running_loop().call_later(
+            min(remaining, MAXIMUM_DEADLINE_S), _pass, task, passed
+        )
         try:
-            async with asyncio.timeout(min(remaining, MAXIMUM_DEADLINE_S)):
-                return await method(request, context)
-        except TimeoutError:
+            return await method(request, context)
+        except asyncio.CancelledError:
+            if not passed:
+                raise
+            task.uncancel()
             raise DeadlineExceeded(
                 "the deadline passed; the outcome is unknown: repeat the same request"
             ) from None
+        finally:
+            timer.cancel()
+
+
+def _pass(task: asyncio.Task[Any], passed: list[bool]) -> None:
+    passed.append(True)
+    task.cancel()
 
 
 class IdentityInterceptor(AsyncServerInterceptor):

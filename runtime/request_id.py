@@ -21,6 +21,9 @@ def request_id_of(
     Field and header may both be there if they say the same; a header may stand several times if it
     says the same each time.
     """
+    if not metadata:
+        violations.request_id(value)
+        return value
     keys = {text for key, text in metadata or () if key == IDEMPOTENCY_KEY_HEADER and text}
     if len(keys) > 1:
         violations.add("request_id", "the Idempotency-Key header came with different values")
