@@ -6,6 +6,7 @@ The same templates serve the supervisor, `holdfast envoy render` and a sidecar.
 from __future__ import annotations
 
 import subprocess
+from base64 import b64encode
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from runtime.access import ENVOY_TEMPLATES, load_access
+from runtime.errors import ResourceExhausted, status_of
 from runtime.pki import pki_path
 from runtime.settings import SERVICES, Settings
 from runtime.tokens import (
@@ -36,6 +38,10 @@ JWKS_READY_STATS = (
 _SOCKET_MODE = 0o600
 _JSON_BODY_BYTES_MAX = 64 * 1024
 _VALIDATE_TIMEOUT_S = 30
+#: Calls that one server may have at once; more are refused. At 4,000 answers a second and server,
+#: whoever is let in is answered within 64 ms.
+CALLS_AT_ONCE = 256
+_OVERLOADED = ResourceExhausted("too many calls at once; slow down", reason="OVERLOADED")
 #: Browsers on the machine itself; tokens travel in a header, so no cookie is at stake.
 _CORS_ORIGIN_REGEX = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 #: Envoy's own HTTP answers as google.rpc.Code, first match wins.
@@ -141,6 +147,11 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "sds_path": str(pki_path(settings) / "sds"),
         "descriptor_path": str(DESCRIPTOR_PATH),
         "status_codes": _STATUS_CODES,
+        "calls_at_once": CALLS_AT_ONCE,
+        "overloaded": {
+            "message": _OVERLOADED.message,
+            "details": b64encode(status_of(_OVERLOADED).SerializeToString()).decode().rstrip("="),
+        },
         "cors_origin_regex": _CORS_ORIGIN_REGEX,
         "json_body_bytes_max": _JSON_BODY_BYTES_MAX,
         "token_issuer": token_issuer(settings),

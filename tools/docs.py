@@ -116,8 +116,11 @@ def settings_page() -> str:
 def setting_row(name: str, field: FieldInfo) -> str:
     """One row: the variable, what it is unless set, what it means."""
     assert field.description, f"{name} has no description"
-    assert field.default is not PydanticUndefined, f"{name} has no default"
-    default = "none" if field.default in (None, "") else f"`{field.default}`"
+    computed = field.default_factory is not None
+    assert computed or field.default is not PydanticUndefined, f"{name} has no default"
+    default = (
+        "computed" if computed else "none" if field.default in (None, "") else f"`{field.default}`"
+    )
     return f"| `HOLDFAST_{name.upper()}` | {default} | {field.description} |\n"
 
 

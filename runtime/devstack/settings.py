@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -12,11 +13,18 @@ from runtime.settings import Settings
 LISTENERS = ("edge_https", "edge_http", "network", "mesh", "metrics")
 
 
+def _cores() -> int:
+    return min(len(os.sched_getaffinity(0)), 64)
+
+
 class StackSettings(Settings):
     """`Settings` and what only the supervisor decides."""
 
     authz_workers: int = Field(
-        default=2, ge=1, le=64, description="Number of authorizer processes, one socket each."
+        default_factory=_cores,
+        ge=1,
+        le=64,
+        description="Number of authorizer processes, one socket each. Default: one per core.",
     )
     edge_https_port: int = Field(default=8443, ge=0, le=65535, description="Web clients, HTTPS.")
     edge_http_port: int = Field(default=8080, ge=0, le=65535, description="The same on loopback.")

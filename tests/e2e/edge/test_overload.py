@@ -1,0 +1,58 @@
+"""More calls than the servers may have at once: Envoy sheds them, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import grpc
+import httpx
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from holdfast.authz.v1 import authorization_service_pb2 as pb
+from holdfast.authz.v1 import authorization_service_pb2_grpc as pb_grpc
+from runtime import pki
+from runtime.envoyconfig import CALLS_AT_ONCE
+from tests.e2e.edge.world import World
+
+SURPLUS = 60
+
+
+@pytest.fixture
+def slow(world: World) -> World:
+    world.upstream.delay_s = 1.5
+    return world
+
+
+async def _authorize(stub: pb_grpc.AuthorizationServiceAsyncStub) -> str:
+    try:
+        await stub.Authorize(pb.AuthorizeRequest(), timeout=10)
+    except grpc.aio.AioRpcError as error:
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]
+        assert status is not None
+        info = error_details_pb2.ErrorInfo()
+        assert status.details[0].Unpack(info)
+        return f"{error.code().name} {info.reason}"
+    return "OK"
+
+
+async def test_what_is_too_much_is_refused_at_once_and_the_rest_answered(slow: World) -> None:
+    """Goal: a bounded number of calls reaches a server; a caller above it is told to slow down in
+    its own language. Method: one server that takes 1.5 s, `CALLS_AT_ONCE` calls and some more.
+    """
+    credentials = pki.load_credentials(slow.settings, "network-demo")
+    try:
+        async with slow.tls_channel(slow.ports.network, credentials) as channel:
+            stub = pb_grpc.AuthorizationServiceStub(channel)
+            calls = [asyncio.create_task(_authorize(stub)) for _ in range(CALLS_AT_ONCE + SURPLUS)]
+            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            refused = await slow.web.get("/v1/accounts/acct_1/balance", headers=slow.bearer())
+            answers = Counter(await asyncio.gather(*calls))
+    finally:
+        slow.upstream.delay_s = 0
+    assert answers == {"OK": CALLS_AT_ONCE, "RESOURCE_EXHAUSTED OVERLOADED": SURPLUS}
+    assert refused.status_code == httpx.codes.TOO_MANY_REQUESTS
+    assert refused.json()["code"] == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert "slow down" in refused.json()["message"]
