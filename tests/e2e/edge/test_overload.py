@@ -30,7 +30,7 @@ async def _authorize(stub: pb_grpc.AuthorizationServiceAsyncStub) -> str:
     try:
         await stub.Authorize(pb.AuthorizeRequest(), timeout=10)
     except grpc.aio.AioRpcError as error:
-        status = rpc_status.from_call(error)  # type: ignore[arg-type]
+        status = rpc_status.from_call(error)
         assert status is not None
         info = error_details_pb2.ErrorInfo()
         assert status.details[0].Unpack(info)
