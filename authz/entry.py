@@ -32,6 +32,7 @@ class Header:
     root_card_id: str = ""
     owner_id: str = ""
     programme_id: str = ""
+    user_id: str = ""
     currency: str = ""
     network: str = ""
     clearing_fingerprint: str = ""

@@ -220,7 +220,7 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
         header.fingerprint,
         header.programme_id or None,
         company_id,
-        user_id,
+        header.user_id or user_id,
         header.account_id or None,
         header.card_id or None,
         header.root_card_id or None,
