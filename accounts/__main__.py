@@ -9,11 +9,19 @@ from accounts.account_service import AccountService
 from accounts.card_service import CardService
 from accounts.mutation import Mutations
 from accounts.projector import Projector
+from accounts.rules_service import CompanyService, ProgrammeService, RulesFlow
 from accounts.settings import AccountsSettings
 from accounts.store import Store
-from holdfast.accounts.v1 import account_service_pb2, card_service_pb2
+from holdfast.accounts.v1 import (
+    account_service_pb2,
+    card_service_pb2,
+    company_service_pb2,
+    programme_service_pb2,
+)
 from holdfast.accounts.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
 from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
+from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
+from holdfast.accounts.v1.programme_service_pb2_grpc import add_ProgrammeServiceServicer_to_server
 from runtime import server
 from runtime.channel import unix_channel
 from runtime.clock import SystemClock
@@ -25,6 +33,8 @@ from runtime.postgres import connect_pool
 SERVICE_NAMES = (
     account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
     card_service_pb2.DESCRIPTOR.services_by_name["CardService"].full_name,
+    programme_service_pb2.DESCRIPTOR.services_by_name["ProgrammeService"].full_name,
+    company_service_pb2.DESCRIPTOR.services_by_name["CompanyService"].full_name,
 )
 
 
@@ -52,6 +62,9 @@ async def main() -> None:
         add_CardServiceServicer_to_server(
             CardService(store, mutations, ids, clock), process.services
         )
+        rules = RulesFlow(store, mutations, clock)
+        add_ProgrammeServiceServicer_to_server(ProgrammeService(rules), process.services)
+        add_CompanyServiceServicer_to_server(CompanyService(rules), process.services)
         work = [
             asyncio.create_task(outbox.run()),
             asyncio.create_task(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from accounts import convert, convert_controls
+from accounts import convert, convert_controls, convert_rules
 from accounts.account import Account, open_account, set_controls, update_credit_limit
 from accounts.mutation import Context, Mutations
+from accounts.rules import AccountUser, set_user_controls
 from accounts.store import Store, Transaction
-from holdfast.accounts.v1 import account_pb2
+from holdfast.accounts.v1 import account_pb2, account_user_pb2
 from holdfast.accounts.v1 import account_service_pb2 as pb
 from holdfast.accounts.v1.account_service_pb2_grpc import AccountServiceServicer
 from runtime import ids
@@ -114,3 +115,39 @@ class AccountService(AccountServiceServicer):
 
         answer = await self._mutations.run(key, effect, context)
         return pb.SetAccountControlsResponse(account=account_pb2.Account.FromString(answer))
+
+    async def SetAccountUserControls(
+        self, request: pb.SetAccountUserControlsRequest, context: Context
+    ) -> pb.SetAccountUserControlsResponse:
+        """Replaces the spend controls of a user of an account."""
+        key = convert_rules.set_account_user_controls(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> AccountUser:
+            account = await transaction.steady_account(request.account_id)
+            if account is None:
+                raise convert.account_not_found(request.account_id)
+            convert_controls.check_currency(request.controls, account.currency_code)
+            user = await transaction.account_user(request.account_id, request.user_id)
+            controls = convert_controls.counting(
+                request.controls, before=user.controls, now_ms=now_ms
+            )
+            changed = set_user_controls(user, controls, now_ms=now_ms)
+            if changed is not user:
+                await transaction.update_account_user(changed)
+            return changed
+
+        answer = await self._mutations.run(key, effect, context)
+        found = account_user_pb2.AccountUser.FromString(answer)
+        return pb.SetAccountUserControlsResponse(account_user=found)
+
+    async def GetAccountUser(
+        self, request: pb.GetAccountUserRequest, context: Context
+    ) -> pb.GetAccountUserResponse:
+        """Returns what a user may use an account for."""
+        del context
+        convert_rules.check_account_user(request)
+        if await self._store.account(request.account_id) is None:
+            raise convert.account_not_found(request.account_id)
+        found = await self._store.account_user(request.account_id, request.user_id)
+        return pb.GetAccountUserResponse(account_user=convert_rules.account_user(found))

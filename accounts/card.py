@@ -54,6 +54,8 @@ class Card:
     update_time_ms: int
     #: Spend controls, as the contract serializes them; empty: nothing is restricted.
     controls: bytes = b""
+    #: Whose card it is; empty: nobody in particular.
+    user_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class IssueCard:
 
     account_id: str
     kind: CardKind
+    user_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,7 @@ def issue_card(command: IssueCard, *, card_id: str, last4: str, now_ms: int) -> 
         version=1,
         create_time_ms=now_ms,
         update_time_ms=now_ms,
+        user_id=command.user_id,
     )
 
 

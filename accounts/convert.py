@@ -16,7 +16,7 @@ from accounts.account import (
     UpdateCreditLimit,
 )
 from accounts.card import Card, CardKind, IllegalTransition, IssueCard
-from accounts.store import Answer, RequestKey
+from accounts.store import RequestKey
 from holdfast.accounts.v1 import (
     account_pb2,
     account_service_pb2,
@@ -97,9 +97,10 @@ def issue_card(
     key = key_of(request, context, violations)
     violations.id("account_id", request.account_id, ids.ACCOUNT)
     violations.enum("kind", request.kind, _KINDS, required=True)
+    violations.id("user_id", request.user_id, ids.USER, required=False)
     violations.raise_if_any()
     kind = CardKind(_KIND.Name(request.kind).removeprefix("KIND_"))
-    return key, IssueCard(account_id=request.account_id, kind=kind)
+    return key, IssueCard(account_id=request.account_id, kind=kind, user_id=request.user_id)
 
 
 def card_transition(request: CardTransitionRequest, context: Any) -> tuple[RequestKey, str]:
@@ -180,14 +181,8 @@ def card(value: Card) -> card_pb2.Card:
         create_time=timestamp(value.create_time_ms),
         update_time=timestamp(value.update_time_ms),
         controls=SpendControls.FromString(value.controls) if value.controls else None,
+        user_id=value.user_id,
     )
-
-
-def answer(value: Account | Card) -> Answer:
-    """What is stored under the request id."""
-    if isinstance(value, Account):
-        return Answer(response=account(value).SerializeToString(), account_id=value.id)
-    return Answer(response=card(value).SerializeToString(), account_id=value.account_id)
 
 
 def account_not_found(name: str) -> NotFound:

@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 import grpc
 
-from accounts import convert
+from accounts import answers
 from accounts.account import Account
 from accounts.card import Card
+from accounts.rules import AccountUser, Rules
 from accounts.store import Answer, RequestKey, Store, Transaction, refusing_when_down
 from runtime.clock import Clock
 from runtime.errors import RequestIdReused, Unavailable
@@ -25,7 +26,7 @@ from runtime.request_id import REPLAYED
 ANSWER_MARGIN_S = 0.1
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
-Effect: TypeAlias = Callable[[Transaction], Awaitable[Account | Card]]
+Effect: TypeAlias = Callable[[Transaction], Awaitable[Account | Card | AccountUser | Rules]]
 
 
 class Mutations:
@@ -40,11 +41,11 @@ class Mutations:
         self._projection_wait_s = projection_wait_s
 
     async def run(self, key: RequestKey, effect: Effect, context: Context) -> bytes:
-        """Returns the account or card as it was after the first run, serialized."""
+        """Returns what was changed as it was after the first run, serialized."""
         async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
             stored = await transaction.claim(key)
             if stored is None:
-                answer = convert.answer(await effect(transaction))
+                answer = answers.answer(await effect(transaction))
                 await transaction.answer(key, answer)
             elif (stored.method, stored.fingerprint) != (key.method, key.fingerprint):
                 raise RequestIdReused(key.request_id)
@@ -61,7 +62,7 @@ class Mutations:
         if remaining_s is not None:
             wait_s = max(min(wait_s, remaining_s - ANSWER_MARGIN_S), 0)
         with refusing_when_down():
-            delivered = await self._outbox.wait_delivered(answer.account_id, timeout_s=wait_s)
+            delivered = await self._outbox.wait_delivered(answer.outbox_key, timeout_s=wait_s)
         if not delivered:
             raise Unavailable(
                 "the change is stored, but the authorizer has not confirmed it yet: repeat the"

@@ -1,19 +1,28 @@
-"""Tells the authorizer what was decided here: accounts and cards, each with its version."""
+"""Tells the authorizer what was decided here: accounts and their users, cards, rules, each with its
+version.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import grpc
 
 from accounts.account import Account
 from accounts.card import Card, CardKind
+from accounts.rules import AccountUser, Rules
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.authz.v1.projection_service_pb2_grpc import ProjectionServiceStub
+from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
+from runtime import ids
 from runtime.outbox import DELIVERY_TIMEOUT_S, DeliveryFailed, Message, Row
 
 ACCOUNT_TOPIC = "account"
 CARD_TOPIC = "card"
+ACCOUNT_USER_TOPIC = "account_user"
+RULES_TOPIC = "rules"
 
 
 def account_message(account: Account) -> Message:
@@ -45,15 +54,47 @@ def card_message(card: Card) -> Message:
         expiry_month=card.expiry_month,
         expiry_year=card.expiry_year,
         controls=SpendControls.FromString(card.controls) if card.controls else None,
+        user_id=card.user_id,
     )
     return Message(topic=CARD_TOPIC, key=card.account_id, payload=request.SerializeToString())
+
+
+def account_user_message(user: AccountUser) -> Message:
+    """The outbox message of what a user may use an account for; ordered behind the account's."""
+    request = projection.ApplyAccountUserRequest(
+        version=user.version,
+        account_id=user.account_id,
+        user_id=user.user_id,
+        controls=SpendControls.FromString(user.controls) if user.controls else None,
+    )
+    payload = request.SerializeToString()
+    return Message(topic=ACCOUNT_USER_TOPIC, key=user.account_id, payload=payload)
+
+
+def rules_message(rules: Rules) -> Message:
+    """The outbox message of a programme's or company's rules."""
+    request = projection.ApplyRulesRequest(
+        version=rules.version,
+        rules=DefaultRules.FromString(rules.rules) if rules.rules else None,
+    )
+    if ids.is_programme_id(rules.scope_id):
+        request.programme_id = rules.scope_id
+    else:
+        request.company_id = rules.scope_id
+    return Message(topic=RULES_TOPIC, key=rules.scope_id, payload=request.SerializeToString())
 
 
 class Projector:
     """Delivers outbox rows to `holdfast.authz.v1.ProjectionService`. Safe to repeat: versions."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = ProjectionServiceStub(channel)
+        stub = ProjectionServiceStub(channel)
+        self._topics: dict[str, tuple[Any, Any]] = {
+            ACCOUNT_TOPIC: (projection.ApplyAccountRequest, stub.ApplyAccount),
+            CARD_TOPIC: (projection.ApplyCardRequest, stub.ApplyCard),
+            ACCOUNT_USER_TOPIC: (projection.ApplyAccountUserRequest, stub.ApplyAccountUser),
+            RULES_TOPIC: (projection.ApplyRulesRequest, stub.ApplyRules),
+        }
 
     async def deliver(self, row: Row) -> None:
         """Applies one row; raises DeliveryFailed unless the authorizer has at least its version."""
@@ -66,11 +107,7 @@ class Projector:
 
     async def _apply(self, row: Row) -> tuple[int, int]:
         """Returns the version asked for and the one that the authorizer has now."""
-        if row.topic == ACCOUNT_TOPIC:
-            account = projection.ApplyAccountRequest.FromString(row.payload)
-            account_answer = await self._stub.ApplyAccount(account, timeout=DELIVERY_TIMEOUT_S)
-            return account.version, account_answer.version
-        assert row.topic == CARD_TOPIC, f"unknown topic {row.topic}"
-        card = projection.ApplyCardRequest.FromString(row.payload)
-        card_answer = await self._stub.ApplyCard(card, timeout=DELIVERY_TIMEOUT_S)
-        return card.version, card_answer.version
+        kind, method = self._topics[row.topic]
+        request = kind.FromString(row.payload)
+        answer = await method(request, timeout=DELIVERY_TIMEOUT_S)
+        return request.version, answer.version

@@ -13,7 +13,13 @@ import asyncpg
 
 from accounts.account import Account, AccountState
 from accounts.card import Card, CardKind, CardState
-from accounts.projector import account_message, card_message
+from accounts.projector import (
+    account_message,
+    account_user_message,
+    card_message,
+    rules_message,
+)
+from accounts.rules import AccountUser, Rules
 from runtime import outbox
 from runtime.clock import datetime_of, ms_of
 from runtime.errors import Unavailable
@@ -58,10 +64,12 @@ class RequestKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a request was answered, and whose projection the answer waits for."""
+    """What a request was answered, and the key of the outbox rows that the answer waits for: an
+    account, a programme or a company.
+    """
 
     response: bytes
-    account_id: str
+    outbox_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +104,7 @@ class Transaction:
         return Stored(
             method=row["method"],
             fingerprint=row["fingerprint"],
-            answer=Answer(response=row["response"], account_id=row["account_id"]),
+            answer=Answer(response=row["response"], outbox_key=row["account_id"]),
         )
 
     async def answer(self, key: RequestKey, answer: Answer) -> None:
@@ -106,7 +114,7 @@ class Transaction:
             key.principal,
             key.request_id,
             answer.response,
-            answer.account_id,
+            answer.outbox_key,
         )
 
     async def account(self, account_id: str) -> Account | None:
@@ -170,6 +178,7 @@ class Transaction:
             card.version,
             datetime_of(card.create_time_ms),
             datetime_of(card.update_time_ms),
+            card.user_id or None,
         )
         await outbox.append(self._connection, card_message(card))
 
@@ -185,6 +194,44 @@ class Transaction:
         )
         assert tag == "UPDATE 1", f"{card.id} was not locked at version {card.version - 1}"
         await outbox.append(self._connection, card_message(card))
+
+    async def account_user(self, account_id: str, user_id: str) -> AccountUser:
+        """A user of an account that exists, locked for a change; a new one at version 0."""
+        await self._connection.execute(_SQL["ensure_account_user"], account_id, user_id, self._now)
+        row = await self._connection.fetchrow(
+            _SQL["select_account_user_for_update"], account_id, user_id
+        )
+        return _account_user(row)
+
+    async def update_account_user(self, user: AccountUser) -> None:
+        """Writes the next version of a locked user of an account."""
+        tag = await self._connection.execute(
+            _SQL["update_account_user"],
+            user.account_id,
+            user.user_id,
+            user.version,
+            datetime_of(user.update_time_ms),
+            user.controls,
+        )
+        assert tag == "UPDATE 1", f"{user} was not locked at the version before"
+        await outbox.append(self._connection, account_user_message(user))
+
+    async def rules(self, scope_id: str) -> Rules:
+        """The rules of a programme or company, locked for a change; new ones at version 0."""
+        await self._connection.execute(_SQL["ensure_rules"], scope_id, self._now)
+        return _rules(await self._connection.fetchrow(_SQL["select_rules_for_update"], scope_id))
+
+    async def update_rules(self, rules: Rules) -> None:
+        """Writes the next version of locked rules."""
+        tag = await self._connection.execute(
+            _SQL["update_rules"],
+            rules.scope_id,
+            rules.version,
+            datetime_of(rules.update_time_ms),
+            rules.rules,
+        )
+        assert tag == "UPDATE 1", f"{rules.scope_id} was not locked at version {rules.version - 1}"
+        await outbox.append(self._connection, rules_message(rules))
 
 
 class Store:
@@ -228,6 +275,18 @@ class Store:
             rows = await self._pool.fetch(_SQL["list_cards"], *_after(page), account_id)
         return [_card(row) for row in rows]
 
+    async def account_user(self, account_id: str, user_id: str) -> AccountUser:
+        """A user of an account; at version 0 if nothing was ever set."""
+        with refusing_when_down():
+            row = await self._pool.fetchrow(_SQL["select_account_user"], account_id, user_id)
+        return _account_user(row) if row else AccountUser(account_id=account_id, user_id=user_id)
+
+    async def rules(self, scope_id: str) -> Rules:
+        """The rules of a programme or company; at version 0 if none were ever set."""
+        with refusing_when_down():
+            row = await self._pool.fetchrow(_SQL["select_rules"], scope_id)
+        return _rules(row) if row else Rules(scope_id=scope_id)
+
     async def forget_requests(self, *, before_ms: int) -> int:
         """Forgets answers given before an instant, one batch of them; returns how many."""
         tag = await self._pool.execute(
@@ -248,8 +307,20 @@ def _account(row: Any) -> Account:
 
 def _card(row: Any) -> Card:
     fields = _with_times(row)
-    states = {"kind": CardKind(fields["kind"]), "state": CardState(fields["state"])}
-    return Card(**fields | states)
+    more = {"kind": CardKind(fields["kind"]), "state": CardState(fields["state"])}
+    return Card(**fields | more | {"user_id": fields["user_id"] or ""})
+
+
+def _account_user(row: Any) -> AccountUser:
+    fields = dict(row)
+    update_time_ms = ms_of(fields.pop("update_time"))
+    return AccountUser(update_time_ms=update_time_ms, **fields)
+
+
+def _rules(row: Any) -> Rules:
+    fields = dict(row)
+    update_time_ms = ms_of(fields.pop("update_time"))
+    return Rules(update_time_ms=update_time_ms, **fields)
 
 
 def _with_times(row: Any) -> dict[str, Any]:

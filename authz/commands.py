@@ -34,8 +34,8 @@ class Authorize(Asked):
     inquiry: bool
 
     @property
-    def merchant_lock(self) -> str:
-        """The merchant as a card that is locked to one remembers it."""
+    def merchant(self) -> str:
+        """Its id and descriptor, as a card that is locked to one merchant remembers them."""
         place = self.purchase.place
         return f"{place.merchant_id}\n{place.descriptor.casefold()}" if place else ""
 
@@ -164,4 +164,34 @@ class ApplyCard:
     expire_at_ms: int
     single_use: bool
     controls: bytes
+    user_id: str
     raw: bytes
+
+
+@record
+class ApplyAccountUser:
+    """What a user may use an account for, at one version."""
+
+    principal: str
+    version: int
+    account_id: str
+    user_id: str
+    controls: bytes
+    raw: bytes
+
+
+@record
+class ApplyRules:
+    """The rules of a programme or of a company (one id is empty), at one version."""
+
+    principal: str
+    version: int
+    programme_id: str
+    company_id: str
+    rules: bytes
+    raw: bytes
+
+    @property
+    def scope_id(self) -> str:
+        """Whose rules they are."""
+        return self.programme_id or self.company_id

@@ -1,4 +1,4 @@
-"""Spend controls: what a card or an account may be used for. Pure.
+"""Spend controls: what a card, an account or its user may be used for. Pure.
 
 `broken` checks what a purchase alone decides; limits over time become `Use`s, which the script
 checks and counts.
@@ -94,7 +94,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controls:
-    """The controls of one card or account. Empty: nothing is restricted."""
+    """The controls of one scope. Empty: nothing is restricted."""
 
     maximum_minor: int | None = None
     limits: tuple[Limit, ...] = ()
@@ -120,9 +120,9 @@ NOWHERE = Place()
 class Use:
     """One limit that a purchase counts in, as the script needs it."""
 
-    #: Names the window's key within its partition: subject, control, and when counting began.
+    #: Names the window's key within its partition: whose, control, and when counting began.
     key: str
-    #: What a refusal calls it: `card/` or `account/` and the control's id.
+    #: What a refusal calls it: whose it is, and the control's id.
     name: str
     limit: Limit
     slots: Slots
@@ -161,22 +161,22 @@ def broken(rule: Rule, controls: Controls, place: Place, amount_minor: int, now_
             return controls.maximum_minor is not None and amount_minor > controls.maximum_minor
 
 
-def use_of(limit: Limit, *, kind: str, subject_id: str, now_ms: int) -> Use:
-    """A limit of a subject (`card` and its root, `account`) as it counts now."""
+def use_of(limit: Limit, *, name: str, counter: str, now_ms: int) -> Use:
+    """A limit as it counts now: `name` and `counter` are those of its scope."""
     return Use(
-        key=f"{kind[0]}{subject_id.partition('_')[2]}:{limit.control_id}:{limit.counting_since_ms}",
-        name=f"{kind}/{limit.control_id}",
+        key=f"{counter}:{limit.control_id}:{limit.counting_since_ms}",
+        name=f"{name}/{limit.control_id}",
         limit=limit,
         slots=slots_of(limit.window, now_ms=now_ms),
     )
 
 
 def uses_of(
-    controls: Controls, place: Place | None, *, kind: str, subject_id: str, now_ms: int
+    controls: Controls, place: Place | None, *, name: str, counter: str, now_ms: int
 ) -> list[Use]:
     """The limits that a purchase at this place counts in; None: of any place."""
     return [
-        use_of(limit, kind=kind, subject_id=subject_id, now_ms=now_ms)
+        use_of(limit, name=name, counter=counter, now_ms=now_ms)
         for limit in controls.limits
         if not limit.categories or place is None or within(place.category_code, limit.categories)
     ]

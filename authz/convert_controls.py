@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from authz.controls import DAY_MINUTES, NO_CONTROLS, Channel, Controls, Hours, Limit, Ranges
+from authz.snapshot import RulesSnapshot
 from authz.windows import Calendar, Rolling, Unit, Window
 from holdfast.type.v1 import spend_controls_pb2 as pb
+from holdfast.type.v1.default_rules_pb2 import DefaultRules
+from holdfast.type.v1.money_pb2 import Money
 from runtime.spend_controls import WEEKDAYS, minute_of
 from runtime.validate import milliseconds
 
+#: Rules that are kept in the form in which they decide: many cards have the same ones.
+RULES_KEPT = 1_024
 
-def controls_of(raw: bytes) -> Controls:
-    """Controls from the bytes in which they are kept."""
-    if not raw:
+
+def controls_of(raw: bytes, currency_code: str) -> Controls:
+    """Controls from the bytes in which they are kept, as they bind an account of a currency."""
+    return _controls(pb.SpendControls.FromString(raw), currency_code) if raw else NO_CONTROLS
+
+
+@lru_cache(maxsize=RULES_KEPT)
+def rules_of(version: int, raw: bytes, currency_code: str) -> RulesSnapshot:
+    """Rules from the bytes in which they are kept, as they bind an account of a currency."""
+    message = DefaultRules.FromString(raw)
+    return RulesSnapshot(
+        version=version,
+        card_controls=_controls(message.card_controls, currency_code),
+        account_controls=_controls(message.account_controls, currency_code),
+    )
+
+
+def _controls(message: pb.SpendControls, currency_code: str) -> Controls:
+    if not message.ByteSize():
         return NO_CONTROLS
-    message = pb.SpendControls.FromString(raw)
-    maximum = message.transaction_maximum.amount_minor
+    limits = (_limit(limit, currency_code) for limit in message.limits)
     return Controls(
-        maximum_minor=maximum if message.HasField("transaction_maximum") else None,
-        limits=tuple(_limit(limit) for limit in message.limits),
+        maximum_minor=_minor(message.transaction_maximum, currency_code),
+        limits=tuple(limit for limit in limits if limit is not None),
         allowed_categories=_ranges(message.allowed_categories),
         blocked_categories=_ranges(message.blocked_categories),
         allowed_countries=frozenset(message.allowed_countries),
@@ -52,11 +73,19 @@ def _hours(message: pb.ActiveHours) -> Hours:
     )
 
 
-def _limit(message: pb.SpendLimit) -> Limit:
+def _minor(message: Money, currency_code: str) -> int | None:
+    """An amount; one of another currency than the account's limits nothing, nor does none."""
+    return message.amount_minor if message.currency_code == currency_code else None
+
+
+def _limit(message: pb.SpendLimit, currency_code: str) -> Limit | None:
+    amount_minor, count = _minor(message.amount, currency_code), message.count or None
+    if amount_minor is None and count is None:
+        return None
     return Limit(
         control_id=message.control_id,
-        amount_minor=message.amount.amount_minor if message.HasField("amount") else None,
-        count=message.count or None,
+        amount_minor=amount_minor,
+        count=count,
         window=_window(message),
         categories=_ranges(message.categories),
         counting_since_ms=milliseconds(message.counting_since),

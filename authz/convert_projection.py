@@ -5,14 +5,14 @@ from __future__ import annotations
 from calendar import monthrange
 from datetime import UTC, datetime
 
-from authz.commands import ApplyAccount, ApplyCard
+from authz.commands import ApplyAccount, ApplyAccountUser, ApplyCard, ApplyRules
 from authz.expiry import DAY_MS
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from runtime import ids
 from runtime.clock import ms_of
 from runtime.identity import Identity
 from runtime.money import AMOUNT_MINOR_LIMIT
-from runtime.spend_controls import check_controls
+from runtime.spend_controls import check_controls, check_rules
 from runtime.validate import Violations
 
 EXPIRY_YEARS = range(2000, 2100)
@@ -58,6 +58,7 @@ def apply_card(request: projection.ApplyCardRequest, identity: Identity) -> Appl
     check.id("card_id", request.card_id, ids.CARD)
     check.id("account_id", request.account_id, ids.ACCOUNT)
     check.id("root_card_id", request.root_card_id, ids.CARD)
+    check.id("user_id", request.user_id, ids.USER, required=False)
     known = projection.CardState.DESCRIPTOR.values_by_number
     check.enum("state", request.state, known, required=True)
     if request.expiry_month not in range(1, 13):
@@ -79,11 +80,59 @@ def apply_card(request: projection.ApplyCardRequest, identity: Identity) -> Appl
         expire_at_ms=end_of_month_ms(request.expiry_year, request.expiry_month),
         single_use=request.single_use,
         controls=_controls(request),
+        user_id=request.user_id,
         raw=request.SerializeToString(deterministic=True),
     )
 
 
-def _controls(request: projection.ApplyAccountRequest | projection.ApplyCardRequest) -> bytes:
+def apply_account_user(
+    request: projection.ApplyAccountUserRequest, identity: Identity
+) -> ApplyAccountUser:
+    """Checks an ApplyAccountUserRequest."""
+    check = Violations()
+    _check_version(request.version, check)
+    check.id("account_id", request.account_id, ids.ACCOUNT)
+    check.id("user_id", request.user_id, ids.USER)
+    check_controls("controls", request.controls, check, currency_code="", of_card=False)
+    check.raise_if_any()
+    return ApplyAccountUser(
+        principal=identity.principal,
+        version=request.version,
+        account_id=request.account_id,
+        user_id=request.user_id,
+        controls=_controls(request),
+        raw=request.SerializeToString(deterministic=True),
+    )
+
+
+def apply_rules(request: projection.ApplyRulesRequest, identity: Identity) -> ApplyRules:
+    """Checks an ApplyRulesRequest."""
+    check = Violations()
+    _check_version(request.version, check)
+    scope = request.WhichOneof("scope")
+    if scope == "company_id":
+        check.id("company_id", request.company_id, ids.COMPANY)
+    elif not ids.is_programme_id(request.programme_id):
+        check.add(
+            "programme_id", "must be prog_ and 1 to 32 characters of a-z 0-9 _, or company_id"
+        )
+    check_rules("rules", request.rules, check)
+    check.raise_if_any()
+    return ApplyRules(
+        principal=identity.principal,
+        version=request.version,
+        programme_id=request.programme_id,
+        company_id=request.company_id,
+        rules=request.rules.SerializeToString(deterministic=True),
+        raw=request.SerializeToString(deterministic=True),
+    )
+
+
+def _controls(
+    request: projection.ApplyAccountRequest
+    | projection.ApplyCardRequest
+    | projection.ApplyAccountUserRequest,
+) -> bytes:
     return request.controls.SerializeToString(deterministic=True)
 
 

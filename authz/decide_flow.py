@@ -7,22 +7,15 @@ from dataclasses import replace
 from authz import keys, scripts
 from authz.commands import Authorize
 from authz.convert_later import network_authorization_id
-from authz.decision import (
-    Declined,
-    Plan,
-    Reason,
-    Snapshot,
-    decide,
-    limits_of,
-    subjects_of,
-)
+from authz.decision import Declined, Plan, Reason, decide
 from authz.expiry import expire_at_ms
 from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import STALE_TRIES, Movement, check_currency, concluded, refusal
-from authz.mover import Counting, HoldReference, Mover, Subject
+from authz.mover import Counting, Fence, HoldReference, Mover, Subject
 from authz.outcome import EntryType, Outcome
 from authz.scripts import Status
+from authz.snapshot import Snapshot, limits_of, scopes_of
 from authz.watch import Watch
 from runtime import ids
 from runtime.clock import Clock
@@ -92,6 +85,7 @@ class AuthorizeFlow:
         """Runs the script; None if the snapshot was stale."""
         tag = ids.tag_of(command.card_id)
         subject = Subject.of(snapshot) if snapshot else Subject(tag=tag, card_id=command.card_id)
+        fence = Fence.of(snapshot) if snapshot else Fence()
         plan = verdict if isinstance(verdict, Plan) else None
         reason, counting = Reason.NONE, Counting()
         if isinstance(verdict, Declined):
@@ -109,8 +103,8 @@ class AuthorizeFlow:
                 keys.learned(subject.root_card_id or command.card_id),
             ),
             arguments=(
-                str(snapshot.card.version if snapshot else 0),
-                str(snapshot.account.version if snapshot else 0),
+                fence.versions,
+                fence.user_field,
                 str(int(reason)),
                 str(command.purchase.amount_minor),
                 str(plan.expire_at_ms if plan else 0),
@@ -119,7 +113,9 @@ class AuthorizeFlow:
                 "1" if plan and plan.single_use else "0",
                 "1" if command.kind is EntryType.FINANCIAL else "0",
                 command.merchant_amount,
-                command.merchant_lock if plan and plan.merchant_lock else "",
+                f"{command.merchant}\n{plan.merchant_lock}" if plan and plan.merchant_lock else "",
+                fence.programme_field,
+                fence.company_field,
             ),
             now_ms=now_ms,
             counting=counting,
@@ -157,7 +153,7 @@ class AuthorizeFlow:
                     "1" if snapshot.card.single_use else "0",
                 ),
                 decided_by="network",
-                counting=Counting(uses=limits_of(subjects_of(snapshot), place, now_ms=now_ms)),
+                counting=Counting(uses=limits_of(scopes_of(snapshot), place, now_ms=now_ms)),
             )
             if status is not Status.STALE:
                 currency = snapshot.account.currency_code

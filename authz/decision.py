@@ -5,11 +5,19 @@ Pure: no I/O, no clock. Guards stand in the order of `PRECEDENCE`; the first tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
-from authz.controls import NO_CONTROLS, Controls, Place, Rule, Use, broken, uses_of
+from authz.controls import Place, Rule, Use, broken
 from authz.expiry import Circumstances, expire_at_ms
+from authz.snapshot import (
+    AccountState,
+    CardState,
+    Scope,
+    Snapshot,
+    limits_of,
+    merchant_lock_of,
+    scopes_of,
+)
 from runtime.record import record
 
 
@@ -99,68 +107,12 @@ PRECEDENCE = (
 )
 
 
-class CardState(IntEnum):
-    """Numbers of the contract's `CardState`."""
-
-    INACTIVE = 1
-    ACTIVE = 2
-    FROZEN = 3
-    CLOSED = 4
-    LOST = 5
-    STOLEN = 6
-
-
-class AccountState(IntEnum):
-    """Numbers of the contract's `AccountState`."""
-
-    OPEN = 1
-    CLOSING = 2
-    CLOSED = 3
-    SUSPENDED = 4
-    DELINQUENT = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardSnapshot:
-    """A card's configuration at one version."""
-
-    version: int
-    card_id: str
-    root_card_id: str
-    account_id: str
-    state: CardState
-    expire_at_ms: int
-    single_use: bool
-    controls: Controls = NO_CONTROLS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountSnapshot:
-    """An account's configuration at one version."""
-
-    version: int
-    account_id: str
-    owner_id: str
-    programme_id: str
-    state: AccountState
-    currency_code: str
-    controls: Controls = NO_CONTROLS
-
-
-@record
-class Snapshot:
-    """What a decision is made on. The script refuses it once a version has moved on."""
-
-    card: CardSnapshot
-    account: AccountSnapshot
-
-
 @record
 class Declined:
     """No, and the reason that wins."""
 
     reason: Reason
-    #: The control that said no, `card/` or `account/` and its name, and what it would allow.
+    #: The control that said no, whose it is and its name, and what it would allow.
     control: str = ""
     left_minor: int = -1
 
@@ -175,7 +127,8 @@ class Plan:
     partial_approval: bool
     #: The limits that it must count in.
     uses: tuple[Use, ...] = ()
-    merchant_lock: bool = False
+    #: The control that locks the card to the first merchant; '' if none does.
+    merchant_lock: str = ""
 
 
 @record
@@ -237,8 +190,8 @@ def decide(purchase: Purchase, snapshot: Snapshot | None, *, now_ms: int) -> Dec
         return Declined(reason=ACCOUNT_STATES[account.state])
     if account.currency_code != purchase.currency_code:
         return Declined(reason=Reason.INVALID_AMOUNT_OR_CURRENCY)
-    subjects = subjects_of(snapshot)
-    refused = _first_broken(purchase, subjects, now_ms=now_ms) if subjects else None
+    scopes = scopes_of(snapshot)
+    refused = _first_broken(purchase, scopes, now_ms=now_ms) if scopes else None
     if refused is not None:
         return refused
     return Plan(
@@ -246,56 +199,21 @@ def decide(purchase: Purchase, snapshot: Snapshot | None, *, now_ms: int) -> Dec
         expire_at_ms=expire_at_ms(purchase.circumstances, now_ms=now_ms),
         single_use=card.single_use,
         partial_approval=purchase.partial_approval,
-        uses=limits_of(subjects, purchase.place, now_ms=now_ms) if purchase.amount_minor else (),
-        merchant_lock=card.controls.merchant_lock,
+        uses=limits_of(scopes, purchase.place, now_ms=now_ms) if purchase.amount_minor else (),
+        merchant_lock=merchant_lock_of(scopes),
     )
 
 
-#: Whose controls they are (`card`, `account`), the id that counters belong to, the controls.
-Subjects = tuple[tuple[str, str, Controls], ...]
-
-
-def subjects_of(snapshot: Snapshot) -> Subjects:
-    """Everything whose controls apply together. Limits follow a card to its replacement."""
-    card, account = snapshot.card, snapshot.account
-    found = (
-        ("card", card.root_card_id, card.controls),
-        ("account", account.account_id, account.controls),
-    )
-    return tuple(one for one in found if one[2] is not NO_CONTROLS)
-
-
-def limits_of(subjects: Subjects, place: Place | None, *, now_ms: int) -> tuple[Use, ...]:
-    """The limits that spending at this place counts in."""
-    return tuple(
-        use
-        for kind, subject_id, controls in subjects
-        for use in uses_of(controls, place, kind=kind, subject_id=subject_id, now_ms=now_ms)
-    )
-
-
-def maximum_of(snapshot: Snapshot) -> str:
-    """`minor,control` of the smallest maximum of one purchase; '' if there is none."""
-    found = [
-        (controls.maximum_minor, kind)
-        for kind, _, controls in subjects_of(snapshot)
-        if controls.maximum_minor is not None
-    ]
-    if not found:
-        return ""
-    minor, kind = min(found)
-    return f"{minor},{kind}/{Rule.MAXIMUM}"
-
-
-def _first_broken(purchase: Purchase, subjects: Subjects, *, now_ms: int) -> Declined | None:
+def _first_broken(purchase: Purchase, scopes: tuple[Scope, ...], *, now_ms: int) -> Declined | None:
     place = purchase.place
     if place is None:
         return None
     for rule, reason in RULES.items():
-        for kind, _, controls in subjects:
+        for scope in scopes:
+            controls = scope.controls
             if not broken(rule, controls, place, purchase.amount_minor, now_ms):
                 continue
             maximum = controls.maximum_minor if rule is Rule.MAXIMUM else None
             left = -1 if maximum is None else maximum
-            return Declined(reason=reason, control=f"{kind}/{rule}", left_minor=left)
+            return Declined(reason=reason, control=f"{scope.name}/{rule}", left_minor=left)
     return None

@@ -36,15 +36,16 @@ class Header:
     root_card_id: str = ""
     owner_id: str = ""
     programme_id: str = ""
+    user_id: str = ""
     currency: str = ""
     network: str = ""
     clearing_fingerprint: str = ""
     decided_by: str = ""
 
-    @property
-    def id(self) -> str:
-        """A request has one entry: the entry's id follows from it, and is known to every replay."""
-        tag = ids.tag_of(self.account_id or self.card_id)
+    def id_in(self, tag: str) -> str:
+        """A request has one entry in a partition: the entry's id follows from it, and is known to
+        every replay.
+        """
         return ids.derived(ids.ENTRY, tag, self.principal, self.request_id)
 
 

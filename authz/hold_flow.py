@@ -10,17 +10,7 @@ from dataclasses import dataclass
 from authz import keys, scripts
 from authz.commands import Capture, Clearing, Increment, Later, Refund, Release, Target
 from authz.controls import Use
-from authz.decision import (
-    Declined,
-    Plan,
-    Purchase,
-    Reason,
-    Snapshot,
-    decide,
-    limits_of,
-    maximum_of,
-    subjects_of,
-)
+from authz.decision import Declined, Plan, Purchase, Reason, decide
 from authz.expiry import Circumstances
 from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
 from authz.money_store import MoneyStore
@@ -32,9 +22,10 @@ from authz.movement import (
     refusal,
     until_steady,
 )
-from authz.mover import Counting, HoldReference, Mover, Subject, unlinked
+from authz.mover import Counting, Fence, HoldReference, Mover, Subject, unlinked
 from authz.outcome import EntryType
 from authz.scripts import Status
+from authz.snapshot import Snapshot, limits_of, maximum_of, scopes_of
 from authz.watch import Watch
 from runtime import ids
 from runtime.clock import Clock
@@ -150,6 +141,7 @@ class HoldFlow:
             uses = tuple(
                 use for use in verdict.uses if not use.limit.categories or use.key in counted
             )
+        fence = Fence.of(found.snapshot)
         try:
             return await self._mover.moved(
                 scripts.INCREMENT_HOLD,
@@ -158,11 +150,13 @@ class HoldFlow:
                 hold=found.hold,
                 extra_keys=(keys.card(found.subject.card_id),),
                 arguments=(
-                    str(found.snapshot.card.version),
-                    str(found.snapshot.account.version),
+                    fence.versions,
+                    fence.user_field,
                     str(int(reason)),
                     str(command.amount_minor),
                     maximum_of(found.snapshot),
+                    fence.programme_field,
+                    fence.company_field,
                 ),
                 counting=Counting(uses=uses),
             )
@@ -206,7 +200,7 @@ class HoldFlow:
         if found.hold.windows:
             return Counting()
         now_ms = self._clock.now_ms()
-        uses = limits_of(subjects_of(found.snapshot), command.place, now_ms=now_ms)
+        uses = limits_of(scopes_of(found.snapshot), command.place, now_ms=now_ms)
         return Counting(uses=uses)
 
     def _decide(self, command: Increment, snapshot: Snapshot, *, now_ms: int) -> Declined | Plan:

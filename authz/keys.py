@@ -17,8 +17,20 @@ SWEEPER = "gate:sweeper"
 
 
 def meta(tag: str) -> str:
-    """HASH epoch, pseq: the partition's epoch and the number of its last journal entry."""
+    """HASH epoch, pseq: the partition's epoch and the number of its last journal entry; and the
+    version of the rules of each programme and company.
+    """
     return f"{{{tag}}}:meta"
+
+
+def rules_version(scope_id: str) -> str:
+    """The field of meta with the version of a programme's or company's rules. '': of nobody's."""
+    return f"r:{scope_id}"
+
+
+def rules(tag: str, scope_id: str) -> str:
+    """HASH of a programme's or company's rules, as the partition's accounts obey them."""
+    return f"{{{tag}}}:rules:{scope_id}"
 
 
 def journal(tag: str) -> str:
@@ -32,8 +44,18 @@ def expiry(tag: str) -> str:
 
 
 def account(account_id: str) -> str:
-    """HASH of one account: configuration, balances, seq."""
+    """HASH of one account: configuration, balances, seq, and versions of its users' controls."""
     return f"{{{account_id[5:7]}}}:acct:{account_id[5:]}"
+
+
+def user_version(user_id: str) -> str:
+    """The field of an account with the version of a user's controls. '': of nobody's."""
+    return f"u:{user_id}"
+
+
+def account_user(account_id: str, user_id: str) -> str:
+    """HASH of what a user may use an account for."""
+    return f"{{{account_id[5:7]}}}:user:{account_id[5:]}:{user_id}"
 
 
 def card(card_id: str) -> str:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from authz import entry, keys, outcome, scripts
-from authz.commands import ApplyAccount, ApplyCard
-from authz.controls import Controls
-from authz.convert_controls import controls_of
-from authz.decision import AccountSnapshot, AccountState, CardSnapshot, CardState, Snapshot
+from authz import entry, keys, outcome
 from authz.gate import Gate
 from authz.outcome import Outcome
 from authz.pipe import Pipe
+from authz.projection_calls import Call
 from authz.scripts import Script, Status
+from authz.snapshot import AccountSnapshot, Snapshot
+from authz.snapshots import Snapshots
 from authz.stored import Balance, StoredHold
 from runtime import ids
 from runtime.errors import Unavailable
 from runtime.log import get_logger
 
-#: Fields of an account that a snapshot needs, in the order they are asked for.
-_ACCOUNT_FIELDS = ("v", "state", "cur", "own", "prog", "ctl")
-_CARD_FIELDS = ("v", "acct", "root", "state", "exp", "su", "ctl")
+#: Fields of a hold, in the order they are asked for.
 _HOLD_FIELDS = ("p", "acct", "card", "n", "a", "r", "c", "h", "flags", "q", "x", "u", "b", "w")
 #: Balances of an account as it stands in Valkey.
 _BALANCE_FIELDS = ("cur", "limit", "posted", "held", "unreleased", "seq")
@@ -46,73 +42,23 @@ class MoneyStore:
     def __init__(self, pipe: Pipe, gate: Gate, *, snapshot_cards: int) -> None:
         self._pipe = pipe
         self._gate = gate
-        self._snapshot_cards = snapshot_cards
-        self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
+        self._snapshots = Snapshots(self._read, cards=snapshot_cards)
 
     async def snapshot(self, card_id: str) -> Snapshot | None:
-        """The card and its account; None if the card is unknown. Cached until it is stale."""
-        cached = self._snapshots.get(card_id)
-        if cached is not None:
-            self._snapshots.move_to_end(card_id)
-            return cached
-        read = await self._read_snapshot(card_id)
-        if read is not None:
-            self._snapshots[card_id] = read
-            if len(self._snapshots) > self._snapshot_cards:
-                self._snapshots.popitem(last=False)
-        return read
+        """What a decision on the card needs; None if it is unknown. Cached until it is stale."""
+        return await self._snapshots.get(card_id)
 
     def forget(self, card_id: str) -> None:
         """Drops a snapshot whose version has moved on."""
-        self._snapshots.pop(card_id, None)
+        self._snapshots.forget(card_id)
 
     def forget_all(self) -> None:
         """Drops every snapshot: the server behind the connection may be another one."""
-        self._snapshots.clear()
-
-    async def _read_snapshot(self, card_id: str) -> Snapshot | None:
-        card = await self._read("HMGET", keys.card(card_id), *_CARD_FIELDS)
-        if card[0] is None:
-            return None
-        account_id = card[1]
-        account = await self._read("HMGET", keys.account(account_id), *_ACCOUNT_FIELDS)
-        if account[0] is None:
-            raise Unavailable(f"card {card_id} has no account", reason="CONFIGURATION_BROKEN")
-        return Snapshot(
-            card=CardSnapshot(
-                version=int(card[0]),
-                card_id=card_id,
-                root_card_id=card[2],
-                account_id=account_id,
-                state=CardState(int(card[3])),
-                expire_at_ms=int(card[4]),
-                single_use=card[5] == "1",
-                controls=_controls(card[6]),
-            ),
-            account=AccountSnapshot(
-                version=int(account[0]),
-                account_id=account_id,
-                state=AccountState(int(account[1])),
-                currency_code=account[2],
-                owner_id=account[3],
-                programme_id=account[4],
-                controls=_controls(account[5]),
-            ),
-        )
+        self._snapshots.forget_all()
 
     async def account(self, account_id: str) -> AccountSnapshot | None:
         """One account's configuration as it is now."""
-        values = await self._read("HMGET", keys.account(account_id), *_ACCOUNT_FIELDS)
-        if values[0] is None:
-            return None
-        return AccountSnapshot(
-            version=int(values[0]),
-            account_id=account_id,
-            state=AccountState(int(values[1])),
-            currency_code=values[2],
-            owner_id=values[3],
-            programme_id=values[4],
-        )
+        return await self._snapshots.account(account_id)
 
     async def balance(self, account_id: str) -> Balance | None:
         """One account's balance as it is now."""
@@ -194,55 +140,9 @@ class MoneyStore:
         self._gate.saw(int(key_names[0][1:3], 16), result.pseq)
         return status, result
 
-    async def apply_account(
-        self, command: ApplyAccount, static: bytes, *, now_ms: int
-    ) -> tuple[Status, str]:
-        """Takes over an account's configuration; returns the version that is there now."""
-        tag = ids.tag_of(command.account_id)
-        return await self._run(
-            scripts.APPLY_ACCOUNT,
-            (keys.meta(tag), keys.account(command.account_id), keys.journal(tag)),
-            (
-                str(now_ms),
-                str(command.version),
-                str(command.state),
-                command.currency_code,
-                str(command.limit_minor),
-                command.owner_id,
-                command.programme_id,
-                command.parent_account_id,
-                static,
-                command.controls,
-            ),
-        )
-
-    async def apply_card(
-        self, command: ApplyCard, static: bytes, *, now_ms: int
-    ) -> tuple[Status, str]:
-        """Takes over a card's configuration; returns the version that is there now."""
-        tag = ids.tag_of(command.card_id)
-        status = await self._run(
-            scripts.APPLY_CARD,
-            (
-                keys.meta(tag),
-                keys.card(command.card_id),
-                keys.account(command.account_id),
-                keys.journal(tag),
-            ),
-            (
-                str(now_ms),
-                str(command.version),
-                str(command.state),
-                command.account_id,
-                command.root_card_id,
-                str(command.expire_at_ms),
-                "1" if command.single_use else "0",
-                static,
-                command.controls,
-            ),
-        )
-        self.forget(command.card_id)
-        return status
+    async def apply(self, call: Call) -> tuple[Status, str]:
+        """Takes over configuration; returns the version that is there now."""
+        return await self._run(call.script, call.key_names, call.arguments)
 
     async def _run(
         self, script: Script, key_names: Sequence[str], arguments: Sequence[str | bytes]
@@ -271,8 +171,3 @@ class MoneyStore:
         if not str(error).startswith(_REFUSES_ONE) and not isinstance(error, OutOfMemoryError):
             self._pipe.reopen()
         return Unavailable("Valkey refused the command; nothing was done", reason="VALKEY_REFUSED")
-
-
-def _controls(stored: str | None) -> Controls:
-    """Controls as the projection left them: bytes, which the pipe reads as text."""
-    return controls_of(stored.encode("utf-8", "surrogateescape") if stored else b"")

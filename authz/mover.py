@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from authz import keys
 from authz.commands import Asked
 from authz.controls import Use
-from authz.decision import Snapshot
 from authz.entry import Header, static_part
 from authz.money_store import MoneyStore
 from authz.movement import Movement, concluded
 from authz.outcome import Outcome
 from authz.scripts import Script, Status
+from authz.snapshot import VERSIONS_ABSENT, Snapshot
 from authz.windows import lifetime_ms
 from runtime import ids
 from runtime.clock import Clock
@@ -31,6 +31,7 @@ class Subject:
     root_card_id: str = ""
     owner_id: str = ""
     programme_id: str = ""
+    user_id: str = ""
     currency_code: str = ""
 
     @classmethod
@@ -44,7 +45,29 @@ class Subject:
             root_card_id=card.root_card_id,
             owner_id=account.owner_id,
             programme_id=account.programme_id,
+            user_id=card.user_id,
             currency_code=account.currency_code,
+        )
+
+
+@record
+class Fence:
+    """The versions that a decision was made on, and where a script finds those of now."""
+
+    versions: str = VERSIONS_ABSENT
+    user_field: str = keys.user_version("")
+    programme_field: str = keys.rules_version("")
+    company_field: str = keys.rules_version("")
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Fence:
+        """The fence of a known card."""
+        account = snapshot.account
+        return cls(
+            versions=snapshot.versions,
+            user_field=keys.user_version(snapshot.card.user_id),
+            programme_field=keys.rules_version(account.programme_id),
+            company_field=keys.rules_version(account.company_id),
         )
 
 
@@ -213,6 +236,7 @@ class Mover:
             root_card_id=subject.root_card_id,
             owner_id=subject.owner_id,
             programme_id=subject.programme_id,
+            user_id=subject.user_id,
             currency=subject.currency_code,
             network=hold.network if hold is not None else "",
             clearing_fingerprint=clearing.fingerprint if clearing is not None else "",

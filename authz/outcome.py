@@ -22,6 +22,8 @@ class EntryType(StrEnum):
 
     ACCOUNT_APPLIED = "L"
     CARD_APPLIED = "K"
+    ACCOUNT_USER_APPLIED = "U"
+    RULES_APPLIED = "S"
     AUTHORIZATION = "A"
     DECLINE = "D"
     CAPTURE = "C"
@@ -75,8 +77,8 @@ class Outcome(NamedTuple):
     hold_flags: str
     expire_at_ms: int
     authorization_code: str
-    #: The control that declined, `card/` or `account/` and its name, and what it would still allow;
-    #: -1: it does not limit that.
+    #: The control that declined, whose it is and its name, and what it would still allow; -1: it
+    #: does not limit that.
     control: str = ""
     control_left_minor: int = -1
     control_left_count: int = -1

@@ -67,7 +67,7 @@ class Configuration:
         if kind == EntryType.ACCOUNT_APPLIED:
             account = projection.ApplyAccountRequest.FromString(request)
             self.accounts[account.account_id] = account
-        else:
+        elif kind == EntryType.CARD_APPLIED:
             card = projection.ApplyCardRequest.FromString(request)
             self.cards[card.card_id] = card
 
@@ -77,7 +77,8 @@ class Configuration:
         return [card_id for card_id, card in self.cards.items() if card.single_use]
 
 
-def _hset(key: str, fields: Mapping[str, str | bytes]) -> tuple[str | bytes, ...]:
+def hset(key: str, fields: Mapping[str, str | bytes]) -> tuple[str | bytes, ...]:
+    """The command that writes a hash's fields."""
     return ("HSET", key, *(text for pair in fields.items() for text in pair))
 
 
@@ -92,7 +93,7 @@ def account_write(row: Mapping[str, Any], configured: projection.ApplyAccountReq
     """As `apply_account.lua` and every movement since left it."""
     return Write(
         (
-            _hset(
+            hset(
                 keys.account(row["account_id"]),
                 {
                     "v": str(configured.version),
@@ -117,7 +118,7 @@ def card_write(card: projection.ApplyCardRequest) -> Write:
     """As `apply_card.lua` left it."""
     return Write(
         (
-            _hset(
+            hset(
                 keys.card(card.card_id),
                 {
                     "v": str(card.version),
@@ -126,6 +127,7 @@ def card_write(card: projection.ApplyCardRequest) -> Write:
                     "root": card.root_card_id,
                     "exp": str(end_of_month_ms(card.expiry_year, card.expiry_month)),
                     "su": "1" if card.single_use else "0",
+                    "user": card.user_id,
                     **_controls(card),
                 },
             ),
@@ -135,7 +137,7 @@ def card_write(card: projection.ApplyCardRequest) -> Write:
 
 def used_write(root_card_id: str) -> Write:
     """A single-use card that was used."""
-    return Write((_hset(keys.learned(root_card_id), {"used": "1"}),))
+    return Write((hset(keys.learned(root_card_id), {"used": "1"}),))
 
 
 @dataclass(slots=True)
@@ -221,11 +223,11 @@ def hold_write(
         fields["t"] = str(amounts.advised_at_ms)
     if row["held_minor"] > 0:
         index = ("ZADD", keys.expiry(ids.tag_of(row["id"])), str(expire_at_ms), key)
-        return Write((_hset(key, fields), index))
+        return Write((hset(key, fields), index))
     left_ms = lifetimes.left(updated_at_ms, _kept_ms(row, lifetimes))
     if left_ms <= 0:
         return None
-    return Write((_hset(key, fields), ("PEXPIRE", key, str(left_ms))))
+    return Write((hset(key, fields), ("PEXPIRE", key, str(left_ms))))
 
 
 def _kept_ms(row: Mapping[str, Any], lifetimes: Lifetimes) -> int:
@@ -247,9 +249,9 @@ def payment_write(row: Mapping[str, Any], lifetimes: Lifetimes) -> Write | None:
         "acct": row["account_id"],
     }
     if row["state"] != "RETURNED":
-        return Write((_hset(key, fields),))
+        return Write((hset(key, fields),))
     left_ms = lifetimes.left(ms_of(row["update_time"]), lifetimes.retention_ms)
-    return Write((_hset(key, fields), ("PEXPIRE", key, str(left_ms)))) if left_ms > 0 else None
+    return Write((hset(key, fields), ("PEXPIRE", key, str(left_ms)))) if left_ms > 0 else None
 
 
 def record_writes(row: Mapping[str, Any], lifetimes: Lifetimes) -> list[Write]:
@@ -280,4 +282,4 @@ def journal_write(partition: int, position: int, raw: bytes) -> Write:
 def meta_write(partition: int, *, epoch: int, position: int) -> Write:
     """What opens a partition for the workers that know the epoch."""
     fields = {"pseq": str(position), "epoch": str(epoch)}
-    return Write((_hset(keys.meta(keys.TAGS[partition]), fields),))
+    return Write((hset(keys.meta(keys.TAGS[partition]), fields),))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from authz import keys
 from authz import rehydrate_rows as rows
 from authz.rehydrate_rows import Configuration, Lifetimes, MerchantAmounts
+from authz.rehydrate_rules import Rules
 from authz.rehydrate_store import PAGE, RehydrateStore
 from runtime.clock import datetime_of
 from runtime.ids import AUTHORIZATION
@@ -35,12 +37,14 @@ async def rebuild_partition(
     store: RehydrateStore, partition: int, position: int, lifetimes: Lifetimes, rebuilt: Rebuilt
 ) -> None:
     """Everything of one partition, but for its meta."""
-    configuration = Configuration()
+    configuration, rules = Configuration(), Rules()
     async for page in store.rows("list_configuration", partition):
         for row in page:
             configuration.add(row["type"], row["request"])
+            rules.add(row["type"], row["request"])
     await _accounts(store, partition, configuration, rebuilt)
     await _cards(store, configuration, rebuilt)
+    await store.write(list(rules.writes(keys.TAGS[partition])))
     await _holds(store, partition, lifetimes, rebuilt)
     await _records(store, partition, position, lifetimes, rebuilt)
     last = (await store.fetch("last_entry", partition))[0]

@@ -64,6 +64,8 @@ POST_ENTRY = _load("post_entry", "movement", "windows", "counting", "hold")
 MOVE_PAYMENT = _load("move_payment", "movement")
 APPLY_ACCOUNT = _load("apply_account")
 APPLY_CARD = _load("apply_card")
+APPLY_ACCOUNT_USER = _load("apply_account_user")
+APPLY_RULES = _load("apply_rules")
 
 ALL = (
     PLACE_HOLD,
@@ -75,4 +77,6 @@ ALL = (
     MOVE_PAYMENT,
     APPLY_ACCOUNT,
     APPLY_CARD,
+    APPLY_ACCOUNT_USER,
+    APPLY_RULES,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from authz import ledger
+from authz import keys, ledger
 from authz.entry import SCHEMA_VERSION, Entry
 from authz.movement import owner_fields
 from authz.outcome import APPROVALS, DECISIONS, DECLINES, EntryType, Outcome
@@ -210,7 +210,7 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
     return (
         partition,
         outcome.pseq,
-        header.id,
+        header.id_in(keys.TAGS[partition]),
         SCHEMA_VERSION,
         outcome.epoch,
         outcome.seq,
@@ -220,7 +220,7 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
         header.fingerprint,
         header.programme_id or None,
         company_id,
-        user_id,
+        header.user_id or user_id,
         header.account_id or None,
         header.card_id or None,
         header.root_card_id or None,

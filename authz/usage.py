@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from authz import keys
 from authz.controls import Use
-from authz.decision import limits_of, subjects_of
 from authz.money_store import MoneyStore
+from authz.snapshot import limits_of, scopes_of
 from authz.windows import Rolling, freed_at_ms
 from holdfast.authz.v1 import spend_usage_pb2 as pb
 from runtime import ids
@@ -22,7 +22,7 @@ class Usage:
         self._clock = clock
 
     async def of_card(self, card_id: str) -> pb.GetSpendUsageResponse:
-        """Every limit that the card's purchases count in, its account's included."""
+        """Every limit that the card's purchases count in, whosever it is."""
         check = Violations()
         check.id("card_id", card_id, ids.CARD)
         check.raise_if_any()
@@ -32,7 +32,7 @@ class Usage:
             raise NotFound("no such card", reason="CARD_NOT_FOUND", metadata={"field": "card_id"})
         now_ms = self._clock.now_ms()
         currency = snapshot.account.currency_code
-        uses = limits_of(subjects_of(snapshot), None, now_ms=now_ms)
+        uses = limits_of(scopes_of(snapshot), None, now_ms=now_ms)
         tag = ids.tag_of(card_id)
         return pb.GetSpendUsageResponse(
             card_id=card_id,

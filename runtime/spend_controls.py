@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from google.protobuf.message import Message
 
 from holdfast.type.v1 import spend_controls_pb2 as pb
+from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from runtime.validate import Violations
 
 LIMITS_MAX = 10
@@ -75,6 +76,13 @@ def check_controls(
     _length(f"{field}.active_hours", controls.active_hours, HOURS_MAX, check)
     for number, hours in enumerate(controls.active_hours[:HOURS_MAX]):
         _hours(f"{field}.active_hours[{number}]", hours, check)
+
+
+def check_rules(field: str, rules: DefaultRules, check: Violations) -> None:
+    """Every field of a programme's or company's rules; its accounts may have any currency."""
+    for name, of_card in (("card_controls", True), ("account_controls", False)):
+        controls = getattr(rules, name)
+        check_controls(f"{field}.{name}", controls, check, currency_code="", of_card=of_card)
 
 
 def _limit(field: str, limit: pb.SpendLimit, check: Violations, *, currency_code: str) -> None:

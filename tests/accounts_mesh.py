@@ -22,6 +22,7 @@ from accounts.account_service import AccountService
 from accounts.card_service import CardService
 from accounts.mutation import Mutations
 from accounts.projector import Projector
+from accounts.rules_service import CompanyService, ProgrammeService, RulesFlow
 from accounts.store import Store
 from holdfast.accounts.v1 import account_pb2, account_service_pb2, card_pb2, card_service_pb2
 from holdfast.accounts.v1.account_service_pb2_grpc import (
@@ -31,6 +32,14 @@ from holdfast.accounts.v1.account_service_pb2_grpc import (
 from holdfast.accounts.v1.card_service_pb2_grpc import (
     CardServiceStub,
     add_CardServiceServicer_to_server,
+)
+from holdfast.accounts.v1.company_service_pb2_grpc import (
+    CompanyServiceStub,
+    add_CompanyServiceServicer_to_server,
+)
+from holdfast.accounts.v1.programme_service_pb2_grpc import (
+    ProgrammeServiceStub,
+    add_ProgrammeServiceServicer_to_server,
 )
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.authz.v1.projection_service_pb2_grpc import (
@@ -61,7 +70,7 @@ class FakeAuthorizer(ProjectionServiceServicer):
     def __init__(self, socket: Path) -> None:
         self.socket = socket
         self.versions: dict[str, int] = {}
-        self.requests: list[projection.ApplyAccountRequest | projection.ApplyCardRequest] = []
+        self.requests: list[Any] = []
         self.refusing = False
         self.delay_s = 0.0
         #: It answers with a version that is this much too low.
@@ -93,6 +102,19 @@ class FakeAuthorizer(ProjectionServiceServicer):
         version = await self._apply(request, request.card_id, context)
         return projection.ApplyCardResponse(version=version)
 
+    async def ApplyAccountUser(
+        self, request: projection.ApplyAccountUserRequest, context: Any
+    ) -> projection.ApplyAccountUserResponse:
+        name = f"{request.account_id}:{request.user_id}"
+        version = await self._apply(request, name, context)
+        return projection.ApplyAccountUserResponse(version=version)
+
+    async def ApplyRules(
+        self, request: projection.ApplyRulesRequest, context: Any
+    ) -> projection.ApplyRulesResponse:
+        version = await self._apply(request, request.programme_id or request.company_id, context)
+        return projection.ApplyRulesResponse(version=version)
+
     async def _apply(self, request: Any, name: str, context: Any) -> int:
         await asyncio.sleep(self.delay_s)
         if self.refusing:
@@ -123,6 +145,8 @@ class AccountsMesh:
     authorizer: FakeAuthorizer
     accounts: AccountServiceStub
     cards: CardServiceStub
+    programmes: ProgrammeServiceStub
+    companies: CompanyServiceStub
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     def request_id(self) -> str:
@@ -141,10 +165,14 @@ class AccountsMesh:
         return response.account
 
     async def issue_card(
-        self, account_id: str, kind: card_pb2.Card.Kind.ValueType = card_pb2.Card.KIND_VIRTUAL
+        self,
+        account_id: str,
+        kind: card_pb2.Card.Kind.ValueType = card_pb2.Card.KIND_VIRTUAL,
+        *,
+        user_id: str = "",
     ) -> card_pb2.Card:
         request = card_service_pb2.IssueCardRequest(
-            request_id=self.request_id(), account_id=account_id, kind=kind
+            request_id=self.request_id(), account_id=account_id, kind=kind, user_id=user_id
         )
         response: card_service_pb2.IssueCardResponse = await call(self.cards.IssueCard, request)
         return response.card
@@ -232,7 +260,9 @@ async def own_database(stack: Devstack, name: str) -> AsyncIterator[Database]:
 async def emptied(database: Database) -> None:
     """Empties the tables of the service."""
     connection = await asyncpg.connect(database.dsn("accounts"))
-    await connection.execute("TRUNCATE card, account, request_record, outbox")
+    await connection.execute(
+        "TRUNCATE account_user, default_rules, card, account, request_record, outbox"
+    )
     await connection.close()
 
 
@@ -258,6 +288,9 @@ async def accounts_mesh(
         cards = CardService(store, mutations, ids, clock, random_bytes=lambda n: b"\x07" * n)
         add_AccountServiceServicer_to_server(accounts, server.services)
         add_CardServiceServicer_to_server(cards, server.services)
+        rules = RulesFlow(store, mutations, clock)
+        add_ProgrammeServiceServicer_to_server(ProgrammeService(rules), server.services)
+        add_CompanyServiceServicer_to_server(CompanyService(rules), server.services)
         await server.start([])
         task = asyncio.create_task(outbox.run() if relay else asyncio.sleep(0))
         try:
@@ -269,6 +302,8 @@ async def accounts_mesh(
                 authorizer=authorizer,
                 accounts=AccountServiceStub(channel),
                 cards=CardServiceStub(channel),
+                programmes=ProgrammeServiceStub(channel),
+                companies=CompanyServiceStub(channel),
             )
         finally:
             task.cancel()

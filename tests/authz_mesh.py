@@ -25,6 +25,7 @@ from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
 from holdfast.authz.v1 import posting_service_pb2_grpc as posting_grpc
 from holdfast.authz.v1 import projection_service_pb2 as projection_rpc
 from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
+from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime import redis
@@ -77,14 +78,16 @@ class AuthzMesh:
         currency: str = "USD",
         state: projection_rpc.AccountState.ValueType = projection_rpc.ACCOUNT_STATE_OPEN,
         controls: SpendControls | None = None,
+        owner_id: str = "",
+        programme_id: str = "prog_standard",
     ) -> int:
         """Projects an account; returns the version that the authorizer has."""
         answer = await self.projection.ApplyAccount(
             projection_rpc.ApplyAccountRequest(
                 version=version,
                 account_id=account_id,
-                owner_id=f"usr_{account_id[5:7]}{'0' * 32}",
-                programme_id="prog_standard",
+                owner_id=owner_id or f"usr_{account_id[5:7]}{'0' * 32}",
+                programme_id=programme_id,
                 state=state,
                 credit_limit=Money(currency_code=currency, amount_minor=limit_minor),
                 controls=controls,
@@ -110,6 +113,7 @@ class AuthzMesh:
         expiry_year: int = 2090,
         root_card_id: str = "",
         controls: SpendControls | None = None,
+        user_id: str = "",
     ) -> int:
         """Projects a card; returns the version that the authorizer has."""
         answer = await self.projection.ApplyCard(
@@ -119,6 +123,7 @@ class AuthzMesh:
                 account_id=account_id,
                 root_card_id=root_card_id or card_id,
                 controls=controls,
+                user_id=user_id,
                 state=state,
                 single_use=single_use,
                 expiry_month=12,
@@ -127,6 +132,27 @@ class AuthzMesh:
             metadata=ACCOUNTS,
         )
         return answer.version
+
+    async def apply_account_user(
+        self, account_id: str, user_id: str, *, version: int = 1, controls: SpendControls | None
+    ) -> int:
+        """Projects what a user may use an account for; returns the version that is there."""
+        answer = await self.projection.ApplyAccountUser(
+            projection_rpc.ApplyAccountUserRequest(
+                version=version, account_id=account_id, user_id=user_id, controls=controls
+            ),
+            metadata=ACCOUNTS,
+        )
+        return answer.version
+
+    async def apply_rules(
+        self, scope_id: str, rules: DefaultRules | None, *, version: int = 1
+    ) -> int:
+        """Projects the rules of a programme or company; returns the version that is there."""
+        request = projection_rpc.ApplyRulesRequest(version=version, rules=rules)
+        name = "programme_id" if scope_id.startswith("prog_") else "company_id"
+        setattr(request, name, scope_id)
+        return (await self.projection.ApplyRules(request, metadata=ACCOUNTS)).version
 
     async def card(self, limit_minor: int = 100_000) -> str:
         """An active card on a new account."""

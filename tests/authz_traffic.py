@@ -15,7 +15,9 @@ from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import posting_service_pb2 as postings
 from holdfast.authz.v1 import projection_service_pb2 as projection
+from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from holdfast.type.v1.money_pb2 import Money
+from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime.identity import SPIFFE_HEADER
 from tests import authz_messages as messages
 from tests.authz_checks import UNKNOWN_CARD, by_network, network_purchase
@@ -23,6 +25,8 @@ from tests.authz_mesh import NETWORK, AuthzMesh, capture_of, purchase, reversal_
 
 PAYMENTS = ((SPIFFE_HEADER, "spiffe://holdfast.local/service/payments"),)
 PARTITIONS = (3, 10, 63)
+#: Whose cards they are.
+USER = "usr_0b" + "2" * 32
 #: What a random message may be refused with: it came too late, or twice, or is about nothing.
 REFUSALS = frozenset(
     {
@@ -61,10 +65,19 @@ class Traffic:
             self.accounts.append(account)
             self.versions[account] = 1
             for single_use in (False, False, True):
-                card = await self.mesh.issue_card(account, single_use=single_use)
+                card = self.mesh.ids.new("card", partition)
+                await self.mesh.apply_card(card, account, single_use=single_use, user_id=USER)
                 self.cards.append(card)
                 self.owners[card] = account
                 self.versions[card] = 1
+
+            await self.mesh.apply_account_user(account, USER, controls=self._maximum())
+        await self.mesh.apply_rules("prog_standard", DefaultRules(card_controls=self._maximum()))
+        self.versions |= {account + USER: 1 for account in self.accounts} | {"prog_standard": 1}
+
+    def _maximum(self) -> SpendControls:
+        maximum = Money(currency_code="USD", amount_minor=self.random.choice((7_000, 30_000)))
+        return SpendControls(transaction_maximum=maximum)
 
     async def run(self, messages_count: int) -> None:
         """So many random messages; the clock goes on in between."""
@@ -227,7 +240,18 @@ class Traffic:
         await self._send(self.mesh.posting.PostEntry, request, PAYMENTS)
 
     async def _configure(self) -> None:
-        """Another limit, or a frozen card thawed and frozen."""
+        """Another limit, other rules, or a frozen card thawed and frozen."""
+        if self.random.random() < 0.3:
+            account = self.random.choice(self.accounts)
+            self.versions[account + USER] += 1
+            version = self.versions[account + USER]
+            await self.mesh.apply_account_user(
+                account, USER, version=version, controls=self._maximum()
+            )
+            self.versions["prog_standard"] += 1
+            rules = DefaultRules(account_controls=self._maximum())
+            version = self.versions["prog_standard"]
+            await self.mesh.apply_rules("prog_standard", rules, version=version)
         if self.random.random() < 0.5:
             account = self.random.choice(self.accounts)
             self.versions[account] += 1
@@ -244,6 +268,7 @@ class Traffic:
             self.owners[card],
             version=self.versions[card],
             single_use=position % 3 == 2,
+            user_id=USER,
             state=self.random.choices(states, (3, 1))[0],
         )
 

@@ -56,14 +56,14 @@ WHERE id = $1 AND version = $2 - 1
 -- select_card --
 -- One card. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls
+    create_time, update_time, controls, user_id
 FROM card
 WHERE id = $1
 
 -- select_card_for_update --
 -- One card, locked for a change of it. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls
+    create_time, update_time, controls, user_id
 FROM card
 WHERE id = $1
 FOR NO KEY UPDATE
@@ -72,7 +72,7 @@ FOR NO KEY UPDATE
 -- Cards of an account older than a position, newest first. Params: $1 create_time, $2 id, $3 limit,
 -- $4 account_id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls
+    create_time, update_time, controls, user_id
 FROM card
 WHERE account_id = $4 AND (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
@@ -80,10 +80,10 @@ LIMIT $3
 
 -- insert_card --
 -- Records a new card. Params: $1 id, $2 account_id, $3 root_card_id, $4 kind, $5 state, $6 last4,
--- $7 expiry_month, $8 expiry_year, $9 version, $10 create_time, $11 update_time.
+-- $7 expiry_month, $8 expiry_year, $9 version, $10 create_time, $11 update_time, $12 user_id.
 INSERT INTO card (id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year,
-    version, create_time, update_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    version, create_time, update_time, user_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- update_card --
 -- Writes the next version of a card. Params: $1 id, $2 version, $3 state, $4 update_time,
@@ -91,6 +91,58 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 UPDATE card
 SET version = $2, state = $3, update_time = $4, controls = $5
 WHERE id = $1 AND version = $2 - 1
+
+-- select_account_user --
+-- What a user may use an account for. Params: $1 account_id, $2 user_id.
+SELECT account_id, user_id, version, update_time, controls
+FROM account_user
+WHERE account_id = $1 AND user_id = $2
+
+-- ensure_account_user --
+-- Makes a user of an account that was never set, so that it can be locked. Params: $1 account_id,
+-- $2 user_id, $3 update_time.
+INSERT INTO account_user (account_id, user_id, update_time)
+VALUES ($1, $2, $3)
+ON CONFLICT (account_id, user_id) DO NOTHING
+
+-- select_account_user_for_update --
+-- The same as `select_account_user`, locked for a change. Params: $1 account_id, $2 user_id.
+SELECT account_id, user_id, version, update_time, controls
+FROM account_user
+WHERE account_id = $1 AND user_id = $2
+FOR NO KEY UPDATE
+
+-- update_account_user --
+-- Writes the next version of a user of an account. Params: $1 account_id, $2 user_id, $3 version,
+-- $4 update_time, $5 controls.
+UPDATE account_user
+SET version = $3, update_time = $4, controls = $5
+WHERE account_id = $1 AND user_id = $2 AND version = $3 - 1
+
+-- select_rules --
+-- The rules of a programme or company. Params: $1 scope_id.
+SELECT scope_id, version, update_time, rules
+FROM default_rules
+WHERE scope_id = $1
+
+-- ensure_rules --
+-- Makes rules that were never set, so that they can be locked. Params: $1 scope_id, $2 update_time.
+INSERT INTO default_rules (scope_id, update_time)
+VALUES ($1, $2)
+ON CONFLICT (scope_id) DO NOTHING
+
+-- select_rules_for_update --
+-- The same as `select_rules`, locked for a change. Params: $1 scope_id.
+SELECT scope_id, version, update_time, rules
+FROM default_rules
+WHERE scope_id = $1
+FOR NO KEY UPDATE
+
+-- update_rules --
+-- Writes the next version of rules. Params: $1 scope_id, $2 version, $3 update_time, $4 rules.
+UPDATE default_rules
+SET version = $2, update_time = $3, rules = $4
+WHERE scope_id = $1 AND version = $2 - 1
 
 -- claim_request --
 -- Takes a request id; waits for a transaction that has taken the same one and is still running.
@@ -109,7 +161,7 @@ WHERE principal = $1 AND request_id = $2
 
 -- answer_request --
 -- Stores the answer to a claimed request id. Params: $1 principal, $2 request_id, $3 response,
--- $4 account_id.
+-- $4 key of its outbox rows: an account, a programme or a company.
 UPDATE request_record
 SET response = $3, account_id = $4
 WHERE principal = $1 AND request_id = $2

@@ -4,7 +4,7 @@
         5 lost, 6 stolen)
         5 account id  6 root card id  7 expire_at_ms (first moment it is not valid)
         8 single use (0|1)  9 entry (header and request)
-        10 spend controls, '' if there are none
+        10 spend controls, '' if there are none  11 user id or ''
   Returns {status, version}: APPLIED | NOT_NEWER | ACCOUNT_NOT_APPLIED | WRONG_EPOCH  O(1) ]]
 local meta, card, acct, journal = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local epoch, now_ms, version = ARGV[1], ARGV[2], ARGV[3]
@@ -37,7 +37,7 @@ redis.call('XADD', journal, text(pseq) .. '-0', 'e', outcome .. '\n' .. ARGV[9])
 redis.call('HSET', meta, 'pseq', text(pseq))
 redis.call('HSET', acct, 'seq', text(seq))
 redis.call('HSET', card, 'v', version, 'state', ARGV[4], 'acct', ARGV[5], 'root', ARGV[6],
-  'exp', ARGV[7], 'su', ARGV[8])
+  'exp', ARGV[7], 'su', ARGV[8], 'user', ARGV[11])
 if ARGV[10] ~= '' then
   redis.call('HSET', card, 'ctl', ARGV[10])
 else

@@ -1,19 +1,20 @@
 --[[ Reserves more on an approved authorization, if the credit covers it: all of it or nothing.
   KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 card
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
-        13 card version  14 account version  15 decline reason (0: none)
+        13 versions 'card,account,user,programme,company' (0: absent)  14 the user's field
+        15 decline reason (0: none)
         16 amount_minor (> 0, < 2^53)  17 most in all and its control 'minor,control', '' if none;
-        last: windows
+        18 the programme's field of meta  19 the company's; last: windows
   Returns {status, outcome}: INCREMENTED | REPLAYED | REQUEST_ID_REUSED | STALE | HOLD_NOT_FOUND |
           HOLD_CLOSED | AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
 local card, reason, amount = KEYS[7], ARGV[15], tonumber(ARGV[16])
 
-local answer = enter()
+local answer = enter(ARGV[18], ARGV[19])
 if answer then
   return answer
 end
-local a = load_account()
-if (redis.call('HGET', card, 'v') or '0') ~= ARGV[13] or a.version ~= ARGV[14] then
+local a = load_account(ARGV[14])
+if versions_of(a, card) ~= ARGV[13] then
   return {'STALE', ''}
 end
 local h = load_hold(false)

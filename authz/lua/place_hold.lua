@@ -1,16 +1,17 @@
 --[[ Decides one purchase whose uncontended facts are already decided, and places the hold.
   KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 card  8 learned
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
-        13 card version (0: unknown)  14 account version (0: unknown)
+        13 versions 'card,account,user,programme,company' (0: absent)  14 the user's field
         15 decline reason (0: none)  16 amount_minor (< 2^53)  17 expire_at_ms
         18 authorization code  19 partial approval (0|1)  20 single use (0|1)
         21 financial (0|1): posts at once  22 merchant amount 'minor|currency' or ''
-        23 '' or, if the card locks to its merchant, 'id<newline>descriptor'; last: windows
+        23 '' or, if the card locks to its merchant, 'id<newline>descriptor<newline>control'
+        24 the programme's field of meta  25 the company's; last: windows
   Returns {status, outcome}: PLACED | REPLAYED | REQUEST_ID_REUSED | STALE | AMOUNT_OVERFLOW |
           WRONG_EPOCH        O(log holds) ]]
 local card, learned = KEYS[7], KEYS[8]
 local reason, amount, code = ARGV[15], tonumber(ARGV[16]), ARGV[18]
-local lock_id, lock_name = string.match(ARGV[23], '^([^\n]*)\n(.*)$')
+local lock_id, lock_name, lock_control = string.match(ARGV[23], '^([^\n]*)\n([^\n]*)\n(.*)$')
 local partial, single_use, financial = ARGV[19] == '1', ARGV[20] == '1', ARGV[21] == '1'
 
 -- Locked: the merchant is another one if neither its id nor its descriptor is the first one's.
@@ -19,12 +20,12 @@ local function is_elsewhere(id, name, this_id, this_name)
   return (id ~= '' or name ~= '') and not same
 end
 
-local answer = enter()
+local answer = enter(ARGV[24], ARGV[25])
 if answer then
   return answer
 end
-local a = load_account()
-if (redis.call('HGET', card, 'v') or '0') ~= ARGV[13] or a.version ~= ARGV[14] then
+local a = load_account(ARGV[14])
+if versions_of(a, card) ~= ARGV[13] then
   return {'STALE', ''}
 end
 local h = load_hold(true)
@@ -50,7 +51,7 @@ if reason == '0' then
   elseif used then
     reason = '15' -- SINGLE_USE_ALREADY_USED
   elseif locked and is_elsewhere(locked[1] or '', locked[2] or '', lock_id, lock_name) then
-    reason, refusal.control = '24', 'card/merchant_lock' -- MERCHANT_NOT_ALLOWED
+    reason, refusal.control = '24', lock_control -- MERCHANT_NOT_ALLOWED
   elseif need > 0 and h.counted == 0 and exhausted then
     reason = refuse('22', exhausted) -- VELOCITY_COUNT_EXCEEDED
   elseif need == 0 or need <= room then

@@ -19,9 +19,10 @@ UPDATE partition SET stopped_because = NULL WHERE partition = $1
 SELECT position, position_entry FROM partition WHERE partition = $1
 
 -- list_configuration --
--- Every version of accounts and cards of a partition, in order. Params: $1 partition.
+-- Every version of accounts, their users, cards and rules of a partition, in order. Params:
+-- $1 partition.
 SELECT type, request FROM journal_entry
-WHERE partition = $1 AND type IN ('K', 'L')
+WHERE partition = $1 AND type IN ('K', 'L', 'S', 'U')
 ORDER BY pseq
 
 -- list_balances --
@@ -65,7 +66,7 @@ WHERE state <> 'RETURNED' OR update_time > $1
 -- Entries of a partition whose answers Valkey still has, a stretch of them. Params: $1 partition,
 -- $2 pseq after, $3 pseq up to, $4 requests since, $5 clearings since.
 SELECT * FROM journal_entry
-WHERE partition = $1 AND pseq > $2 AND pseq <= $3 AND type NOT IN ('K', 'L')
+WHERE partition = $1 AND pseq > $2 AND pseq <= $3 AND type NOT IN ('K', 'L', 'S', 'U')
   AND (recorded_time > $4 OR (clearing_fingerprint IS NOT NULL AND recorded_time > $5))
 ORDER BY pseq
 

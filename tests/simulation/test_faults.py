@@ -222,7 +222,8 @@ async def differences(world: World) -> list[str]:
         left = await drain(store, timeout_s=30)
         await Reconciler(store, settle_timeout_s=10, on_difference=found.append).run()
     rows = await world.mesh.ledger.fetch(
-        "SELECT request_id, type, amount_minor FROM journal_entry WHERE type NOT IN ('K', 'L')"
+        "SELECT request_id, type, amount_minor FROM journal_entry"
+        " WHERE type NOT IN ('K', 'L', 'S', 'U')"
     )
     settled = {row["request_id"]: (row["type"], row["amount_minor"]) for row in rows}
     told = world.told.items() ^ settled.items()

@@ -21,6 +21,7 @@ PURE = frozenset(
         "authz.hold",
         "authz.ledger",
         "authz.outcome",
+        "authz.snapshot",
         "authz.windows",
         "accounts.account",
         "accounts.card",

@@ -7,6 +7,8 @@ local meta, req, journal, account = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local epoch, fingerprint, now_ms, record_ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local retention_ms, authorization_id, entry = ARGV[5], ARGV[6], ARGV[7]
 local pseq
+-- Versions of the rules of programme and company, if their fields of meta were given.
+local rules_versions
 
 -- Lua numbers are doubles: below 2^53 they are exact, and this prints them without an exponent.
 local EXACT = 9007199254740992
@@ -15,12 +17,14 @@ local function text(number)
 end
 
 -- Is this the epoch the caller knows, and was this request answered before? Then that is returned.
-local function enter()
-  local m = redis.call('HMGET', meta, 'epoch', 'pseq')
+-- What decides names the fields of meta with the versions of its rules.
+local function enter(...)
+  local m = redis.call('HMGET', meta, 'epoch', 'pseq', ...)
   if m[1] ~= epoch then
     return {'WRONG_EPOCH', ''}
   end
   pseq = tonumber(m[2])
+  rules_versions = (m[3] or '0') .. ',' .. (m[4] or '0')
   local stored = redis.call('GET', req)
   if not stored then
     return nil
@@ -56,14 +60,21 @@ end
 -- The control that declines, and what it leaves (-1: no such limit); at the end of every outcome.
 local refusal = {control = '', left = '-1', left_count = '-1'}
 
-local function load_account()
-  local a = redis.call('HMGET', account, 'limit', 'posted', 'held', 'unreleased', 'seq', 'v')
+-- What decides names the field with the version of the user's controls.
+local function load_account(...)
+  local a = redis.call('HMGET', account, 'limit', 'posted', 'held', 'unreleased', 'seq', 'v', ...)
   check_whole(account, a, 6)
   return {
     known = a[5] ~= false, version = a[6] or '0', seq = tonumber(a[5] or '0'),
     limit = tonumber(a[1] or '0'), posted = tonumber(a[2] or '0'), held = tonumber(a[3] or '0'),
-    unreleased = tonumber(a[4] or '0'),
+    unreleased = tonumber(a[4] or '0'), user_version = a[7] or '0',
   }
+end
+
+-- The versions of everything that a decision was made on, as they are now.
+local function versions_of(a, card)
+  local version = redis.call('HGET', card, 'v') or '0'
+  return version .. ',' .. a.version .. ',' .. a.user_version .. ',' .. rules_versions
 end
 
 local NO_HOLD = {

@@ -21,7 +21,7 @@ NOW_MS = 1_800_000_000_123
 ACCOUNT_ID = "acct_0a" + "3" * 32
 CARD_ID = "card_0a" + "4" * 32
 KEY = RequestKey(principal="p", request_id="r", method="M", fingerprint=b"f" * 32)
-ANSWER = Answer(response=b"answer", account_id=ACCOUNT_ID)
+ANSWER = Answer(response=b"answer", outbox_key=ACCOUNT_ID)
 TOP = Page(size=10, after=None, scope="")
 
 

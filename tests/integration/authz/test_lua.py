@@ -10,6 +10,8 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from authz import keys
 from authz.scripts import Script
+from holdfast.type.v1.default_rules_pb2 import DefaultRules
+from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime.errors import Unavailable
 from tests.authz_checks import approved, dump, nothing_written, refused, usd
 from tests.authz_mesh import (
@@ -21,6 +23,9 @@ from tests.authz_mesh import (
     reversal_of,
 )
 from tests.authz_messages import advice, credit, increment_of, refund_of
+
+USER, COMPANY = "usr_0b" + "1" * 32, "co_0a" + "1" * 32
+MAXIMUM = SpendControls(transaction_maximum=usd(5))
 
 Call = tuple[Script, Sequence[str], Sequence[str | bytes]]
 
@@ -73,6 +78,15 @@ async def _apply_card(mesh: AuthzMesh) -> Awaitable[object]:
     return mesh.apply_card(await mesh.issue_card(account), account, version=2)
 
 
+async def _apply_account_user(mesh: AuthzMesh) -> Awaitable[object]:
+    account = await mesh.open_account()
+    return mesh.apply_account_user(account, USER, controls=MAXIMUM)
+
+
+async def _apply_rules(mesh: AuthzMesh) -> Awaitable[object]:
+    return mesh.apply_rules(COMPANY, DefaultRules(card_controls=MAXIMUM))
+
+
 MOVEMENTS: dict[str, Callable[[AuthzMesh], Awaitable[Awaitable[object]]]] = {
     "place_hold": _authorize,
     "capture_hold": _capture,
@@ -83,6 +97,8 @@ MOVEMENTS: dict[str, Callable[[AuthzMesh], Awaitable[Awaitable[object]]]] = {
     "move_payment": _credit,
     "apply_account": _apply_account,
     "apply_card": _apply_card,
+    "apply_account_user": _apply_account_user,
+    "apply_rules": _apply_rules,
 }
 
 

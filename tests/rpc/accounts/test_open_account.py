@@ -57,7 +57,7 @@ async def test_takes_programme_parent_and_a_limit_of_zero(mesh: AccountsMesh) ->
     account = (await call(mesh.accounts.OpenAccount, request)).account
     assert (account.programme_id, account.parent_account_id) == ("prog_gold", parent.id)
     assert account.credit_limit.amount_minor == 0
-    assert mesh.authorizer.requests[-1].parent_account_id == parent.id  # type: ignore[union-attr]
+    assert mesh.authorizer.requests[-1].parent_account_id == parent.id
 
 
 async def test_replay_gives_the_same_answer_and_says_so(mesh: AccountsMesh) -> None:

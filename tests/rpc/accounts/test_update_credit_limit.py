@@ -38,7 +38,7 @@ async def test_answers_after_the_authorizer_has_the_new_limit(mesh: AccountsMesh
     assert answer.account.update_time.ToMilliseconds() == mesh.clock.now_ms()
     last = mesh.authorizer.requests[-1]
     assert last.version == 2
-    assert last.credit_limit == usd(250_000)  # type: ignore[union-attr]
+    assert last.credit_limit == usd(250_000)
 
 
 async def test_the_limit_it_has_changes_nothing(mesh: AccountsMesh) -> None:

@@ -10,9 +10,18 @@ import pytest
 
 from authz import convert_controls
 from authz.controls import NO_CONTROLS, Channel, Controls, Hours, Limit, Place, Rule, broken
-from authz.decision import PRECEDENCE, RULES, Declined, Plan, Reason, Snapshot, decide
+from authz.decision import PRECEDENCE, RULES, Declined, Plan, Reason, decide
+from authz.snapshot import (
+    RulesSnapshot,
+    Snapshot,
+    UserSnapshot,
+    limits_of,
+    maximum_of,
+    scopes_of,
+)
 from authz.windows import Calendar, Rolling, Unit
 from holdfast.type.v1 import spend_controls_pb2 as pb
+from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from holdfast.type.v1.money_pb2 import Money
 from tests.unit.authz.test_decision import ACCOUNT, CARD, NOW_MS, PURCHASE
 
@@ -22,6 +31,16 @@ PLACE = Place(
     category_code="5411",
     country_code="US",
     channels=frozenset({Channel.ECOMMERCE}),
+)
+#: In the order in which one is asked after the other.
+SCOPES = (
+    "card",
+    "account",
+    "user",
+    "programme/card",
+    "programme/account",
+    "company/card",
+    "company/account",
 )
 DAILY = Limit(
     control_id="daily",
@@ -119,6 +138,89 @@ def test_the_first_reason_wins_whosever_control_it_is() -> None:
     )
 
 
+def _everywhere(controls: Controls) -> Snapshot:
+    """A snapshot in which everything has these controls."""
+    rules = RulesSnapshot(card_controls=controls, account_controls=controls)
+    return Snapshot(
+        card=replace(CARD, controls=controls, user_id="usr_0b1"),
+        account=replace(ACCOUNT, controls=controls),
+        user=UserSnapshot(controls=controls),
+        programme=rules,
+        company=rules,
+    )
+
+
+def _with(snapshot: Snapshot, scope: str, controls: Controls) -> Snapshot:
+    """The same, but for what one of them says."""
+    whose, _, part = scope.partition("/")
+    fields: dict[str, Any] = {f"{part}_controls" if part else "controls": controls}
+    parts: dict[str, Any] = {whose: replace(getattr(snapshot, whose), **fields)}
+    return replace(snapshot, **parts)
+
+
+def test_whose_control_is_named_follows_the_order_of_scopes() -> None:
+    """One after the other is taken away: the next one says no, under its own name."""
+    purchase = replace(PURCHASE, place=PLACE)
+    snapshot = _everywhere(Controls(blocked_countries=frozenset({"US"}), maximum_minor=1))
+    for scope in SCOPES:
+        verdict = decide(purchase, snapshot, now_ms=NOW_MS)
+        assert verdict == Declined(
+            reason=Reason.COUNTRY_NOT_ALLOWED, control=f"{scope}/{Rule.COUNTRIES}"
+        )
+        snapshot = _with(snapshot, scope, NO_CONTROLS)
+    assert isinstance(decide(purchase, snapshot, now_ms=NOW_MS), Plan)
+
+
+@pytest.mark.parametrize("strictest", SCOPES)
+def test_the_strictest_wins_whosever_it_is(strictest: str) -> None:
+    """The reason that stands first wins over the scope that does; so does the lowest maximum."""
+    early = Controls(blocked_channels=frozenset({Channel.ECOMMERCE}), maximum_minor=98)
+    snapshot = _with(_everywhere(Controls(maximum_minor=99)), strictest, early)
+    verdict = decide(replace(PURCHASE, place=PLACE), snapshot, now_ms=NOW_MS)
+    assert verdict == Declined(
+        reason=Reason.CHANNEL_NOT_ALLOWED, control=f"{strictest}/{Rule.CHANNELS}"
+    )
+    assert maximum_of(snapshot) == f"98,{strictest}/{Rule.MAXIMUM}"
+
+
+def test_no_two_scopes_share_a_counter() -> None:
+    """The same limit everywhere counts seven times, each under its own key and name."""
+    snapshot = _everywhere(Controls(limits=(DAILY,)))
+    uses = limits_of(scopes_of(snapshot), PLACE, now_ms=NOW_MS)
+    assert [(use.key, use.name) for use in uses] == [
+        ("c0a0:daily:7", "card/daily"),
+        ("a0a1:daily:7", "account/daily"),
+        ("u0a1-0b1:daily:7", "user/daily"),
+        ("pc0a0:daily:7", "programme/card/daily"),
+        ("pa0a1:daily:7", "programme/account/daily"),
+        ("oc0a0:daily:7", "company/card/daily"),
+        ("oa0a1:daily:7", "company/account/daily"),
+    ]
+
+
+def test_rules_from_the_wire_bind_their_currency() -> None:
+    """Of another currency: no maximum, a limit's count only, and no limit of an amount alone."""
+    week = pb.CalendarWindow(unit=pb.CalendarWindow.UNIT_WEEK)
+    five = Money(currency_code="USD", amount_minor=5)
+    controls = pb.SpendControls(
+        transaction_maximum=five,
+        limits=[
+            pb.SpendLimit(control_id="both", amount=five, count=2, calendar=week),
+            pb.SpendLimit(control_id="amount", amount=five, calendar=week),
+        ],
+    )
+    raw = DefaultRules(card_controls=controls).SerializeToString()
+    dollars = convert_controls.rules_of(3, raw, "USD")
+    assert (dollars.version, dollars.account_controls) == (3, NO_CONTROLS)
+    assert dollars.card_controls.maximum_minor == 5
+    assert [limit.amount_minor for limit in dollars.card_controls.limits] == [5, 5]
+    euros = convert_controls.rules_of(3, raw, "EUR").card_controls
+    assert euros.maximum_minor is None
+    assert [(one.control_id, one.amount_minor, one.count) for one in euros.limits] == [
+        ("both", None, 2)
+    ]
+
+
 def test_limits_of_card_and_account_count_for_their_own_subject() -> None:
     verdict = _decided(Controls(limits=(DAILY,)), Controls(limits=(DAILY,)))
     assert isinstance(verdict, Plan)
@@ -161,7 +263,7 @@ def test_controls_from_the_wire() -> None:
     )
     message.limits[0].counting_since.FromMilliseconds(1_500)
     message.limits[1].rolling.FromSeconds(90)
-    found = convert_controls.controls_of(message.SerializeToString())
+    found = convert_controls.controls_of(message.SerializeToString(), "USD")
     assert found.maximum_minor == 5
     assert found.allowed_categories == ((5411, 5411), (3501, 3999))
     assert found.blocked_merchants == {"Corner Shop", "corner shop"}
@@ -174,4 +276,4 @@ def test_controls_from_the_wire() -> None:
     assert week.window == Calendar(unit=Unit.WEEK, week_start=7)
     assert (roll.count, roll.amount_minor) == (None, 9)
     assert roll.window == Rolling(duration_ms=90_000)
-    assert convert_controls.controls_of(b"") is NO_CONTROLS
+    assert convert_controls.controls_of(b"", "USD") is NO_CONTROLS

@@ -11,18 +11,14 @@ from authz.decision import (
     CARD_STATES,
     CHECKS,
     PRECEDENCE,
-    AccountSnapshot,
-    AccountState,
-    CardSnapshot,
-    CardState,
     Declined,
     Plan,
     Purchase,
     Reason,
-    Snapshot,
     decide,
 )
 from authz.expiry import DAY_MS, Circumstances
+from authz.snapshot import AccountSnapshot, AccountState, CardSnapshot, CardState, Snapshot
 
 NOW_MS = 1_900_000_000_000
 CARD = CardSnapshot(

@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from holdfast.accounts.v1 import account_pb2 as holdfast_dot_accounts_dot_v1_dot_account__pb2
+from holdfast.accounts.v1 import account_user_pb2 as holdfast_dot_accounts_dot_v1_dot_account__user__pb2
 from holdfast.type.v1 import money_pb2 as holdfast_dot_type_dot_v1_dot_money__pb2
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*holdfast/accounts/v1/account_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"holdfast/accounts/v1/account.proto\x1a\x1choldfast/type/v1/money.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xb8\x01\n\x12OpenAccountRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08owner_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0c\x63redit_limit\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1f\n\x11parent_account_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"E\n\x13OpenAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"-\n\x11GetAccountRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"D\n\x12GetAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"`\n\x13ListAccountsRequest\x12\x16\n\x08owner_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x14ListAccountsResponse\x12/\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1d.holdfast.accounts.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x18UpdateCreditLimitRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0c\x63redit_limit\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\"K\n\x19UpdateCreditLimitResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"\x88\x01\n\x19SetAccountControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"L\n\x1aSetAccountControlsResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account2\xf9\x05\n\x0e\x41\x63\x63ountService\x12~\n\x0bOpenAccount\x12(.holdfast.accounts.v1.OpenAccountRequest\x1a).holdfast.accounts.v1.OpenAccountResponse\"\x1a\x90\x02\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/accounts:\x01*\x12\x85\x01\n\nGetAccount\x12\'.holdfast.accounts.v1.GetAccountRequest\x1a(.holdfast.accounts.v1.GetAccountResponse\"$\x90\x02\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/accounts/{account_id}\x12~\n\x0cListAccounts\x12).holdfast.accounts.v1.ListAccountsRequest\x1a*.holdfast.accounts.v1.ListAccountsResponse\"\x17\x90\x02\x01\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/accounts\x12\xaf\x01\n\x11UpdateCreditLimit\x12..holdfast.accounts.v1.UpdateCreditLimitRequest\x1a/.holdfast.accounts.v1.UpdateCreditLimitResponse\"9\x90\x02\x02\x82\xd3\xe4\x93\x02\x30\"+/v1/accounts/{account_id}:updateCreditLimit:\x01*\x12\xac\x01\n\x12SetAccountControls\x12/.holdfast.accounts.v1.SetAccountControlsRequest\x1a\x30.holdfast.accounts.v1.SetAccountControlsResponse\"3\x90\x02\x02\x82\xd3\xe4\x93\x02*\"%/v1/accounts/{account_id}:setControls:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*holdfast/accounts/v1/account_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"holdfast/accounts/v1/account.proto\x1a\'holdfast/accounts/v1/account_user.proto\x1a\x1choldfast/type/v1/money.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xb8\x01\n\x12OpenAccountRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08owner_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0c\x63redit_limit\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1f\n\x11parent_account_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"E\n\x13OpenAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"-\n\x11GetAccountRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"D\n\x12GetAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"`\n\x13ListAccountsRequest\x12\x16\n\x08owner_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x14ListAccountsResponse\x12/\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1d.holdfast.accounts.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x18UpdateCreditLimitRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0c\x63redit_limit\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\"K\n\x19UpdateCreditLimitResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"\x88\x01\n\x19SetAccountControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"L\n\x1aSetAccountControlsResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"\xa3\x01\n\x1dSetAccountUserControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x04 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"Y\n\x1eSetAccountUserControlsResponse\x12\x37\n\x0c\x61\x63\x63ount_user\x18\x01 \x01(\x0b\x32!.holdfast.accounts.v1.AccountUser\"H\n\x15GetAccountUserRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x16GetAccountUserResponse\x12\x37\n\x0c\x61\x63\x63ount_user\x18\x01 \x01(\x0b\x32!.holdfast.accounts.v1.AccountUser2\xe8\x08\n\x0e\x41\x63\x63ountService\x12~\n\x0bOpenAccount\x12(.holdfast.accounts.v1.OpenAccountRequest\x1a).holdfast.accounts.v1.OpenAccountResponse\"\x1a\x90\x02\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/accounts:\x01*\x12\x85\x01\n\nGetAccount\x12\'.holdfast.accounts.v1.GetAccountRequest\x1a(.holdfast.accounts.v1.GetAccountResponse\"$\x90\x02\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/accounts/{account_id}\x12~\n\x0cListAccounts\x12).holdfast.accounts.v1.ListAccountsRequest\x1a*.holdfast.accounts.v1.ListAccountsResponse\"\x17\x90\x02\x01\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/accounts\x12\xaf\x01\n\x11UpdateCreditLimit\x12..holdfast.accounts.v1.UpdateCreditLimitRequest\x1a/.holdfast.accounts.v1.UpdateCreditLimitResponse\"9\x90\x02\x02\x82\xd3\xe4\x93\x02\x30\"+/v1/accounts/{account_id}:updateCreditLimit:\x01*\x12\xac\x01\n\x12SetAccountControls\x12/.holdfast.accounts.v1.SetAccountControlsRequest\x1a\x30.holdfast.accounts.v1.SetAccountControlsResponse\"3\x90\x02\x02\x82\xd3\xe4\x93\x02*\"%/v1/accounts/{account_id}:setControls:\x01*\x12\xc8\x01\n\x16SetAccountUserControls\x12\x33.holdfast.accounts.v1.SetAccountUserControlsRequest\x1a\x34.holdfast.accounts.v1.SetAccountUserControlsResponse\"C\x90\x02\x02\x82\xd3\xe4\x93\x02:\"5/v1/accounts/{account_id}/users/{user_id}:setControls:\x01*\x12\xa1\x01\n\x0eGetAccountUser\x12+.holdfast.accounts.v1.GetAccountUserRequest\x1a,.holdfast.accounts.v1.GetAccountUserResponse\"4\x90\x02\x01\x82\xd3\xe4\x93\x02+\x12)/v1/accounts/{account_id}/users/{user_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,6 +67,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETACCOUNTCONTROLSREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\002'
   _globals['_SETACCOUNTCONTROLSREQUEST'].fields_by_name['controls']._loaded_options = None
   _globals['_SETACCOUNTCONTROLSREQUEST'].fields_by_name['controls']._serialized_options = b'\342A\001\001'
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\002'
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST'].fields_by_name['controls']._loaded_options = None
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST'].fields_by_name['controls']._serialized_options = b'\342A\001\001'
+  _globals['_GETACCOUNTUSERREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_GETACCOUNTUSERREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETACCOUNTUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_GETACCOUNTUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
   _globals['_ACCOUNTSERVICE'].methods_by_name['OpenAccount']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['OpenAccount']._serialized_options = b'\220\002\002\202\323\344\223\002\021\"\014/v1/accounts:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccount']._loaded_options = None
@@ -76,26 +89,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNTSERVICE'].methods_by_name['UpdateCreditLimit']._serialized_options = b'\220\002\002\202\323\344\223\0020\"+/v1/accounts/{account_id}:updateCreditLimit:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['SetAccountControls']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['SetAccountControls']._serialized_options = b'\220\002\002\202\323\344\223\002*\"%/v1/accounts/{account_id}:setControls:\001*'
-  _globals['_OPENACCOUNTREQUEST']._serialized_start=237
-  _globals['_OPENACCOUNTREQUEST']._serialized_end=421
-  _globals['_OPENACCOUNTRESPONSE']._serialized_start=423
-  _globals['_OPENACCOUNTRESPONSE']._serialized_end=492
-  _globals['_GETACCOUNTREQUEST']._serialized_start=494
-  _globals['_GETACCOUNTREQUEST']._serialized_end=539
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=541
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=609
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=611
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=707
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=709
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=805
-  _globals['_UPDATECREDITLIMITREQUEST']._serialized_start=808
-  _globals['_UPDATECREDITLIMITREQUEST']._serialized_end=939
-  _globals['_UPDATECREDITLIMITRESPONSE']._serialized_start=941
-  _globals['_UPDATECREDITLIMITRESPONSE']._serialized_end=1016
-  _globals['_SETACCOUNTCONTROLSREQUEST']._serialized_start=1019
-  _globals['_SETACCOUNTCONTROLSREQUEST']._serialized_end=1155
-  _globals['_SETACCOUNTCONTROLSRESPONSE']._serialized_start=1157
-  _globals['_SETACCOUNTCONTROLSRESPONSE']._serialized_end=1233
-  _globals['_ACCOUNTSERVICE']._serialized_start=1236
-  _globals['_ACCOUNTSERVICE']._serialized_end=1997
+  _globals['_ACCOUNTSERVICE'].methods_by_name['SetAccountUserControls']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['SetAccountUserControls']._serialized_options = b'\220\002\002\202\323\344\223\002:\"5/v1/accounts/{account_id}/users/{user_id}:setControls:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccountUser']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccountUser']._serialized_options = b'\220\002\001\202\323\344\223\002+\022)/v1/accounts/{account_id}/users/{user_id}'
+  _globals['_OPENACCOUNTREQUEST']._serialized_start=278
+  _globals['_OPENACCOUNTREQUEST']._serialized_end=462
+  _globals['_OPENACCOUNTRESPONSE']._serialized_start=464
+  _globals['_OPENACCOUNTRESPONSE']._serialized_end=533
+  _globals['_GETACCOUNTREQUEST']._serialized_start=535
+  _globals['_GETACCOUNTREQUEST']._serialized_end=580
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=582
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=650
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=652
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=748
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=750
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=846
+  _globals['_UPDATECREDITLIMITREQUEST']._serialized_start=849
+  _globals['_UPDATECREDITLIMITREQUEST']._serialized_end=980
+  _globals['_UPDATECREDITLIMITRESPONSE']._serialized_start=982
+  _globals['_UPDATECREDITLIMITRESPONSE']._serialized_end=1057
+  _globals['_SETACCOUNTCONTROLSREQUEST']._serialized_start=1060
+  _globals['_SETACCOUNTCONTROLSREQUEST']._serialized_end=1196
+  _globals['_SETACCOUNTCONTROLSRESPONSE']._serialized_start=1198
+  _globals['_SETACCOUNTCONTROLSRESPONSE']._serialized_end=1274
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST']._serialized_start=1277
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST']._serialized_end=1440
+  _globals['_SETACCOUNTUSERCONTROLSRESPONSE']._serialized_start=1442
+  _globals['_SETACCOUNTUSERCONTROLSRESPONSE']._serialized_end=1531
+  _globals['_GETACCOUNTUSERREQUEST']._serialized_start=1533
+  _globals['_GETACCOUNTUSERREQUEST']._serialized_end=1605
+  _globals['_GETACCOUNTUSERRESPONSE']._serialized_start=1607
+  _globals['_GETACCOUNTUSERRESPONSE']._serialized_end=1688
+  _globals['_ACCOUNTSERVICE']._serialized_start=1691
+  _globals['_ACCOUNTSERVICE']._serialized_end=2819
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from holdfast.accounts.v1 import account_pb2 as _account_pb2
+from holdfast.accounts.v1 import account_user_pb2 as _account_user_pb2
 from holdfast.type.v1 import money_pb2 as _money_pb2
 from holdfast.type.v1 import spend_controls_pb2 as _spend_controls_pb2
 import builtins as _builtins
@@ -300,3 +301,115 @@ class SetAccountControlsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetAccountControlsResponse: _TypeAlias = SetAccountControlsResponse  # noqa: Y015
+
+@_typing.final
+class SetAccountUserControlsRequest(_message.Message):
+    """Sets spend controls of a user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CONTROLS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    account_id: _builtins.str
+    """The account."""
+    user_id: _builtins.str
+    """The user, a `usr_` id of any partition."""
+    @_builtins.property
+    def controls(self) -> _spend_controls_pb2.SpendControls:
+        """All the user's controls; absent: nothing is restricted any more. A merchant lock is a control
+        of cards.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        controls: _spend_controls_pb2.SpendControls | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAccountUserControlsRequest: _TypeAlias = SetAccountUserControlsRequest  # noqa: Y015
+
+@_typing.final
+class SetAccountUserControlsResponse(_message.Message):
+    """The user's controls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_USER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_user(self) -> _account_user_pb2.AccountUser:
+        """What the user may use the account for."""
+
+    def __init__(
+        self,
+        *,
+        account_user: _account_user_pb2.AccountUser | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account_user", b"account_user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_user", b"account_user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAccountUserControlsResponse: _TypeAlias = SetAccountUserControlsResponse  # noqa: Y015
+
+@_typing.final
+class GetAccountUserRequest(_message.Message):
+    """Asks what a user may use an account for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """An `acct_` id."""
+    user_id: _builtins.str
+    """A `usr_` id."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAccountUserRequest: _TypeAlias = GetAccountUserRequest  # noqa: Y015
+
+@_typing.final
+class GetAccountUserResponse(_message.Message):
+    """One user of an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_USER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_user(self) -> _account_user_pb2.AccountUser:
+        """What the user may use the account for."""
+
+    def __init__(
+        self,
+        *,
+        account_user: _account_user_pb2.AccountUser | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account_user", b"account_user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_user", b"account_user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAccountUserResponse: _TypeAlias = GetAccountUserResponse  # noqa: Y015

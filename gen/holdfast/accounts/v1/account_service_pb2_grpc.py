@@ -64,6 +64,16 @@ class AccountServiceStub:
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsResponse.FromString,
                 _registered_method=True)
+        self.SetAccountUserControls = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/SetAccountUserControls',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsResponse.FromString,
+                _registered_method=True)
+        self.GetAccountUser = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/GetAccountUser',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.GetAccountUserRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.GetAccountUserResponse.FromString,
+                _registered_method=True)
 
 
 class AccountServiceServicer:
@@ -123,6 +133,27 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetAccountUserControls(self, request, context):
+        """Replaces all spend controls of a user of an account, which bind all cards of the user on it. A
+        limit that is new or has other content counts from now; one that is as it was goes on counting.
+        Controls it has already change nothing.
+
+        Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND (account),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAccountUser(self, request, context):
+        """Returns what a user may use an account for; that of version 0 if nothing was ever set.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (account).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccountServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -150,6 +181,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.SetAccountControls,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsResponse.SerializeToString,
+            ),
+            'SetAccountUserControls': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAccountUserControls,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsResponse.SerializeToString,
+            ),
+            'GetAccountUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccountUser,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.GetAccountUserRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.GetAccountUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -292,6 +333,60 @@ class AccountService:
             '/holdfast.accounts.v1.AccountService/SetAccountControls',
             holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsRequest.SerializeToString,
             holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountControlsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAccountUserControls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/SetAccountUserControls',
+            holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAccountUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/GetAccountUser',
+            holdfast_dot_accounts_dot_v1_dot_account__service__pb2.GetAccountUserRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__service__pb2.GetAccountUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

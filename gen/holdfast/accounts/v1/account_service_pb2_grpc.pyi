@@ -67,6 +67,19 @@ class AccountServiceStub:
     Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
+    SetAccountUserControls: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.SetAccountUserControlsRequest, _account_service_pb2.SetAccountUserControlsResponse]
+    """Replaces all spend controls of a user of an account, which bind all cards of the user on it. A
+    limit that is new or has other content counts from now; one that is as it was goes on counting.
+    Controls it has already change nothing.
+
+    Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND (account),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    GetAccountUser: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountUserRequest, _account_service_pb2.GetAccountUserResponse]
+    """Returns what a user may use an account for; that of version 0 if nothing was ever set.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (account).
+    """
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
@@ -106,6 +119,19 @@ class AccountServiceAsyncStub(AccountServiceStub):
 
     Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    SetAccountUserControls: _aio.UnaryUnaryMultiCallable[_account_service_pb2.SetAccountUserControlsRequest, _account_service_pb2.SetAccountUserControlsResponse]  # type: ignore[assignment]
+    """Replaces all spend controls of a user of an account, which bind all cards of the user on it. A
+    limit that is new or has other content counts from now; one that is as it was goes on counting.
+    Controls it has already change nothing.
+
+    Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND (account),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    GetAccountUser: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountUserRequest, _account_service_pb2.GetAccountUserResponse]  # type: ignore[assignment]
+    """Returns what a user may use an account for; that of version 0 if nothing was ever set.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (account).
     """
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -173,6 +199,31 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND,
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def SetAccountUserControls(
+        self,
+        request: _account_service_pb2.SetAccountUserControlsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.SetAccountUserControlsResponse, _abc.Awaitable[_account_service_pb2.SetAccountUserControlsResponse]]:
+        """Replaces all spend controls of a user of an account, which bind all cards of the user on it. A
+        limit that is new or has other content counts from now; one that is as it was goes on counting.
+        Controls it has already change nothing.
+
+        Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND (account),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAccountUser(
+        self,
+        request: _account_service_pb2.GetAccountUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.GetAccountUserResponse, _abc.Awaitable[_account_service_pb2.GetAccountUserResponse]]:
+        """Returns what a user may use an account for; that of version 0 if nothing was ever set.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (account).
         """
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -95,6 +95,7 @@ class Card(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     CONTROLS_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`card_` id; carries the account's partition."""
     account_id: _builtins.str
@@ -113,6 +114,8 @@ class Card(_message.Message):
     """Year of that month, four digits."""
     version: _builtins.int
     """Grows by one with every change."""
+    user_id: _builtins.str
+    """User whose card it is; empty: nobody in particular."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the card was issued."""
@@ -140,10 +143,11 @@ class Card(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         controls: _spend_controls_pb2.SpendControls | None = ...,
+        user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "create_time", b"create_time", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "id", b"id", "kind", b"kind", "last4", b"last4", "root_card_id", b"root_card_id", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "create_time", b"create_time", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "id", b"id", "kind", b"kind", "last4", b"last4", "root_card_id", b"root_card_id", "state", b"state", "update_time", b"update_time", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

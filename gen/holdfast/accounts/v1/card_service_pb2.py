@@ -28,7 +28,7 @@ from holdfast.accounts.v1 import card_pb2 as holdfast_dot_accounts_dot_v1_dot_ca
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/card_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a%holdfast/type/v1/spend_controls.proto\"{\n\x10IssueCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x02\"=\n\x11IssueCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\'\n\x0eGetCardRequest\x12\x15\n\x07\x63\x61rd_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x0fGetCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"_\n\x10ListCardsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x11ListCardsResponse\x12)\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11\x46reezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x12\x46reezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"F\n\x13UnfreezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x14UnfreezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"C\n\x10\x43loseCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"=\n\x11\x43loseCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\x82\x01\n\x16SetCardControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"C\n\x17SetCardControlsResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card2\xcf\x07\n\x0b\x43\x61rdService\x12u\n\tIssueCard\x12&.holdfast.accounts.v1.IssueCardRequest\x1a\'.holdfast.accounts.v1.IssueCardResponse\"\x17\x90\x02\x02\x82\xd3\xe4\x93\x02\x0e\"\t/v1/cards:\x01*\x12v\n\x07GetCard\x12$.holdfast.accounts.v1.GetCardRequest\x1a%.holdfast.accounts.v1.GetCardResponse\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/cards/{card_id}\x12\x88\x01\n\tListCards\x12&.holdfast.accounts.v1.ListCardsRequest\x1a\'.holdfast.accounts.v1.ListCardsResponse\"*\x90\x02\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/accounts/{account_id}/cards\x12\x89\x01\n\nFreezeCard\x12\'.holdfast.accounts.v1.FreezeCardRequest\x1a(.holdfast.accounts.v1.FreezeCardResponse\"(\x90\x02\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:freeze:\x01*\x12\x91\x01\n\x0cUnfreezeCard\x12).holdfast.accounts.v1.UnfreezeCardRequest\x1a*.holdfast.accounts.v1.UnfreezeCardResponse\"*\x90\x02\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/cards/{card_id}:unfreeze:\x01*\x12\x85\x01\n\tCloseCard\x12&.holdfast.accounts.v1.CloseCardRequest\x1a\'.holdfast.accounts.v1.CloseCardResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/cards/{card_id}:close:\x01*\x12\x9d\x01\n\x0fSetCardControls\x12,.holdfast.accounts.v1.SetCardControlsRequest\x1a-.holdfast.accounts.v1.SetCardControlsResponse\"-\x90\x02\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/cards/{card_id}:setControls:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/card_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a%holdfast/type/v1/spend_controls.proto\"\x92\x01\n\x10IssueCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"=\n\x11IssueCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\'\n\x0eGetCardRequest\x12\x15\n\x07\x63\x61rd_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x0fGetCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"_\n\x10ListCardsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x11ListCardsResponse\x12)\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11\x46reezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x12\x46reezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"F\n\x13UnfreezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x14UnfreezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"C\n\x10\x43loseCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"=\n\x11\x43loseCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\x82\x01\n\x16SetCardControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"C\n\x17SetCardControlsResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card2\xcf\x07\n\x0b\x43\x61rdService\x12u\n\tIssueCard\x12&.holdfast.accounts.v1.IssueCardRequest\x1a\'.holdfast.accounts.v1.IssueCardResponse\"\x17\x90\x02\x02\x82\xd3\xe4\x93\x02\x0e\"\t/v1/cards:\x01*\x12v\n\x07GetCard\x12$.holdfast.accounts.v1.GetCardRequest\x1a%.holdfast.accounts.v1.GetCardResponse\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/cards/{card_id}\x12\x88\x01\n\tListCards\x12&.holdfast.accounts.v1.ListCardsRequest\x1a\'.holdfast.accounts.v1.ListCardsResponse\"*\x90\x02\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/accounts/{account_id}/cards\x12\x89\x01\n\nFreezeCard\x12\'.holdfast.accounts.v1.FreezeCardRequest\x1a(.holdfast.accounts.v1.FreezeCardResponse\"(\x90\x02\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:freeze:\x01*\x12\x91\x01\n\x0cUnfreezeCard\x12).holdfast.accounts.v1.UnfreezeCardRequest\x1a*.holdfast.accounts.v1.UnfreezeCardResponse\"*\x90\x02\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/cards/{card_id}:unfreeze:\x01*\x12\x85\x01\n\tCloseCard\x12&.holdfast.accounts.v1.CloseCardRequest\x1a\'.holdfast.accounts.v1.CloseCardResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/cards/{card_id}:close:\x01*\x12\x9d\x01\n\x0fSetCardControls\x12,.holdfast.accounts.v1.SetCardControlsRequest\x1a-.holdfast.accounts.v1.SetCardControlsResponse\"-\x90\x02\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/cards/{card_id}:setControls:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUECARDREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\002'
   _globals['_ISSUECARDREQUEST'].fields_by_name['kind']._loaded_options = None
   _globals['_ISSUECARDREQUEST'].fields_by_name['kind']._serialized_options = b'\342A\001\002'
+  _globals['_ISSUECARDREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_ISSUECARDREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\001'
   _globals['_GETCARDREQUEST'].fields_by_name['card_id']._loaded_options = None
   _globals['_GETCARDREQUEST'].fields_by_name['card_id']._serialized_options = b'\342A\001\002'
   _globals['_LISTCARDSREQUEST'].fields_by_name['account_id']._loaded_options = None
@@ -81,34 +83,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARDSERVICE'].methods_by_name['CloseCard']._serialized_options = b'\220\002\002\202\323\344\223\002\036\"\031/v1/cards/{card_id}:close:\001*'
   _globals['_CARDSERVICE'].methods_by_name['SetCardControls']._loaded_options = None
   _globals['_CARDSERVICE'].methods_by_name['SetCardControls']._serialized_options = b'\220\002\002\202\323\344\223\002$\"\037/v1/cards/{card_id}:setControls:\001*'
-  _globals['_ISSUECARDREQUEST']._serialized_start=200
-  _globals['_ISSUECARDREQUEST']._serialized_end=323
-  _globals['_ISSUECARDRESPONSE']._serialized_start=325
-  _globals['_ISSUECARDRESPONSE']._serialized_end=386
-  _globals['_GETCARDREQUEST']._serialized_start=388
-  _globals['_GETCARDREQUEST']._serialized_end=427
-  _globals['_GETCARDRESPONSE']._serialized_start=429
-  _globals['_GETCARDRESPONSE']._serialized_end=488
-  _globals['_LISTCARDSREQUEST']._serialized_start=490
-  _globals['_LISTCARDSREQUEST']._serialized_end=585
-  _globals['_LISTCARDSRESPONSE']._serialized_start=587
-  _globals['_LISTCARDSRESPONSE']._serialized_end=674
-  _globals['_FREEZECARDREQUEST']._serialized_start=676
-  _globals['_FREEZECARDREQUEST']._serialized_end=744
-  _globals['_FREEZECARDRESPONSE']._serialized_start=746
-  _globals['_FREEZECARDRESPONSE']._serialized_end=808
-  _globals['_UNFREEZECARDREQUEST']._serialized_start=810
-  _globals['_UNFREEZECARDREQUEST']._serialized_end=880
-  _globals['_UNFREEZECARDRESPONSE']._serialized_start=882
-  _globals['_UNFREEZECARDRESPONSE']._serialized_end=946
-  _globals['_CLOSECARDREQUEST']._serialized_start=948
-  _globals['_CLOSECARDREQUEST']._serialized_end=1015
-  _globals['_CLOSECARDRESPONSE']._serialized_start=1017
-  _globals['_CLOSECARDRESPONSE']._serialized_end=1078
-  _globals['_SETCARDCONTROLSREQUEST']._serialized_start=1081
-  _globals['_SETCARDCONTROLSREQUEST']._serialized_end=1211
-  _globals['_SETCARDCONTROLSRESPONSE']._serialized_start=1213
-  _globals['_SETCARDCONTROLSRESPONSE']._serialized_end=1280
-  _globals['_CARDSERVICE']._serialized_start=1283
-  _globals['_CARDSERVICE']._serialized_end=2258
+  _globals['_ISSUECARDREQUEST']._serialized_start=201
+  _globals['_ISSUECARDREQUEST']._serialized_end=347
+  _globals['_ISSUECARDRESPONSE']._serialized_start=349
+  _globals['_ISSUECARDRESPONSE']._serialized_end=410
+  _globals['_GETCARDREQUEST']._serialized_start=412
+  _globals['_GETCARDREQUEST']._serialized_end=451
+  _globals['_GETCARDRESPONSE']._serialized_start=453
+  _globals['_GETCARDRESPONSE']._serialized_end=512
+  _globals['_LISTCARDSREQUEST']._serialized_start=514
+  _globals['_LISTCARDSREQUEST']._serialized_end=609
+  _globals['_LISTCARDSRESPONSE']._serialized_start=611
+  _globals['_LISTCARDSRESPONSE']._serialized_end=698
+  _globals['_FREEZECARDREQUEST']._serialized_start=700
+  _globals['_FREEZECARDREQUEST']._serialized_end=768
+  _globals['_FREEZECARDRESPONSE']._serialized_start=770
+  _globals['_FREEZECARDRESPONSE']._serialized_end=832
+  _globals['_UNFREEZECARDREQUEST']._serialized_start=834
+  _globals['_UNFREEZECARDREQUEST']._serialized_end=904
+  _globals['_UNFREEZECARDRESPONSE']._serialized_start=906
+  _globals['_UNFREEZECARDRESPONSE']._serialized_end=970
+  _globals['_CLOSECARDREQUEST']._serialized_start=972
+  _globals['_CLOSECARDREQUEST']._serialized_end=1039
+  _globals['_CLOSECARDRESPONSE']._serialized_start=1041
+  _globals['_CLOSECARDRESPONSE']._serialized_end=1102
+  _globals['_SETCARDCONTROLSREQUEST']._serialized_start=1105
+  _globals['_SETCARDCONTROLSREQUEST']._serialized_end=1235
+  _globals['_SETCARDCONTROLSRESPONSE']._serialized_start=1237
+  _globals['_SETCARDCONTROLSRESPONSE']._serialized_end=1304
+  _globals['_CARDSERVICE']._serialized_start=1307
+  _globals['_CARDSERVICE']._serialized_end=2282
 # @@protoc_insertion_point(module_scope)

@@ -380,8 +380,9 @@ class ControlRefusal(_message.Message):
     LEFT_AMOUNT_FIELD_NUMBER: _builtins.int
     LEFT_COUNT_FIELD_NUMBER: _builtins.int
     control_id: _builtins.str
-    """`card/` or `account/` and the limit's `control_id`, or the name of another control, e.g.
-    `card/daily`, `account/countries`.
+    """Whose control it is (`card`, `account`, `user`, or `programme` or `company` with `/card` or
+    `/account`), a slash, and the limit's `control_id` or the name of another control, e.g.
+    `card/daily`, `account/countries`, `programme/card/daily`.
     """
     left_count: _builtins.int
     """Purchases that the control would have allowed; absent if it limits none."""

@@ -81,6 +81,10 @@ class Entry(_message.Message):
         """An adjustment that debits the customer."""
         TYPE_ADJUSTMENT_CREDIT: Entry._Type.ValueType  # 21
         """An adjustment that credits the customer."""
+        TYPE_ACCOUNT_USER_APPLIED: Entry._Type.ValueType  # 22
+        """What a user of an account may use it for."""
+        TYPE_RULES_APPLIED: Entry._Type.ValueType  # 23
+        """The rules of a programme or company, in one partition."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """What the entry records."""
@@ -129,6 +133,10 @@ class Entry(_message.Message):
     """An adjustment that debits the customer."""
     TYPE_ADJUSTMENT_CREDIT: Entry.Type.ValueType  # 21
     """An adjustment that credits the customer."""
+    TYPE_ACCOUNT_USER_APPLIED: Entry.Type.ValueType  # 22
+    """What a user of an account may use it for."""
+    TYPE_RULES_APPLIED: Entry.Type.ValueType  # 23
+    """The rules of a programme or company, in one partition."""
 
     ID_FIELD_NUMBER: _builtins.int
     PARTITION_FIELD_NUMBER: _builtins.int
@@ -161,7 +169,7 @@ class Entry(_message.Message):
     type: Global___Entry.Type.ValueType
     """What it records."""
     account_id: _builtins.str
-    """Account; empty for declines of unknown cards."""
+    """Account; empty for declines of unknown cards and for rules."""
     card_id: _builtins.str
     """Card, if one is involved."""
     authorization_id: _builtins.str

@@ -6,6 +6,7 @@ isort:skip_file
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from holdfast.type.v1 import default_rules_pb2 as _default_rules_pb2
 from holdfast.type.v1 import money_pb2 as _money_pb2
 from holdfast.type.v1 import spend_controls_pb2 as _spend_controls_pb2
 import builtins as _builtins
@@ -127,7 +128,7 @@ class ApplyAccountRequest(_message.Message):
 
     @_builtins.property
     def controls(self) -> _spend_controls_pb2.SpendControls:
-        """What the account may be used for, its programme's defaults included."""
+        """What the account may be used for."""
 
     def __init__(
         self,
@@ -186,6 +187,7 @@ class ApplyCardRequest(_message.Message):
     EXPIRY_MONTH_FIELD_NUMBER: _builtins.int
     EXPIRY_YEAR_FIELD_NUMBER: _builtins.int
     CONTROLS_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of this configuration, from 1."""
     card_id: _builtins.str
@@ -202,6 +204,8 @@ class ApplyCardRequest(_message.Message):
     """Last month (1 to 12) in which the card is valid."""
     expiry_year: _builtins.int
     """Year of that month, four digits."""
+    user_id: _builtins.str
+    """User whose card it is, a `usr_` id of any partition. Default: nobody in particular."""
     @_builtins.property
     def controls(self) -> _spend_controls_pb2.SpendControls:
         """What the card may be used for. Limits count for all cards of its line."""
@@ -218,10 +222,11 @@ class ApplyCardRequest(_message.Message):
         expiry_month: _builtins.int = ...,
         expiry_year: _builtins.int = ...,
         controls: _spend_controls_pb2.SpendControls | None = ...,
+        user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_id", b"card_id", "controls", b"controls", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "root_card_id", b"root_card_id", "single_use", b"single_use", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_id", b"card_id", "controls", b"controls", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "root_card_id", b"root_card_id", "single_use", b"single_use", "state", b"state", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -248,3 +253,121 @@ class ApplyCardResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApplyCardResponse: _TypeAlias = ApplyCardResponse  # noqa: Y015
+
+@_typing.final
+class ApplyAccountUserRequest(_message.Message):
+    """What one user of an account may use it for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CONTROLS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Version of this configuration, from 1."""
+    account_id: _builtins.str
+    """The account, an `acct_` id."""
+    user_id: _builtins.str
+    """The user, a `usr_` id of any partition."""
+    @_builtins.property
+    def controls(self) -> _spend_controls_pb2.SpendControls:
+        """What the user may use the account for. Limits count for all cards of the user on this account."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        account_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        controls: _spend_controls_pb2.SpendControls | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyAccountUserRequest: _TypeAlias = ApplyAccountUserRequest  # noqa: Y015
+
+@_typing.final
+class ApplyAccountUserResponse(_message.Message):
+    """Outcome of ApplyAccountUser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Version that the authorizer has now; higher than the request's if that was late."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyAccountUserResponse: _TypeAlias = ApplyAccountUserResponse  # noqa: Y015
+
+@_typing.final
+class ApplyRulesRequest(_message.Message):
+    """The rules of one programme or company."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    PROGRAMME_ID_FIELD_NUMBER: _builtins.int
+    COMPANY_ID_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Version of these rules, from 1."""
+    programme_id: _builtins.str
+    """A programme, `prog_` and 1 to 32 characters of `[a-z0-9_]`."""
+    company_id: _builtins.str
+    """A company, a `co_` id."""
+    @_builtins.property
+    def rules(self) -> _default_rules_pb2.DefaultRules:
+        """The rules; absent: there are none any more."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        programme_id: _builtins.str = ...,
+        company_id: _builtins.str = ...,
+        rules: _default_rules_pb2.DefaultRules | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["company_id", b"company_id", "programme_id", b"programme_id", "rules", b"rules", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["company_id", b"company_id", "programme_id", b"programme_id", "rules", b"rules", "scope", b"scope", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["programme_id", "company_id"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
+
+Global___ApplyRulesRequest: _TypeAlias = ApplyRulesRequest  # noqa: Y015
+
+@_typing.final
+class ApplyRulesResponse(_message.Message):
+    """Outcome of ApplyRules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Lowest version that a partition has now; higher than the request's if that was late."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyRulesResponse: _TypeAlias = ApplyRulesResponse  # noqa: Y015

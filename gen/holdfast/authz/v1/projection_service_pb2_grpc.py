@@ -49,6 +49,16 @@ class ProjectionServiceStub:
                 request_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyCardRequest.SerializeToString,
                 response_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyCardResponse.FromString,
                 _registered_method=True)
+        self.ApplyAccountUser = channel.unary_unary(
+                '/holdfast.authz.v1.ProjectionService/ApplyAccountUser',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAccountUserRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAccountUserResponse.FromString,
+                _registered_method=True)
+        self.ApplyRules = channel.unary_unary(
+                '/holdfast.authz.v1.ProjectionService/ApplyRules',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesResponse.FromString,
+                _registered_method=True)
 
 
 class ProjectionServiceServicer:
@@ -78,6 +88,25 @@ class ProjectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApplyAccountUser(self, request, context):
+        """Applies what a user of an account may use it for. The account must have been applied before.
+
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (ACCOUNT_NOT_APPLIED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyRules(self, request, context):
+        """Applies the rules of a programme in every partition, or those of a company in its own. What
+        failed half-way is completed by a repetition: each partition ignores what it has.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProjectionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -90,6 +119,16 @@ def add_ProjectionServiceServicer_to_server(servicer, server):
                     servicer.ApplyCard,
                     request_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyCardRequest.FromString,
                     response_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyCardResponse.SerializeToString,
+            ),
+            'ApplyAccountUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyAccountUser,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAccountUserRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAccountUserResponse.SerializeToString,
+            ),
+            'ApplyRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyRules,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -151,6 +190,60 @@ class ProjectionService:
             '/holdfast.authz.v1.ProjectionService/ApplyCard',
             holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyCardRequest.SerializeToString,
             holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyAccountUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.ProjectionService/ApplyAccountUser',
+            holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAccountUserRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAccountUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.ProjectionService/ApplyRules',
+            holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

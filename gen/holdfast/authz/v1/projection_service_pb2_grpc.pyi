@@ -49,6 +49,17 @@ class ProjectionServiceStub:
 
     Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (ACCOUNT_NOT_APPLIED), UNAVAILABLE.
     """
+    ApplyAccountUser: _grpc.UnaryUnaryMultiCallable[_projection_service_pb2.ApplyAccountUserRequest, _projection_service_pb2.ApplyAccountUserResponse]
+    """Applies what a user of an account may use it for. The account must have been applied before.
+
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (ACCOUNT_NOT_APPLIED), UNAVAILABLE.
+    """
+    ApplyRules: _grpc.UnaryUnaryMultiCallable[_projection_service_pb2.ApplyRulesRequest, _projection_service_pb2.ApplyRulesResponse]
+    """Applies the rules of a programme in every partition, or those of a company in its own. What
+    failed half-way is completed by a repetition: each partition ignores what it has.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class ProjectionServiceAsyncStub(ProjectionServiceStub):
@@ -70,6 +81,17 @@ class ProjectionServiceAsyncStub(ProjectionServiceStub):
     """Applies a card's configuration. Its account must have been applied before.
 
     Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (ACCOUNT_NOT_APPLIED), UNAVAILABLE.
+    """
+    ApplyAccountUser: _aio.UnaryUnaryMultiCallable[_projection_service_pb2.ApplyAccountUserRequest, _projection_service_pb2.ApplyAccountUserResponse]  # type: ignore[assignment]
+    """Applies what a user of an account may use it for. The account must have been applied before.
+
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (ACCOUNT_NOT_APPLIED), UNAVAILABLE.
+    """
+    ApplyRules: _aio.UnaryUnaryMultiCallable[_projection_service_pb2.ApplyRulesRequest, _projection_service_pb2.ApplyRulesResponse]  # type: ignore[assignment]
+    """Applies the rules of a programme in every partition, or those of a company in its own. What
+    failed half-way is completed by a repetition: each partition ignores what it has.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
 
 class ProjectionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -101,6 +123,29 @@ class ProjectionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Applies a card's configuration. Its account must have been applied before.
 
         Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (ACCOUNT_NOT_APPLIED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyAccountUser(
+        self,
+        request: _projection_service_pb2.ApplyAccountUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_projection_service_pb2.ApplyAccountUserResponse, _abc.Awaitable[_projection_service_pb2.ApplyAccountUserResponse]]:
+        """Applies what a user of an account may use it for. The account must have been applied before.
+
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (ACCOUNT_NOT_APPLIED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyRules(
+        self,
+        request: _projection_service_pb2.ApplyRulesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_projection_service_pb2.ApplyRulesResponse, _abc.Awaitable[_projection_service_pb2.ApplyRulesResponse]]:
+        """Applies the rules of a programme in every partition, or those of a company in its own. What
+        failed half-way is completed by a repetition: each partition ignores what it has.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
 
 def add_ProjectionServiceServicer_to_server(servicer: ProjectionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

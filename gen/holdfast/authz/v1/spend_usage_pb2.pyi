@@ -54,7 +54,9 @@ class GetSpendUsageResponse(_message.Message):
     """The card."""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitUsage]:
-        """Every limit of the card, then of its account."""
+        """Every limit of the card, of its account, of its user, and of the rules of programme and
+        company.
+        """
 
     def __init__(
         self,
@@ -86,7 +88,9 @@ class LimitUsage(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     RESET_TIME_FIELD_NUMBER: _builtins.int
     control_id: _builtins.str
-    """`card/` or `account/` and the limit's `control_id`."""
+    """Whose limit it is (`card`, `account`, `user`, or `programme` or `company` with `/card` or
+    `/account`), a slash, and the limit's `control_id`.
+    """
     limit_count: _builtins.int
     """Most purchases; absent if they are not limited."""
     used_count: _builtins.int
@@ -99,7 +103,7 @@ class LimitUsage(_message.Message):
 
     @_builtins.property
     def used_amount(self) -> _money_pb2.Money:
-        """Spent in the window: by all cards of the line, or of the account."""
+        """Spent in the window: by all cards of the line, of the account, or of the account's user."""
 
     @_builtins.property
     def left_amount(self) -> _money_pb2.Money:

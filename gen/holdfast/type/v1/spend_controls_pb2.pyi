@@ -64,9 +64,10 @@ Global___Channel: _TypeAlias = Channel  # noqa: Y015
 
 @_typing.final
 class SpendControls(_message.Message):
-    """What a card, or an account, may be used for. Absent and empty fields restrict nothing. Those of
-    the card and of its account apply together: the strictest wins. Amounts are in the account's
-    billing currency. Clearings, refunds and stand-in advice are never refused by controls.
+    """What a card or an account may be used for, or an account by one of its users. Absent and empty
+    fields restrict nothing. Those of the card, of its account, of its user, and the rules of programme
+    and company apply together: the strictest wins. Amounts are in the account's billing currency.
+    Clearings, refunds and stand-in advice are never refused by controls.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -176,7 +177,7 @@ class SpendLimit(_message.Message):
     CATEGORIES_FIELD_NUMBER: _builtins.int
     COUNTING_SINCE_FIELD_NUMBER: _builtins.int
     control_id: _builtins.str
-    """Name of the limit among those of its card or account, 1 to 32 characters of `[a-z0-9_-]`. A
+    """Name of the limit among those it is set with, 1 to 32 characters of `[a-z0-9_-]`. A
     refusal names it.
     """
     count: _builtins.int

@@ -1,0 +1,167 @@
+"""What a decision is made on: a card, its account and user, and the rules of programme and company.
+
+Pure. Each part has a version; the script refuses a decision once one of them has moved on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from authz.controls import NO_CONTROLS, Controls, Place, Rule, Use, uses_of
+from runtime.ids import COMPANY
+
+
+class CardState(IntEnum):
+    """Numbers of the contract's `CardState`."""
+
+    INACTIVE = 1
+    ACTIVE = 2
+    FROZEN = 3
+    CLOSED = 4
+    LOST = 5
+    STOLEN = 6
+
+
+class AccountState(IntEnum):
+    """Numbers of the contract's `AccountState`."""
+
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+    SUSPENDED = 4
+    DELINQUENT = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardSnapshot:
+    """A card's configuration at one version."""
+
+    version: int
+    card_id: str
+    root_card_id: str
+    account_id: str
+    state: CardState
+    expire_at_ms: int
+    single_use: bool
+    controls: Controls = NO_CONTROLS
+    #: Whose card it is; '': nobody in particular.
+    user_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSnapshot:
+    """An account's configuration at one version."""
+
+    version: int
+    account_id: str
+    owner_id: str
+    programme_id: str
+    state: AccountState
+    currency_code: str
+    controls: Controls = NO_CONTROLS
+
+    @property
+    def company_id(self) -> str:
+        """The company that owns it; '' if a person does."""
+        return self.owner_id if self.owner_id.startswith(f"{COMPANY}_") else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSnapshot:
+    """What the card's user may use the account for; version 0: never set."""
+
+    version: int = 0
+    controls: Controls = NO_CONTROLS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulesSnapshot:
+    """Rules of a programme or company, as they bind an account; version 0: never set."""
+
+    version: int = 0
+    card_controls: Controls = NO_CONTROLS
+    account_controls: Controls = NO_CONTROLS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything together."""
+
+    card: CardSnapshot
+    account: AccountSnapshot
+    user: UserSnapshot = UserSnapshot()
+    programme: RulesSnapshot = RulesSnapshot()
+    company: RulesSnapshot = RulesSnapshot()
+
+    @property
+    def versions(self) -> str:
+        """As the scripts compare them."""
+        parts = (self.card, self.account, self.user, self.programme, self.company)
+        return ",".join(str(part.version) for part in parts)
+
+
+#: The versions of a card that is not there.
+VERSIONS_ABSENT = "0,0,0,0,0"
+
+
+class Scope(NamedTuple):
+    """One of those whose controls apply together."""
+
+    #: What a refusal calls it, before the control.
+    name: str
+    #: Begins the names of its counters, so that no two share one.
+    counter: str
+    controls: Controls
+
+
+def scopes_of(snapshot: Snapshot) -> tuple[Scope, ...]:
+    """Everything whose controls apply together. Limits follow a card to its replacement."""
+    card, account, user = snapshot.card, snapshot.account, snapshot.user
+    programme, company = snapshot.programme, snapshot.company
+    of_card, of_account = _bare(card.root_card_id), _bare(account.account_id)
+    found = (
+        Scope("card", f"c{of_card}", card.controls),
+        Scope("account", f"a{of_account}", account.controls),
+        Scope("user", f"u{of_account}-{_bare(card.user_id)}", user.controls),
+        Scope("programme/card", f"pc{of_card}", programme.card_controls),
+        Scope("programme/account", f"pa{of_account}", programme.account_controls),
+        Scope("company/card", f"oc{of_card}", company.card_controls),
+        Scope("company/account", f"oa{of_account}", company.account_controls),
+    )
+    return tuple(one for one in found if one.controls is not NO_CONTROLS)
+
+
+def limits_of(scopes: tuple[Scope, ...], place: Place | None, *, now_ms: int) -> tuple[Use, ...]:
+    """The limits that spending at this place counts in; None: of any place."""
+    return tuple(
+        use
+        for scope in scopes
+        for use in uses_of(
+            scope.controls, place, name=scope.name, counter=scope.counter, now_ms=now_ms
+        )
+    )
+
+
+def maximum_of(snapshot: Snapshot) -> str:
+    """`minor,control` of the smallest maximum of one purchase; '' if there is none."""
+    found = [
+        (scope.controls.maximum_minor, scope.name)
+        for scope in scopes_of(snapshot)
+        if scope.controls.maximum_minor is not None
+    ]
+    if not found:
+        return ""
+    minor, name = min(found)
+    return f"{minor},{name}/{Rule.MAXIMUM}"
+
+
+def merchant_lock_of(scopes: tuple[Scope, ...]) -> str:
+    """The control that locks the card to its first merchant; '' if none does."""
+    locking = (scope.name for scope in scopes if scope.controls.merchant_lock)
+    return next((f"{name}/merchant_lock" for name in locking), "")
+
+
+def _bare(name: str) -> str:
+    return name.partition("_")[2]
