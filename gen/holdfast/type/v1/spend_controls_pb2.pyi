@@ -65,7 +65,7 @@ Global___Channel: _TypeAlias = Channel  # noqa: Y015
 @_typing.final
 class SpendControls(_message.Message):
     """What a card or an account may be used for, or an account by one of its users. Absent and empty
-    fields restrict nothing. Those of the card, of its account, of its user, and the rules of programme
+    fields restrict nothing. Those of the card, its account and its user, and the rules of programme
     and company apply together: the strictest wins. Amounts are in the account's billing currency.
     Clearings, refunds and stand-in advice are never refused by controls.
     """
