@@ -12,7 +12,7 @@ from authz.expiry import expire_at_ms
 from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import STALE_TRIES, Movement, check_currency, concluded, refusal
-from authz.mover import Counting, Fence, HoldReference, Mover, Subject
+from authz.mover import NEW_HOLD, Counting, Fence, HoldReference, Mover, Subject
 from authz.outcome import EntryType, Outcome
 from authz.scripts import Status
 from authz.snapshot import Snapshot, limits_of, scopes_of
@@ -167,6 +167,7 @@ class AuthorizeFlow:
         return HoldReference(
             authorization_id=self._authorization_id(command),
             network=command.network,
+            seed="" if command.transaction_id else NEW_HOLD,
             windows=windows,
         )
 

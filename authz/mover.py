@@ -71,9 +71,15 @@ class Fence:
         )
 
 
+#: Seed of an authorization whose id was made for this very call: there is nothing to look up.
+NEW_HOLD = "new"
+
+
 @record
 class HoldReference:
-    """The authorization that a movement is about; `seed`: what only the ledger still knows."""
+    """The authorization that a movement is about; `seed`: what only the ledger still knows of it,
+    or NEW_HOLD.
+    """
 
     authorization_id: str
     principal: str = ""

@@ -3,8 +3,9 @@
 -- card to its merchant.
 --   KEYS  5 hold  6 expiry
 --   ARGV  8 principal  9 account id  10 card id  11 network or ''
---         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x|w', '' if none
-local hold, expiry = KEYS[5], KEYS[6]
+--         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x|w', '' if none;
+--            'new': the authorization's id was made for this call, and nobody knows it yet
+hold, expiry = KEYS[5], KEYS[6]
 
 local function held_of(approved, reversed, captured, flags)
   if string.find(flags, '[fve]') then
@@ -20,6 +21,14 @@ end
 -- From its key, else from what the ledger knew of it, else (if a message may come before its
 -- authorization) a new one; nil if there is none.
 local function load_hold(create)
+  if ARGV[12] == 'new' then
+    load_windows()
+    return {
+      existed = false, approved = 0, reversed = 0, captured = 0, held = 0, refunded = 0, flags = '',
+      first_pseq = '0', expire_at_ms = '0', advised_at_ms = 0, merchant = '', windows = '',
+      stale = false, counted = 0, merchant_cleared = '', merchant_known = false, new = true,
+    }
+  end
   redis.call('ZCARD', expiry) -- a key of another type must fail here, before the first write
   local f = redis.call('HMGET', hold, 'a', 'r', 'c', 'h', 'b', 'flags', 'q', 'x', 't', 'm', 'mc',
     'w')
@@ -89,11 +98,14 @@ local function save_hold(h, keep_ms)
   if h.first_pseq == '0' then
     h.first_pseq = text(pseq)
   end
-  redis.call('HSET', hold, 'a', text(h.approved), 'r', text(h.reversed), 'c', text(h.captured),
-    'h', text(h.held), 'b', text(h.refunded), 'flags', h.flags, 'q', h.first_pseq,
-    'x', h.expire_at_ms, 'u', now_ms)
-  if not h.existed then
-    redis.call('HSET', hold, 'p', ARGV[8], 'acct', ARGV[9], 'card', ARGV[10], 'n', ARGV[11])
+  if h.existed then
+    redis.call('HSET', hold, 'a', text(h.approved), 'r', text(h.reversed), 'c', text(h.captured),
+      'h', text(h.held), 'b', text(h.refunded), 'flags', h.flags, 'q', h.first_pseq,
+      'x', h.expire_at_ms, 'u', now_ms)
+  else
+    redis.call('HSET', hold, 'p', ARGV[8], 'acct', ARGV[9], 'card', ARGV[10], 'n', ARGV[11],
+      'a', text(h.approved), 'r', text(h.reversed), 'c', text(h.captured), 'h', text(h.held),
+      'b', text(h.refunded), 'flags', h.flags, 'q', h.first_pseq, 'x', h.expire_at_ms, 'u', now_ms)
   end
   if h.merchant_known or h.merchant ~= '' or h.merchant_cleared ~= '' then
     redis.call('HSET', hold, 'm', h.merchant, 'mc', h.merchant_cleared)
@@ -105,11 +117,15 @@ local function save_hold(h, keep_ms)
   if h.advised_at_ms > 0 then
     redis.call('HSET', hold, 't', text(h.advised_at_ms))
   end
-  if h.held > 0 then
-    redis.call('PERSIST', hold)
-    redis.call('ZADD', expiry, h.expire_at_ms, hold)
-  else
-    redis.call('ZREM', expiry, hold)
+  if h.held == 0 then
     redis.call('PEXPIRE', hold, keep_ms or retention_ms)
+    if not h.new then
+      redis.call('ZREM', expiry, hold)
+    end
+  elseif not h.opened then
+    redis.call('ZADD', expiry, h.expire_at_ms, hold)
+    if h.existed then
+      redis.call('PERSIST', hold)
+    end
   end
 end

@@ -7,13 +7,22 @@ local meta, req, journal, account = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local epoch, fingerprint, now_ms, record_ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local retention_ms, authorization_id, entry = ARGV[5], ARGV[6], ARGV[7]
 local pseq
+-- What include/hold.lua is about.
+local hold, expiry
 -- Versions of the rules of programme and company, if their fields of meta were given.
 local rules_versions
 
 -- Lua numbers are doubles: below 2^53 they are exact, and this prints them without an exponent.
+-- The same few numbers are printed again and again.
 local EXACT = 9007199254740992
+local printed = {[0] = '0'}
 local function text(number)
-  return string.format('%.0f', number)
+  local known = printed[number]
+  if not known then
+    known = string.format('%.0f', number)
+    printed[number] = known
+  end
+  return known
 end
 
 -- Is this the epoch the caller knows, and was this request answered before? Then that is returned.
@@ -63,7 +72,9 @@ local refusal = {control = '', left = '-1', left_count = '-1'}
 -- What decides names the field with the version of the user's controls.
 local function load_account(...)
   local a = redis.call('HMGET', account, 'limit', 'posted', 'held', 'unreleased', 'seq', 'v', ...)
-  check_whole(account, a, 6)
+  if not (a[1] and a[2] and a[3] and a[4] and a[5] and a[6]) then
+    check_whole(account, a, 6)
+  end
   return {
     known = a[5] ~= false, version = a[6] or '0', seq = tonumber(a[5] or '0'),
     limit = tonumber(a[1] or '0'), posted = tonumber(a[2] or '0'), held = tonumber(a[3] or '0'),
@@ -82,22 +93,39 @@ local NO_HOLD = {
   windows = '',
 }
 
--- Journals the movement, records its answer, writes the account. The journal is the first write:
--- what can still fail (memory, a stream of another type) fails with nothing written.
+-- The first writes: what can still fail (memory, a key of another type) fails with nothing written.
+-- Of a hold that was looked up, the keys have proved their type; a new one is put among those that
+-- expire first.
+local function journal_entry(id, content, h)
+  if h.new and h.held > 0 then
+    redis.call('ZADD', expiry, h.expire_at_ms, hold)
+    h.opened = true
+  end
+  local added = redis.pcall('XADD', journal, id, 'e', content)
+  if type(added) == 'table' and added.err then
+    if h.opened then
+      redis.call('ZREM', expiry, hold)
+    end
+    error(added)
+  end
+end
+
+-- Journals the movement, records its answer, writes the account.
 local function finish(kind, reason, amount, a, h, code)
   h = h or NO_HOLD
   pseq = pseq + 1
+  local number = text(pseq)
   if a.known then
     a.seq = a.seq + 1
   end
   local outcome = table.concat({
-    '2', epoch, text(pseq), text(a.seq), kind, now_ms, authorization_id, reason, text(amount),
+    '2', epoch, number, text(a.seq), kind, now_ms, authorization_id, reason, text(amount),
     text(a.limit), text(a.posted), text(a.held), text(a.unreleased), text(h.approved),
     text(h.reversed), text(h.captured), text(h.held), text(h.refunded), h.flags,
     h.expire_at_ms, code or '', refusal.control, refusal.left, refusal.left_count, h.windows,
   }, '|')
-  redis.call('XADD', journal, text(pseq) .. '-0', 'e', outcome .. '\n' .. entry)
-  redis.call('HSET', meta, 'pseq', text(pseq))
+  journal_entry(number .. '-0', outcome .. '\n' .. entry, h)
+  redis.call('HSET', meta, 'pseq', number)
   redis.call('SET', req, fingerprint .. '|' .. outcome, 'PX', record_ttl_ms)
   if a.known then
     redis.call('HSET', account, 'posted', text(a.posted), 'held', text(a.held),

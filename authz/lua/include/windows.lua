@@ -5,10 +5,15 @@
 --         the hold's windows as the caller knew them: 'name,slot,amount,count;...', newest last
 --         'control,left_minor' of a decline that is already decided, else ''
 --         limits to count in now: 'name,control,oldest,current,keep,ttl_ms,amount,count;...'
-local known_windows, told, limits_text = string.match(ARGV[#ARGV], '^([^\n]*)\n([^\n]*)\n(.*)$')
+local counting = ARGV[#ARGV]
+local known_windows, told, limits_text = '', '', ''
 local windows, limits = {}, {}
 
 local function load_windows()
+  if counting == '\n\n' then
+    return
+  end
+  known_windows, told, limits_text = string.match(counting, '^([^\n]*)\n([^\n]*)\n(.*)$')
   for _, window in ipairs(KEYS) do
     local name = string.match(window, '^{%x%x}:win:(.+)$')
     if name then
