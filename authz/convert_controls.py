@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
 from authz.controls import DAY_MINUTES, NO_CONTROLS, Channel, Controls, Hours, Limit, Ranges
+from authz.fraud import (
+    ABROAD_MS_DEFAULT,
+    DECLINES_DEFAULT,
+    REPETITION_MS_DEFAULT,
+    TESTING_MS_DEFAULT,
+    CardTesting,
+    FirstAbroad,
+    FraudChecks,
+)
 from authz.snapshot import RulesSnapshot
 from authz.windows import Calendar, Rolling, Unit, Window
 from holdfast.type.v1 import spend_controls_pb2 as pb
 from holdfast.type.v1.default_rules_pb2 import DefaultRules
+from holdfast.type.v1.default_rules_pb2 import FraudChecks as FraudChecksMessage
 from holdfast.type.v1.money_pb2 import Money
 from runtime.spend_controls import WEEKDAYS, minute_of
 from runtime.validate import milliseconds
@@ -24,14 +37,44 @@ def controls_of(raw: bytes, currency_code: str) -> Controls:
 
 
 @lru_cache(maxsize=RULES_KEPT)
-def rules_of(version: int, raw: bytes, currency_code: str) -> RulesSnapshot:
-    """Rules from the bytes in which they are kept, as they bind an account of a currency."""
+def rules_of(version: int, raw: bytes, currency_code: str, *, of_programme: bool) -> RulesSnapshot:
+    """Rules from the bytes in which they are kept, as they bind an account of a currency. What they
+    do not say of fraud is on as by default in a programme, and off in a company.
+    """
     message = DefaultRules.FromString(raw)
     return RulesSnapshot(
         version=version,
         card_controls=_controls(message.card_controls, currency_code),
         account_controls=_controls(message.account_controls, currency_code),
+        fraud=_fraud_checks(message.fraud_checks, of_programme=of_programme),
     )
+
+
+def _fraud_checks(message: FraudChecksMessage, *, of_programme: bool) -> FraudChecks:
+    testing, abroad, repetition = message.card_testing, message.first_abroad, message.repetition
+    tested = message.HasField("card_testing") or of_programme
+    return FraudChecks(
+        card_testing=CardTesting(
+            declines=testing.declines or DECLINES_DEFAULT,
+            window_ms=_ms(testing, "window") or TESTING_MS_DEFAULT,
+        )
+        if tested and not testing.disabled
+        else None,
+        first_abroad=FirstAbroad(
+            home_country=abroad.home_country,
+            wait_ms=_ms(abroad, "wait") if abroad.HasField("wait") else ABROAD_MS_DEFAULT,
+        )
+        if message.HasField("first_abroad")
+        else None,
+        repetition_ms=(_ms(repetition, "window") or REPETITION_MS_DEFAULT)
+        if message.HasField("repetition")
+        else 0,
+    )
+
+
+def _ms(message: Message, field: str) -> int:
+    length: Duration = getattr(message, field)
+    return length.seconds * 1000 + length.nanos // 1_000_000
 
 
 def _controls(message: pb.SpendControls, currency_code: str) -> Controls:
@@ -94,8 +137,7 @@ def _limit(message: pb.SpendLimit, currency_code: str) -> Limit | None:
 
 def _window(message: pb.SpendLimit) -> Window:
     if message.WhichOneof("window") == "rolling":
-        length = message.rolling
-        return Rolling(duration_ms=length.seconds * 1000 + length.nanos // 1_000_000)
+        return Rolling(duration_ms=_ms(message, "rolling"))
     return Calendar(
         unit=Unit(message.calendar.unit),
         timezone=message.calendar.timezone or "UTC",

@@ -9,6 +9,7 @@ from authz.commands import Authorize
 from authz.convert_later import network_authorization_id
 from authz.decision import Declined, Plan, Reason, decide
 from authz.expiry import expire_at_ms
+from authz.fraud import GUESSES, UNCHECKED, thresholds_of
 from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import STALE_TRIES, Movement, check_currency, concluded, refusal
@@ -101,6 +102,7 @@ class AuthorizeFlow:
             extra_keys=(
                 keys.card(command.card_id),
                 keys.learned(subject.root_card_id or command.card_id),
+                keys.recent(subject.root_card_id or command.card_id),
             ),
             arguments=(
                 fence.versions,
@@ -116,6 +118,7 @@ class AuthorizeFlow:
                 f"{command.merchant}\n{plan.merchant_lock}" if plan and plan.merchant_lock else "",
                 fence.programme_field,
                 fence.company_field,
+                _thresholds(command, snapshot, reason),
             ),
             now_ms=now_ms,
             counting=counting,
@@ -221,6 +224,13 @@ class AuthorizeFlow:
                 command.principal, command.card_id, command.network, command.transaction_id
             )
         return self._ids.new(ids.AUTHORIZATION, ids.partition_of(command.card_id))
+
+
+def _thresholds(command: Authorize, snapshot: Snapshot | None, reason: Reason) -> str:
+    """What the checks against fraud need; nothing where the decision stands whatever they find."""
+    if snapshot is None or (reason is not Reason.NONE and reason not in GUESSES):
+        return UNCHECKED
+    return thresholds_of(snapshot.fraud_checks, command.purchase.place, command.merchant)
 
 
 def _count(movement: Movement) -> None:

@@ -110,6 +110,7 @@ class HoldFlow:
             command,
             found.subject,
             hold=found.hold,
+            extra_keys=(keys.recent(found.subject.root_card_id),),
             arguments=(
                 command.kind.value,
                 "" if command.amount_minor is None else str(command.amount_minor),

@@ -68,6 +68,11 @@ def learned(root_card_id: str) -> str:
     return f"{{{root_card_id[5:7]}}}:learned:{root_card_id[5:]}"
 
 
+def recent(root_card_id: str) -> str:
+    """HASH of what a line of cards did within the last hour, as checks against fraud look at it."""
+    return f"{{{root_card_id[5:7]}}}:recent:{root_card_id[5:]}"
+
+
 def hold(authorization_id: str) -> str:
     """HASH of one authorization."""
     return f"{{{authorization_id[5:7]}}}:hold:{authorization_id[5:]}"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from authz import keys
 from authz import rehydrate_rows as rows
+from authz.fraud import RECENT_MS
+from authz.rehydrate_recent import Memories
 from authz.rehydrate_rows import Configuration, Lifetimes, MerchantAmounts
 from authz.rehydrate_rules import Rules
 from authz.rehydrate_store import PAGE, RehydrateStore
@@ -45,6 +47,7 @@ async def rebuild_partition(
     await _accounts(store, partition, configuration, rebuilt)
     await _cards(store, configuration, rebuilt)
     await store.write(list(rules.writes(keys.TAGS[partition])))
+    await _memories(store, partition, lifetimes)
     await _holds(store, partition, lifetimes, rebuilt)
     await _records(store, partition, position, lifetimes, rebuilt)
     last = (await store.fetch("last_entry", partition))[0]
@@ -71,6 +74,16 @@ async def _cards(store: RehydrateStore, configuration: Configuration, rebuilt: R
     for start in range(0, len(single_use), PAGE):
         used = await store.fetch("list_used_cards", single_use[start : start + PAGE])
         await store.write([rows.used_write(row["root_card_id"]) for row in used])
+
+
+async def _memories(store: RehydrateStore, partition: int, lifetimes: Lifetimes) -> None:
+    # What was written last may remember what is as old again.
+    since = datetime_of(lifetimes.now_ms - 2 * RECENT_MS)
+    memories = Memories()
+    async for page in store.rows("list_remembered", partition, since):
+        for row in page:
+            memories.add(row)
+    await store.write(list(memories.writes(lifetimes)))
 
 
 async def _holds(

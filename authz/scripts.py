@@ -55,7 +55,7 @@ def _load(name: str, *includes: str) -> Script:
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-PLACE_HOLD = _load("place_hold", "movement", "windows", "counting", "hold")
+PLACE_HOLD = _load("place_hold", "movement", "windows", "counting", "hold", "recent")
 BOOK_ADVICE = _load("book_advice", "movement", "windows", "counting", "hold")
 INCREMENT_HOLD = _load("increment_hold", "movement", "windows", "counting", "hold")
 CAPTURE_HOLD = _load("capture_hold", "movement", "windows", "counting", "hold")

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from authz.controls import NO_CONTROLS, Controls, Place, Rule, Use, uses_of
+from authz.fraud import DEFAULT_CHECKS, NO_CHECKS, FraudChecks
 from runtime.ids import COMPANY
 
 
@@ -83,6 +84,11 @@ class RulesSnapshot:
     version: int = 0
     card_controls: Controls = NO_CONTROLS
     account_controls: Controls = NO_CONTROLS
+    fraud: FraudChecks = NO_CHECKS
+
+
+#: A programme whose rules were never set.
+NO_PROGRAMME_RULES = RulesSnapshot(fraud=DEFAULT_CHECKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +98,7 @@ class Snapshot:
     card: CardSnapshot
     account: AccountSnapshot
     user: UserSnapshot = UserSnapshot()
-    programme: RulesSnapshot = RulesSnapshot()
+    programme: RulesSnapshot = NO_PROGRAMME_RULES
     company: RulesSnapshot = RulesSnapshot()
 
     @property
@@ -100,6 +106,11 @@ class Snapshot:
         """As the scripts compare them."""
         parts = (self.card, self.account, self.user, self.programme, self.company)
         return ",".join(str(part.version) for part in parts)
+
+    @property
+    def fraud_checks(self) -> tuple[tuple[str, FraudChecks], ...]:
+        """The checks against fraud, each with whose it is."""
+        return (("programme", self.programme.fraud), ("company", self.company.fraud))
 
 
 #: The versions of a card that is not there.

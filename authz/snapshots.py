@@ -10,6 +10,7 @@ from typing import Any
 from authz import keys
 from authz.convert_controls import controls_of, rules_of
 from authz.snapshot import (
+    NO_PROGRAMME_RULES,
     AccountSnapshot,
     AccountState,
     CardSnapshot,
@@ -26,6 +27,8 @@ _ACCOUNT_FIELDS = ("v", "state", "cur", "own", "prog", "ctl")
 _CARD_FIELDS = ("v", "acct", "root", "state", "exp", "su", "ctl", "user")
 _USER_FIELDS = ("v", "ctl")
 _RULES_FIELDS = ("v", "rules")
+
+NO_COMPANY_RULES = RulesSnapshot()
 
 Read = Callable[..., Awaitable[Any]]
 
@@ -86,8 +89,8 @@ class Snapshots:
         user_id = card[7] or ""
         user, programme, company = await asyncio.gather(
             self._user(account, user_id),
-            self._rules(account, account.programme_id),
-            self._rules(account, account.company_id),
+            self._rules(account, account.programme_id, NO_PROGRAMME_RULES),
+            self._rules(account, account.company_id, NO_COMPANY_RULES),
         )
         return Snapshot(
             card=CardSnapshot(
@@ -118,14 +121,21 @@ class Snapshots:
             version=int(version), controls=controls_of(_bytes(controls), account.currency_code)
         )
 
-    async def _rules(self, account: AccountSnapshot, scope_id: str) -> RulesSnapshot:
+    async def _rules(
+        self, account: AccountSnapshot, scope_id: str, absent: RulesSnapshot
+    ) -> RulesSnapshot:
         if not scope_id:
-            return RulesSnapshot()
+            return absent
         key = keys.rules(ids.tag_of(account.account_id), scope_id)
         version, rules = await self._read("HMGET", key, *_RULES_FIELDS)
         if version is None:
-            return RulesSnapshot()
-        return rules_of(int(version), _bytes(rules), account.currency_code)
+            return absent
+        return rules_of(
+            int(version),
+            _bytes(rules),
+            account.currency_code,
+            of_programme=absent is NO_PROGRAMME_RULES,
+        )
 
 
 def _bytes(stored: str | None) -> bytes:

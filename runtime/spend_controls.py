@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from holdfast.type.v1 import spend_controls_pb2 as pb
-from holdfast.type.v1.default_rules_pb2 import DefaultRules
+from holdfast.type.v1.default_rules_pb2 import DefaultRules, FraudChecks
 from runtime.validate import Violations
 
 LIMITS_MAX = 10
@@ -22,6 +23,8 @@ ROLLING_S_MIN = 60
 ROLLING_S_MAX = 366 * 86_400
 NANOS_PER_S = 1_000_000_000
 WEEKDAYS = range(1, 8)
+TESTING_DECLINES = range(3, 21)
+HOUR_S = 3_600
 
 _CONTROL_ID = re.compile(r"[a-z0-9_-]{1,32}")
 _CATEGORY = re.compile(r"([0-9]{4})(?:-([0-9]{4}))?")
@@ -83,6 +86,35 @@ def check_rules(field: str, rules: DefaultRules, check: Violations) -> None:
     for name, of_card in (("card_controls", True), ("account_controls", False)):
         controls = getattr(rules, name)
         check_controls(f"{field}.{name}", controls, check, currency_code="", of_card=of_card)
+    _fraud_checks(f"{field}.fraud_checks", rules.fraud_checks, check)
+
+
+def _fraud_checks(field: str, checks: FraudChecks, check: Violations) -> None:
+    testing, abroad = checks.card_testing, checks.first_abroad
+    if testing.declines and testing.declines not in TESTING_DECLINES:
+        check.add(f"{field}.card_testing.declines", "must be from 3 to 20")
+    if testing.HasField("window"):
+        name = f"{field}.card_testing.window"
+        _span(name, testing.window, check, seconds=(60, HOUR_S), text="1 minute to 1 hour")
+    if checks.HasField("first_abroad") and not _COUNTRY.fullmatch(abroad.home_country):
+        check.add(f"{field}.first_abroad.home_country", "is required: two upper-case letters")
+    if abroad.HasField("wait"):
+        name = f"{field}.first_abroad.wait"
+        _span(name, abroad.wait, check, seconds=(0, 24 * HOUR_S), text="0 to 24 hours")
+    if checks.repetition.HasField("window"):
+        name = f"{field}.repetition.window"
+        window = checks.repetition.window
+        _span(name, window, check, seconds=(1, HOUR_S), text="1 second to 1 hour")
+
+
+def _span(
+    field: str, length: Duration, check: Violations, *, seconds: tuple[int, int], text: str
+) -> None:
+    low, high = seconds
+    whole = 0 <= length.nanos < NANOS_PER_S
+    after = length.seconds == high and length.nanos > 0
+    if not low <= length.seconds <= high or not whole or after:
+        check.add(field, f"must be from {text}")
 
 
 def _limit(field: str, limit: pb.SpendLimit, check: Violations, *, currency_code: str) -> None:
@@ -97,11 +129,9 @@ def _limit(field: str, limit: pb.SpendLimit, check: Violations, *, currency_code
     if kind is None:
         check.add(f"{field}.calendar", "is required, or rolling")
     elif kind == "rolling":
-        length = limit.rolling
-        whole = 0 <= length.nanos < NANOS_PER_S
-        after = length.seconds == ROLLING_S_MAX and length.nanos > 0
-        if not ROLLING_S_MIN <= length.seconds <= ROLLING_S_MAX or not whole or after:
-            check.add(f"{field}.rolling", "must be from 1 minute to 366 days")
+        seconds = (ROLLING_S_MIN, ROLLING_S_MAX)
+        name = f"{field}.rolling"
+        _span(name, limit.rolling, check, seconds=seconds, text="1 minute to 366 days")
     else:
         if limit.calendar.unit not in _UNITS:
             check.add(f"{field}.calendar.unit", "is required")

@@ -9,13 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import posting_service_pb2 as postings
 from holdfast.authz.v1 import projection_service_pb2 as projection
-from holdfast.type.v1.default_rules_pb2 import DefaultRules
+from holdfast.type.v1.default_rules_pb2 import (
+    CardTestingCheck,
+    DefaultRules,
+    FirstAbroadCheck,
+    FraudChecks,
+    RepetitionCheck,
+)
 from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime.identity import SPIFFE_HEADER
@@ -27,6 +34,12 @@ PAYMENTS = ((SPIFFE_HEADER, "spiffe://holdfast.local/service/payments"),)
 PARTITIONS = (3, 10, 63)
 #: Whose cards they are.
 USER = "usr_0b" + "2" * 32
+#: All of them on, so that each remembers something.
+CHECKS = FraudChecks(
+    card_testing=CardTestingCheck(declines=3, window=Duration(seconds=60)),
+    first_abroad=FirstAbroadCheck(home_country="US", wait=Duration(seconds=1)),
+    repetition=RepetitionCheck(window=Duration(seconds=1)),
+)
 #: What a random message may be refused with: it came too late, or twice, or is about nothing.
 REFUSALS = frozenset(
     {
@@ -72,7 +85,8 @@ class Traffic:
                 self.versions[card] = 1
 
             await self.mesh.apply_account_user(account, USER, controls=self._maximum())
-        await self.mesh.apply_rules("prog_standard", DefaultRules(card_controls=self._maximum()))
+        rules = DefaultRules(card_controls=self._maximum(), fraud_checks=CHECKS)
+        await self.mesh.apply_rules("prog_standard", rules)
         self.versions |= {account + USER: 1 for account in self.accounts} | {"prog_standard": 1}
 
     def _maximum(self) -> SpendControls:
@@ -133,6 +147,9 @@ class Traffic:
     async def _purchase(self) -> None:
         request = purchase(self._card(), self._amount(), messages.request_id())
         request.point_of_sale.partial_approval_capable = self.random.random() < 0.3
+        request.merchant.country_code = self.random.choices(("US", "FR", "DE"), (8, 1, 1))[0]
+        if self.random.random() < 0.2:
+            request.verification.cvv = pb.CHECK_RESULT_MISMATCH
         await self._authorize(request)
 
     def _transaction(self) -> tuple[str, str]:
@@ -249,7 +266,7 @@ class Traffic:
                 account, USER, version=version, controls=self._maximum()
             )
             self.versions["prog_standard"] += 1
-            rules = DefaultRules(account_controls=self._maximum())
+            rules = DefaultRules(account_controls=self._maximum(), fraud_checks=CHECKS)
             version = self.versions["prog_standard"]
             await self.mesh.apply_rules("prog_standard", rules, version=version)
         if self.random.random() < 0.5:

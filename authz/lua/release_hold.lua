@@ -1,12 +1,13 @@
 --[[ Gives back all or part of a hold: a reversal (before, after and without its authorization), or
   its expiry.
-  KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry
+  KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 recent, as in
+        include/recent.lua
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
         13 kind: R reversal, E expiry  14 amount_minor (> 0, < 2^53), '' for everything
         15 create (0|1): the hold may be unknown  16 only when due (0|1); last: windows
   Returns {status, outcome}: RELEASED | REPLAYED | REQUEST_ID_REUSED | HOLD_NOT_FOUND | NOT_DUE |
           STALE | AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
-local kind, amount = ARGV[13], tonumber(ARGV[14])
+local recent, kind, amount = KEYS[7], ARGV[13], tonumber(ARGV[14])
 
 local answer = enter()
 if answer then
@@ -40,7 +41,15 @@ end
 if h.reversed >= EXACT then
   return {'AMOUNT_OVERFLOW', ''}
 end
+-- What was given back may be bought again at once: its place in the list stays, without merchant.
+local bought = kind == 'R' and h.reversed >= h.approved and string.find(h.flags, 'b', 1, true)
+  and redis.call('HGET', recent, 'bought')
+h.flags = bought and string.gsub(h.flags, 'b', 'B') or h.flags
 local released = reckon(a, h)
 local outcome = finish(kind, '0', released, a, h)
 save_hold(h)
+if bought then
+  local item = '(' .. authorization_id .. ',%d+,)%x*'
+  redis.call('HSET', recent, 'bought', (string.gsub(bought, item, '%1')))
+end
 return {'RELEASED', outcome}

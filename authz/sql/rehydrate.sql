@@ -40,6 +40,18 @@ WHERE a.card_id = ANY($1::text[])
   AND (e.type = 'V' OR (e.type IN ('A', 'F') AND e.amount_minor > 0) OR EXISTS (
       SELECT FROM journal_entry v WHERE v.authorization_id = a.id AND v.type = 'V'))
 
+-- list_remembered --
+-- Purchases that cards of a partition remember: of lately, and first ones in a country. Params:
+-- $1 partition, $2 time since.
+SELECT e.root_card_id, e.type, e.authorization_id, e.recorded_time, e.decline_reason,
+       e.hold_flags, e.requested_minor, e.merchant_id, e.merchant_name, e.merchant_country,
+       a.flags ~ 'B' AS given_back
+FROM journal_entry e
+JOIN card_authorization a ON a.id = e.authorization_id
+WHERE e.partition = $1 AND e.type IN ('A', 'D', 'F') AND e.hold_flags ~ '[bgn]'
+  AND (e.recorded_time > $2 OR e.hold_flags ~ 'n')
+ORDER BY e.pseq
+
 -- list_holds --
 -- Authorizations of a partition that Valkey still has: open ones, and those that something happened
 -- to lately. Params: $1 partition, $2 id prefix, $3 the next prefix, $4 time since.

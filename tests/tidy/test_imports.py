@@ -18,6 +18,7 @@ PURE = frozenset(
         "authz.decision",
         "authz.entry",
         "authz.expiry",
+        "authz.fraud",
         "authz.hold",
         "authz.ledger",
         "authz.outcome",

@@ -1,6 +1,7 @@
 -- The hold arithmetic of authz/hold.py: H = 0 if closed, else max(A - R - C, 0).
--- Flags: a approved, d declined, f final capture, v fully reversed, e expired, m has locked the
--- card to its merchant.
+-- Flags: a approved, d declined, f final capture, v fully reversed, e expired; what the card
+-- remembers of it: m locked to its merchant, b bought lately (B: and given
+-- back), g guessed lately, n country noted.
 --   KEYS  5 hold  6 expiry
 --   ARGV  8 principal  9 account id  10 card id  11 network or ''
 --         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x|w', '' if none;

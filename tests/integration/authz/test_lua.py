@@ -10,7 +10,11 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from authz import keys
 from authz.scripts import Script
-from holdfast.type.v1.default_rules_pb2 import DefaultRules
+from holdfast.type.v1.default_rules_pb2 import (
+    DefaultRules,
+    FraudChecks,
+    RepetitionCheck,
+)
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime.errors import Unavailable
 from tests.authz_checks import approved, dump, network_purchase, nothing_written, refused, usd
@@ -47,7 +51,9 @@ async def _capture(mesh: AuthzMesh) -> Awaitable[object]:
 
 
 async def _reverse(mesh: AuthzMesh) -> Awaitable[object]:
-    request = reversal_of(await approved(mesh, await mesh.card(), 100), 10)
+    checks = FraudChecks(repetition=RepetitionCheck())
+    await mesh.apply_rules("prog_standard", DefaultRules(fraud_checks=checks))
+    request = reversal_of(await approved(mesh, await mesh.card(), 100))
     return mesh.authorization.ReverseAuthorization(request, metadata=NETWORK)
 
 

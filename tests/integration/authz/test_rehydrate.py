@@ -158,6 +158,12 @@ async def test_every_key_agrees_after_random_traffic(mesh: AuthzMesh, seed: int)
     known = {key for key in before if ":req:" not in key} | after.keys()
     same({key: kept for key, kept in before.items() if key in known}, after)
     assert await reconciled(mesh) == []
+    remembered = [key for key in before if ":recent:" in key]
+    lists: Any = [before[key].content for key in remembered]
+    assert {name for found in lists for name in found} == {b"declines", b"bought"}
+    assert any(b",," in found.get(b"bought", b"") for found in lists), "something was given back"
+    learned: Any = [before[key].content for key in before if ":learned:" in key]
+    assert any(b"abroad" in found for found in learned)
     for name in ("Authorize", "CaptureAuthorization", "Refund", "CreditPayment", "ForcePost"):
         assert traffic.counts[name], traffic.counts
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from holdfast.accounts.v1 import account_service_pb2 as accounts
 from holdfast.accounts.v1 import company_service_pb2 as companies
 from holdfast.accounts.v1 import programme_service_pb2 as programmes
-from holdfast.type.v1.default_rules_pb2 import DefaultRules
+from holdfast.type.v1.default_rules_pb2 import DefaultRules, FirstAbroadCheck, FraudChecks
 from tests.accounts_mesh import (
     OWNER,
     UNKNOWN_ACCOUNT,
@@ -197,3 +198,44 @@ async def test_wrong_fields_are_named(mesh: AccountsMesh) -> None:
     asked = programmes.GetProgrammeRulesRequest(programme_id="")
     error = await refused(mesh.programmes.GetProgrammeRules, asked)
     assert error.fields == ["programme_id"]
+
+
+def _seconds(seconds: int, nanos: int = 0) -> Duration:
+    return Duration(seconds=seconds, nanos=nanos)
+
+
+@pytest.mark.parametrize(
+    ("checks", "wrong"),
+    [
+        ({"card_testing": {"declines": 2}}, "card_testing.declines"),
+        ({"card_testing": {"declines": 21}}, "card_testing.declines"),
+        ({"card_testing": {"window": _seconds(59)}}, "card_testing.window"),
+        ({"card_testing": {"window": _seconds(3_600, 1)}}, "card_testing.window"),
+        ({"first_abroad": {}}, "first_abroad.home_country"),
+        ({"first_abroad": {"home_country": "usa"}}, "first_abroad.home_country"),
+        (
+            {"first_abroad": {"home_country": "US", "wait": _seconds(86_401)}},
+            "first_abroad.wait",
+        ),
+        ({"repetition": {"window": _seconds(0)}}, "repetition.window"),
+        ({"repetition": {"window": _seconds(5, -1)}}, "repetition.window"),
+    ],
+)
+async def test_malformed_checks_are_named(
+    mesh: AccountsMesh, checks: dict[str, Any], wrong: str
+) -> None:
+    found = DefaultRules(fraud_checks=FraudChecks(**checks))
+    request = programmes.SetProgrammeRulesRequest(
+        request_id="r", programme_id="prog_gold", rules=found
+    )
+    error = await refused(mesh.programmes.SetProgrammeRules, request)
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.fields == [f"rules.fraud_checks.{wrong}"]
+    assert mesh.authorizer.requests == []
+
+
+async def test_checks_are_kept_as_they_were_set(mesh: AccountsMesh) -> None:
+    wait = FirstAbroadCheck(home_country="US", wait=_seconds(0))
+    found = DefaultRules(fraud_checks=FraudChecks(first_abroad=wait))
+    assert (await set_rules(mesh, "programme", found)).rules == found
+    assert mesh.authorizer.requests[-1].rules == found

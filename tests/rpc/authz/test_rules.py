@@ -26,7 +26,8 @@ COMPANY = "co_0a" + "1" * 32
 #: Of another partition than the account: a user of a company may have accounts elsewhere.
 USER, OTHER_USER = "usr_0b" + "2" * 32, "usr_0c" + "2" * 32
 PROGRAMME = "prog_gold"
-NOWHERE = SpendControls(blocked_countries=["US"])
+#: Less than any purchase of these tests.
+NOTHING = SpendControls(transaction_maximum=usd(1))
 
 
 async def company_account(mesh: AuthzMesh, **changes: Any) -> str:
@@ -61,19 +62,24 @@ SCOPES = (
 )
 
 
+def closed_by(scope: str) -> tuple[str, str]:
+    """What purchases are declined with after `close_off`."""
+    return "PER_TRANSACTION_LIMIT", f"{scope}/transaction_maximum"
+
+
 async def close_off(mesh: AuthzMesh, scope: str, account: str, card: str) -> None:
     """A change of one part of what a decision is made on, after which nothing is approved."""
     if scope == "card":
-        await mesh.apply_card(card, account, version=2, user_id=USER, controls=NOWHERE)
+        await mesh.apply_card(card, account, version=2, user_id=USER, controls=NOTHING)
     elif scope == "account":
         fields: dict[str, Any] = {"owner_id": COMPANY, "programme_id": PROGRAMME}
-        await mesh.apply_account(account, version=2, controls=NOWHERE, **fields)
+        await mesh.apply_account(account, version=2, controls=NOTHING, **fields)
     elif scope == "user":
-        await mesh.apply_account_user(account, USER, controls=NOWHERE)
+        await mesh.apply_account_user(account, USER, controls=NOTHING)
     else:
         whose, _, part = scope.partition("/")
         scope_id = {"programme": PROGRAMME, "company": COMPANY}[whose]
-        controls: dict[str, Any] = {f"{part}_controls": NOWHERE}
+        controls: dict[str, Any] = {f"{part}_controls": NOTHING}
         await mesh.apply_rules(scope_id, DefaultRules(**controls))
 
 
@@ -93,7 +99,7 @@ async def test_a_decision_on_old_rules_is_made_again(mesh: AuthzMesh, scope: str
         return found
 
     mesh.worker.store.snapshot = late  # type: ignore[method-assign]
-    assert refusal(await spend(mesh, card, 10)) == ("COUNTRY_NOT_ALLOWED", f"{scope}/countries")
+    assert refusal(await spend(mesh, card, 10)) == closed_by(scope)
     assert len(seen) == 2
     await mesh.authorization.ReverseAuthorization(reversal_of(held), metadata=NETWORK)
 
@@ -118,7 +124,7 @@ async def test_increments_are_fenced_too(mesh: AuthzMesh, scope: str) -> None:
         request_id="i", authorization_id=held, amount=usd(5)
     )
     answer = await mesh.authorization.IncrementAuthorization(request, metadata=NETWORK)
-    assert answer.decision == pb.DECISION_APPROVED
+    assert refusal(answer) == closed_by(scope)
     assert len(seen) == 2
 
 
@@ -127,11 +133,11 @@ async def test_no_purchase_passes_after_a_change_was_answered(mesh: AuthzMesh, s
     """The change races with purchases: what is sent after its answer is declined."""
     account = await company_account(mesh)
     card = await user_card(mesh, account)
-    before = [asyncio.ensure_future(spend(mesh, card, 1)) for _ in range(30)]
+    before = [asyncio.ensure_future(spend(mesh, card, 2)) for _ in range(30)]
     await close_off(mesh, scope, account, card)
-    after = await asyncio.gather(*(spend(mesh, card, 1) for _ in range(30)))
+    after = await asyncio.gather(*(spend(mesh, card, 2) for _ in range(30)))
     await asyncio.gather(*before)
-    assert {refusal(one) for one in after} == {("COUNTRY_NOT_ALLOWED", f"{scope}/countries")}
+    assert {refusal(one) for one in after} == {closed_by(scope)}
 
 
 async def test_the_strictest_wins_whosever_it_is(mesh: AuthzMesh) -> None:
@@ -211,11 +217,11 @@ async def test_users_of_one_account_count_for_themselves(mesh: AuthzMesh) -> Non
 
 async def test_a_card_that_changes_hands_obeys_its_new_user(mesh: AuthzMesh) -> None:
     account = await company_account(mesh)
-    await mesh.apply_account_user(account, USER, controls=NOWHERE)
+    await mesh.apply_account_user(account, USER, controls=NOTHING)
     card = await user_card(mesh, account)
-    assert refusal(await spend(mesh, card, 1))[1] == "user/countries"
+    assert refusal(await spend(mesh, card, 2))[1] == "user/transaction_maximum"
     await mesh.apply_card(card, account, version=2, user_id=OTHER_USER)
-    await approved(mesh, card, 1)
+    await approved(mesh, card, 2)
 
 
 async def test_an_amount_binds_accounts_of_its_currency_only(mesh: AuthzMesh) -> None:
@@ -254,17 +260,17 @@ async def test_same_and_lower_versions_change_nothing(mesh: AuthzMesh) -> None:
     assert await mesh.apply_account_user(account, USER, version=3, controls=None) == 3
     async with nothing_written(mesh.money):
         for version in (1, 3):
-            late = DefaultRules(card_controls=NOWHERE)
+            late = DefaultRules(card_controls=NOTHING)
             assert await mesh.apply_rules(PROGRAMME, late, version=version) == 5
             assert await mesh.apply_rules(COMPANY, late, version=version) == 4
-            found = await mesh.apply_account_user(account, USER, version=version, controls=NOWHERE)
+            found = await mesh.apply_account_user(account, USER, version=version, controls=NOTHING)
             assert found == 3
-    await approved(mesh, card, 1)
+    await approved(mesh, card, 2)
 
 
 async def test_rules_reach_every_partition_and_a_repetition_completes_them(mesh: AuthzMesh) -> None:
     """Half of a programme's partitions lost theirs: they get them, the others write nothing."""
-    rules = DefaultRules(card_controls=NOWHERE)
+    rules = DefaultRules(card_controls=NOTHING)
     await mesh.apply_rules(PROGRAMME, rules, version=2)
     complete = await dump(mesh.money)
     for tag in keys.TAGS:
@@ -281,7 +287,7 @@ async def test_rules_reach_every_partition_and_a_repetition_completes_them(mesh:
 
 async def test_a_company_s_rules_stay_in_its_partition(mesh: AuthzMesh) -> None:
     before = await dump(mesh.money)
-    await mesh.apply_rules(COMPANY, DefaultRules(card_controls=NOWHERE))
+    await mesh.apply_rules(COMPANY, DefaultRules(card_controls=NOTHING))
     after = await dump(mesh.money)
     assert {key[1:3] for key in after if after[key] != before.get(key)} == {b"0a"}
 
@@ -290,9 +296,9 @@ async def test_entries_say_whose_they_are(mesh: AuthzMesh) -> None:
     """The ledger has the company, the card's user and the programme; rules belong to no account."""
     account = await company_account(mesh)
     card = await user_card(mesh, account)
-    await mesh.apply_account_user(account, USER, controls=NOWHERE)
-    await mesh.apply_rules(COMPANY, DefaultRules(card_controls=NOWHERE))
-    await spend(mesh, card, 1)
+    await mesh.apply_account_user(account, USER, controls=NOTHING)
+    await mesh.apply_rules(COMPANY, DefaultRules(card_controls=NOTHING))
+    await spend(mesh, card, 2)
     await mesh.settle()
     rows = await mesh.ledger.fetch(
         "SELECT type, seq, account_id, company_id, user_id, programme_id, control"
@@ -303,7 +309,7 @@ async def test_entries_say_whose_they_are(mesh: AuthzMesh) -> None:
         ("K", 2, account, COMPANY, USER, PROGRAMME, ""),
         ("U", 3, account, COMPANY, USER, PROGRAMME, ""),
         ("S", 0, None, COMPANY, None, None, ""),
-        ("D", 4, account, COMPANY, USER, PROGRAMME, "user/countries"),
+        ("D", 4, account, COMPANY, USER, PROGRAMME, "user/transaction_maximum"),
     ]
     request = ledgers.ListEntriesRequest(account_id=account)
     answer = await mesh.ledger_service.ListEntries(request, metadata=ADMIN)

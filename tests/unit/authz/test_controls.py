@@ -210,11 +210,11 @@ def test_rules_from_the_wire_bind_their_currency() -> None:
         ],
     )
     raw = DefaultRules(card_controls=controls).SerializeToString()
-    dollars = convert_controls.rules_of(3, raw, "USD")
+    dollars = convert_controls.rules_of(3, raw, "USD", of_programme=True)
     assert (dollars.version, dollars.account_controls) == (3, NO_CONTROLS)
     assert dollars.card_controls.maximum_minor == 5
     assert [limit.amount_minor for limit in dollars.card_controls.limits] == [5, 5]
-    euros = convert_controls.rules_of(3, raw, "EUR").card_controls
+    euros = convert_controls.rules_of(3, raw, "EUR", of_programme=True).card_controls
     assert euros.maximum_minor is None
     assert [(one.control_id, one.amount_minor, one.count) for one in euros.limits] == [
         ("both", None, 2)

@@ -103,14 +103,15 @@ class _DeclineReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decline
     magnetic stripe, typed in). The cardholder can pay in another way.
     """
     DECLINE_REASON_SUSPECTED_FRAUD: _DeclineReason.ValueType  # 27
-    """The purchase looks like fraud. The cardholder should contact the issuer. Reserved: nothing
-    yields it yet.
+    """The purchase looks like fraud: the card was declined too often lately, or was never used in
+    this country. The cardholder can try again later, or contact the issuer.
     """
     DECLINE_REASON_AUTHENTICATION_REQUIRED: _DeclineReason.ValueType  # 28
     """The cardholder must authenticate (3-D Secure) and try again. Reserved: nothing yields it yet."""
     DECLINE_REASON_DUPLICATE_TRANSACTION: _DeclineReason.ValueType  # 29
     """This very network transaction (card, network, transaction id) was decided before, under another
-    request id. The first decision stands; the cardholder need do nothing.
+    request id; or (off by default) the same amount was approved at the same merchant a moment ago.
+    The first decision stands; the cardholder need do nothing.
     """
     DECLINE_REASON_ORIGINAL_NOT_FOUND: _DeclineReason.ValueType  # 30
     """The message follows an original that is not there. The merchant should authorize anew.
@@ -159,7 +160,8 @@ class DeclineReason(_DeclineReason, metaclass=_DeclineReasonEnumTypeWrapper):
     DUPLICATE_TRANSACTION, AUTHORIZATION_REVERSED, SINGLE_USE_ALREADY_USED, SUSPECTED_FRAUD,
     VELOCITY_COUNT_EXCEEDED, SPEND_LIMIT_EXCEEDED, INSUFFICIENT_CREDIT, SYSTEM_ERROR. The order is
     `PRECEDENCE` in authz/decision.py; a test compares both. A merchant lock is looked at right after
-    SINGLE_USE_ALREADY_USED.
+    SINGLE_USE_ALREADY_USED. A card that is being tested is SUSPECTED_FRAUD ahead of that, and also
+    instead of every reason that counts as a guess (`GUESSES` in authz/fraud.py).
     """
 
 DECLINE_REASON_UNSPECIFIED: DeclineReason.ValueType  # 0
@@ -243,14 +245,15 @@ DECLINE_REASON_CHANNEL_NOT_ALLOWED: DeclineReason.ValueType  # 26
 magnetic stripe, typed in). The cardholder can pay in another way.
 """
 DECLINE_REASON_SUSPECTED_FRAUD: DeclineReason.ValueType  # 27
-"""The purchase looks like fraud. The cardholder should contact the issuer. Reserved: nothing
-yields it yet.
+"""The purchase looks like fraud: the card was declined too often lately, or was never used in
+this country. The cardholder can try again later, or contact the issuer.
 """
 DECLINE_REASON_AUTHENTICATION_REQUIRED: DeclineReason.ValueType  # 28
 """The cardholder must authenticate (3-D Secure) and try again. Reserved: nothing yields it yet."""
 DECLINE_REASON_DUPLICATE_TRANSACTION: DeclineReason.ValueType  # 29
 """This very network transaction (card, network, transaction id) was decided before, under another
-request id. The first decision stands; the cardholder need do nothing.
+request id; or (off by default) the same amount was approved at the same merchant a moment ago.
+The first decision stands; the cardholder need do nothing.
 """
 DECLINE_REASON_ORIGINAL_NOT_FOUND: DeclineReason.ValueType  # 30
 """The message follows an original that is not there. The merchant should authorize anew.

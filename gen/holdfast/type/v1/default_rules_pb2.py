@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$holdfast/type/v1/default_rules.proto\x12\x10holdfast.type.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a%holdfast/type/v1/spend_controls.proto\"\x8d\x01\n\x0c\x44\x65\x66\x61ultRules\x12<\n\rcard_controls\x18\x01 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\x12?\n\x10\x61\x63\x63ount_controls\x18\x02 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$holdfast/type/v1/default_rules.proto\x12\x10holdfast.type.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xc8\x01\n\x0c\x44\x65\x66\x61ultRules\x12<\n\rcard_controls\x18\x01 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\x12?\n\x10\x61\x63\x63ount_controls\x18\x02 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\x12\x39\n\x0c\x66raud_checks\x18\x03 \x01(\x0b\x32\x1d.holdfast.type.v1.FraudChecksB\x04\xe2\x41\x01\x01\"\xca\x01\n\x0b\x46raudChecks\x12>\n\x0c\x63\x61rd_testing\x18\x01 \x01(\x0b\x32\".holdfast.type.v1.CardTestingCheckB\x04\xe2\x41\x01\x01\x12>\n\x0c\x66irst_abroad\x18\x02 \x01(\x0b\x32\".holdfast.type.v1.FirstAbroadCheckB\x04\xe2\x41\x01\x01\x12;\n\nrepetition\x18\x03 \x01(\x0b\x32!.holdfast.type.v1.RepetitionCheckB\x04\xe2\x41\x01\x01\"s\n\x10\x43\x61rdTestingCheck\x12\x16\n\x08\x64isabled\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x16\n\x08\x64\x65\x63lines\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12/\n\x06window\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"]\n\x10\x46irstAbroadCheck\x12\x1a\n\x0chome_country\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"B\n\x0fRepetitionCheck\x12/\n\x06window\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +38,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEFAULTRULES'].fields_by_name['card_controls']._serialized_options = b'\342A\001\001'
   _globals['_DEFAULTRULES'].fields_by_name['account_controls']._loaded_options = None
   _globals['_DEFAULTRULES'].fields_by_name['account_controls']._serialized_options = b'\342A\001\001'
-  _globals['_DEFAULTRULES']._serialized_start=131
-  _globals['_DEFAULTRULES']._serialized_end=272
+  _globals['_DEFAULTRULES'].fields_by_name['fraud_checks']._loaded_options = None
+  _globals['_DEFAULTRULES'].fields_by_name['fraud_checks']._serialized_options = b'\342A\001\001'
+  _globals['_FRAUDCHECKS'].fields_by_name['card_testing']._loaded_options = None
+  _globals['_FRAUDCHECKS'].fields_by_name['card_testing']._serialized_options = b'\342A\001\001'
+  _globals['_FRAUDCHECKS'].fields_by_name['first_abroad']._loaded_options = None
+  _globals['_FRAUDCHECKS'].fields_by_name['first_abroad']._serialized_options = b'\342A\001\001'
+  _globals['_FRAUDCHECKS'].fields_by_name['repetition']._loaded_options = None
+  _globals['_FRAUDCHECKS'].fields_by_name['repetition']._serialized_options = b'\342A\001\001'
+  _globals['_CARDTESTINGCHECK'].fields_by_name['disabled']._loaded_options = None
+  _globals['_CARDTESTINGCHECK'].fields_by_name['disabled']._serialized_options = b'\342A\001\001'
+  _globals['_CARDTESTINGCHECK'].fields_by_name['declines']._loaded_options = None
+  _globals['_CARDTESTINGCHECK'].fields_by_name['declines']._serialized_options = b'\342A\001\001'
+  _globals['_CARDTESTINGCHECK'].fields_by_name['window']._loaded_options = None
+  _globals['_CARDTESTINGCHECK'].fields_by_name['window']._serialized_options = b'\342A\001\001'
+  _globals['_FIRSTABROADCHECK'].fields_by_name['home_country']._loaded_options = None
+  _globals['_FIRSTABROADCHECK'].fields_by_name['home_country']._serialized_options = b'\342A\001\002'
+  _globals['_FIRSTABROADCHECK'].fields_by_name['wait']._loaded_options = None
+  _globals['_FIRSTABROADCHECK'].fields_by_name['wait']._serialized_options = b'\342A\001\001'
+  _globals['_REPETITIONCHECK'].fields_by_name['window']._loaded_options = None
+  _globals['_REPETITIONCHECK'].fields_by_name['window']._serialized_options = b'\342A\001\001'
+  _globals['_DEFAULTRULES']._serialized_start=163
+  _globals['_DEFAULTRULES']._serialized_end=363
+  _globals['_FRAUDCHECKS']._serialized_start=366
+  _globals['_FRAUDCHECKS']._serialized_end=568
+  _globals['_CARDTESTINGCHECK']._serialized_start=570
+  _globals['_CARDTESTINGCHECK']._serialized_end=685
+  _globals['_FIRSTABROADCHECK']._serialized_start=687
+  _globals['_FIRSTABROADCHECK']._serialized_end=780
+  _globals['_REPETITIONCHECK']._serialized_start=782
+  _globals['_REPETITIONCHECK']._serialized_end=848
 # @@protoc_insertion_point(module_scope)

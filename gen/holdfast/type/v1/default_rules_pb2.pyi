@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from holdfast.type.v1 import spend_controls_pb2 as _spend_controls_pb2
 import builtins as _builtins
@@ -31,6 +32,7 @@ class DefaultRules(_message.Message):
 
     CARD_CONTROLS_FIELD_NUMBER: _builtins.int
     ACCOUNT_CONTROLS_FIELD_NUMBER: _builtins.int
+    FRAUD_CHECKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def card_controls(self) -> _spend_controls_pb2.SpendControls:
         """What each card may be used for, together with the cards that replace it. A refusal names them
@@ -43,16 +45,157 @@ class DefaultRules(_message.Message):
         `programme/account/<control>` or `company/account/<control>`.
         """
 
+    @_builtins.property
+    def fraud_checks(self) -> Global___FraudChecks:
+        """Checks against fraud. Those of programme and company apply together. A refusal names them
+        `programme/` or `company/` and the name of the field, e.g. `programme/card_testing`.
+        """
+
     def __init__(
         self,
         *,
         card_controls: _spend_controls_pb2.SpendControls | None = ...,
         account_controls: _spend_controls_pb2.SpendControls | None = ...,
+        fraud_checks: Global___FraudChecks | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account_controls", b"account_controls", "card_controls", b"card_controls"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account_controls", b"account_controls", "card_controls", b"card_controls", "fraud_checks", b"fraud_checks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_controls", b"account_controls", "card_controls", b"card_controls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_controls", b"account_controls", "card_controls", b"card_controls", "fraud_checks", b"fraud_checks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DefaultRules: _TypeAlias = DefaultRules  # noqa: Y015
+
+@_typing.final
+class FraudChecks(_message.Message):
+    """Checks against fraud: what a card, together with the cards that replace it, did lately. They
+    decline purchases only; what the network has decided or cleared is never refused.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARD_TESTING_FIELD_NUMBER: _builtins.int
+    FIRST_ABROAD_FIELD_NUMBER: _builtins.int
+    REPETITION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def card_testing(self) -> Global___CardTestingCheck:
+        """Absent: on with its defaults in a programme, off in a company."""
+
+    @_builtins.property
+    def first_abroad(self) -> Global___FirstAbroadCheck:
+        """Absent: off."""
+
+    @_builtins.property
+    def repetition(self) -> Global___RepetitionCheck:
+        """Absent: off."""
+
+    def __init__(
+        self,
+        *,
+        card_testing: Global___CardTestingCheck | None = ...,
+        first_abroad: Global___FirstAbroadCheck | None = ...,
+        repetition: Global___RepetitionCheck | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card_testing", b"card_testing", "first_abroad", b"first_abroad", "repetition", b"repetition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_testing", b"card_testing", "first_abroad", b"first_abroad", "repetition", b"repetition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FraudChecks: _TypeAlias = FraudChecks  # noqa: Y015
+
+@_typing.final
+class CardTestingCheck(_message.Message):
+    """Declines with SUSPECTED_FRAUD a card that was declined too often within the window, until enough
+    of those declines are older. What counts is what a tester of stolen cards meets: wrong details
+    (expiry, CVV, PIN, address, cryptogram) and uses that controls do not allow (category, merchant,
+    country, channel). What says that the card is right does not count: short funds, exhausted
+    limits, frozen or closed cards; nor does SUSPECTED_FRAUD itself, nor a repetition. Meanwhile
+    wrong details are answered like right ones, so that a tester does not learn which were right.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISABLED_FIELD_NUMBER: _builtins.int
+    DECLINES_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    disabled: _builtins.bool
+    """Switches the check off."""
+    declines: _builtins.int
+    """Declines that are too many, 3 to 20. Default: 8, more than a customer mistypes."""
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """Window, 1 minute to 1 hour. Default: 10 minutes."""
+
+    def __init__(
+        self,
+        *,
+        disabled: _builtins.bool = ...,
+        declines: _builtins.int = ...,
+        window: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declines", b"declines", "disabled", b"disabled", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CardTestingCheck: _TypeAlias = CardTestingCheck  # noqa: Y015
+
+@_typing.final
+class FirstAbroadCheck(_message.Message):
+    """Declines with SUSPECTED_FRAUD the first use of a card in a country that is not home, and every
+    other one there until the wait is over: time for the holder to be told, and to freeze the card.
+    From then on the country is known to the card, of which 50 are kept.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOME_COUNTRY_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    home_country: _builtins.str
+    """Country (ISO 3166-1 alpha-2, upper case) that is always known."""
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """Wait after the first use, up to 24 hours. Default: 10 minutes."""
+
+    def __init__(
+        self,
+        *,
+        home_country: _builtins.str = ...,
+        wait: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["home_country", b"home_country", "wait", b"wait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FirstAbroadCheck: _TypeAlias = FirstAbroadCheck  # noqa: Y015
+
+@_typing.final
+class RepetitionCheck(_message.Message):
+    """Declines with DUPLICATE_TRANSACTION what has the amount and the merchant of a purchase that was
+    approved within the window and not given back since; the last 8 purchases are looked at. It also
+    declines who buys the same thing twice, e.g. two fares.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """Window, 1 second to 1 hour. Default: 1 minute."""
+
+    def __init__(
+        self,
+        *,
+        window: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepetitionCheck: _TypeAlias = RepetitionCheck  # noqa: Y015
