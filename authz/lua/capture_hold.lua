@@ -1,18 +1,24 @@
 --[[ Posts a clearing and releases that much of its hold. Posts whatever the state: networks oblige.
-  KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 clearing record
+  KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 clearing record  8 card
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
         13 amount_minor (> 0, < 2^53)  14 final (0|1)  15 create (0|1): the hold may be unknown
         16 clearing fingerprint, '' if it has no id  17 merchant amount 'minor|currency' or ''
-        18 kind: C capture, P force post; last: windows
+        18 kind: C capture, P force post
+        19 card version  20 account version: of the limits that it counts in; last: windows
   Returns {status, outcome}: POSTED | REPLAYED | REQUEST_ID_REUSED | CLEARING_REUSED |
           STALE | HOLD_NOT_FOUND | AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
-local clearing, amount, clearing_fingerprint = KEYS[7], tonumber(ARGV[13]), ARGV[16]
+local clearing, card = KEYS[7], KEYS[8]
+local amount, clearing_fingerprint = tonumber(ARGV[13]), ARGV[16]
 
 local answer = enter() or enter_clearing(clearing, clearing_fingerprint)
 if answer then
   return answer
 end
-local a, h = load_account(), load_hold(ARGV[15] == '1')
+local a = load_account()
+if (redis.call('HGET', card, 'v') or '0') ~= ARGV[19] or a.version ~= ARGV[20] then
+  return {'STALE', ''}
+end
+local h = load_hold(ARGV[15] == '1')
 if not h then
   return {'HOLD_NOT_FOUND', ''}
 end
