@@ -44,7 +44,7 @@ test: $(STAMP) ## Run all tests against real servers (PYTEST="-k name" selects)
 
 .PHONY: soak
 soak: $(STAMP) ## Break connections and servers under load for SECONDS (default 60); report at the end
-	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest -q -s tests/simulation/test_faults.py
+	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest -q -s tests/soak
 
 .PHONY: lint
 lint: $(STAMP) ## Check style: ruff, format, buf lint, buf breaking against the last tag
