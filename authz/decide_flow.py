@@ -139,7 +139,7 @@ class AuthorizeFlow:
             check_currency(command.purchase.currency_code, snapshot.account.currency_code)
             now_ms = self._clock.now_ms()
             expire_at = expire_at_ms(command.purchase.circumstances, now_ms=now_ms)
-            place = command.purchase.place
+            place, fence = command.purchase.place, Fence.of(snapshot)
             status, outcome = await self._mover.run(
                 scripts.BOOK_ADVICE,
                 command,
@@ -153,8 +153,10 @@ class AuthorizeFlow:
                     str(command.transmitted_at_ms or now_ms),
                     command.merchant_amount,
                     "1" if snapshot.card.single_use else "0",
-                    str(snapshot.card.version),
-                    str(snapshot.account.version),
+                    fence.versions,
+                    fence.user_field,
+                    fence.programme_field,
+                    fence.company_field,
                 ),
                 decided_by="network",
                 counting=Counting(uses=limits_of(scopes_of(snapshot), place, now_ms=now_ms)),

@@ -72,6 +72,7 @@ class HoldFlow:
         settled = await self._settled_before(command, found.subject, found.hold.network)
         if settled is not None:
             return settled
+        fence = Fence.of(found.snapshot)
         try:
             return await self._mover.moved(
                 scripts.CAPTURE_HOLD,
@@ -86,8 +87,10 @@ class HoldFlow:
                     command.clearing.fingerprint,
                     command.merchant_amount,
                     command.kind.value,
-                    str(found.snapshot.card.version),
-                    str(found.snapshot.account.version),
+                    fence.versions,
+                    fence.user_field,
+                    fence.programme_field,
+                    fence.company_field,
                 ),
                 decided_by="network",
                 counting=self._counting(command, found),
