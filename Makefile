@@ -39,12 +39,17 @@ down: $(STAMP) ## Stop the mesh
 
 .PHONY: test
 test: $(STAMP) ## Run all tests against real servers (PYTEST="-k name" selects)
-	@echo "tests: unit, rpc, integration, e2e, simulation, tidy; each server is a real one"
+	@echo "tests: unit, rpc, integration, e2e, simulation, crash, soak, tidy; each server is a real one"
 	@$(BIN)/python -m pytest -q --durations=15 --durations-min=1 $(PYTEST)
 
 .PHONY: soak
-soak: $(STAMP) ## Break connections and servers under load for SECONDS (default 60); report at the end
-	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest -q -s tests/simulation/test_faults.py
+soak: $(STAMP) ## Kill, cut and starve everything under load for SECONDS (default 60); report at the end
+	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest -q -s tests/soak
+
+.PHONY: mutants
+mutants: $(STAMP) ## Change the modules that decide, and list each change that no unit test notices
+	@rm -rf mutants
+	@$(BIN)/mutmut run && $(BIN)/mutmut results
 
 .PHONY: lint
 lint: $(STAMP) ## Check style: ruff, format, buf lint, buf breaking against the last tag
@@ -99,7 +104,7 @@ lock: $(STAMP) ## Pin requirements/*.in with hashes (UPGRADE=--upgrade takes new
 
 .PHONY: clean
 clean: ## Remove caches; keeps .venv and the installation in .holdfast
-	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist mutants
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 .PHONY: FORCE

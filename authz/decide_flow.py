@@ -133,20 +133,22 @@ class AuthorizeFlow:
 
     async def _book(self, command: Authorize) -> Movement:
         """Books what the network has decided: nothing but an unknown card can stop it."""
-        snapshot = await self._store.snapshot(command.card_id)
-        if snapshot is None:
-            raise NotFound("no such card", reason="CARD_NOT_FOUND", metadata={"field": "card_id"})
-        check_currency(command.purchase.currency_code, snapshot.account.currency_code)
         for _ in range(STALE_TRIES):
+            snapshot = await self._store.snapshot(command.card_id)
+            if snapshot is None:
+                raise NotFound(
+                    "no such card", reason="CARD_NOT_FOUND", metadata={"field": "card_id"}
+                )
+            check_currency(command.purchase.currency_code, snapshot.account.currency_code)
             now_ms = self._clock.now_ms()
             expire_at = expire_at_ms(command.purchase.circumstances, now_ms=now_ms)
-            place = command.purchase.place
+            place, fence = command.purchase.place, Fence.of(snapshot)
             status, outcome = await self._mover.run(
                 scripts.BOOK_ADVICE,
                 command,
                 Subject.of(snapshot),
                 hold=await self._known_hold(command),
-                extra_keys=(keys.learned(snapshot.card.root_card_id),),
+                extra_keys=(keys.learned(snapshot.card.root_card_id), keys.card(command.card_id)),
                 arguments=(
                     str(command.purchase.amount_minor),
                     str(expire_at),
@@ -154,6 +156,10 @@ class AuthorizeFlow:
                     str(command.transmitted_at_ms or now_ms),
                     command.merchant_amount,
                     "1" if snapshot.card.single_use else "0",
+                    fence.versions,
+                    fence.user_field,
+                    fence.programme_field,
+                    fence.company_field,
                 ),
                 decided_by="network",
                 counting=Counting(uses=limits_of(scopes_of(snapshot), place, now_ms=now_ms)),
@@ -161,6 +167,7 @@ class AuthorizeFlow:
             if status is not Status.STALE:
                 currency = snapshot.account.currency_code
                 return concluded(status, outcome, command.request_id, currency)
+            self._store.forget(command.card_id)
         raise Unavailable("the authorization changes too fast", reason="SNAPSHOT_STALE")
 
     def _code(self, command: Authorize) -> str:

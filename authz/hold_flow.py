@@ -72,23 +72,32 @@ class HoldFlow:
         settled = await self._settled_before(command, found.subject, found.hold.network)
         if settled is not None:
             return settled
-        return await self._mover.moved(
-            scripts.CAPTURE_HOLD,
-            command,
-            found.subject,
-            hold=found.hold,
-            extra_keys=(clearing_key,),
-            arguments=(
-                str(command.amount_minor),
-                "1" if command.final else "0",
-                "1" if found.create else "0",
-                command.clearing.fingerprint,
-                command.merchant_amount,
-                command.kind.value,
-            ),
-            decided_by="network",
-            counting=self._counting(command, found),
-        )
+        fence = Fence.of(found.snapshot)
+        try:
+            return await self._mover.moved(
+                scripts.CAPTURE_HOLD,
+                command,
+                found.subject,
+                hold=found.hold,
+                extra_keys=(clearing_key, keys.card(found.subject.card_id)),
+                arguments=(
+                    str(command.amount_minor),
+                    "1" if command.final else "0",
+                    "1" if found.create else "0",
+                    command.clearing.fingerprint,
+                    command.merchant_amount,
+                    command.kind.value,
+                    fence.versions,
+                    fence.user_field,
+                    fence.programme_field,
+                    fence.company_field,
+                ),
+                decided_by="network",
+                counting=self._counting(command, found),
+            )
+        except Stale:
+            self._store.forget(found.subject.card_id)
+            raise
 
     async def release(self, command: Release) -> Movement:
         """Gives back all or part of a hold: reversal or expiry."""

@@ -83,6 +83,8 @@ class FaultProxy:
                 asyncio.create_task(self._answers(answers, writer)),
             ]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        except OSError:
+            self._count("refused by the server itself")
         finally:
             for task in tasks:
                 task.cancel()

@@ -1,20 +1,26 @@
 --[[ Books what the network has already approved: no check can refuse it. On an authorization that
   is known, the amount replaces the authorized amount, the latest transmission winning.
-  KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 learned
+  KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 learned  8 card
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
         13 amount_minor (< 2^53)  14 expire_at_ms  15 authorization code  16 transmitted_at_ms
-        17 merchant amount 'minor|currency' or ''  18 single use (0|1); last: windows
+        17 merchant amount 'minor|currency' or ''  18 single use (0|1)
+        19 versions 'card,account,user,programme,company' of the limits that it counts in
+        20 the user's field  21 the programme's field of meta  22 the company's; last: windows
   Returns {status, outcome}: BOOKED | REPLAYED | REQUEST_ID_REUSED | STALE | AMOUNT_OVERFLOW |
           WRONG_EPOCH
                              O(log holds) ]]
-local learned = KEYS[7]
+local learned, card = KEYS[7], KEYS[8]
 local amount, transmitted_at_ms = tonumber(ARGV[13]), tonumber(ARGV[16])
 
-local answer = enter()
+local answer = enter(ARGV[21], ARGV[22])
 if answer then
   return answer
 end
-local a, h = load_account(), load_hold(true)
+local a = load_account(ARGV[20])
+if versions_of(a, card) ~= ARGV[19] then
+  return {'STALE', ''}
+end
+local h = load_hold(true)
 if h.stale then
   return {'STALE', ''}
 end

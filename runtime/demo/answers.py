@@ -36,7 +36,7 @@ async def declined(
     reason: reasons.DeclineReason.ValueType,
     *,
     code: str,
-) -> None:
+) -> rpc.AuthorizeResponse:
     """A purchase that is declined for this reason."""
     answer = await stage.mesh.network.Authorize(request, timeout=CALL_TIMEOUT_S)
     stage.check("decision", found=answer.decision, expected=pb.DECISION_DECLINED)
@@ -50,3 +50,4 @@ async def declined(
         decline_reason=name,
         response_code=code,
     )
+    return answer

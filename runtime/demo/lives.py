@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from holdfast.accounts.v1 import card_pb2
+from holdfast.accounts.v1 import card_pb2, card_service_pb2
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import decline_reason_pb2 as reasons
 from holdfast.authz.v1 import movement_pb2 as movements
+from holdfast.authz.v1 import spend_usage_pb2
+from holdfast.type.v1.spend_controls_pb2 import CalendarWindow, SpendControls, SpendLimit
 from runtime.demo import answers, requests
 from runtime.demo.stage import Holder, Stage, money
 from runtime.mesh_client import CALL_TIMEOUT_S
@@ -166,6 +168,51 @@ async def single_use(stage: Stage) -> None:
     await _capture(stage, held.authorization_id, 999, final=True, held_minor=0)
 
 
+async def daily_limit(stage: Stage) -> None:
+    """A card that may spend so much a day; a refusal says what is left of it."""
+    stage.scene("A card with a limit of 50.00 a day; a refusal says what is left")
+    carol = await _carol(stage)
+    card = await requests.issue_card(stage, carol.account_id)
+    limit = SpendLimit(
+        control_id="daily",
+        amount=requests.money_of(5_000),
+        calendar=CalendarWindow(unit=CalendarWindow.UNIT_DAY),
+    )
+    await stage.mesh.cards.SetCardControls(
+        card_service_pb2.SetCardControlsRequest(
+            request_id=stage.request_id(), card_id=card.id, controls=SpendControls(limits=[limit])
+        ),
+        timeout=CALL_TIMEOUT_S,
+    )
+    await answers.approved(stage, requests.purchase(stage, card.id, 3_500, requests.BOOKS))
+    refused = await answers.declined(
+        stage,
+        requests.purchase(stage, card.id, 2_000, requests.BOOKS),
+        reasons.DECLINE_REASON_SPEND_LIMIT_EXCEEDED,
+        code="61",
+    )
+    control = refused.control
+    told = (control.control_id, control.left_amount.amount_minor)
+    stage.check("the control", found=told, expected=("card/daily", 1_500))
+    stage.tell(
+        f"{control.control_id} said no; {money(control.left_amount.amount_minor)} are left of it",
+        control_id=control.control_id,
+        left_minor=control.left_amount.amount_minor,
+    )
+    await answers.approved(stage, requests.purchase(stage, card.id, 1_500, requests.BOOKS))
+    usage = await stage.mesh.authorizations.GetSpendUsage(
+        spend_usage_pb2.GetSpendUsageRequest(card_id=card.id), timeout=CALL_TIMEOUT_S
+    )
+    (used,) = usage.limits
+    spent = (used.used_amount.amount_minor, used.used_count, used.left_amount.amount_minor)
+    stage.check("usage", found=spent, expected=(5_000, 2, 0))
+    stage.tell(
+        f"GetSpendUsage: {used.control_id} spent {money(5_000)} in 2 purchases, left {money(0)};"
+        f" begins anew {used.reset_time.ToJsonString()}",
+        used_minor=used.used_amount.amount_minor,
+    )
+
+
 SCENES: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     tip,
     hotel,
@@ -174,4 +221,5 @@ SCENES: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     refund,
     expiry,
     single_use,
+    daily_limit,
 )

@@ -22,7 +22,7 @@ from tests.authz_checks import balance, by_network, fetched, network_purchase
 from tests.authz_mesh import NETWORK, AuthzMesh, authz_mesh, capture_of, reversal_of
 from tests.authz_messages import forced, refund_of
 from tests.databases import Database
-from tests.simulation.test_account import own_client
+from tests.simulation.running import own_client
 
 #: One event: what it is, and its amount.
 Event = tuple[str, int]

@@ -42,7 +42,14 @@ async def test_the_demo(holdfast: Holdfast) -> None:
     assert line in ended.stderr
     facts = [fact for scene in document["scenes"] for fact in scene["facts"]]
     declines = [fact["decline_reason"] for fact in facts if "decline_reason" in fact]
-    assert declines == ["INSUFFICIENT_CREDIT", "CARD_FROZEN", "SINGLE_USE_ALREADY_USED"]
+    assert declines == [
+        "INSUFFICIENT_CREDIT",
+        "CARD_FROZEN",
+        "SINGLE_USE_ALREADY_USED",
+        "SPEND_LIMIT_EXCEEDED",
+    ]
+    left = [(fact["control_id"], fact["left_minor"]) for fact in facts if "left_minor" in fact]
+    assert left == [("card/daily", 1_500)]
     assert [fact["idempotent_replayed"] for fact in facts if "idempotent_replayed" in fact] == [
         "true"
     ]

@@ -26,7 +26,8 @@ from tests.authz_mesh import (
     purchase,
     reversal_of,
 )
-from tests.authz_messages import advice, credit, increment_of, refund_of
+from tests.authz_messages import advice, credit, forced, increment_of, refund_of
+from tests.rpc.authz.test_spend_limits import daily
 
 USER, COMPANY = "usr_0b" + "1" * 32, "co_0a" + "1" * 32
 MAXIMUM = SpendControls(transaction_maximum=usd(5))
@@ -164,6 +165,49 @@ async def test_key_of_another_type_is_refused_and_nothing_is_written(
             await mesh.money.restore(key, 0, content)
     answer = await mesh.worker.pipe.run(script, names, arguments)
     assert answer[0] in DONE
+
+
+async def _counted(mesh: AuthzMesh, name: str) -> tuple[Any, Any]:
+    """A movement that counts in a limit, or gives back."""
+    account, card = await mesh.open_account(), mesh.ids.new("card", 10)
+    await mesh.apply_card(card, account, controls=SpendControls(limits=[daily(9_000)]))
+    held, stub = await approved(mesh, card, 100), mesh.authorization
+    return {
+        "place_hold": (stub.Authorize, purchase(card, 10)),
+        "book_advice": (stub.Authorize, advice(card, 10)),
+        "force post": (stub.ForcePost, forced(card, 10)),
+        "increment_hold": (stub.IncrementAuthorization, increment_of(held, 10)),
+        "capture_hold": (stub.CaptureAuthorization, capture_of(held, 10, final=True)),
+        "release_hold": (stub.ReverseAuthorization, reversal_of(held, 10)),
+    }[name]
+
+
+@pytest.mark.parametrize("damage", ["type", "content"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("place_hold", "book_advice", "force post"),
+        *("increment_hold", "capture_hold", "release_hold"),
+    ],
+)
+async def test_broken_window_is_refused_and_nothing_is_written(
+    mesh: AuthzMesh, name: str, damage: str
+) -> None:
+    """Goal: what a limit counts in is never guessed. Method: a key of another type, or a slot whose
+    content is no `amount|count`.
+    """
+    method, request = await _counted(mesh, name)
+    (window,) = [key async for key in mesh.money.scan_iter(match="*:win:*")]
+    (slot,) = await mesh.money.hkeys(window)
+    await mesh.money.delete(window)
+    if damage == "type":
+        await mesh.money.set(window, "x")
+    else:
+        await mesh.money.hset(window, slot, "x")
+    async with nothing_written(mesh.money):
+        error = await refused(method, request)
+    assert (error.code.name, error.reason) == ("UNAVAILABLE", "VALKEY_REFUSED")
+    assert mesh.server.serving
 
 
 @pytest.mark.parametrize("name", MOVEMENTS)

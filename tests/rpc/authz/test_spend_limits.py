@@ -32,6 +32,7 @@ from tests.authz_checks import (
     usd,
 )
 from tests.authz_mesh import ACCOUNTS, NETWORK, AuthzMesh, capture_of, purchase, reversal_of
+from tests.authz_messages import advice, forced
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -255,11 +256,29 @@ async def test_force_posts_and_advice_count_and_are_never_refused(mesh: AuthzMes
         metadata=NETWORK,
     )
     assert await left(mesh, card) == 300
-    advice = purchase(card, 800)
-    advice.message_type = pb.MESSAGE_TYPE_AUTHORIZATION_ADVICE
-    answer = await mesh.authorization.Authorize(advice, metadata=NETWORK)
+    answer = await mesh.authorization.Authorize(advice(card, 800), metadata=NETWORK)
     assert answer.decision == pb.DECISION_APPROVED
     assert await left(mesh, card) == 0
+
+
+@pytest.mark.parametrize("kind", ["force post", "advice", "clearing"])
+async def test_what_cannot_be_refused_counts_in_the_limits_of_now(
+    mesh: AuthzMesh, kind: str
+) -> None:
+    """Also if the worker still remembers the card and its account as they were before."""
+    account, card = await mesh.open_account(), mesh.ids.new("card", 10)
+    await mesh.apply_card(card, account)
+    await approved(mesh, card, 1)
+    await mesh.apply_account(account, version=2, controls=SpendControls(limits=[daily(1_000)]))
+    if kind == "force post":
+        await mesh.authorization.ForcePost(forced(card, 700), metadata=NETWORK)
+    elif kind == "advice":
+        await mesh.authorization.Authorize(advice(card, 700), metadata=NETWORK)
+    else:
+        capture = by_network(capture_of("", 700), card, "t1")
+        await mesh.authorization.CaptureAuthorization(capture, metadata=NETWORK)
+    answer = await spend(mesh, card, 90_000)
+    assert answer.control.left_amount == usd(300)
 
 
 async def test_a_clearing_before_its_purchase_counts_once(mesh: AuthzMesh) -> None:

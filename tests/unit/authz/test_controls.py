@@ -19,7 +19,7 @@ from authz.snapshot import (
     maximum_of,
     scopes_of,
 )
-from authz.windows import Calendar, Rolling, Unit
+from authz.windows import Calendar, Rolling, Unit, slots_of
 from holdfast.type.v1 import spend_controls_pb2 as pb
 from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from holdfast.type.v1.money_pb2 import Money
@@ -94,6 +94,13 @@ def test_rules(rule: Rule, fields: dict[str, Any], place: dict[str, Any], breaks
         (1320, 360, {1}, "2026-05-05T03:59", True),
         (1320, 360, {1}, "2026-05-05T04:00", False),
         (1320, 360, {1}, "2026-05-04T03:00", False),
+        (570, 1080, {1}, "2026-05-04T07:29", False),
+        (570, 1080, {1}, "2026-05-04T07:30", True),
+        (1320, 360, {7}, "2026-05-04T03:59", True),  # the day before a Monday is a Sunday
+        (1320, 360, {6}, "2026-05-10T03:59", True),  # and before that a Saturday
+        (540, 540, {1}, "2026-05-04T07:00", True),  # a whole day, from nine to nine
+        (540, 540, {1}, "2026-05-05T06:59", True),
+        (540, 540, {1}, "2026-05-05T07:00", False),
         (0, 1440, {1}, "2026-05-04T21:59", True),
         (0, 1440, {1}, "2026-05-04T22:00", False),
     ],
@@ -103,7 +110,7 @@ def test_active_hours(start: int, end: int, weekdays: set[int], when: str, insid
     now_ms = int(datetime.fromisoformat(when).replace(tzinfo=UTC).timestamp()) * 1000
     assert hours.contains(now_ms) is inside
     controls = Controls(active_hours=(hours,))
-    assert broken(Rule.ACTIVE_HOURS, controls, PLACE, 1, now_ms) is not inside
+    assert broken(Rule.ACTIVE_HOURS, controls, PLACE, 1, now_ms) != inside
 
 
 def _decided(card: Controls, account: Controls, **place: Any) -> Declined | Plan:
@@ -181,6 +188,7 @@ def test_the_strictest_wins_whosever_it_is(strictest: str) -> None:
         reason=Reason.CHANNEL_NOT_ALLOWED, control=f"{strictest}/{Rule.CHANNELS}"
     )
     assert maximum_of(snapshot) == f"98,{strictest}/{Rule.MAXIMUM}"
+    assert maximum_of(Snapshot(card=CARD, account=ACCOUNT)) == ""
 
 
 def test_no_two_scopes_share_a_counter() -> None:
@@ -228,6 +236,25 @@ def test_limits_of_card_and_account_count_for_their_own_subject() -> None:
         ("c0a0:daily:7", "card/daily"),
         ("a0a1:daily:7", "account/daily"),
     ]
+    assert {(use.limit, use.slots) for use in verdict.uses} == {
+        (DAILY, slots_of(DAILY.window, now_ms=NOW_MS))
+    }
+
+
+def test_the_plan_names_the_control_that_locks_to_a_merchant() -> None:
+    lock, none = Controls(merchant_lock=True), NO_CONTROLS
+    for card, account, control in ((lock, lock, "card"), (none, lock, "account")):
+        verdict = _decided(card, account)
+        assert isinstance(verdict, Plan)
+        assert verdict.merchant_lock == f"{control}/merchant_lock"
+
+
+def test_the_hours_are_those_of_the_moment() -> None:
+    """1,900,000,000 s is 2030-03-17T17:46:40Z."""
+    for start, end, declined in ((1066, 1067, False), (1067, 1068, True)):
+        hours = Hours(timezone="UTC", weekdays=frozenset({7}), start=start, end=end)
+        verdict = _decided(Controls(active_hours=(hours,)), NO_CONTROLS)
+        assert isinstance(verdict, Declined) is declined
 
 
 def test_a_limit_of_categories_counts_only_theirs() -> None:

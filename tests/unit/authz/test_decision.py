@@ -58,6 +58,19 @@ def test_what_nothing_speaks_against_is_planned() -> None:
     assert (verdict.amount_minor, verdict.expire_at_ms) == (100, NOW_MS + 7 * DAY_MS)
 
 
+@pytest.mark.parametrize("single_use", [True, False])
+@pytest.mark.parametrize("partial", [True, False])
+def test_the_plan_says_what_card_and_terminal_are(single_use: bool, partial: bool) -> None:
+    snapshot = Snapshot(card=replace(CARD, single_use=single_use), account=ACCOUNT)
+    verdict = decide(replace(PURCHASE, partial_approval=partial), snapshot, now_ms=NOW_MS)
+    assert verdict == Plan(
+        amount_minor=100,
+        expire_at_ms=NOW_MS + 7 * DAY_MS,
+        single_use=single_use,
+        partial_approval=partial,
+    )
+
+
 def test_an_unknown_card_is_declined() -> None:
     assert decide(PURCHASE, None, now_ms=NOW_MS) == Declined(reason=Reason.CARD_NOT_FOUND)
 
