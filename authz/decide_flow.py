@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
+from typing import Any
 
 from authz import keys, scripts
 from authz.commands import Authorize
@@ -13,10 +15,10 @@ from authz.fraud import GUESSES, UNCHECKED, thresholds_of
 from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import STALE_TRIES, Movement, check_currency, concluded, refusal
-from authz.mover import NEW_HOLD, Counting, Fence, HoldReference, Mover, Subject
+from authz.mover import NEW_HOLD, Counting, HoldReference, Mover
 from authz.outcome import EntryType, Outcome
 from authz.scripts import Status
-from authz.snapshot import Snapshot, limits_of, scopes_of
+from authz.snapshot import UNKNOWN, Snapshot, Subject, limits_of
 from authz.watch import Watch
 from runtime import ids
 from runtime.clock import Clock
@@ -85,8 +87,8 @@ class AuthorizeFlow:
     ) -> Movement | None:
         """Runs the script; None if the snapshot was stale."""
         tag = ids.tag_of(command.card_id)
-        subject = Subject.of(snapshot) if snapshot else Subject(tag=tag, card_id=command.card_id)
-        fence = Fence.of(snapshot) if snapshot else Fence()
+        subject = snapshot.subject if snapshot else Subject(tag=tag, card_id=command.card_id)
+        fence = snapshot.fence if snapshot else UNKNOWN
         plan = verdict if isinstance(verdict, Plan) else None
         reason, counting = Reason.NONE, Counting()
         if isinstance(verdict, Declined):
@@ -142,11 +144,11 @@ class AuthorizeFlow:
             check_currency(command.purchase.currency_code, snapshot.account.currency_code)
             now_ms = self._clock.now_ms()
             expire_at = expire_at_ms(command.purchase.circumstances, now_ms=now_ms)
-            place, fence = command.purchase.place, Fence.of(snapshot)
+            place, fence = command.purchase.place, snapshot.fence
             status, outcome = await self._mover.run(
                 scripts.BOOK_ADVICE,
                 command,
-                Subject.of(snapshot),
+                snapshot.subject,
                 hold=await self._known_hold(command),
                 extra_keys=(keys.learned(snapshot.card.root_card_id), keys.card(command.card_id)),
                 arguments=(
@@ -162,7 +164,7 @@ class AuthorizeFlow:
                     fence.company_field,
                 ),
                 decided_by="network",
-                counting=Counting(uses=limits_of(scopes_of(snapshot), place, now_ms=now_ms)),
+                counting=Counting(uses=limits_of(snapshot.scopes, place, now_ms=now_ms)),
             )
             if status is not Status.STALE:
                 currency = snapshot.account.currency_code
@@ -242,6 +244,9 @@ def _thresholds(command: Authorize, snapshot: Snapshot | None, reason: Reason) -
 
 def _count(movement: Movement) -> None:
     if not movement.replayed:
-        reason = Reason(movement.outcome.reason)
-        decision = "DECLINED" if reason else "APPROVED"
-        DECISIONS.labels(decision, reason.name).inc()
+        _counter(movement.outcome.reason).inc()
+
+
+@cache
+def _counter(reason: int) -> Any:
+    return DECISIONS.labels("DECLINED" if reason else "APPROVED", Reason(reason).name)

@@ -16,7 +16,6 @@ from authz.snapshot import (
     Snapshot,
     limits_of,
     merchant_lock_of,
-    scopes_of,
 )
 from runtime.record import record
 
@@ -190,7 +189,7 @@ def decide(purchase: Purchase, snapshot: Snapshot | None, *, now_ms: int) -> Dec
         return Declined(reason=ACCOUNT_STATES[account.state])
     if account.currency_code != purchase.currency_code:
         return Declined(reason=Reason.INVALID_AMOUNT_OR_CURRENCY)
-    scopes = scopes_of(snapshot)
+    scopes = snapshot.scopes
     refused = _first_broken(purchase, scopes, now_ms=now_ms) if scopes else None
     if refused is not None:
         return refused

@@ -7,6 +7,7 @@ header and the request never change; the outcome is what the script added.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from hashlib import sha256
 from operator import attrgetter
@@ -31,6 +32,9 @@ class Header:
     principal: str
     request_id: str
     fingerprint: str = ""
+    network: str = ""
+    clearing_fingerprint: str = ""
+    decided_by: str = ""
     account_id: str = ""
     card_id: str = ""
     root_card_id: str = ""
@@ -38,9 +42,6 @@ class Header:
     programme_id: str = ""
     user_id: str = ""
     currency: str = ""
-    network: str = ""
-    clearing_fingerprint: str = ""
-    decided_by: str = ""
 
     def id_in(self, tag: str) -> str:
         """A request has one entry in a partition: the entry's id follows from it, and is known to
@@ -69,9 +70,19 @@ class Entry:
         return sha256(self.raw).digest()
 
 
+def about(*values: str) -> str:
+    """The last fields of a header, from `account_id` on: the same for every entry of a card."""
+    return "\t".join(values)
+
+
+def static_text(header: Sequence[str], request: bytes) -> bytes:
+    """What a script is given to journal: the header's fields, and the request."""
+    return "\t".join((_VERSION_TEXT, *header)).encode() + b"\n" + request
+
+
 def static_part(header: Header, request: bytes) -> bytes:
-    """What a script is given to journal: the header, and the request."""
-    return "\t".join((_VERSION_TEXT, *_values(header))).encode() + b"\n" + request
+    """As `static_text`."""
+    return static_text(_values(header), request)
 
 
 def raw_of(fields: Any) -> bytes:

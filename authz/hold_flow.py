@@ -22,10 +22,10 @@ from authz.movement import (
     refusal,
     until_steady,
 )
-from authz.mover import Counting, Fence, HoldReference, Mover, Subject, unlinked
+from authz.mover import Counting, HoldReference, Mover, unlinked
 from authz.outcome import EntryType
 from authz.scripts import Status
-from authz.snapshot import Snapshot, limits_of, maximum_of, scopes_of
+from authz.snapshot import Snapshot, Subject, limits_of, maximum_of
 from authz.watch import Watch
 from runtime import ids
 from runtime.clock import Clock
@@ -72,7 +72,7 @@ class HoldFlow:
         settled = await self._settled_before(command, found.subject, found.hold.network)
         if settled is not None:
             return settled
-        fence = Fence.of(found.snapshot)
+        fence = found.snapshot.fence
         try:
             return await self._mover.moved(
                 scripts.CAPTURE_HOLD,
@@ -151,7 +151,7 @@ class HoldFlow:
             uses = tuple(
                 use for use in verdict.uses if not use.limit.categories or use.key in counted
             )
-        fence = Fence.of(found.snapshot)
+        fence = found.snapshot.fence
         try:
             return await self._mover.moved(
                 scripts.INCREMENT_HOLD,
@@ -183,7 +183,7 @@ class HoldFlow:
             found = await self._find(command, target)
             subject, hold = found.subject, found.hold
         else:
-            subject = Subject.of(await self._card(target.card_id, "card_id"))
+            subject = (await self._card(target.card_id, "card_id")).subject
             hold = unlinked(subject.tag)
         check_currency(command.currency_code, subject.currency_code)
         settled = await self._settled_before(command, subject, hold.network)
@@ -210,7 +210,7 @@ class HoldFlow:
         if found.hold.windows:
             return Counting()
         now_ms = self._clock.now_ms()
-        uses = limits_of(scopes_of(found.snapshot), command.place, now_ms=now_ms)
+        uses = limits_of(found.snapshot.scopes, command.place, now_ms=now_ms)
         return Counting(uses=uses)
 
     def _decide(self, command: Increment, snapshot: Snapshot, *, now_ms: int) -> Declined | Plan:
@@ -252,7 +252,7 @@ class HoldFlow:
                 seed=seed,
                 windows=windows,
             ),
-            subject=Subject.of(snapshot),
+            subject=snapshot.subject,
             snapshot=snapshot,
             create=create,
         )

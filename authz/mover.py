@@ -9,67 +9,16 @@ from collections.abc import Sequence
 from authz import keys
 from authz.commands import Asked
 from authz.controls import Use
-from authz.entry import Header, static_part
+from authz.entry import static_text
 from authz.money_store import MoneyStore
 from authz.movement import Movement, concluded
 from authz.outcome import Outcome
 from authz.scripts import Script, Status
-from authz.snapshot import VERSIONS_ABSENT, Snapshot
+from authz.snapshot import Subject
 from authz.windows import lifetime_ms
 from runtime import ids
 from runtime.clock import Clock
 from runtime.record import record
-
-
-@record
-class Subject:
-    """Whose credit a movement is about. An unknown card has no account."""
-
-    tag: str
-    account_id: str = ""
-    card_id: str = ""
-    root_card_id: str = ""
-    owner_id: str = ""
-    programme_id: str = ""
-    user_id: str = ""
-    currency_code: str = ""
-
-    @classmethod
-    def of(cls, snapshot: Snapshot) -> Subject:
-        """The subject of a known card."""
-        card, account = snapshot.card, snapshot.account
-        return cls(
-            tag=ids.tag_of(account.account_id),
-            account_id=account.account_id,
-            card_id=card.card_id,
-            root_card_id=card.root_card_id,
-            owner_id=account.owner_id,
-            programme_id=account.programme_id,
-            user_id=card.user_id,
-            currency_code=account.currency_code,
-        )
-
-
-@record
-class Fence:
-    """The versions that a decision was made on, and where a script finds those of now."""
-
-    versions: str = VERSIONS_ABSENT
-    user_field: str = keys.user_version("")
-    programme_field: str = keys.rules_version("")
-    company_field: str = keys.rules_version("")
-
-    @classmethod
-    def of(cls, snapshot: Snapshot) -> Fence:
-        """The fence of a known card."""
-        account = snapshot.account
-        return cls(
-            versions=snapshot.versions,
-            user_field=keys.user_version(snapshot.card.user_id),
-            programme_field=keys.rules_version(account.programme_id),
-            company_field=keys.rules_version(account.company_id),
-        )
-
 
 #: Seed of an authorization whose id was made for this very call: there is nothing to look up.
 NEW_HOLD = "new"
@@ -156,7 +105,7 @@ class Mover:
         counting: Counting | None = None,
     ) -> tuple[Status, Outcome | None]:
         """The script's status, and its outcome if it did something, now or before."""
-        header = self._header(asked, subject, hold, decided_by=decided_by)
+        header = _header(asked, subject, hold.network if hold is not None else "", decided_by)
         hold_keys: tuple[str, ...] = ()
         hold_arguments: tuple[str, ...] = ()
         window_keys: tuple[str, ...] = ()
@@ -192,7 +141,7 @@ class Mover:
                 str(self._retention_ms),
                 # What a script calls its own is the authorization that the entry names.
                 hold.authorization_id if hold is not None and not _unlinked(hold) else "",
-                static_part(header, asked.raw),
+                static_text(header, asked.raw),
                 *hold_arguments,
                 *arguments,
                 *window_arguments,
@@ -224,30 +173,19 @@ class Mover:
         )
         return concluded(status, outcome, asked.request_id, subject.currency_code)
 
-    def _header(
-        self,
-        asked: Asked,
-        subject: Subject,
-        hold: HoldReference | None,
-        *,
-        decided_by: str,
-    ) -> Header:
-        clearing = getattr(asked, "clearing", None)
-        return Header(
-            principal=asked.principal,
-            request_id=asked.request_id,
-            fingerprint=asked.fingerprint,
-            account_id=subject.account_id,
-            card_id=subject.card_id,
-            root_card_id=subject.root_card_id,
-            owner_id=subject.owner_id,
-            programme_id=subject.programme_id,
-            user_id=subject.user_id,
-            currency=subject.currency_code,
-            network=hold.network if hold is not None else "",
-            clearing_fingerprint=clearing.fingerprint if clearing is not None else "",
-            decided_by=decided_by,
-        )
+
+def _header(asked: Asked, subject: Subject, network: str, decided_by: str) -> tuple[str, ...]:
+    """The fields of authz.entry.Header, in order."""
+    clearing = getattr(asked, "clearing", None)
+    return (
+        asked.principal,
+        asked.request_id,
+        asked.fingerprint,
+        network,
+        clearing.fingerprint if clearing is not None else "",
+        decided_by,
+        subject.about,
+    )
 
 
 def entry_id(tag: str, asked: Asked) -> str:

@@ -7,8 +7,9 @@ from authz.commands import Asked, MovePayment, Post
 from authz.ledger_store import LedgerStore, ask, outcome_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import Movement, check_currency
-from authz.mover import Mover, Subject, unlinked
+from authz.mover import Mover, unlinked
 from authz.outcome import EntryType
+from authz.snapshot import Subject
 from authz.watch import Watch
 from runtime import ids
 from runtime.errors import NotFound

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import NamedTuple
 
+from authz import keys
 from authz.controls import NO_CONTROLS, Controls, Place, Rule, Use, uses_of
+from authz.entry import about
 from authz.fraud import DEFAULT_CHECKS, NO_CHECKS, FraudChecks
-from runtime.ids import COMPANY
+from runtime import ids
+from runtime.record import record
 
 
 class CardState(IntEnum):
@@ -66,7 +70,7 @@ class AccountSnapshot:
     @property
     def company_id(self) -> str:
         """The company that owns it; '' if a person does."""
-        return self.owner_id if self.owner_id.startswith(f"{COMPANY}_") else ""
+        return self.owner_id if self.owner_id.startswith(f"{ids.COMPANY}_") else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +95,52 @@ class RulesSnapshot:
 NO_PROGRAMME_RULES = RulesSnapshot(fraud=DEFAULT_CHECKS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Whose credit a movement is about. An unknown card has no account."""
+
+    tag: str
+    account_id: str = ""
+    card_id: str = ""
+    root_card_id: str = ""
+    owner_id: str = ""
+    programme_id: str = ""
+    user_id: str = ""
+    currency_code: str = ""
+
+    @cached_property
+    def about(self) -> str:
+        """What every entry says of it (authz/entry.py)."""
+        return about(
+            self.account_id,
+            self.card_id,
+            self.root_card_id,
+            self.owner_id,
+            self.programme_id,
+            self.user_id,
+            self.currency_code,
+        )
+
+
+@record
+class Fence:
+    """The versions that a decision was made on, and where a script finds those of now. Those of a
+    card that is not there are 0.
+    """
+
+    versions: str = "0,0,0,0,0"
+    user_field: str = keys.user_version("")
+    programme_field: str = keys.rules_version("")
+    company_field: str = keys.rules_version("")
+
+
+#: The fence of a card that is not there.
+UNKNOWN = Fence()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Everything together."""
+    """Everything together, and what follows from it: worked out once, used by every purchase."""
 
     card: CardSnapshot
     account: AccountSnapshot
@@ -101,20 +148,41 @@ class Snapshot:
     programme: RulesSnapshot = NO_PROGRAMME_RULES
     company: RulesSnapshot = RulesSnapshot()
 
-    @property
-    def versions(self) -> str:
-        """As the scripts compare them."""
-        parts = (self.card, self.account, self.user, self.programme, self.company)
-        return ",".join(str(part.version) for part in parts)
+    @cached_property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Everything whose controls apply together."""
+        return _scopes_of(self)
 
-    @property
+    @cached_property
     def fraud_checks(self) -> tuple[tuple[str, FraudChecks], ...]:
         """The checks against fraud, each with whose it is."""
         return (("programme", self.programme.fraud), ("company", self.company.fraud))
 
+    @cached_property
+    def subject(self) -> Subject:
+        """Whose credit it is about."""
+        card, account = self.card, self.account
+        return Subject(
+            tag=ids.tag_of(account.account_id),
+            account_id=account.account_id,
+            card_id=card.card_id,
+            root_card_id=card.root_card_id,
+            owner_id=account.owner_id,
+            programme_id=account.programme_id,
+            user_id=card.user_id,
+            currency_code=account.currency_code,
+        )
 
-#: The versions of a card that is not there.
-VERSIONS_ABSENT = "0,0,0,0,0"
+    @cached_property
+    def fence(self) -> Fence:
+        """What the scripts compare, to refuse a decision once something has moved on."""
+        parts = (self.card, self.account, self.user, self.programme, self.company)
+        return Fence(
+            versions=",".join(str(part.version) for part in parts),
+            user_field=keys.user_version(self.card.user_id),
+            programme_field=keys.rules_version(self.account.programme_id),
+            company_field=keys.rules_version(self.account.company_id),
+        )
 
 
 class Scope(NamedTuple):
@@ -127,8 +195,8 @@ class Scope(NamedTuple):
     controls: Controls
 
 
-def scopes_of(snapshot: Snapshot) -> tuple[Scope, ...]:
-    """Everything whose controls apply together. Limits follow a card to its replacement."""
+def _scopes_of(snapshot: Snapshot) -> tuple[Scope, ...]:
+    """Limits follow a card to its replacement."""
     card, account, user = snapshot.card, snapshot.account, snapshot.user
     programme, company = snapshot.programme, snapshot.company
     of_card, of_account = _bare(card.root_card_id), _bare(account.account_id)
@@ -159,7 +227,7 @@ def maximum_of(snapshot: Snapshot) -> str:
     """`minor,control` of the smallest maximum of one purchase; '' if there is none."""
     found = [
         (scope.controls.maximum_minor, scope.name)
-        for scope in scopes_of(snapshot)
+        for scope in snapshot.scopes
         if scope.controls.maximum_minor is not None
     ]
     if not found:

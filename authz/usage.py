@@ -5,7 +5,7 @@ from __future__ import annotations
 from authz import keys
 from authz.controls import Use
 from authz.money_store import MoneyStore
-from authz.snapshot import limits_of, scopes_of
+from authz.snapshot import limits_of
 from authz.windows import Rolling, freed_at_ms
 from holdfast.authz.v1 import spend_usage_pb2 as pb
 from runtime import ids
@@ -32,7 +32,7 @@ class Usage:
             raise NotFound("no such card", reason="CARD_NOT_FOUND", metadata={"field": "card_id"})
         now_ms = self._clock.now_ms()
         currency = snapshot.account.currency_code
-        uses = limits_of(scopes_of(snapshot), None, now_ms=now_ms)
+        uses = limits_of(snapshot.scopes, None, now_ms=now_ms)
         tag = ids.tag_of(card_id)
         return pb.GetSpendUsageResponse(
             card_id=card_id,

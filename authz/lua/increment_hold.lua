@@ -36,7 +36,10 @@ if base + amount >= EXACT or a.held + amount >= EXACT then
 end
 local granted = 0
 if reason == '0' then
-  local rest, tightest = look_at_limits()
+  local rest, tightest = math.huge, nil
+  if counts then
+    rest, tightest = look_at_limits()
+  end
   local most, control = string.match(ARGV[17], '^(%d+),(.+)$')
   if most and base + amount > tonumber(most) then
     reason, refusal.control, refusal.left = '20', control, most -- PER_TRANSACTION_LIMIT

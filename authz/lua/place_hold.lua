@@ -34,17 +34,22 @@ local known = (single_use or lock_id or abroad ~= '')
 local lately = (testing ~= '' or repetition ~= '')
   and redis.call('HMGET', recent, 'declines', 'bought') or {}
 local used, lock_now = single_use and known[1], lock_id and not known[2] and not known[3]
-local tester, noted, foreign, granted = tested_by(lately[1]), nil, nil, 0
+local tester, noted, foreign, granted = lately[1] and tested_by(lately[1]), nil, nil, 0
 
 if reason == '0' then
   local available = a.limit - a.posted - a.held - a.unreleased
   -- What is already given back or captured of this very purchase needs no credit again.
   local covered = financial and 0 or h.reversed + h.captured
-  local rest, tightest, exhausted = look_at_limits()
+  local rest, tightest, exhausted = math.huge, nil, nil
+  if counts then
+    rest, tightest, exhausted = look_at_limits()
+  end
   local room = math.min(available, rest)
   local need = financial and amount or held_of(amount, h.reversed, h.captured, h.flags)
-  local repeater = not decided and amount > 0 and repeated_by(lately[2], ARGV[16])
-  foreign, noted = abroad_by(known[4])
+  local repeater = lately[2] and not decided and amount > 0 and repeated_by(lately[2], ARGV[16])
+  if abroad ~= '' then
+    foreign, noted = abroad_by(known[4])
+  end
   if decided then
     reason = '29' -- DUPLICATE_TRANSACTION
   elseif repeater then

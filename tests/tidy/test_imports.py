@@ -20,6 +20,7 @@ PURE = frozenset(
         "authz.expiry",
         "authz.fraud",
         "authz.hold",
+        "authz.keys",
         "authz.ledger",
         "authz.outcome",
         "authz.snapshot",
@@ -29,7 +30,13 @@ PURE = frozenset(
     }
 )
 #: What pure modules may use of `runtime`.
-PURE_RUNTIME = ("runtime.money", "runtime.record", "runtime.ids", "runtime.clock")
+PURE_RUNTIME = (
+    "runtime.money",
+    "runtime.record",
+    "runtime.ids",
+    "runtime.clock",
+    "runtime.settings.PARTITIONS",
+)
 #: Libraries of storage; wire modules leave them to the stores.
 STORAGE = ("asyncpg", "redis", "hiredis", "runtime.redis", "runtime.postgres")
 #: What operators run: it stands outside of the services and may use the code of any.

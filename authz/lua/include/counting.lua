@@ -2,6 +2,8 @@
 --   KEYS  and
 --   ARGV  as there
 
+if counts then
+
 -- A slot that has gone is not made anew.
 local function adjust(item, amount, count)
   item.amount, item.count = item.amount + amount, item.count + count
@@ -15,7 +17,7 @@ end
 
 -- Counts a change of what the authorization holds and has captured. More goes to the slots of now
 -- if the caller gave any, else to where it was counted last; less is taken from the newest first.
-local function count_change(h, change, purchases)
+function count_change(h, change, purchases)
   local items, met = {}, {}
   for name, slot, amount, count in string.gmatch(h.windows, '([^,;]+),(%d+),(%d+),(%d+)') do
     items[#items + 1] =
@@ -53,7 +55,7 @@ local function count_change(h, change, purchases)
   h.windows = table.concat(items, ';')
 end
 
-local function save_windows()
+function save_windows()
   for _, window in pairs(windows) do
     local key, limit = window.key, window.limit
     for slot in pairs(window.changed) do
@@ -69,4 +71,6 @@ local function save_windows()
       redis.call('PEXPIRE', key, limit.ttl_ms)
     end
   end
+end
+
 end

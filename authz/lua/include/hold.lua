@@ -23,7 +23,9 @@ end
 -- authorization) a new one; nil if there is none.
 local function load_hold(create)
   if ARGV[12] == 'new' then
-    load_windows()
+    if counts then
+      load_windows()
+    end
     return {
       existed = false, approved = 0, reversed = 0, captured = 0, held = 0, refunded = 0, flags = '',
       first_pseq = '0', expire_at_ms = '0', advised_at_ms = 0, merchant = '', windows = '',
@@ -45,7 +47,9 @@ local function load_hold(create)
     end
     f[9], f[12] = nil, f[9]
   end
-  load_windows()
+  if counts then
+    load_windows()
+  end
   local at = f[12] or ''
   return {
     existed = existed, approved = tonumber(f[1] or '0'), reversed = tonumber(f[2] or '0'),
@@ -69,17 +73,9 @@ local function merchant_closed(h)
   return asked ~= nil and cleared_in(h, unit) >= tonumber(asked)
 end
 
-local function add_cleared(h, merchant_amount)
-  local minor, unit = string.match(merchant_amount, '^(%d+)|(%u+)$')
-  if minor then
-    local sum = text(cleared_in(h, unit) + tonumber(minor)) .. '|' .. unit .. ' '
-    h.merchant_cleared = string.gsub(h.merchant_cleared, '%d+|' .. unit .. ' ?', '') .. sum
-  end
-end
-
 -- Derives what is held from the totals, on the hold and on its account.
 local function reckon(a, h)
-  if merchant_closed(h) then
+  if h.merchant ~= '' and merchant_closed(h) then
     h.flags = add_flag(h.flags, 'f')
   end
   local before = h.held
@@ -88,7 +84,7 @@ local function reckon(a, h)
   -- A purchase counts as long as something of it is left.
   local total, counted = h.held + h.captured, h.counted
   h.counted = total
-  if total ~= counted then
+  if counts and total ~= counted then
     count_change(h, total - counted, (total > 0 and 1 or 0) - (counted > 0 and 1 or 0))
   end
   return before - h.held

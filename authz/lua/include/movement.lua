@@ -44,19 +44,6 @@ local function enter(...)
   return {'REPLAYED', string.sub(stored, 34)}
 end
 
--- Was this clearing posted before, under whatever request id? Then this id is taken, too.
-local function enter_clearing(clearing, clearing_fingerprint)
-  local stored = clearing_fingerprint ~= '' and redis.call('GET', clearing)
-  if not stored then
-    return nil
-  end
-  if string.sub(stored, 1, 32) ~= clearing_fingerprint then
-    return {'CLEARING_REUSED', ''}
-  end
-  redis.call('SET', req, fingerprint .. string.sub(stored, 33), 'PX', record_ttl_ms)
-  return {'REPLAYED', string.sub(stored, 34)}
-end
-
 -- A hash has all of these fields or none: one that lost some must not be taken for zero.
 local function check_whole(key, fields, count)
   for n = 2, count do
@@ -132,10 +119,4 @@ local function finish(kind, reason, amount, a, h, code)
       'unreleased', text(a.unreleased), 'seq', text(a.seq))
   end
   return outcome
-end
-
-local function record_clearing(clearing, clearing_fingerprint, outcome)
-  if clearing_fingerprint ~= '' then
-    redis.call('SET', clearing, clearing_fingerprint .. '|' .. outcome, 'PX', retention_ms)
-  end
 end

@@ -12,14 +12,11 @@ local RECENT_MS, DECLINES_MAX, BOUGHT_MAX, ABROAD_MAX = 3600000, 20, 8, 50
 -- What a tester of stolen cards meets: wrong details, and uses that are not allowed.
 local GUESSES = ' 4 5 6 7 9 23 24 25 26 '
 
+-- Making a function takes time, too: these exist only where their check is on.
+local repeated_by, abroad_by, is_elsewhere
+
 local function is_guess(reason)
   return string.find(GUESSES, ' ' .. reason .. ' ', 1, true) ~= nil
-end
-
--- Locked: the merchant is another one if neither its id nor its descriptor is the first one's.
-local function is_elsewhere(id, name, this_id, this_name)
-  local same = (id ~= '' and id == this_id) or (name ~= '' and name == this_name)
-  return (id ~= '' or name ~= '') and not same
 end
 
 local function remembered(item, before, most, age_ms)
@@ -34,9 +31,6 @@ end
 
 -- The check that has seen too many declines, if any has.
 local function tested_by(declines)
-  if not declines then
-    return nil
-  end
   local times = {}
   for ms in string.gmatch(declines, '%d+') do
     times[#times + 1] = ms
@@ -44,30 +38,6 @@ local function tested_by(declines)
   for control, count, window in string.gmatch(testing, '([^,;]+),(%d+),(%d+)') do
     local oldest = times[tonumber(count)]
     if oldest and now_ms - oldest < tonumber(window) then
-      return control
-    end
-  end
-end
-
--- The check that has not seen the country long enough, and the item to note if it never has.
-local function abroad_by(noted)
-  local control, country, wait = string.match(abroad, '^([^,]+),(%u%u),(%d+)$')
-  if not control then
-    return nil
-  end
-  local since = string.match(noted or '', country .. ',(%d+)')
-  if not since then
-    return control, country .. ',' .. now_ms
-  end
-  return now_ms - since < tonumber(wait) and control or nil
-end
-
--- The check that has seen this amount at this merchant a moment ago, and it was not given back.
-local function repeated_by(bought, minor)
-  local control, window, merchant = string.match(repetition, '^([^,]+),(%d+),(%x+)$')
-  for item in string.gmatch(control and bought or '', '[^;]+') do
-    local amount, where, ms = string.match(item, ',(%d+),(%x*),(%d+)$')
-    if amount == minor and where == merchant and now_ms - ms < tonumber(window) then
       return control
     end
   end
@@ -81,4 +51,41 @@ end
 local function remember(field, item, before, most)
   redis.call('HSET', recent, field, remembered(item, before, most, RECENT_MS))
   redis.call('PEXPIRE', recent, RECENT_MS)
+end
+
+if ARGV[23] ~= '' then
+
+-- Locked: the merchant is another one if neither its id nor its descriptor is the first one's.
+function is_elsewhere(id, name, this_id, this_name)
+  local same = (id ~= '' and id == this_id) or (name ~= '' and name == this_name)
+  return (id ~= '' or name ~= '') and not same
+end
+
+end
+if abroad ~= '' then
+
+-- The check that has not seen the country long enough, and the item to note if it never has.
+function abroad_by(noted)
+  local control, country, wait = string.match(abroad, '^([^,]+),(%u%u),(%d+)$')
+  local since = string.match(noted or '', country .. ',(%d+)')
+  if not since then
+    return control, country .. ',' .. now_ms
+  end
+  return now_ms - since < tonumber(wait) and control or nil
+end
+
+end
+if repetition ~= '' then
+
+-- The check that has seen this amount at this merchant a moment ago, and it was not given back.
+function repeated_by(bought, minor)
+  local control, window, merchant = string.match(repetition, '^([^,]+),(%d+),(%x+)$')
+  for item in string.gmatch(bought, '[^;]+') do
+    local amount, where, ms = string.match(item, ',(%d+),(%x*),(%d+)$')
+    if amount == minor and where == merchant and now_ms - ms < tonumber(window) then
+      return control
+    end
+  end
+end
+
 end

@@ -5,14 +5,15 @@
 --         the hold's windows as the caller knew them: 'name,slot,amount,count;...', newest last
 --         'control,left_minor' of a decline that is already decided, else ''
 --         limits to count in now: 'name,control,oldest,current,keep,ttl_ms,amount,count;...'
+-- Making a function takes time, too: these exist only where something is limited or counted.
 local counting = ARGV[#ARGV]
-local known_windows, told, limits_text = '', '', ''
-local windows, limits = {}, {}
+local counts = counting ~= '\n\n'
+local known_windows, windows, limits = '', {}, {}
+local load_windows, look_at_limits, refuse, count_change, save_windows
+if counts then
 
-local function load_windows()
-  if counting == '\n\n' then
-    return
-  end
+function load_windows()
+  local told, limits_text
   known_windows, told, limits_text = string.match(counting, '^([^\n]*)\n([^\n]*)\n(.*)$')
   for _, window in ipairs(KEYS) do
     local name = string.match(window, '^{%x%x}:win:(.+)$')
@@ -39,7 +40,7 @@ local function load_windows()
 end
 
 -- What every limit leaves: the rest of the tightest, that one, and one whose count is used up.
-local function look_at_limits()
+function look_at_limits()
   local rest, tightest, exhausted = math.huge, nil, nil
   for _, limit in ipairs(limits) do
     local amount, count = 0, 0
@@ -59,9 +60,11 @@ local function look_at_limits()
 end
 
 -- The decline reason, and for the answer the limit that said no with what it leaves.
-local function refuse(reason, limit)
+function refuse(reason, limit)
   refusal.control = limit.control
   refusal.left = limit.left and text(limit.left) or '-1'
   refusal.left_count = limit.left_count and text(limit.left_count) or '-1'
   return reason
+end
+
 end

@@ -17,7 +17,6 @@ from authz.snapshot import (
     UserSnapshot,
     limits_of,
     maximum_of,
-    scopes_of,
 )
 from authz.windows import Calendar, Rolling, Unit, slots_of
 from holdfast.type.v1 import spend_controls_pb2 as pb
@@ -194,7 +193,7 @@ def test_the_strictest_wins_whosever_it_is(strictest: str) -> None:
 def test_no_two_scopes_share_a_counter() -> None:
     """The same limit everywhere counts seven times, each under its own key and name."""
     snapshot = _everywhere(Controls(limits=(DAILY,)))
-    uses = limits_of(scopes_of(snapshot), PLACE, now_ms=NOW_MS)
+    uses = limits_of(snapshot.scopes, PLACE, now_ms=NOW_MS)
     assert [(use.key, use.name) for use in uses] == [
         ("c0a0:daily:7", "card/daily"),
         ("a0a1:daily:7", "account/daily"),
