@@ -13,12 +13,10 @@ from authz.fraud import (
     ABROAD_MAX,
     BOUGHT_MAX,
     DECLINES_MAX,
-    GUESSES,
     RECENT_MS,
     merchant_print,
     remembered,
 )
-from authz.outcome import EntryType
 from authz.rehydrate_rows import Lifetimes, Write, hset
 from runtime.clock import ms_of
 
@@ -39,19 +37,18 @@ class Memories:
     cards: dict[str, _Card] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """One decided purchase, in their order, as `place_hold.lua` remembered it."""
+        """The first decision on one purchase, in their order, as `place_hold.lua` remembered it."""
         card = self.cards.setdefault(row["root_card_id"], _Card())
         now_ms, flags = ms_of(row["recorded_time"]), row["hold_flags"]
-        declined, reason = row["type"] == EntryType.DECLINE, row["decline_reason"]
-        if declined and "g" in flags and reason in GUESSES:
+        if "g" in flags:
             card.declines = remembered(
                 str(now_ms), card.declines, most=DECLINES_MAX, now_ms=now_ms, age_ms=RECENT_MS
             )
             card.written_at_ms = now_ms
-        elif declined and "n" in flags and reason not in GUESSES:
+        elif "n" in flags:
             item = f"{row['merchant_country']},{now_ms}"
             card.abroad = remembered(item, card.abroad, most=ABROAD_MAX, now_ms=now_ms)
-        elif not declined and "b" in flags:
+        elif "b" in flags:
             card.bought = remembered(
                 f"{row['authorization_id']},{row['requested_minor']},{_merchant(row)},{now_ms}",
                 card.bought,

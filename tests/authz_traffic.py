@@ -148,9 +148,13 @@ class Traffic:
         request = purchase(self._card(), self._amount(), messages.request_id())
         request.point_of_sale.partial_approval_capable = self.random.random() < 0.3
         request.merchant.country_code = self.random.choices(("US", "FR", "DE"), (8, 1, 1))[0]
+        await self._authorize(self._guessed(request))
+
+    def _guessed(self, request: rpc.AuthorizeRequest) -> rpc.AuthorizeRequest:
+        """Now and then the CVV is wrong."""
         if self.random.random() < 0.2:
             request.verification.cvv = pb.CHECK_RESULT_MISMATCH
-        await self._authorize(request)
+        return request
 
     def _transaction(self) -> tuple[str, str]:
         if self.transactions and self.random.random() < 0.5:
@@ -162,7 +166,8 @@ class Traffic:
     async def _network_purchase(self) -> None:
         card, transaction = self._transaction()
         amount = self._amount()
-        await self._authorize(network_purchase(card, amount, transaction, messages.request_id()))
+        request = network_purchase(card, amount, transaction, messages.request_id())
+        await self._authorize(self._guessed(request))
 
     async def _withdrawal(self) -> None:
         await self._authorize(messages.withdrawal(self._card(), self._amount()))

@@ -41,13 +41,12 @@ WHERE a.card_id = ANY($1::text[])
       SELECT FROM journal_entry v WHERE v.authorization_id = a.id AND v.type = 'V'))
 
 -- list_remembered --
--- Purchases that cards of a partition remember: of lately, and first ones in a country. Params:
--- $1 partition, $2 time since.
-SELECT e.root_card_id, e.type, e.authorization_id, e.recorded_time, e.decline_reason,
-       e.hold_flags, e.requested_minor, e.merchant_id, e.merchant_name, e.merchant_country,
-       a.flags ~ 'B' AS given_back
+-- First decisions on purchases that cards of a partition remember: those of lately, and the first
+-- ones in a country. Params: $1 partition, $2 time since.
+SELECT e.root_card_id, e.authorization_id, e.recorded_time, e.hold_flags, e.requested_minor,
+       e.merchant_id, e.merchant_name, e.merchant_country, a.flags ~ 'B' AS given_back
 FROM journal_entry e
-JOIN card_authorization a ON a.id = e.authorization_id
+JOIN card_authorization a ON a.id = e.authorization_id AND a.decision_pseq = e.pseq
 WHERE e.partition = $1 AND e.type IN ('A', 'D', 'F') AND e.hold_flags ~ '[bgn]'
   AND (e.recorded_time > $2 OR e.hold_flags ~ 'n')
 ORDER BY e.pseq

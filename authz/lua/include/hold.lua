@@ -1,7 +1,6 @@
 -- The hold arithmetic of authz/hold.py: H = 0 if closed, else max(A - R - C, 0).
--- Flags: a approved, d declined, f final capture, v fully reversed, e expired; what the card
--- remembers of it: m locked to its merchant, b bought lately (B: and given
--- back), g guessed lately, n country noted.
+-- Flags: a approved, d declined, f final capture, v fully reversed, e expired; and what the card
+-- remembers of it: m its only merchant, b bought (B: and given back), g a guess, n a new country.
 --   KEYS  5 hold  6 expiry
 --   ARGV  8 principal  9 account id  10 card id  11 network or ''
 --         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x|w', '' if none;
