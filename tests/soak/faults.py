@@ -16,7 +16,7 @@ from runtime.devstack.process import State
 from tests.soak.load import Log
 from tests.soak.world import World
 
-KILL_PAUSE_S = (0.8, 2.5)
+KILL_PAUSE_S = (0.6, 2.0)
 NETWORK_S = (1.0, 2.5)
 #: Between faults, and before the first of them.
 CALM_S = 1.0

@@ -226,22 +226,24 @@ class Load:
                 await self.moved(network.Refund, back, letter, "posted_amount")
 
     async def pay(self, chooser: random.Random) -> None:
-        """A payment: credited, released or returned, and once more, which is refused."""
-        account = chooser.choice(self.accounts)
-        payment, minor = f"pay_{account[5:7]}{uuid.uuid4().hex}", chooser.randint(1, 9_000)
-        credit = messages.credit(account, payment, minor)
-        credit.request_id = _id()
+        """Payments, one released and one returned, each once more, which is refused."""
         posting = self.world.posting
-        await self.moved(posting.CreditPayment, credit, "Y")
-        back = chooser.random() < 0.5
-        for _ in range(2):
-            move: Any = messages.returned if back else messages.release
-            request = move(account, payment)
-            request.request_id = _id()
-            method: Any = posting.ReturnPayment if back else posting.ReleasePayment
-            answer = await self.send(method, request)
-            told = None if answer is None else ("W" if back else "Z", minor)
-            self.log.told[request.request_id] = told
+        moves: tuple[tuple[Any, Any, str], ...] = (
+            (messages.release, posting.ReleasePayment, "Z"),
+            (messages.returned, posting.ReturnPayment, "W"),
+        )
+        for move, method, letter in moves:
+            account = chooser.choice(self.accounts)
+            payment, minor = f"pay_{account[5:7]}{uuid.uuid4().hex}", chooser.randint(1, 9_000)
+            credit = messages.credit(account, payment, minor)
+            credit.request_id = _id()
+            await self.moved(posting.CreditPayment, credit, "Y")
+            for refused in (False, True):
+                request = move(account, payment)
+                request.request_id = _id()
+                answer = await self.send(method, request)
+                assert (answer is None) == refused
+                self.log.told[request.request_id] = None if refused else (letter, minor)
 
     async def post(self, chooser: random.Random) -> None:
         """Fees, interest, adjustments."""

@@ -93,6 +93,7 @@ async def soak_world(seed: int) -> AsyncIterator[World]:
         settings = StackSettings(
             home=folder / "home",
             servers_dir=folder / "servers",
+            authz_workers=2,
             postgres_dsn=None,
             redis_url=None,
             cache_url=None,
