@@ -1,0 +1,200 @@
+"""The load generator's process: `python -m loadtest.generator FOLDER`.
+
+Prints `ready` when its connections stand, begins when it reads a line, prints what it used at the
+end. One thread, no asyncio: with the frames written directly a call costs about 10 µs here, so the
+generator is not what is measured.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import select
+import socket
+import ssl
+import sys
+import time
+from array import array
+from math import gcd
+from pathlib import Path
+
+from loadtest.connection import Connection, ConnectionEndedError
+from loadtest.frames import CallShape, header_block
+from loadtest.job import Calls, Job, Target
+
+#: Longest sleep while nothing is due, and shortest: what becomes due in it is sent together.
+_PAUSE_S_MAX = 0.01
+_PAUSE_S_MIN = 0.0002
+#: How long answers are waited for when no more is sent.
+_PATIENCE_S = 12.0
+_NUMBER_DIGITS = 10
+_GOLDEN = 0.6180339887
+
+
+def connect(target: Target) -> socket.socket:
+    """A connection to the target that does not block."""
+    if target.socket:
+        plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        plain.connect(target.socket)
+        plain.setblocking(False)
+        return plain
+    plain = socket.create_connection(("127.0.0.1", target.port))
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    context = ssl.create_default_context(cafile=target.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["h2"])
+    if target.identity:
+        context.load_cert_chain(target.identity)
+    wrapped = context.wrap_socket(plain, server_hostname="localhost")
+    wrapped.setblocking(False)
+    return wrapped
+
+
+class Generator:
+    """Runs one job."""
+
+    def __init__(self, job: Job, tails: bytes) -> None:
+        self._job = job
+        self._tails = tails
+        self._run = job.run.encode()
+        self._number = 0
+        self._tail = 0
+        self._stride = 1 if job.calls else stride(job.tails)
+        self._connections = [self._connection() for _ in range(job.connections)]
+        self._by_descriptor = {one.socket.fileno(): one for one in self._connections}
+        self._begun = 0.0
+
+    def _connection(self) -> Connection:
+        job = self._job
+        begin = bytes.fromhex(job.begin)
+        number_bytes = len(self._run) + _NUMBER_DIGITS if job.run else 0
+        block = header_block(job.headers)
+        message_bytes = len(begin) + number_bytes + job.tail_bytes
+        first, again = (
+            CallShape.of(encoded, begin=begin, message_bytes=message_bytes)
+            for encoded in (block.first, block.again)
+        )
+        return Connection(connect(job.target), shapes=(first, again), as_json=job.as_json)
+
+    def settle(self) -> None:
+        """Exchanges the connections' settings before time counts."""
+        for connection in self._connections:
+            connection.flush()
+        until = time.perf_counter() + 0.2
+        while time.perf_counter() < until:
+            self._poll(0.02)
+            for connection in self._connections:
+                connection.flush()
+
+    def run(self) -> Calls:
+        """Sends and waits for every answer."""
+        job = self._job
+        self._begun = time.perf_counter()
+        until = self._begun + job.seconds
+        calls = job.calls or job.rate_per_s * job.seconds
+        while (now := time.perf_counter()) < until or calls:
+            if calls and self._number >= calls:
+                break
+            pause_s = self._send_due(now) if job.rate_per_s else self._send_depth(now)
+            self._flush_and_poll(pause_s)
+        until = time.perf_counter() + _PATIENCE_S
+        while time.perf_counter() < until and any(one.in_flight for one in self._connections):
+            self._flush_and_poll(_PAUSE_S_MAX)
+        return self._calls()
+
+    def _send_due(self, now: float) -> float:
+        """Sends what is due by now; returns for how long nothing is."""
+        rate, begun, connections = self._job.rate_per_s, self._begun, self._connections
+        due = min(int((now - begun) * rate) + 1, rate * self._job.seconds)
+        for number in range(self._number, due):
+            self._call(connections[number % len(connections)], begun + number / rate)
+        return min(max(begun + self._number / rate - now, _PAUSE_S_MIN), _PAUSE_S_MAX)
+
+    def _send_depth(self, now: float) -> float:
+        """Fills every connection up to its share of the depth."""
+        job = self._job
+        share, more = divmod(job.depth, job.connections)
+        for place, connection in enumerate(self._connections):
+            for _ in range(share + (place < more) - connection.in_flight):
+                if job.calls and self._number >= job.calls:
+                    return 0.0
+                self._call(connection, now)
+        return _PAUSE_S_MAX
+
+    def _call(self, connection: Connection, started: float) -> None:
+        at = self._tail * self._job.tail_bytes
+        number = b"%s%010d" % (self._run, self._number) if self._run else b""
+        connection.call(started, number, self._tails[at : at + self._job.tail_bytes])
+        self._number += 1
+        self._tail = (self._tail + self._stride) % self._job.tails
+
+    def _flush_and_poll(self, pause_s: float) -> None:
+        for connection in self._connections:
+            connection.flush()
+        self._poll(pause_s)
+
+    def _poll(self, pause_s: float) -> None:
+        # select, not epoll: its timeout is in microseconds.
+        blocked = [one.socket for one in self._connections if one.blocked]
+        readable, _, _ = select.select(list(self._by_descriptor), blocked, [], pause_s)
+        for descriptor in readable:
+            connection = self._by_descriptor[descriptor]
+            now = time.perf_counter()
+            try:
+                connection.receive(now)
+            except ConnectionEndedError:
+                self._renew(connection, now)
+
+    def _renew(self, ended: Connection, now: float) -> None:
+        """Another connection in the place of one that ended; its calls are lost."""
+        ended.lose_all(now)
+        del self._by_descriptor[ended.socket.fileno()]
+        ended.socket.close()
+        fresh = self._connection()
+        fresh.record = ended.record
+        self._connections[self._connections.index(ended)] = fresh
+        self._by_descriptor[fresh.socket.fileno()] = fresh
+
+    def _calls(self) -> Calls:
+        now = time.perf_counter()
+        calls = Calls(started=array("d"), seconds=array("f"), outcomes=array("B"))
+        for connection in self._connections:
+            connection.lose_all(now)
+            record = connection.record
+            calls.started.extend(started - self._begun for started in record.started)
+            calls.seconds.extend(record.seconds)
+            calls.outcomes.extend(record.outcomes)
+        return calls
+
+
+def stride(tails: int) -> int:
+    """A step that visits every tail before it repeats one, neighbours far apart."""
+    step = max(int(tails * _GOLDEN), 1)
+    while gcd(step, tails) != 1:
+        step += 1
+    return step
+
+
+def main(folder: Path) -> None:
+    """Runs the job that lies in the folder."""
+    generator = Generator(Job.read(folder), (folder / "tails").read_bytes())
+    generator.settle()
+    gc.disable()  # Nothing here makes cycles; a pause would count as the mesh's.
+    _tell({"ready": True})
+    sys.stdin.readline()
+    used, begun = time.process_time(), time.perf_counter()
+    calls = generator.run()
+    report = {"cpu_s": time.process_time() - used, "seconds": time.perf_counter() - begun}
+    # The caller looks at the processes at this moment, before anything else is done.
+    _tell(report)
+    calls.write(folder)
+    _tell({"written": True})
+
+
+def _tell(report: dict[str, float | bool]) -> None:
+    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,230 @@
+"""A mesh to measure: its addresses, its accounts, its books."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from authz.reconcile import Difference
+from authz.reconcile_flow import Reconciler, drain
+from authz.reconcile_store import open_store
+from holdfast.authz.v1 import projection_service_pb2 as projection
+from holdfast.type.v1.money_pb2 import Money
+from holdfast.type.v1.spend_controls_pb2 import SpendControls
+from loadtest import messages
+from loadtest.drive import Run, drive
+from loadtest.job import Target
+from loadtest.outcome import Outcome
+from loadtest.processes import Processes
+from runtime import ids, pki
+from runtime.devstack.supervisor import Devstack
+from runtime.devstack.temporary import temporary_mesh
+from runtime.settings import PARTITIONS
+
+#: Nobody is declined for want of credit, whatever the length of a run.
+LIMIT_MINOR = 10**12
+#: Room for every hold of the longest run below the gate's 70 %.
+MONEY_MEMORY_MB = 4096
+SETTLE_TIMEOUT_S = 300.0
+_APPLY = "/holdfast.authz.v1.ProjectionService/Apply"
+_OPENING_DEPTH = 256
+_EXPIRY_YEAR = 2099
+
+
+class BooksError(Exception):
+    """What was answered and what the ledger has do not agree."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Answered:
+    """What the mesh has answered so far, warm-up included."""
+
+    approved: int = 0
+    declined: int = 0
+    #: Calls whose outcome is unknown: they may have been decided.
+    unknown: int = 0
+
+    def add(self, run: Run) -> None:
+        """One run."""
+        self.approved += run.counts[Outcome.APPROVED]
+        self.declined += run.counts[Outcome.DECLINED]
+        shed = run.counts[Outcome.RESOURCE_EXHAUSTED]
+        self.unknown += run.errors - shed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BooksFound:
+    """Books after a run."""
+
+    approved: int
+    entries_approved: int
+    declined: int
+    entries_declined: int
+    unknown: int
+    accounts: int
+    entries: int
+    differences: int
+    unsettled: int
+
+    @property
+    def balance(self) -> bool:
+        """Nothing differs, and each answer is in the ledger once; what is unknown may be."""
+        decided = self.approved + self.declined
+        found = self.entries_approved + self.entries_declined
+        return (
+            self.differences == 0
+            and self.unsettled == 0
+            and self.approved <= self.entries_approved
+            and self.declined <= self.entries_declined
+            and decided <= found <= decided + self.unknown
+        )
+
+
+class Mesh:
+    """A running mesh with what is known of the load on it."""
+
+    def __init__(self, stack: Devstack) -> None:
+        self.stack = stack
+        self.processes = Processes(stack)
+        self.answered = Answered()
+        settings = stack.settings
+        self.network = Target(
+            port=stack.ports["network"],
+            identity=str(pki.identity_path(settings, f"network-{pki.DEMO_NETWORK}")),
+            ca=str(pki.ca_path(settings)),
+        )
+        self.edge = Target(port=stack.ports["edge_https"], ca=str(pki.ca_path(settings)))
+
+    async def open_accounts(
+        self,
+        count: int,
+        *,
+        limit_minor: int = LIMIT_MINOR,
+        controls: SpendControls | None = None,
+    ) -> list[str]:
+        """Opens accounts with a card each, as the accounts service does it: through Envoy's mesh
+        listener into ProjectionService. Returns the cards.
+        """
+        rows = [_Names.of(os.urandom(6).hex(), number) for number in range(count)]
+        await self._apply("Account", [row.account(limit_minor, controls) for row in rows])
+        await self._apply("Card", [row.card() for row in rows])
+        return [row.card_id for row in rows]
+
+    async def _apply(
+        self,
+        what: str,
+        requests: Sequence[projection.ApplyAccountRequest] | Sequence[projection.ApplyCardRequest],
+    ) -> None:
+        target = Target(socket=str(self.stack.settings.egress_socket("accounts")))
+        batch = messages.distinct(requests)
+        job = messages.job(
+            target,
+            messages.grpc_headers(f"{_APPLY}{what}", tls=False),
+            batch,
+            depth=_OPENING_DEPTH,
+            calls=batch.count,
+        )
+        run = await drive(job, batch.tails)
+        if run.decided != batch.count:
+            raise BooksError(f"Apply{what}: {dict(run.counts)} of {batch.count}")
+
+    def pid(self, instance: str) -> int | None:
+        """Of one process; None of none."""
+        return self.stack.processes[instance].pid if instance else None
+
+    async def purchase(self, card_ids: Sequence[str], **fields: int) -> Run:
+        """One run of purchases, as a network over mTLS."""
+        batch = messages.purchases(card_ids)
+        headers = messages.grpc_headers(messages.AUTHORIZE, tls=True)
+        job = messages.job(self.network, headers, batch, **fields)
+        run = await drive(job, batch.tails, watched=self.processes)
+        self.answered.add(run)
+        return run
+
+    async def settle(self) -> int:
+        """Waits until everything is in the ledger; returns how many entries are not."""
+        async with open_store(self.stack.settings) as store:
+            return await drain(store, timeout_s=SETTLE_TIMEOUT_S)
+
+    async def books(
+        self, *, on_difference: Callable[[Difference], None] = lambda _: None
+    ) -> BooksFound:
+        """Settles, reconciles, and compares the answers with the entries."""
+        unsettled = await self.settle()
+        async with open_store(self.stack.settings) as store:
+            books = await Reconciler(
+                store, settle_timeout_s=SETTLE_TIMEOUT_S, on_difference=on_difference
+            ).run()
+        connection = await asyncpg.connect(self.stack.owner_dsn)
+        try:
+            rows = await connection.fetch(
+                "SELECT decision, count(*) AS entries FROM authz.journal_entry"
+                " WHERE decision IS NOT NULL GROUP BY decision"
+            )
+        finally:
+            await connection.close()
+        entries = {row["decision"]: row["entries"] for row in rows}
+        return BooksFound(
+            approved=self.answered.approved,
+            entries_approved=entries.get("APPROVED", 0),
+            declined=self.answered.declined,
+            entries_declined=entries.get("DECLINED", 0),
+            unknown=self.answered.unknown,
+            accounts=books.accounts,
+            entries=books.entries,
+            differences=books.differences,
+            unsettled=unsettled,
+        )
+
+
+@asynccontextmanager
+async def open_mesh(*, workers: int) -> AsyncIterator[Mesh]:
+    """A whole mesh of one's own, removed at the end."""
+    async with temporary_mesh(authz_workers=workers, money_memory_mb=MONEY_MEMORY_MB) as stack:
+        yield Mesh(stack)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Names:
+    """An owner with an account and a card, spread over the partitions."""
+
+    owner_id: str
+    account_id: str
+    card_id: str
+
+    @classmethod
+    def of(cls, batch: str, number: int) -> _Names:
+        rest = f"{number % PARTITIONS:02x}{batch}{number:020x}"
+        return cls(
+            owner_id=f"{ids.USER}_{rest}",
+            account_id=f"{ids.ACCOUNT}_{rest}",
+            card_id=f"{ids.CARD}_{rest}",
+        )
+
+    def account(
+        self, limit_minor: int, controls: SpendControls | None
+    ) -> projection.ApplyAccountRequest:
+        return projection.ApplyAccountRequest(
+            version=1,
+            account_id=self.account_id,
+            owner_id=self.owner_id,
+            programme_id="prog_bench",
+            state=projection.ACCOUNT_STATE_OPEN,
+            credit_limit=Money(currency_code=messages.CURRENCY, amount_minor=limit_minor),
+            controls=controls,
+        )
+
+    def card(self) -> projection.ApplyCardRequest:
+        return projection.ApplyCardRequest(
+            version=1,
+            card_id=self.card_id,
+            account_id=self.account_id,
+            root_card_id=self.card_id,
+            state=projection.CARD_STATE_ACTIVE,
+            expiry_month=12,
+            expiry_year=_EXPIRY_YEAR,
+        )
