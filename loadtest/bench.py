@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from loadtest import authorize
+from loadtest import authorize, baselines
 from loadtest.session import Options, Session
 
 Scenario = Callable[[Session], Awaitable[None]]
@@ -14,6 +14,11 @@ Scenario = Callable[[Session], Awaitable[None]]
 SCENARIOS: dict[str, Scenario] = {
     "uniform": authorize.uniform,
     "hot": authorize.hot,
+    "declines": authorize.declines,
+    "windows": authorize.windows,
+    "json": authorize.json,
+    "workers": authorize.workers,
+    "baselines": baselines.baselines,
 }
 
 

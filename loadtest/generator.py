@@ -31,11 +31,11 @@ _NUMBER_DIGITS = 10
 _GOLDEN = 0.6180339887
 
 
-def connect(target: Target) -> socket.socket:
-    """A connection to the target that does not block."""
-    if target.socket:
+def connect(target: Target, number: int) -> socket.socket:
+    """The connection of this number to the target; it does not block."""
+    if target.sockets:
         plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        plain.connect(target.socket)
+        plain.connect(target.sockets[number % len(target.sockets)])
         plain.setblocking(False)
         return plain
     plain = socket.create_connection(("127.0.0.1", target.port))
@@ -60,11 +60,13 @@ class Generator:
         self._number = 0
         self._tail = 0
         self._stride = 1 if job.calls else stride(job.tails)
-        self._connections = [self._connection() for _ in range(job.connections)]
+        self._connections = [self._connection(number) for number in range(job.connections)]
         self._by_descriptor = {one.socket.fileno(): one for one in self._connections}
         self._begun = 0.0
+        self._step = self._in_step = 0
+        self._step_begun = 0.0
 
-    def _connection(self) -> Connection:
+    def _connection(self, number: int) -> Connection:
         job = self._job
         begin = bytes.fromhex(job.begin)
         number_bytes = len(self._run) + _NUMBER_DIGITS if job.run else 0
@@ -74,7 +76,7 @@ class Generator:
             CallShape.of(encoded, begin=begin, message_bytes=message_bytes)
             for encoded in (block.first, block.again)
         )
-        return Connection(connect(job.target), shapes=(first, again), as_json=job.as_json)
+        return Connection(connect(job.target, number), shapes=(first, again), as_json=job.as_json)
 
     def settle(self) -> None:
         """Exchanges the connections' settings before time counts."""
@@ -88,30 +90,44 @@ class Generator:
 
     def run(self) -> Calls:
         """Sends and waits for every answer."""
-        job = self._job
         self._begun = time.perf_counter()
-        until = self._begun + job.seconds
-        calls = job.calls or job.rate_per_s * job.seconds
-        while (now := time.perf_counter()) < until or calls:
-            if calls and self._number >= calls:
-                break
-            pause_s = self._send_due(now) if job.rate_per_s else self._send_depth(now)
+        self._step_begun = self._begun
+        while (pause_s := self._send(time.perf_counter())) is not None:
             self._flush_and_poll(pause_s)
         until = time.perf_counter() + _PATIENCE_S
         while time.perf_counter() < until and any(one.in_flight for one in self._connections):
             self._flush_and_poll(_PAUSE_S_MAX)
         return self._calls()
 
-    def _send_due(self, now: float) -> float:
-        """Sends what is due by now; returns for how long nothing is."""
-        rate, begun, connections = self._job.rate_per_s, self._begun, self._connections
-        due = min(int((now - begun) * rate) + 1, rate * self._job.seconds)
-        for number in range(self._number, due):
-            self._call(connections[number % len(connections)], begun + number / rate)
-        return min(max(begun + self._number / rate - now, _PAUSE_S_MIN), _PAUSE_S_MAX)
+    def _send(self, now: float) -> float | None:
+        """Sends what is due by now; returns for how long nothing is, None if nothing ever will."""
+        if self._job.steps:
+            return self._send_due(now)
+        ended = self._number >= self._job.calls
+        if self._job.calls == 0:
+            ended = now >= self._begun + self._job.seconds
+        return None if ended else self._send_depth(now)
+
+    def _send_due(self, now: float) -> float | None:
+        """Open loop: calls start when they should, whatever became of the earlier ones."""
+        connections = self._connections
+        while self._step < len(self._job.steps):
+            rate, seconds = self._job.steps[self._step]
+            calls = rate * seconds
+            due = min(int((now - self._step_begun) * rate) + 1, calls)
+            for number in range(self._in_step, due if now >= self._step_begun else 0):
+                self._call(connections[number % len(connections)], self._step_begun + number / rate)
+                self._in_step = number + 1
+            if self._in_step < calls:
+                left_s = self._step_begun + self._in_step / rate - now
+                return min(max(left_s, _PAUSE_S_MIN), _PAUSE_S_MAX)
+            self._step += 1
+            self._step_begun += seconds
+            self._in_step = 0
+        return None
 
     def _send_depth(self, now: float) -> float:
-        """Fills every connection up to its share of the depth."""
+        """Closed loop: fills every connection up to its share of the depth."""
         job = self._job
         share, more = divmod(job.depth, job.connections)
         for place, connection in enumerate(self._connections):
@@ -150,9 +166,9 @@ class Generator:
         ended.lose_all(now)
         del self._by_descriptor[ended.socket.fileno()]
         ended.socket.close()
-        fresh = self._connection()
+        number = self._connections.index(ended)
+        fresh = self._connections[number] = self._connection(number)
         fresh.record = ended.record
-        self._connections[self._connections.index(ended)] = fresh
         self._by_descriptor[fresh.socket.fileno()] = fresh
 
     def _calls(self) -> Calls:

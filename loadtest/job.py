@@ -16,9 +16,9 @@ from pathlib import Path
 class Target:
     """Where calls go. TLS with the client's certificate, or a plain unix socket."""
 
-    #: Port on loopback; 0: `socket`.
+    #: Port on loopback; 0: `sockets`, in turn.
     port: int = 0
-    socket: str = ""
+    sockets: tuple[str, ...] = ()
     #: PEM file of key and certificate chain; empty at the edge, which asks for a token instead.
     identity: str = ""
     #: PEM file of what is trusted.
@@ -27,7 +27,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run: open loop at `rate_per_s`, or closed loop with `depth` calls under way."""
+    """One run: open loop in `steps`, or closed loop with `depth` calls under way."""
 
     target: Target
     #: Headers of every call, pseudo-headers first.
@@ -41,9 +41,11 @@ class Job:
     as_json: bool = False
     connections: int = 8
     depth: int = 0
-    rate_per_s: int = 0
+    #: Calls per second, and for how many seconds, one step after the other.
+    steps: tuple[tuple[int, int], ...] = ()
+    #: Closed loop: end after so many seconds.
     seconds: int = 0
-    #: End after so many calls, each with the next tail in order; 0: by time, tails in disorder.
+    #: Closed loop: end after so many calls, the tails in their order. Otherwise they are mixed.
     calls: int = 0
 
     def write(self, folder: Path, tails: bytes) -> None:
@@ -56,7 +58,9 @@ class Job:
     def read(cls, folder: Path) -> Job:
         """Reads what `write` wrote."""
         fields = json.loads((folder / "job.json").read_text())
-        fields["target"] = Target(**fields["target"])
+        target = fields["target"]
+        fields["target"] = Target(**target | {"sockets": tuple(target["sockets"])})
+        fields["steps"] = tuple((rate, seconds) for rate, seconds in fields["steps"])
         fields["headers"] = [(name, value) for name, value in fields["headers"]]
         return cls(**fields)
 

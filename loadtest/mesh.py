@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -18,11 +19,13 @@ from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from loadtest import messages
 from loadtest.drive import Run, drive
 from loadtest.job import Target
+from loadtest.messages import Messages
 from loadtest.outcome import Outcome
 from loadtest.processes import Processes
-from runtime import ids, pki
+from runtime import ids, pki, redis
 from runtime.devstack.supervisor import Devstack
 from runtime.devstack.temporary import temporary_mesh
+from runtime.mesh_client import TokenSource
 from runtime.settings import PARTITIONS
 
 #: Nobody is declined for want of credit, whatever the length of a run.
@@ -32,6 +35,8 @@ MONEY_MEMORY_MB = 4096
 SETTLE_TIMEOUT_S = 300.0
 _APPLY = "/holdfast.authz.v1.ProjectionService/Apply"
 _OPENING_DEPTH = 256
+#: Accounts whose messages are in memory at once.
+_OPENING_BATCH = 100_000
 _EXPIRY_YEAR = 2099
 
 
@@ -84,6 +89,17 @@ class BooksFound:
         )
 
 
+class ScriptUse(NamedTuple):
+    """Runs of scripts in Valkey, by its own count."""
+
+    calls: int
+    usec: int
+
+    def since(self, before: ScriptUse) -> float:
+        """Microseconds of one run, on average."""
+        return round((self.usec - before.usec) / max(self.calls - before.calls, 1), 1)
+
+
 class Mesh:
     """A running mesh with what is known of the load on it."""
 
@@ -109,17 +125,21 @@ class Mesh:
         """Opens accounts with a card each, as the accounts service does it: through Envoy's mesh
         listener into ProjectionService. Returns the cards.
         """
-        rows = [_Names.of(os.urandom(6).hex(), number) for number in range(count)]
-        await self._apply("Account", [row.account(limit_minor, controls) for row in rows])
-        await self._apply("Card", [row.card() for row in rows])
-        return [row.card_id for row in rows]
+        batch, cards = os.urandom(6).hex(), list[str]()
+        for first in range(0, count, _OPENING_BATCH):
+            numbers = range(first, min(first + _OPENING_BATCH, count))
+            rows = [_Names.of(batch, number) for number in numbers]
+            await self._apply("Account", [row.account(limit_minor, controls) for row in rows])
+            await self._apply("Card", [row.card() for row in rows])
+            cards += [row.card_id for row in rows]
+        return cards
 
     async def _apply(
         self,
         what: str,
         requests: Sequence[projection.ApplyAccountRequest] | Sequence[projection.ApplyCardRequest],
     ) -> None:
-        target = Target(socket=str(self.stack.settings.egress_socket("accounts")))
+        target = Target(sockets=(str(self.stack.settings.egress_socket("accounts")),))
         batch = messages.distinct(requests)
         job = messages.job(
             target,
@@ -136,14 +156,40 @@ class Mesh:
         """Of one process; None of none."""
         return self.stack.processes[instance].pid if instance else None
 
-    async def purchase(self, card_ids: Sequence[str], **fields: int) -> Run:
+    async def purchase(self, card_ids: Sequence[str], **fields: Any) -> Run:
         """One run of purchases, as a network over mTLS."""
-        batch = messages.purchases(card_ids)
         headers = messages.grpc_headers(messages.AUTHORIZE, tls=True)
-        job = messages.job(self.network, headers, batch, **fields)
+        return await self._run(self.network, headers, messages.purchases(card_ids), **fields)
+
+    async def purchase_json(self, card_ids: Sequence[str], **fields: Any) -> Run:
+        """The same as JSON at the edge, with an access token."""
+        tokens = TokenSource(self.stack.settings, roles=("merchant",))
+        headers = messages.json_headers(tokens.token())
+        batch = messages.json_purchases(card_ids)
+        return await self._run(self.edge, headers, batch, as_json=True, **fields)
+
+    async def _run(
+        self, target: Target, headers: list[tuple[str, str]], batch: Messages, **fields: Any
+    ) -> Run:
+        job = messages.job(target, headers, batch, **fields)
         run = await drive(job, batch.tails, watched=self.processes)
         self.answered.add(run)
         return run
+
+    async def valkey_info(self, section: str) -> dict[str, Any]:
+        """What the money Valkey says of itself."""
+        settings = self.stack.settings
+        assert settings.redis_url is not None, "it runs"
+        async with redis.client(
+            settings, settings.redis_url, server="valkey-money", user="operator"
+        ) as valkey:
+            found: dict[str, Any] = await valkey.info(section)
+        return found
+
+    async def script_use(self) -> ScriptUse:
+        """How often scripts ran so far, and for how long in all."""
+        found = (await self.valkey_info("commandstats")).get("cmdstat_evalsha", {})
+        return ScriptUse(calls=int(found.get("calls", 0)), usec=int(found.get("usec", 0)))
 
     async def settle(self) -> int:
         """Waits until everything is in the ledger; returns how many entries are not."""

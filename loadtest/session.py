@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,8 +15,10 @@ from loadtest.profile import Profile, sampled
 DEPTH = 128
 #: The same with few callers.
 DEPTH_FEW = 32
-#: Shares of the maximum rate at which latency is measured.
-SHARES_PERCENT = (25, 50, 75, 90)
+
+
+#: Sends one run of purchases: `Mesh.purchase` or `Mesh.purchase_json`.
+Purchase = Callable[..., Awaitable[Run]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,14 @@ class Options:
     seconds: int = 6
     warmup_s: int = 2
     runs: int = 3
+    #: Length of one run at a share of the maximum.
+    sweep_seconds: int = 4
+    #: Shares of the maximum rate at which latency is measured.
+    shares_percent: tuple[int, ...] = (25, 50, 75, 90)
+    baseline_runs: int = 1
+    #: Accounts of the scenarios that are not about their number.
+    accounts_few: int = 1_000
+    overload_s: int = 30
     workers: int = 2
     accounts: int = 10_000
     #: An instance (`authz-0`) whose time is sampled while the first scenario's runs last.
@@ -59,17 +69,23 @@ class Session:
         )
 
     async def maximum(
-        self, mesh: Mesh, cards: Sequence[str], scenario: str, *, depth: int = DEPTH
+        self,
+        mesh: Mesh,
+        cards: Sequence[str],
+        scenario: str,
+        *,
+        purchase: Purchase = Mesh.purchase,
+        depth: int = DEPTH,
     ) -> list[Run]:
         """Closed loop: warm-up, then the runs, the books checked after each."""
         options = self.options
-        await mesh.purchase(cards, depth=depth, seconds=options.warmup_s)
+        await purchase(mesh, cards, depth=depth, seconds=options.warmup_s)
         runs = []
         profile = Profile()
         for _ in range(options.runs):
             await mesh.settle()
             async with sampled(mesh.pid(options.profile), profile):
-                run = await mesh.purchase(cards, depth=depth, seconds=options.seconds)
+                run = await purchase(mesh, cards, depth=depth, seconds=options.seconds)
             self.say(f"{scenario}, {depth} in flight: {line(run)}")
             await self.check_books(mesh, scenario)
             runs.append(run)
