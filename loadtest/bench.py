@@ -5,21 +5,42 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from loadtest import authorize, baselines
+from loadtest import authorize, baselines, idle, overload, scale, settlement
+from loadtest.conditions import conditions
 from loadtest.session import Options, Session
 
 Scenario = Callable[[Session], Awaitable[None]]
 
-#: Scenario by name, in the order in which all are run.
+#: Scenario by name, in the order in which they are run.
 SCENARIOS: dict[str, Scenario] = {
     "uniform": authorize.uniform,
+    "baselines": baselines.baselines,
     "hot": authorize.hot,
     "declines": authorize.declines,
     "windows": authorize.windows,
     "json": authorize.json,
     "workers": authorize.workers,
-    "baselines": baselines.baselines,
+    "scale": scale.scale,
+    "overload": overload.overload,
+    "settlement": settlement.settlement,
+    "idle": idle.idle,
+    "empty": baselines.empty,
+    "million": scale.million,
 }
+#: Those that are run only when they are named.
+_ON_REQUEST = ("empty", "million")
+DEFAULT = tuple(name for name in SCENARIOS if name not in _ON_REQUEST)
+#: Enough for what is compared with the committed figures.
+QUICK = ("uniform", "empty", "hot")
+FULL_OPTIONS = Options()
+QUICK_OPTIONS = Options(
+    seconds=3,
+    warmup_s=1,
+    runs=2,
+    accounts=1_000,
+    shares_percent=(50,),
+    sweep_seconds=3,
+)
 
 
 async def run(
@@ -27,15 +48,20 @@ async def run(
 ) -> dict[str, Any]:
     """Runs these scenarios."""
     session = Session(options=options, say=say)
+    session.document["conditions"] = conditions()
     for name in names:
         await SCENARIOS[name](session)
-    _relate(session.document)
+    relate(session.document)
     return session.document
 
 
-def _relate(document: dict[str, Any]) -> None:
-    """Ratios between scenarios of this run: what is robust on a noisy machine."""
-    authorize_rate = document.get("authorize", {}).get("max_rate")
-    if authorize_rate and "hot_account" in document:
+def relate(document: dict[str, Any]) -> None:
+    """Adds the ratios between what was measured in this run."""
+    rate = document.get("authorize", {}).get("max_rate")
+    if not rate:
+        return
+    if "hot_account" in document:
         hot = document["hot_account"]
-        hot["ratio"] = round(hot["max_rate"] / authorize_rate, 3)
+        hot["ratio"] = round(hot["max_rate"] / rate, 3)
+    for name, found in document.get("baseline", {}).items():
+        document[f"ratio_vs_{name}"] = round(rate / found["max_rate"], 3)

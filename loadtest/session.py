@@ -36,6 +36,8 @@ class Options:
     baseline_runs: int = 1
     #: Accounts of the scenarios that are not about their number.
     accounts_few: int = 1_000
+    #: Numbers of accounts of the scenario `scale`.
+    scale: tuple[int, ...] = ()
     overload_s: int = 30
     workers: int = 2
     accounts: int = 10_000
