@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil
 
-PERCENTS = (50.0, 95.0, 99.0, 99.9)
+#: In thousandths, so that ranks are exact.
+_PERMILLE = (500, 950, 990, 999)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,22 +23,19 @@ class Latency:
     def of(cls, seconds: Iterable[float]) -> Latency:
         """By nearest rank: the smallest value that so many percent do not exceed."""
         ordered = sorted(seconds)
-        found = [_ms(at(ordered, percent)) for percent in PERCENTS]
-        p50, p95, p99, p999 = found
+        p50, p95, p99, p999 = (_ms(at(ordered, permille)) for permille in _PERMILLE)
         highest = _ms(ordered[-1]) if ordered else 0.0
         return cls(p50_ms=p50, p95_ms=p95, p99_ms=p99, p999_ms=p999, max_ms=highest)
 
 
-def at(ordered: list[float], percent: float) -> float:
-    """One percentile of sorted values."""
-    if not ordered:
-        return 0.0
-    return ordered[max(ceil(percent / 100 * len(ordered)), 1) - 1]
+def at(ordered: list[float], permille: int) -> float:
+    """The value of sorted ones that so many thousandths do not exceed; 0 of none."""
+    return ordered[max(-(-permille * len(ordered) // 1000), 1) - 1] if ordered else 0.0
 
 
 def median(values: Iterable[float]) -> float:
     """The middle value, the lower one of two; 0 of none."""
-    return at(sorted(values), 50)
+    return at(sorted(values), 500)
 
 
 def _ms(seconds: float) -> float:
