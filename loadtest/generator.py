@@ -27,6 +27,9 @@ _PAUSE_S_MAX = 0.01
 _PAUSE_S_MIN = 0.0002
 #: How long answers are waited for when no more is sent.
 _PATIENCE_S = 12.0
+#: How long a server may be away; nothing is read meanwhile, so the others' latencies suffer, too.
+_RECONNECT_S = 5.0
+_RECONNECT_PAUSE_S = 0.02
 _NUMBER_DIGITS = 10
 _GOLDEN = 0.6180339887
 
@@ -167,9 +170,19 @@ class Generator:
         del self._by_descriptor[ended.socket.fileno()]
         ended.socket.close()
         number = self._connections.index(ended)
-        fresh = self._connections[number] = self._connection(number)
+        fresh = self._connections[number] = self._reconnected(number)
         fresh.record = ended.record
         self._by_descriptor[fresh.socket.fileno()] = fresh
+
+    def _reconnected(self, number: int) -> Connection:
+        until = time.perf_counter() + _RECONNECT_S
+        while True:
+            try:
+                return self._connection(number)
+            except OSError:
+                if time.perf_counter() >= until:
+                    raise
+            time.sleep(_RECONNECT_PAUSE_S)
 
     def _calls(self) -> Calls:
         now = time.perf_counter()
