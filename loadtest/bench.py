@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from loadtest import authorize, baselines, idle, overload, scale, settlement
+from loadtest import authorize, bare_script, baselines, idle, overload, scale, settlement
 from loadtest.conditions import conditions
 from loadtest.session import Options, Session
 
@@ -20,6 +20,7 @@ SCENARIOS: dict[str, Scenario] = {
     "windows": authorize.windows,
     "json": authorize.json,
     "workers": authorize.workers,
+    "bare-script": bare_script.bare_script,
     "scale": scale.scale,
     "overload": overload.overload,
     "settlement": settlement.settlement,
@@ -44,12 +45,17 @@ QUICK_OPTIONS = Options(
 
 
 async def run(
-    names: Sequence[str], options: Options, *, say: Callable[[str], None]
+    names: Sequence[str],
+    options: Options,
+    *,
+    say: Callable[[str], None],
+    begin: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Runs these scenarios."""
+    """Runs these scenarios; `begin` is told the name of each."""
     session = Session(options=options, say=say)
     session.document["conditions"] = conditions()
     for name in names:
+        begin(name)
         await SCENARIOS[name](session)
     relate(session.document)
     return session.document

@@ -72,7 +72,7 @@ def purchases(card_ids: Sequence[str]) -> Messages:
     """Purchases with these cards: a coffee each."""
     run = run_name()
     number = run + "0" * NUMBER_DIGITS
-    wholes = [grpc_message(_purchase(number, card).SerializeToString()) for card in card_ids]
+    wholes = [grpc_message(purchase(number, card).SerializeToString()) for card in card_ids]
     return _split(wholes, number, run)
 
 
@@ -113,7 +113,8 @@ def _split(wholes: Sequence[bytes], number: str, run: str) -> Messages:
     )
 
 
-def _purchase(request_id: str, card_id: str) -> rpc.AuthorizeRequest:
+def purchase(request_id: str, card_id: str) -> rpc.AuthorizeRequest:
+    """One purchase."""
     return rpc.AuthorizeRequest(
         request_id=request_id,
         card_id=card_id,

@@ -23,7 +23,7 @@ _NAMES = {
 def shown(document: Mapping[str, Any]) -> Group:
     """Rates and CPU by scenario, and the line about the books."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for heading in ("per second", "p50 ms", "p99 ms", *GROUPS):
         table.add_column(heading, justify="right")
     for name, found in _rows(document):
@@ -31,9 +31,8 @@ def shown(document: Mapping[str, Any]) -> Group:
         table.add_row(
             name,
             f"{found['max_rate']:,.0f}",
-            f"{found['p50_ms']:.1f}",
-            f"{found['p99_ms']:.1f}",
-            *(f"{used.get(group, 0):.0f}" for group in GROUPS),
+            *(f"{found[name]:.1f}" if name in found else "" for name in ("p50_ms", "p99_ms")),
+            *(f"{used[group]:.0f}" if group in used else "" for group in GROUPS),
         )
     caption = Text("closed loop, 128 in flight; CPU in µs per call", style="dim")
     return Group(table, caption, _verdict(document))
@@ -47,10 +46,12 @@ def _rows(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
         yield f"{count} workers", found
     for found in document.get("scale", ()):
         yield f"{found['accounts']:,} accounts", found
-    for name, found in document.get("baseline", {}).items():
+    if "bare_script" in document:
+        yield "the script alone", document["bare_script"]
+    for key, found in document.get("baseline", {}).items():
+        name = key.replace("_", " ")
         yield f"{name}, direct", found
-        if "behind_envoy" in found:
-            yield f"{name}, behind Envoy", found["behind_envoy"]
+        yield f"{name}, behind Envoy", found["behind_envoy"]
 
 
 def _verdict(document: Mapping[str, Any]) -> Text:

@@ -58,15 +58,20 @@ def run(  # noqa: PLR0917  typer calls it
     named = {name: value for name, value in given.items() if value is not None}
     if against is None and quick and _COMMITTED.exists():
         against = _COMMITTED
-    then = _read(against) if against else {}
-    document = _measure(output, tuple(scenarios or ()), quick=quick, named=named)
-    if json_file is not None:
-        json_file.write_text(json.dumps(document, indent=2) + "\n")
-    if chart is not None:
-        from loadtest import chart as charts  # noqa: PLC0415  slow to import
+    try:
+        then = _read(against) if against else {}
+        document = _measure(output, tuple(scenarios or ()), quick=quick, named=named)
+        if json_file is not None:
+            json_file.write_text(json.dumps(document, indent=2) + "\n")
+        if chart is not None:
+            from loadtest import chart as charts  # noqa: PLC0415  slow to import
 
-        charts.draw(document, chart)
-    _compare(output, then, document)
+            charts.draw(document, chart)
+        _compare(output, then, document)
+    except CliError as error:
+        # Here --json names a file: what is shown is for people.
+        output.error(error)
+        raise typer.Exit(error.exit_code) from None
 
 
 def _measure(
@@ -89,15 +94,19 @@ def _measure(
             hint=f"there are {', '.join(bench.SCENARIOS)}",
         )
     options = replace(bench.QUICK_OPTIONS if quick else bench.FULL_OPTIONS, **named)
-    with output.progress.status("measuring"):
+    with output.progress.status("") as status:
+        work = bench.run(
+            names,
+            options,
+            say=lambda text: output.progress.print(text, soft_wrap=True),
+            begin=lambda name: status.update(f"measuring: {name}"),
+        )
         try:
-            document = run_to_end(
-                bench.run(
-                    names, options, say=lambda text: output.progress.print(text, soft_wrap=True)
-                )
-            )
+            document = run_to_end(work)
         except BooksError as error:
-            raise CliError(str(error), exit_code=ExitCode.DIFFERENCES) from None
+            raise CliError(
+                str(error), hint="this is a bug: report it", exit_code=ExitCode.DIFFERENCES
+            ) from None
     output.result(document, shown=report.shown(document))
     return document
 
