@@ -134,7 +134,6 @@ async def sweep(
     found = []
     for percent in session.options.shares_percent:
         rate = max(int(max_rate * percent / 100), 1)
-        await mesh.settle()
         run = await mesh.purchase(cards, steps=((rate, session.options.sweep_seconds),))
         session.say(f"{percent} % of the maximum, {rate:,}/s offered: {line(run)}")
         found.append(point(rate, run))

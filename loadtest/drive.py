@@ -7,12 +7,12 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from loadtest.errors import GeneratorFailedError
 from loadtest.job import Calls, Job
 from loadtest.outcome import Outcome
 from loadtest.percentiles import Latency
@@ -22,10 +22,6 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 DECIDED = (Outcome.APPROVED, Outcome.DECLINED, Outcome.OK)
 #: No run is longer, its answers waited for.
 RUN_SECONDS_MAX = 600
-
-
-class GeneratorFailedError(Exception):
-    """The generator's process ended without a result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +34,7 @@ class Run:
     seconds: float
     generator_cpu_s: float
     #: CPU seconds by group of processes while the run lasted; empty if nobody looked.
-    cpu_s: Mapping[str, float]
+    cpu_s: dict[str, float]
 
     @cached_property
     def counts(self) -> Counter[int]:

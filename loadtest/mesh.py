@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -18,10 +18,11 @@ from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from loadtest import messages
 from loadtest.drive import Run, drive
+from loadtest.errors import BenchFailedError, BooksError
 from loadtest.job import Target
 from loadtest.messages import Messages
 from loadtest.outcome import Outcome
-from loadtest.processes import Processes
+from loadtest.processes import SETTLING, Processes, used_between
 from runtime import ids, pki, redis
 from runtime.devstack.supervisor import Devstack
 from runtime.devstack.temporary import temporary_mesh
@@ -38,10 +39,6 @@ _OPENING_DEPTH = 256
 #: Accounts whose messages are in memory at once.
 _OPENING_BATCH = 100_000
 _EXPIRY_YEAR = 2099
-
-
-class BooksError(Exception):
-    """What was answered and what the ledger has do not agree."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -154,6 +151,9 @@ class Mesh:
 
     def pid(self, instance: str) -> int | None:
         """Of one process; None of none."""
+        if instance and instance not in self.stack.processes:
+            names = ", ".join(self.stack.processes)
+            raise BenchFailedError(f"there is no process {instance}; there are {names}")
         return self.stack.processes[instance].pid if instance else None
 
     async def purchase(self, card_ids: Sequence[str], **fields: Any) -> Run:
@@ -169,12 +169,24 @@ class Mesh:
         return await self._run(self.edge, headers, batch, as_json=True, **fields)
 
     async def _run(
-        self, target: Target, headers: list[tuple[str, str]], batch: Messages, **fields: Any
+        self,
+        target: Target,
+        headers: list[tuple[str, str]],
+        batch: Messages,
+        *,
+        settle: bool = True,
+        **fields: Any,
     ) -> Run:
+        """One run. Its entries are settled when it returns, and what that cost is part of it."""
         job = messages.job(target, headers, batch, **fields)
+        before = self.processes.cpu_s()
         run = await drive(job, batch.tails, watched=self.processes)
         self.answered.add(run)
-        return run
+        if not settle:
+            return run
+        await self.settle()
+        whole = used_between(before, self.processes.cpu_s())
+        return replace(run, cpu_s=run.cpu_s | {name: whole[name] for name in SETTLING})
 
     async def valkey_info(self, section: str) -> dict[str, Any]:
         """What the money Valkey says of itself."""

@@ -11,6 +11,8 @@ from runtime.devstack.supervisor import Devstack
 
 #: Instances by the name under which their use is reported; all others are `other`.
 _GROUPS = {"envoy": "envoy", "valkey-money": "valkey", "settler": "settler", "postgres": "postgres"}
+#: Those that work on a run's entries also after its last answer.
+SETTLING = ("settler", "postgres")
 GROUPS = ("envoy", "authz", "valkey", "settler", "postgres")
 _WORKER = "authz-"
 

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from loadtest.drive import Run
-from loadtest.mesh import BooksError, Mesh
+from loadtest.errors import BooksError
+from loadtest.mesh import Mesh
 from loadtest.percentiles import median
 from loadtest.profile import Profile, sampled
 
@@ -85,7 +86,6 @@ class Session:
         runs = []
         profile = Profile()
         for _ in range(options.runs):
-            await mesh.settle()
             async with sampled(mesh.pid(options.profile), profile):
                 run = await purchase(mesh, cards, depth=depth, seconds=options.seconds)
             self.say(f"{scenario}, {depth} in flight: {line(run)}")

@@ -29,7 +29,6 @@ async def settlement(session: Session) -> None:
     async with open_mesh(workers=options.workers) as mesh:
         cards = await opened(session, mesh, options.accounts)
         known = await mesh.purchase(cards, depth=DEPTH, seconds=options.warmup_s)
-        await mesh.settle()
         rate = max(int(known.rate_per_s * _LAG_SHARE_PERCENT / 100), 1)
         lag = await _lag(mesh, cards, rate=rate, seconds=options.seconds)
         session.say(f"settlement lag at {rate:,}/s: p50 {lag.p50_ms:.0f}  p99 {lag.p99_ms:.0f} ms")
@@ -73,7 +72,8 @@ async def _drain(session: Session, mesh: Mesh, cards: Sequence[str]) -> dict[str
     """Load with the settler stopped; then how many entries it settles per second, alone."""
     mesh.stack.kill(_SETTLER, signal.SIGSTOP)
     try:
-        run = await mesh.purchase(cards, depth=DEPTH, seconds=2 * session.options.seconds)
+        length_s = 2 * session.options.seconds
+        run = await mesh.purchase(cards, settle=False, depth=DEPTH, seconds=length_s)
         before, began = mesh.processes.cpu_s(), time.perf_counter()
     finally:
         mesh.stack.kill(_SETTLER, signal.SIGCONT)

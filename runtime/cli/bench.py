@@ -80,7 +80,7 @@ def _measure(
     """Runs the scenarios and shows what was measured."""
     try:
         from loadtest import bench, report  # noqa: PLC0415  needs more than running Holdfast does
-        from loadtest.mesh import BooksError  # noqa: PLC0415
+        from loadtest.errors import BenchFailedError  # noqa: PLC0415
     except ImportError as error:
         raise CliError(
             f"{error.name} is not installed",
@@ -103,10 +103,8 @@ def _measure(
         )
         try:
             document = run_to_end(work)
-        except BooksError as error:
-            raise CliError(
-                str(error), hint="this is a bug: report it", exit_code=ExitCode.DIFFERENCES
-            ) from None
+        except BenchFailedError as error:
+            raise CliError(str(error), exit_code=ExitCode.DIFFERENCES) from None
     output.result(document, shown=report.shown(document))
     return document
 

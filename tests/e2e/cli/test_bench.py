@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.mesh import BooksError, open_mesh
+from loadtest.errors import BooksError
+from loadtest.mesh import open_mesh
 from loadtest.session import Options, Session
 from tests.e2e.cli.conftest import Holdfast
 
