@@ -34,10 +34,11 @@ from loadtest.mesh import Mesh, open_mesh
 from loadtest.percentiles import median
 from loadtest.processes import used_between
 from loadtest.session import DEPTH, Session
-from runtime import pki, redis
+from runtime import pki
 from runtime.clock import SystemClock
 from runtime.identity import Identity
 from runtime.ids import IdSource
+from runtime.wire import connect
 
 #: Commands of one run; they are all in memory before it begins.
 _COMMANDS = 30_000
@@ -124,7 +125,7 @@ async def _authorizing(mesh: Mesh) -> AsyncIterator[tuple[AuthorizeFlow, _Keepin
         del because
 
     pipe = _KeepingPipe(
-        lambda: redis.connection(settings, url, server="valkey-money", user="authz"),
+        lambda: connect(settings, url, server="valkey-money", user="authz"),
         inspect=gate.inspect,
         on_open=opened_now,
         on_lost=lost,

@@ -56,6 +56,10 @@ def _judge(run: Run, *, until_s: float) -> dict[str, Any]:
         "accepted": asdict(Latency.of(accepted)),
         "shed": shed,
         "other_errors": len(during) - len(accepted) - shed,
+        "errors_by_status": {
+            str(outcome): sum(one == outcome for _, _, one in during)
+            for outcome in sorted({one for _, _, one in during} - set(DECIDED))
+        },
         # Started later than this, every call was decided in time.
         "recovered_s": round(max(bad, default=0.0), 2),
     }
