@@ -89,10 +89,12 @@ async def drive(job: Job, tails: bytes, *, watched: Processes | None = None) -> 
                 report = await _line(process)
                 after = watched.cpu_s() if watched else {}
                 await _line(process)
-        finally:
+                await process.wait()
+        except BaseException:
             if process.returncode is None:
                 process.kill()
-            await process.wait()
+                await process.wait()
+            raise
         return Run(
             job=job,
             calls=Calls.read(folder),

@@ -14,7 +14,7 @@ from loadtest.processes import GROUPS
 _NAMES = {
     "authorize": "authorize",
     "hot_account": "one hot account",
-    "declines": "70 % approved, 30 % declined",
+    "declines": "30 % declined",
     "windows": "all spend windows",
     "json_edge": "JSON at the edge",
 }
@@ -22,9 +22,9 @@ _NAMES = {
 
 def shown(document: Mapping[str, Any]) -> Group:
     """Rates and CPU by scenario, and the line about the books."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
-    for heading in ("per second", "p50 ms", "p99 ms", *GROUPS):
+    for heading in ("per s", "p50", "p99", *GROUPS):
         table.add_column(heading, justify="right")
     for name, found in _rows(document):
         used = found["cpu_us_per_call"]
@@ -34,7 +34,7 @@ def shown(document: Mapping[str, Any]) -> Group:
             *(f"{found[name]:.1f}" if name in found else "" for name in ("p50_ms", "p99_ms")),
             *(f"{used[group]:.0f}" if group in used else "" for group in GROUPS),
         )
-    caption = Text("closed loop, 128 in flight; CPU in µs per call", style="dim")
+    caption = Text("128 in flight; latency in ms, CPU in µs per call", style="dim")
     return Group(table, caption, _verdict(document))
 
 
@@ -50,8 +50,8 @@ def _rows(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
         yield "the script alone", document["bare_script"]
     for key, found in document.get("baseline", {}).items():
         name = key.replace("_", " ")
-        yield f"{name}, direct", found
-        yield f"{name}, behind Envoy", found["behind_envoy"]
+        yield name, found
+        yield f"{name} + Envoy", found["behind_envoy"]
 
 
 def _verdict(document: Mapping[str, Any]) -> Text:

@@ -56,8 +56,10 @@ def run(  # noqa: PLR0917  typer calls it
         "profile": profile,
     }
     named = {name: value for name, value in given.items() if value is not None}
-    if against is None and quick and _COMMITTED.exists():
-        against = _COMMITTED
+    if against is None and quick:
+        against = _COMMITTED if _COMMITTED.exists() else None
+        if against is None:
+            output.progress.print(f"there is no {_COMMITTED}: nothing to compare with", style="red")
     try:
         then = _read(against) if against else {}
         document = _measure(output, tuple(scenarios or ()), quick=quick, named=named)
