@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from loadtest import authorize, bare_script, baselines, idle, overload, scale, settlement
@@ -53,7 +54,7 @@ async def run(
 ) -> dict[str, Any]:
     """Runs these scenarios; `begin` is told the name of each."""
     session = Session(options=options, say=say)
-    session.document["conditions"] = conditions()
+    session.document["conditions"] = conditions() | {"options": asdict(options)}
     for name in names:
         begin(name)
         await SCENARIOS[name](session)

@@ -50,13 +50,11 @@ class Connection:
         """`shapes`: of the first call, and of all others."""
         self.socket = sock
         self.record = Record()
-        self.ended = 0
         #: Calls under way by stream: when they should have started.
         self.started: dict[int, float] = {}
         self.streams_max = 100
         self._shape, self._shape_again = shapes
         self._decide: Callable[[bytes], Outcome] = of_json if as_json else of_grpc
-        self._as_json = as_json
         self._stream = 1
         self._answers: dict[int, bytes] = {}
         self._waiting: deque[tuple[float, bytes, bytes]] = deque()
@@ -132,9 +130,9 @@ class Connection:
     def lose_all(self, now: float) -> None:
         """The calls under way will have no answer any more."""
         for started in self.started.values():
-            self._end(started, now, Outcome.LOST)
+            self.record.add(started, now, Outcome.LOST)
         for started, _, _ in self._waiting:
-            self._end(started, now, Outcome.LOST)
+            self.record.add(started, now, Outcome.LOST)
         self.started.clear()
         self._waiting.clear()
 
@@ -171,11 +169,7 @@ class Connection:
         if started is None:
             return
         good = status in (0, Outcome.OK)
-        self._end(started, now, self._decide(message) if good else status)
-
-    def _end(self, started: float, now: float, outcome: int) -> None:
-        self.ended += 1
-        self.record.add(started, now, outcome)
+        self.record.add(started, now, self._decide(message) if good else status)
 
     def _status(self, payload: bytes, flags: int) -> int:
         """The gRPC status of trailers, 99 of headers that are not HTTP's 200, else 0."""

@@ -33,7 +33,8 @@ class Run:
     #: From the first call to the last answer.
     seconds: float
     generator_cpu_s: float
-    #: CPU seconds by group of processes while the run lasted; empty if nobody looked.
+    #: CPU seconds by group of processes while the run lasted (those that settle it: until it was
+    #: settled); empty if nobody looked.
     cpu_s: dict[str, float]
 
     @cached_property

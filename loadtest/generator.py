@@ -30,6 +30,7 @@ _PATIENCE_S = 12.0
 #: How long a server may be away; nothing is read meanwhile, so the others' latencies suffer, too.
 _RECONNECT_S = 5.0
 _RECONNECT_PAUSE_S = 0.02
+_GREETING_S = 0.2
 _NUMBER_DIGITS = 10
 _GOLDEN = 0.6180339887
 
@@ -81,15 +82,11 @@ class Generator:
         )
         return Connection(connect(job.target, number), shapes=(first, again), as_json=job.as_json)
 
-    def settle(self) -> None:
+    def greet(self) -> None:
         """Exchanges the connections' settings before time counts."""
-        for connection in self._connections:
-            connection.flush()
-        until = time.perf_counter() + 0.2
+        until = time.perf_counter() + _GREETING_S
         while time.perf_counter() < until:
-            self._poll(0.02)
-            for connection in self._connections:
-                connection.flush()
+            self._flush_and_poll(_PAUSE_S_MAX)
 
     def run(self) -> Calls:
         """Sends and waits for every answer."""
@@ -207,7 +204,7 @@ def stride(tails: int) -> int:
 def main(folder: Path) -> None:
     """Runs the job that lies in the folder."""
     generator = Generator(Job.read(folder), (folder / "tails").read_bytes())
-    generator.settle()
+    generator.greet()
     gc.disable()  # Nothing here makes cycles; a pause would count as the mesh's.
     _tell({"ready": True})
     sys.stdin.readline()

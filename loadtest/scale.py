@@ -8,13 +8,12 @@ from loadtest.authorize import opened
 from loadtest.mesh import Mesh, open_mesh
 from loadtest.session import Session, summary
 
-_SCALE = (10_000, 100_000)
 _MILLION = 1_000_000
 
 
 async def scale(session: Session) -> None:
     """Ten and a hundred thousand accounts."""
-    for count in session.options.scale or _SCALE:
+    for count in session.options.scale:
         await _with_accounts(session, count)
 
 

@@ -17,7 +17,6 @@ DEPTH = 128
 #: The same with few callers.
 DEPTH_FEW = 32
 
-
 #: Sends one run of purchases: `Mesh.purchase` or `Mesh.purchase_json`.
 Purchase = Callable[..., Awaitable[Run]]
 
@@ -38,11 +37,11 @@ class Options:
     #: Accounts of the scenarios that are not about their number.
     accounts_few: int = 1_000
     #: Numbers of accounts of the scenario `scale`.
-    scale: tuple[int, ...] = ()
+    scale: tuple[int, ...] = (10_000, 100_000)
     overload_s: int = 30
     workers: int = 2
     accounts: int = 10_000
-    #: An instance (`authz-0`) whose time is sampled while the first scenario's runs last.
+    #: An instance (`authz-0`) whose time is sampled while runs at the maximum last.
     profile: str = ""
 
 
