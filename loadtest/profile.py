@@ -47,7 +47,9 @@ class Profile:
 
 @asynccontextmanager
 async def sampled(pid: int | None, profile: Profile) -> AsyncIterator[None]:
-    """Samples the process until the block ends. No pid: does nothing."""
+    """Samples what holds the GIL until the block ends: threads that wait for calls would look
+    busy. No pid: does nothing.
+    """
     if pid is None:
         yield
         return
@@ -55,7 +57,7 @@ async def sampled(pid: int | None, profile: Profile) -> AsyncIterator[None]:
         path = Path(folder) / "stacks"
         process = await asyncio.create_subprocess_exec(
             *(str(_PY_SPY), "record", "--pid", str(pid), "--output", str(path)),
-            *("--format", "raw", "--rate", str(_SAMPLES_PER_S), "--function"),
+            *("--format", "raw", "--rate", str(_SAMPLES_PER_S), "--function", "--gil"),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
