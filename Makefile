@@ -12,7 +12,7 @@ endif
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: setup
 setup: $(STAMP) ## Make .venv and install everything pinned; instantaneous when nothing changed
@@ -91,8 +91,12 @@ load: $(STAMP) ## Let users loose on a mesh and check every promise (SECONDS, US
 	$(if $(HTML),--html $(HTML))
 
 .PHONY: bench
-bench: ## Not there yet: the benchmark comes later
-	@echo "make: there is no benchmark yet; it arrives with the benchmark's own change" >&2; exit 2
+bench: $(STAMP) ## Measure authorizations per second, latency and CPU, with baselines; 15 minutes
+	@$(BIN)/holdfast bench $(BENCH)
+
+.PHONY: bench-quick
+bench-quick: $(STAMP) ## The same in 90 seconds, compared with loadtest/baseline.json
+	@$(BIN)/holdfast bench --quick $(BENCH)
 
 .PHONY: lock
 lock: $(STAMP) ## Pin requirements/*.in with hashes (UPGRADE=--upgrade takes newer versions)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from runtime.devstack import home as homes
 from runtime.devstack import osuser
@@ -17,9 +18,16 @@ from runtime.devstack.supervisor import Devstack, Plan
 _PASSAGE = 0o711
 
 
+def _whole_mesh(settings: StackSettings) -> Plan:
+    return Plan.whole_mesh(settings, first_port=0)
+
+
 @asynccontextmanager
-async def temporary_mesh() -> AsyncIterator[Devstack]:
-    """A whole mesh on free ports; at the end its processes and everything it wrote are gone.
+async def temporary_mesh(
+    plan: Callable[[StackSettings], Plan] = _whole_mesh, **fields: Any
+) -> AsyncIterator[Devstack]:
+    """A mesh on free ports, the whole one unless `plan` says otherwise; at the end its processes
+    and everything it wrote are gone. `fields` are settings.
 
     It starts servers of its own, whatever servers the environment names.
     """
@@ -30,9 +38,10 @@ async def temporary_mesh() -> AsyncIterator[Devstack]:
         postgres_dsn=None,
         redis_url=None,
         cache_url=None,
+        **fields,
     )
     try:
-        async with Devstack(settings, plan=Plan.whole_mesh(settings, first_port=0)) as stack:
+        async with Devstack(settings, plan=plan(settings)) as stack:
             yield stack
     finally:
         # Also what lies outside of the folder: the run folder, when paths are too long for sockets.
