@@ -266,7 +266,6 @@ async def test_rules_cost_nothing_and_card_testing_one_read(mesh: AuthzMesh) -> 
     assert [one for one in plain if one.startswith("HMGET")] == [
         "HMGET meta",
         "HMGET acct",
-        "HMGET hold",
         "HMGET recent",
     ]
     maximum = SpendControls(transaction_maximum=usd(100))
