@@ -31,7 +31,8 @@ PAGE = 500
 #: Every key of a partition, and nothing else.
 _OURS = "{[0-3][0-9a-f]}:*"
 
-_QUERIES = load_queries(Path(__file__).parent / "sql" / "rehydrate.sql")
+_SQL = Path(__file__).parent / "sql"
+_QUERIES = load_queries(_SQL / "rehydrate.sql") | load_queries(_SQL / "counted.sql")
 
 
 class Meta(NamedTuple):

@@ -18,13 +18,6 @@ UPDATE partition SET stopped_because = NULL WHERE partition = $1
 -- The last settled entry of a partition as it stood in the stream. Params: $1 partition.
 SELECT position, position_entry FROM partition WHERE partition = $1
 
--- list_configuration --
--- Every version of accounts, their users, cards and rules of a partition, in order. Params:
--- $1 partition.
-SELECT type, request FROM journal_entry
-WHERE partition = $1 AND type IN ('K', 'L', 'S', 'U')
-ORDER BY pseq
-
 -- list_balances --
 -- The accounts of a partition. Params: $1 partition.
 SELECT account_id, seq, limit_minor, posted_minor, held_minor, unreleased_minor

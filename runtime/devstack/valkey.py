@@ -29,7 +29,10 @@ _SERVICE = (
 )
 #: Rebuilds what services read: keys, no scripts.
 _RECOVERY = f"+@read +@write +@connection +@transaction -@admin -@dangerous {_INSPECT}"
-_OPERATOR = f"+@read +@connection -@admin -@dangerous {_INSPECT} +memory|stats +latency|latest"
+#: Reads, also several keys as of one moment (MULTI without a write).
+_OPERATOR = (
+    f"+@read +@connection +multi +exec -@admin -@dangerous {_INSPECT} +memory|stats +latency|latest"
+)
 _TEST = "+@all"
 #: Money is written in append-only mode, every turn of the event loop to disk before the answers.
 _MONEY_CONFIG = (

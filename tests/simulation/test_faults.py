@@ -220,7 +220,9 @@ async def differences(world: World) -> list[str]:
     found: list[Difference] = []
     async with open_store(world.settings) as store:
         left = await drain(store, timeout_s=30)
-        await Reconciler(store, settle_timeout_s=10, on_difference=found.append).run()
+        await Reconciler(
+            store, clock=world.mesh.clock, settle_timeout_s=10, on_difference=found.append
+        ).run()
     rows = await world.mesh.ledger.fetch(
         "SELECT request_id, type, amount_minor FROM journal_entry"
         " WHERE type NOT IN ('K', 'L', 'S', 'U')"
