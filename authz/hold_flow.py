@@ -11,6 +11,7 @@ from authz import keys, scripts
 from authz.commands import Capture, Clearing, Increment, Later, Refund, Release, Target
 from authz.controls import Use
 from authz.decision import Declined, Plan, Purchase, Reason, decide
+from authz.entry import Decider
 from authz.expiry import Circumstances
 from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
 from authz.money_store import MoneyStore
@@ -86,7 +87,7 @@ class HoldFlow:
                 command.merchant_amount,
                 command.kind.value,
             ),
-            decided_by="network",
+            decided_by=Decider.NETWORK,
             counting=self._counting(command, found),
         )
 
@@ -116,7 +117,9 @@ class HoldFlow:
                 "1" if found.create else "0",
                 "1" if command.only_when_due else "0",
             ),
-            decided_by="network" if command.kind is EntryType.REVERSAL else "holdfast",
+            decided_by=(
+                Decider.NETWORK if command.kind is EntryType.REVERSAL else Decider.HOLDFAST
+            ),
         )
 
     async def increment(self, command: Increment) -> Movement:
@@ -192,7 +195,7 @@ class HoldFlow:
                 "1" if linked else "0",
                 command.clearing.fingerprint,
             ),
-            decided_by="network",
+            decided_by=Decider.NETWORK,
         )
 
     def _counting(self, command: Capture, found: Found) -> Counting:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from authz import keys
 from authz.commands import Asked
 from authz.controls import Use
-from authz.entry import Header, static_part
+from authz.entry import Decider, Header, static_part
 from authz.money_store import MoneyStore
 from authz.movement import Movement, concluded
 from authz.outcome import Outcome
@@ -145,12 +145,15 @@ class Mover:
         hold: HoldReference | None = None,
         extra_keys: Sequence[str] = (),
         arguments: Sequence[str] = (),
-        decided_by: str = "holdfast",
+        decided_by: str = Decider.HOLDFAST,
+        external_reason: str = "",
         now_ms: int | None = None,
         counting: Counting | None = None,
     ) -> tuple[Status, Outcome | None]:
         """The script's status, and its outcome if it did something, now or before."""
-        header = self._header(asked, subject, hold, decided_by=decided_by)
+        header = self._header(
+            asked, subject, hold, decided_by=decided_by, external_reason=external_reason
+        )
         hold_keys: tuple[str, ...] = ()
         hold_arguments: tuple[str, ...] = ()
         window_keys: tuple[str, ...] = ()
@@ -202,7 +205,7 @@ class Mover:
         hold: HoldReference | None = None,
         extra_keys: Sequence[str] = (),
         arguments: Sequence[str] = (),
-        decided_by: str = "holdfast",
+        decided_by: str = Decider.HOLDFAST,
         counting: Counting | None = None,
     ) -> Movement:
         """As `run`, for movements that either happen or are refused with an error."""
@@ -225,6 +228,7 @@ class Mover:
         hold: HoldReference | None,
         *,
         decided_by: str,
+        external_reason: str,
     ) -> Header:
         clearing = getattr(asked, "clearing", None)
         return Header(
@@ -241,6 +245,7 @@ class Mover:
             network=hold.network if hold is not None else "",
             clearing_fingerprint=clearing.fingerprint if clearing is not None else "",
             decided_by=decided_by,
+            external_reason=external_reason,
         )
 
 

@@ -22,7 +22,8 @@ LIMIT 1
 -- get_authorization --
 -- One authorization with the entry that decided (or, undecided, created) it. Params: $1 id.
 SELECT a.*, e.type, e.network, e.request, e.decline_reason, e.authorization_code, e.amount_minor,
-       e.recorded_time, e.control, e.control_left_minor, e.control_left_count
+       e.recorded_time, e.control, e.control_left_minor, e.control_left_count, e.decided_by,
+       e.external_reason
 FROM card_authorization a
 JOIN journal_entry e
   ON e.partition = a.partition AND e.pseq = coalesce(a.decision_pseq, a.first_pseq)
@@ -40,7 +41,8 @@ SELECT state, amount_minor, account_id FROM payment WHERE id = $1
 -- A page, newest first. Params: $1 account_id or null, $2 card_id or null, $3 principal or null,
 -- $4 create_time before, $5 id before (with $4), $6 limit.
 SELECT a.*, e.type, e.network, e.request, e.decline_reason, e.authorization_code, e.amount_minor,
-       e.recorded_time, e.control, e.control_left_minor, e.control_left_count
+       e.recorded_time, e.control, e.control_left_minor, e.control_left_count, e.decided_by,
+       e.external_reason
 FROM card_authorization a
 JOIN journal_entry e
   ON e.partition = a.partition AND e.pseq = coalesce(a.decision_pseq, a.first_pseq)
