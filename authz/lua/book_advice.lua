@@ -3,7 +3,8 @@
   KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 learned
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
         13 amount_minor (< 2^53)  14 expire_at_ms  15 authorization code  16 transmitted_at_ms
-        17 merchant amount 'minor|currency' or ''  18 single use (0|1); last: windows
+        17 merchant amount 'minor|currency' or ''  18 single use (0|1)
+        19 cash (0|1); last: windows
   Returns {status, outcome}: BOOKED | REPLAYED | REQUEST_ID_REUSED | STALE | AMOUNT_OVERFLOW |
           WRONG_EPOCH
                              O(log holds) ]]
@@ -26,6 +27,7 @@ if transmitted_at_ms >= h.advised_at_ms then
   h.merchant = ARGV[17]
 end
 h.flags = add_flag(string.gsub(h.flags, 'd', ''), 'a')
+h.flags = ARGV[19] == '1' and add_flag(h.flags, 'c') or h.flags
 if h.expire_at_ms == '0' then
   h.expire_at_ms = ARGV[14]
 end

@@ -6,7 +6,7 @@
         18 authorization code  19 partial approval (0|1)  20 single use (0|1)
         21 financial (0|1): posts at once  22 merchant amount 'minor|currency' or ''
         23 '' or, if the card locks to its merchant, 'id<newline>descriptor<newline>control'
-        24 the programme's field of meta  25 the company's; last: windows
+        24 the programme's field of meta  25 the company's  26 cash (0|1); last: windows
   Returns {status, outcome}: PLACED | REPLAYED | REQUEST_ID_REUSED | STALE | AMOUNT_OVERFLOW |
           WRONG_EPOCH        O(log holds) ]]
 local card, learned = KEYS[7], KEYS[8]
@@ -72,6 +72,7 @@ local approved, lock_now = reason == '0', false
 if approved then
   h.approved, h.flags, h.expire_at_ms = granted, add_flag(h.flags, 'a'), ARGV[17]
   h.merchant = ARGV[22]
+  h.flags = ARGV[26] == '1' and add_flag(h.flags, 'c') or h.flags
   lock_now = locked and not locked[1] and not locked[2] and granted > 0
   h.flags = lock_now and add_flag(h.flags, 'm') or h.flags
   if financial then

@@ -1,6 +1,6 @@
 -- The hold arithmetic of authz/hold.py: H = 0 if closed, else max(A - R - C, 0).
 -- Flags: a approved, d declined, f final capture, v fully reversed, e expired, m has locked the
--- card to its merchant.
+-- card to its merchant, c cash: its clearings, which name no merchant, post as cash.
 --   KEYS  5 hold  6 expiry
 --   ARGV  8 principal  9 account id  10 card id  11 network or ''
 --         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x|w', '' if none
