@@ -12,7 +12,7 @@ from authz.entry import Decider
 from authz.expiry import expire_at_ms
 from authz.external import OWN, Opinion, question_of
 from authz.external_client import Consultation, ExternalDecisions
-from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
+from authz.ledger_store import LedgerStore, ask, outcome_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import STALE_TRIES, Movement, check_currency, concluded, refusal
 from authz.mover import Counting, Fence, HoldReference, Mover, Subject, entry_id
@@ -214,7 +214,10 @@ class AuthorizeFlow:
         if stored is not None:
             return replace(hold, windows=stored.windows)
         row = await ask(self._ledger.authorization(hold.authorization_id))
-        return hold if row is None else replace(hold, seed=seed_of(row), windows=row["windows"])
+        if row is None:
+            return hold
+        seed = await ask(self._ledger.seed(row))
+        return replace(hold, seed=seed, windows=row["windows"])
 
     def _movement(
         self, command: Authorize, currency_code: str, outcome: Outcome, *, replayed: bool

@@ -13,7 +13,7 @@ from authz.controls import Use
 from authz.decision import Declined, Plan, Purchase, Reason, decide
 from authz.entry import Decider
 from authz.expiry import Circumstances
-from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
+from authz.ledger_store import LedgerStore, ask, outcome_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import (
     Movement,
@@ -228,7 +228,8 @@ class HoldFlow:
             windows = row["windows"] if row is not None else ""
             if row is not None:
                 owner, card_id = row["principal"], row["card_id"]
-                network, seed, create = row["network"] or "", seed_of(row), False
+                network, create = row["network"] or "", False
+                seed = await ask(self._ledger.seed(row))
             elif target.by_network:
                 owner, card_id = command.principal, target.card_id
                 network, seed, create = target.network, "", True

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from authz import keys
 from authz import rehydrate_rows as rows
 from authz import rehydrate_windows as windows
-from authz.rehydrate_rows import Configuration, Lifetimes, MerchantAmounts
+from authz.merchant_amounts import MerchantAmounts, merchant_amounts
+from authz.rehydrate_rows import Configuration, Lifetimes
 from authz.rehydrate_store import PAGE, RehydrateStore
 from authz.rehydrate_windows import Configured, ids_of
 from authz.windows import Used
@@ -83,7 +84,7 @@ async def _holds(
     since = datetime_of(lifetimes.now_ms - lifetimes.retention_ms)
     async for page in store.rows("list_holds", partition, *ids_of(partition), since):
         found = await store.fetch("list_merchant_amounts", [row["id"] for row in page])
-        amounts = rows.merchant_amounts(found)
+        amounts = merchant_amounts(found)
         for row in page:
             of_hold = amounts.get(row["id"], MerchantAmounts())
             write = rows.hold_write(row, of_hold, lifetimes)

@@ -29,6 +29,14 @@ JOIN journal_entry e
   ON e.partition = a.partition AND e.pseq = coalesce(a.decision_pseq, a.first_pseq)
 WHERE a.id = $1
 
+-- list_merchant_amounts --
+-- What happened to some authorizations that their sums do not tell. Params: $1 authorization ids.
+SELECT authorization_id, type, request, recorded_time
+FROM journal_entry
+WHERE authorization_id = ANY($1::text[])
+  AND (merchant_amount_minor IS NOT NULL OR type IN ('I', 'V'))
+ORDER BY partition, pseq
+
 -- get_entry --
 -- One entry. Params: $1 partition, $2 pseq.
 SELECT * FROM journal_entry WHERE partition = $1 AND pseq = $2

@@ -42,14 +42,6 @@ JOIN journal_entry f ON f.partition = a.partition AND f.pseq = a.first_pseq
 WHERE a.partition = $1 AND a.id > $2 AND a.id < $3 AND (a.held_minor > 0 OR a.update_time > $4)
 ORDER BY a.id
 
--- list_merchant_amounts --
--- What happened to some authorizations that their sums do not tell. Params: $1 authorization ids.
-SELECT authorization_id, type, request, recorded_time
-FROM journal_entry
-WHERE authorization_id = ANY($1::text[])
-  AND (merchant_amount_minor IS NOT NULL OR type IN ('I', 'V'))
-ORDER BY partition, pseq
-
 -- list_payments --
 -- Payments that Valkey still has. Params: $1 returned since.
 SELECT id, account_id, amount_minor, state, update_time FROM payment

@@ -3,7 +3,8 @@
 -- card to its merchant, c cash: its clearings, which name no merchant, post as cash.
 --   KEYS  5 hold  6 expiry
 --   ARGV  8 principal  9 account id  10 card id  11 network or ''
---         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x|w', '' if none
+--         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x|t|m|mc|w',
+--         m and mc with ':' for '|'; '' if none
 local hold, expiry = KEYS[5], KEYS[6]
 
 local function held_of(approved, reversed, captured, flags)
@@ -33,7 +34,11 @@ local function load_hold(create)
     if #f == 0 and not create then
       return nil
     end
-    f[9], f[12] = nil, f[9]
+    if (f[10] or '') .. (f[11] or '') == '' then
+      f[10], f[11] = nil, nil
+    else
+      f[10], f[11] = (string.gsub(f[10], ':', '|')), (string.gsub(f[11], ':', '|'))
+    end
   end
   load_windows()
   local at = f[12] or ''

@@ -12,6 +12,7 @@ from authz import entry as entries
 from authz import ledger, outcome
 from authz.entry import Entry, Header, static_part
 from authz.ledger_store import outcome_of, seed_of
+from authz.merchant_amounts import MerchantAmounts
 from authz.outcome import EntryType, Outcome
 from authz.settle_rows import ENTRY_COLUMNS, Batch, columns
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
@@ -261,4 +262,6 @@ def test_seed_is_what_the_scripts_read() -> None:
         "expire_time": None,
         "windows": "card/daily,5,1,1",
     }
-    assert seed_of(row) == "1|2|3|4|5|af|9|0|card/daily,5,1,1"
+    amounts = MerchantAmounts(asked="9|EUR", cleared="3|EUR 4|JPY ", advised_at_ms=8)
+    assert seed_of(row, amounts) == "1|2|3|4|5|af|9|0|8|9:EUR|3:EUR 4:JPY |card/daily,5,1,1"
+    assert seed_of(row, MerchantAmounts()) == "1|2|3|4|5|af|9|0|0|||card/daily,5,1,1"
