@@ -136,7 +136,7 @@ def window_write(
 
 
 def lock_fields(row: Mapping[str, Any]) -> dict[str, str]:
-    """The merchant that a card is locked to, as `Authorize.merchant_lock` has it."""
+    """The merchant that a card is locked to, as `Authorize.merchant` has it."""
     return dict(
         zip(LOCK_FIELDS, (row["merchant_id"], row["merchant_name"].casefold()), strict=True)
     )
