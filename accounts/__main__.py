@@ -8,6 +8,7 @@ from accounts import upkeep
 from accounts.account_service import AccountService
 from accounts.card_service import CardService
 from accounts.mutation import Mutations
+from accounts.projection_store import ProjectionStore
 from accounts.projector import Projector
 from accounts.rules_service import CompanyService, ProgrammeService, RulesFlow
 from accounts.settings import AccountsSettings
@@ -51,7 +52,8 @@ async def main() -> None:
         unix_channel(settings.egress_socket("accounts")) as channel,
     ):
         store = Store(pool)
-        outbox = Outbox(pool, Projector(channel).deliver)
+        projector = Projector(channel)
+        outbox = Outbox(pool, projector.deliver)
         mutations = Mutations(
             store, outbox, clock, projection_wait_s=settings.accounts_projection_wait_s
         )
@@ -67,6 +69,7 @@ async def main() -> None:
         add_CompanyServiceServicer_to_server(CompanyService(rules), process.services)
         work = [
             asyncio.create_task(outbox.run()),
+            asyncio.create_task(upkeep.follow_epochs(ProjectionStore(pool), outbox, projector)),
             asyncio.create_task(
                 upkeep.forget_requests(
                     store, clock, lifetime_h=settings.accounts_request_lifetime_h

@@ -89,6 +89,7 @@ class Projector:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         stub = ProjectionServiceStub(channel)
+        self._get_epoch = stub.GetEpoch
         self._topics: dict[str, tuple[Any, Any]] = {
             ACCOUNT_TOPIC: (projection.ApplyAccountRequest, stub.ApplyAccount),
             CARD_TOPIC: (projection.ApplyCardRequest, stub.ApplyCard),
@@ -104,6 +105,12 @@ class Projector:
             raise DeliveryFailed(f"{error.code().name}: {error.details()}") from None
         if applied < asked:
             raise DeliveryFailed(f"version {asked} was answered with version {applied}")
+
+    async def epoch(self) -> int:
+        """The life of the authorizer's store; raises grpc's error if it does not serve."""
+        request = projection.GetEpochRequest()
+        answer = await self._get_epoch(request, timeout=DELIVERY_TIMEOUT_S)
+        return int(answer.epoch)
 
     async def _apply(self, row: Row) -> tuple[int, int]:
         """Returns the version asked for and the one that the authorizer has now."""

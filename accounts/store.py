@@ -11,8 +11,9 @@ from typing import Any
 
 import asyncpg
 
-from accounts.account import Account, AccountState
-from accounts.card import Card, CardKind, CardState
+from accounts import rows
+from accounts.account import Account
+from accounts.card import Card
 from accounts.projector import (
     account_message,
     account_user_message,
@@ -120,17 +121,17 @@ class Transaction:
     async def account(self, account_id: str) -> Account | None:
         """An account, locked for a change."""
         row = await self._connection.fetchrow(_SQL["select_account_for_update"], account_id)
-        return _account(row) if row else None
+        return rows.account(row) if row else None
 
     async def steady_account(self, account_id: str) -> Account | None:
         """An account whose state stands still until the commit."""
         row = await self._connection.fetchrow(_SQL["select_account_for_share"], account_id)
-        return _account(row) if row else None
+        return rows.account(row) if row else None
 
     async def card(self, card_id: str) -> Card | None:
         """A card, locked for a change."""
         row = await self._connection.fetchrow(_SQL["select_card_for_update"], card_id)
-        return _card(row) if row else None
+        return rows.card(row) if row else None
 
     async def insert_account(self, account: Account) -> None:
         """Adds an account."""
@@ -201,7 +202,7 @@ class Transaction:
         row = await self._connection.fetchrow(
             _SQL["select_account_user_for_update"], account_id, user_id
         )
-        return _account_user(row)
+        return rows.account_user(row)
 
     async def update_account_user(self, user: AccountUser) -> None:
         """Writes the next version of a locked user of an account."""
@@ -219,7 +220,9 @@ class Transaction:
     async def rules(self, scope_id: str) -> Rules:
         """The rules of a programme or company, locked for a change; new ones at version 0."""
         await self._connection.execute(_SQL["ensure_rules"], scope_id, self._now)
-        return _rules(await self._connection.fetchrow(_SQL["select_rules_for_update"], scope_id))
+        return rows.rules(
+            await self._connection.fetchrow(_SQL["select_rules_for_update"], scope_id)
+        )
 
     async def update_rules(self, rules: Rules) -> None:
         """Writes the next version of locked rules."""
@@ -251,41 +254,43 @@ class Store:
         """One account."""
         with refusing_when_down():
             row = await self._pool.fetchrow(_SQL["select_account"], account_id)
-        return _account(row) if row else None
+        return rows.account(row) if row else None
 
     async def accounts(self, page: Page, *, owner_id: str) -> list[Account]:
         """Accounts, newest first; of one owner unless `owner_id` is empty."""
         arguments = _after(page)
         with refusing_when_down():
             if owner_id:
-                rows = await self._pool.fetch(_SQL["list_accounts_of_owner"], *arguments, owner_id)
+                found = await self._pool.fetch(_SQL["list_accounts_of_owner"], *arguments, owner_id)
             else:
-                rows = await self._pool.fetch(_SQL["list_accounts"], *arguments)
-        return [_account(row) for row in rows]
+                found = await self._pool.fetch(_SQL["list_accounts"], *arguments)
+        return [rows.account(row) for row in found]
 
     async def card(self, card_id: str) -> Card | None:
         """One card."""
         with refusing_when_down():
             row = await self._pool.fetchrow(_SQL["select_card"], card_id)
-        return _card(row) if row else None
+        return rows.card(row) if row else None
 
     async def cards(self, page: Page, *, account_id: str) -> list[Card]:
         """The cards of an account, newest first."""
         with refusing_when_down():
-            rows = await self._pool.fetch(_SQL["list_cards"], *_after(page), account_id)
-        return [_card(row) for row in rows]
+            found = await self._pool.fetch(_SQL["list_cards"], *_after(page), account_id)
+        return [rows.card(row) for row in found]
 
     async def account_user(self, account_id: str, user_id: str) -> AccountUser:
         """A user of an account; at version 0 if nothing was ever set."""
         with refusing_when_down():
             row = await self._pool.fetchrow(_SQL["select_account_user"], account_id, user_id)
-        return _account_user(row) if row else AccountUser(account_id=account_id, user_id=user_id)
+        return (
+            rows.account_user(row) if row else AccountUser(account_id=account_id, user_id=user_id)
+        )
 
     async def rules(self, scope_id: str) -> Rules:
         """The rules of a programme or company; at version 0 if none were ever set."""
         with refusing_when_down():
             row = await self._pool.fetchrow(_SQL["select_rules"], scope_id)
-        return _rules(row) if row else Rules(scope_id=scope_id)
+        return rows.rules(row) if row else Rules(scope_id=scope_id)
 
     async def forget_requests(self, *, before_ms: int) -> int:
         """Forgets answers given before an instant, one batch of them; returns how many."""
@@ -298,33 +303,3 @@ class Store:
 def _after(page: Page) -> tuple[datetime, str, int]:
     position = page.after or _TOP
     return datetime_of(position.key), position.id, page.fetch
-
-
-def _account(row: Any) -> Account:
-    fields = _with_times(row)
-    return Account(**fields | {"state": AccountState(fields["state"])})
-
-
-def _card(row: Any) -> Card:
-    fields = _with_times(row)
-    more = {"kind": CardKind(fields["kind"]), "state": CardState(fields["state"])}
-    return Card(**fields | more | {"user_id": fields["user_id"] or ""})
-
-
-def _account_user(row: Any) -> AccountUser:
-    fields = dict(row)
-    update_time_ms = ms_of(fields.pop("update_time"))
-    return AccountUser(update_time_ms=update_time_ms, **fields)
-
-
-def _rules(row: Any) -> Rules:
-    fields = dict(row)
-    update_time_ms = ms_of(fields.pop("update_time"))
-    return Rules(update_time_ms=update_time_ms, **fields)
-
-
-def _with_times(row: Any) -> dict[str, Any]:
-    fields = dict(row)
-    fields["create_time_ms"] = ms_of(fields.pop("create_time"))
-    fields["update_time_ms"] = ms_of(fields.pop("update_time"))
-    return fields

@@ -7,6 +7,7 @@ import uvloop
 from authz.convert import Fingerprints
 from authz.decide_flow import AuthorizeFlow
 from authz.expiry import DAY_MS
+from authz.external_client import external_decisions
 from authz.gate import Gate
 from authz.hold_flow import HoldFlow
 from authz.ledger_service import LedgerService
@@ -51,6 +52,7 @@ class Worker:
         self._settings = settings
         self._server = server
         self.ledger = LedgerStore(settings)
+        self.external = external_decisions(settings)
         self.gate = Gate(settings, self.ledger)
         url = settings.redis_url
         self.pipe = Pipe(
@@ -80,7 +82,13 @@ class Worker:
         authorization_grpc.add_AuthorizationServiceServicer_to_server(
             AuthorizationService(
                 authorizing=AuthorizeFlow(
-                    self.store, self.ledger, self.watch, mover, clock=clock, id_source=id_source
+                    self.store,
+                    self.ledger,
+                    self.watch,
+                    mover,
+                    external=self.external,
+                    clock=clock,
+                    id_source=id_source,
                 ),
                 holds=self.holds,
                 reads=Reads(self.store, self.ledger),
@@ -111,6 +119,8 @@ class Worker:
         await self.watch.stop()
         await self.pipe.stop()
         await self.ledger.close()
+        if self.external is not None:
+            await self.external.close()
 
     async def _opened(self) -> None:
         self.store.forget_all()

@@ -34,6 +34,12 @@ class Authorize(Asked):
     inquiry: bool
 
     @property
+    def cash(self) -> bool:
+        """True at a place that hands out cash."""
+        place = self.purchase.place
+        return place is not None and place.cash
+
+    @property
     def merchant(self) -> str:
         """Its id and descriptor, as a card that is locked to one merchant remembers them."""
         place = self.purchase.place

@@ -16,6 +16,8 @@ from runtime.record import record
 
 Ranges = tuple[tuple[int, int], ...]
 DAY_MINUTES = 1440
+#: ISO 18245 codes of cash at a counter and at a machine.
+CASH_CODES = frozenset({"6010", "6011"})
 
 
 class Channel(IntEnum):
@@ -51,6 +53,11 @@ class Place:
     country_code: str = ""
     channels: frozenset[Channel] = frozenset()
     address_mismatch: bool = False
+
+    @property
+    def cash(self) -> bool:
+        """True where cash is handed out."""
+        return self.category_code in CASH_CODES
 
     @property
     def names(self) -> frozenset[str]:

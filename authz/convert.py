@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Literal, Protocol
 
 from authz.commands import Authorize
-from authz.controls import Channel, Place
+from authz.controls import CASH_CODES, Channel, Place
 from authz.decision import Purchase, Reason
 from authz.expiry import Circumstances
 from authz.outcome import EntryType
@@ -53,8 +53,6 @@ _CHECK_RESULTS = frozenset(pb.CheckResult.values())
 _CHECKS = ("cvv", "expiry", "address_line", "postal_code", "pin", "three_d_secure")
 
 _PRESENT = (pb.ENTRY_MODE_MAGSTRIPE, pb.ENTRY_MODE_CHIP, pb.ENTRY_MODE_CONTACTLESS)
-#: ISO 18245 codes of cash at a counter and at a machine.
-CASH_CODES = frozenset({"6010", "6011"})
 
 _KINDS = {
     pb.MESSAGE_TYPE_FINANCIAL_AUTHORIZATION: EntryType.FINANCIAL,

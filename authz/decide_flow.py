@@ -10,12 +10,15 @@ from authz import keys, scripts
 from authz.commands import Authorize
 from authz.convert_later import network_authorization_id
 from authz.decision import Declined, Plan, Reason, decide
+from authz.entry import Decider
 from authz.expiry import expire_at_ms
+from authz.external import OWN, Opinion, question_of
+from authz.external_client import Consultation, ExternalDecisions
 from authz.fraud import GUESSES, UNCHECKED, thresholds_of
-from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
+from authz.ledger_store import LedgerStore, ask, outcome_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import STALE_TRIES, Movement, check_currency, concluded, refusal
-from authz.mover import NEW_HOLD, Counting, HoldReference, Mover
+from authz.mover import NEW_HOLD, Counting, HoldReference, Mover, entry_id
 from authz.outcome import EntryType, Outcome
 from authz.scripts import Status
 from authz.snapshot import UNKNOWN, Snapshot, Subject, limits_of
@@ -40,12 +43,14 @@ class AuthorizeFlow:
         watch: Watch,
         mover: Mover,
         *,
+        external: ExternalDecisions | None,
         clock: Clock,
         id_source: IdSource,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._watch = watch
+        self._external = external
         self._clock = clock
         self._ids = id_source
         self._mover = mover
@@ -62,13 +67,21 @@ class AuthorizeFlow:
         if command.kind is EntryType.ADVICE:
             return await self._book(command)
         windows = ""
+        consultation = await self._consultation(command) if self._external else None
         for _ in range(STALE_TRIES):
             snapshot = await self._store.snapshot(command.card_id)
             if snapshot is None:
                 self._watch.admit_unknown_card(command.principal)
             now_ms = self._clock.now_ms()
             verdict = decide(command.purchase, snapshot, now_ms=now_ms)
-            movement = await self._commit(command, snapshot, verdict, windows, now_ms=now_ms)
+            opinion = OWN
+            if consultation is not None and snapshot is not None and isinstance(verdict, Plan):
+                name = entry_id(ids.tag_of(command.card_id), command)
+                opinion = await consultation.on(question_of(command, snapshot, name))
+                verdict = Declined(reason=opinion.reason) if opinion.reason else verdict
+            movement = await self._commit(
+                command, snapshot, verdict, windows, opinion=opinion, now_ms=now_ms
+            )
             if movement is not None:
                 _count(movement)
                 return movement
@@ -83,6 +96,7 @@ class AuthorizeFlow:
         verdict: Declined | Plan,
         windows: str,
         *,
+        opinion: Opinion,
         now_ms: int,
     ) -> Movement | None:
         """Runs the script; None if the snapshot was stale."""
@@ -121,7 +135,10 @@ class AuthorizeFlow:
                 fence.programme_field,
                 fence.company_field,
                 _thresholds(command, snapshot, reason),
+                "1" if command.cash else "0",
             ),
+            decided_by=opinion.decider,
+            external_reason=opinion.words,
             now_ms=now_ms,
             counting=counting,
         )
@@ -162,8 +179,9 @@ class AuthorizeFlow:
                     fence.user_field,
                     fence.programme_field,
                     fence.company_field,
+                    "1" if command.cash else "0",
                 ),
-                decided_by="network",
+                decided_by=Decider.NETWORK,
                 counting=Counting(uses=limits_of(snapshot.scopes, place, now_ms=now_ms)),
             )
             if status is not Status.STALE:
@@ -171,6 +189,16 @@ class AuthorizeFlow:
                 return concluded(status, outcome, command.request_id, currency)
             self._store.forget(command.card_id)
         raise Unavailable("the authorization changes too fast", reason="SNAPSHOT_STALE")
+
+    async def _consultation(self, command: Authorize) -> Consultation | None:
+        """None if nobody is to be asked: an inquiry asks for nothing, and what was decided before
+        is answered by its record.
+        """
+        assert self._external is not None, "there is somebody to ask"
+        record = keys.request(ids.tag_of(command.card_id), command.principal, command.request_id)
+        if command.inquiry or (await self._store.known(record))[0]:
+            return None
+        return Consultation(self._external)
 
     def _code(self, command: Authorize) -> str:
         return command.authorization_code or self._ids.authorization_code()
@@ -199,7 +227,10 @@ class AuthorizeFlow:
         if stored is not None:
             return replace(hold, windows=stored.windows)
         row = await ask(self._ledger.authorization(hold.authorization_id))
-        return hold if row is None else replace(hold, seed=seed_of(row), windows=row["windows"])
+        if row is None:
+            return hold
+        seed = await ask(self._ledger.seed(row))
+        return replace(hold, seed=seed, windows=row["windows"])
 
     def _movement(
         self, command: Authorize, currency_code: str, outcome: Outcome, *, replayed: bool

@@ -9,18 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from enum import StrEnum
 from hashlib import sha256
 from operator import attrgetter
 from typing import Any
 
 from authz import outcome as outcomes
+from authz.decision import Reason
 from authz.outcome import Outcome
 from runtime import ids
 from runtime.record import record
 
+#: Reasons that an external decision declines with.
+_EXTERNAL = (Reason.EXTERNAL_DECLINED, Reason.DECISION_TIMEOUT)
+
 #: Version of header and request, as opposed to that of the outcome line.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _VERSION_TEXT = str(SCHEMA_VERSION)
+
+
+class Decider(StrEnum):
+    """Who decided; the names are the contract's."""
+
+    HOLDFAST = "holdfast"
+    NETWORK = "network"
+    EXTERNAL = "external"
+    #: By the default that stands for an external decision: it came too late, or never.
+    EXTERNAL_TIMEOUT = "external_timeout"
+    #: The same: its service cannot be reached, or its answer was not understood.
+    EXTERNAL_ERROR = "external_error"
 
 
 @record
@@ -35,6 +52,7 @@ class Header:
     network: str = ""
     clearing_fingerprint: str = ""
     decided_by: str = ""
+    external_reason: str = ""
     account_id: str = ""
     card_id: str = ""
     root_card_id: str = ""
@@ -65,14 +83,16 @@ class Entry:
     raw: bytes
 
     @property
+    def decided_by(self) -> str:
+        """Who decided: not whoever approved what the script then declined."""
+        if self.outcome.reason in (Reason.NONE, *_EXTERNAL):
+            return self.header.decided_by
+        return Decider.HOLDFAST
+
+    @property
     def digest(self) -> bytes:
         """SHA-256 of all of it."""
         return sha256(self.raw).digest()
-
-
-def about(*values: str) -> str:
-    """The last fields of a header, from `account_id` on: the same for every entry of a card."""
-    return "\t".join(values)
 
 
 def static_text(header: Sequence[str], request: bytes) -> bytes:

@@ -29,6 +29,8 @@ VOID = "v"
 EXPIRED = "e"
 DECLINED = "d"
 APPROVED = "a"
+#: At a place that hands out cash: what clears it posts as cash.
+CASH = "c"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

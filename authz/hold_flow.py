@@ -11,8 +11,9 @@ from authz import keys, scripts
 from authz.commands import Capture, Clearing, Increment, Later, Refund, Release, Target
 from authz.controls import Use
 from authz.decision import Declined, Plan, Purchase, Reason, decide
+from authz.entry import Decider
 from authz.expiry import Circumstances
-from authz.ledger_store import LedgerStore, ask, outcome_of, seed_of, settled_request
+from authz.ledger_store import LedgerStore, ask, outcome_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import (
     Movement,
@@ -92,7 +93,7 @@ class HoldFlow:
                     fence.programme_field,
                     fence.company_field,
                 ),
-                decided_by="network",
+                decided_by=Decider.NETWORK,
                 counting=self._counting(command, found),
             )
         except Stale:
@@ -126,7 +127,9 @@ class HoldFlow:
                 "1" if found.create else "0",
                 "1" if command.only_when_due else "0",
             ),
-            decided_by="network" if command.kind is EntryType.REVERSAL else "holdfast",
+            decided_by=(
+                Decider.NETWORK if command.kind is EntryType.REVERSAL else Decider.HOLDFAST
+            ),
         )
 
     async def increment(self, command: Increment) -> Movement:
@@ -202,7 +205,7 @@ class HoldFlow:
                 "1" if linked else "0",
                 command.clearing.fingerprint,
             ),
-            decided_by="network",
+            decided_by=Decider.NETWORK,
         )
 
     def _counting(self, command: Capture, found: Found) -> Counting:
@@ -235,7 +238,8 @@ class HoldFlow:
             windows = row["windows"] if row is not None else ""
             if row is not None:
                 owner, card_id = row["principal"], row["card_id"]
-                network, seed, create = row["network"] or "", seed_of(row), False
+                network, create = row["network"] or "", False
+                seed = await ask(self._ledger.seed(row))
             elif target.by_network:
                 owner, card_id = command.principal, target.card_id
                 network, seed, create = target.network, "", True

@@ -50,6 +50,8 @@ class JournalEntry:
     payment_id: str
     principal: str
     request_id: str
+    decided_by: str
+    external_reason: str
     lines: tuple[Line, ...]
 
 
@@ -98,6 +100,8 @@ def _waiting(one: entry.Entry) -> JournalEntry:
         "payment_id": detail.payment_id,
         "principal": one.header.principal,
         "request_id": one.header.request_id,
+        "decided_by": one.decided_by,
+        "external_reason": one.header.external_reason,
     }
     return _entry(one.outcome, more, lines, settled=False)
 
@@ -128,6 +132,8 @@ def _entry(
         payment_id=more["payment_id"] or "",
         principal=more["principal"],
         request_id=more["request_id"],
+        decided_by=more["decided_by"] or "",
+        external_reason=more["external_reason"],
         lines=tuple(lines),
     )
 

@@ -121,6 +121,8 @@ def _entry(row: Any, lines: list[pb.Line]) -> pb.Entry:
         effective_time=timestamp(ms_of(row["effective_time"])),
         record_time=timestamp(ms_of(row["recorded_time"])),
         lines=lines,
+        decider=row["decided_by"] or "",
+        external_reason=row["external_reason"],
     )
     if kind in DECISIONS:
         request = rpc.AuthorizeRequest.FromString(row["request"])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 
 from authz.commands import Asked
+from authz.merchant_amounts import MerchantAmounts, merchant_amounts
 from authz.outcome import EntryType, Outcome
 from runtime.clock import ms_of
 from runtime.errors import RequestIdReused, Unavailable
@@ -99,6 +100,12 @@ class LedgerStore:
         rows = await self._fetch("get_authorization", authorization_id)
         return rows[0] if rows else None
 
+    async def seed(self, row: asyncpg.Record) -> str:
+        """What a script needs of an authorization that only the ledger still has."""
+        name = row["id"]
+        found = merchant_amounts(await self._fetch("list_merchant_amounts", [name]))
+        return seed_of(row, found.get(name, MerchantAmounts()))
+
     async def payment_seed(self, payment_id: str) -> str:
         """`state|amount|account id` of a settled payment; '' if there is none."""
         rows = await self._fetch("get_payment", payment_id)
@@ -162,8 +169,8 @@ async def settled_request(ledger: LedgerStore, asked: Asked) -> asyncpg.Record |
     return row
 
 
-def seed_of(row: Any) -> str:
-    """What a script needs of a hold that only the ledger still has."""
+def seed_of(row: Any, amounts: MerchantAmounts) -> str:
+    """A hold as include/hold.lua unpacks it."""
     expire_at_ms = ms_of(row["expire_time"]) if row["expire_time"] else 0
     return "|".join(
         str(value)
@@ -176,6 +183,9 @@ def seed_of(row: Any) -> str:
             row["flags"],
             row["decision_pseq"] or row["first_pseq"],
             expire_at_ms,
+            amounts.advised_at_ms,
+            amounts.asked.replace("|", ":"),
+            amounts.cleared.replace("|", ":"),
             row["windows"],
         )
     )

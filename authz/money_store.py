@@ -56,6 +56,13 @@ class MoneyStore:
         """Drops every snapshot: the server behind the connection may be another one."""
         self._snapshots.forget_all()
 
+    async def epoch(self) -> int:
+        """The epoch that workers serve from now; raises Unavailable if it has just ended."""
+        found = await self._read("HGET", keys.meta(keys.TAGS[0]), "epoch")
+        if found != str(self._gate.epoch):
+            raise self._wrong_epoch()
+        return int(found)
+
     async def account(self, account_id: str) -> AccountSnapshot | None:
         """One account's configuration as it is now."""
         return await self._snapshots.account(account_id)
@@ -155,9 +162,12 @@ class MoneyStore:
         except ResponseError as error:
             raise self._refused(error) from None
         if status == Status.WRONG_EPOCH:
-            self._pipe.reopen()
-            raise Unavailable("Valkey is of another epoch than the ledger", reason="WRONG_EPOCH")
+            raise self._wrong_epoch()
         return Status(status), line
+
+    def _wrong_epoch(self) -> Unavailable:
+        self._pipe.reopen()
+        return Unavailable("Valkey is of another epoch than the ledger", reason="WRONG_EPOCH")
 
     async def _read(self, *command: str) -> Any:
         try:

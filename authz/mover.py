@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from authz import keys
 from authz.commands import Asked
 from authz.controls import Use
-from authz.entry import static_text
+from authz.entry import Decider, static_text
 from authz.money_store import MoneyStore
 from authz.movement import Movement, concluded
 from authz.outcome import Outcome
@@ -100,12 +100,14 @@ class Mover:
         hold: HoldReference | None = None,
         extra_keys: Sequence[str] = (),
         arguments: Sequence[str] = (),
-        decided_by: str = "holdfast",
+        decided_by: str = Decider.HOLDFAST,
+        external_reason: str = "",
         now_ms: int | None = None,
         counting: Counting | None = None,
     ) -> tuple[Status, Outcome | None]:
         """The script's status, and its outcome if it did something, now or before."""
-        header = _header(asked, subject, hold.network if hold is not None else "", decided_by)
+        network = hold.network if hold is not None else ""
+        header = _header(asked, subject, network, decided_by, external_reason)
         hold_keys: tuple[str, ...] = ()
         hold_arguments: tuple[str, ...] = ()
         window_keys: tuple[str, ...] = ()
@@ -157,7 +159,7 @@ class Mover:
         hold: HoldReference | None = None,
         extra_keys: Sequence[str] = (),
         arguments: Sequence[str] = (),
-        decided_by: str = "holdfast",
+        decided_by: str = Decider.HOLDFAST,
         counting: Counting | None = None,
     ) -> Movement:
         """As `run`, for movements that either happen or are refused with an error."""
@@ -174,7 +176,9 @@ class Mover:
         return concluded(status, outcome, asked.request_id, subject.currency_code)
 
 
-def _header(asked: Asked, subject: Subject, network: str, decided_by: str) -> tuple[str, ...]:
+def _header(
+    asked: Asked, subject: Subject, network: str, decided_by: str, external_reason: str
+) -> tuple[str, ...]:
     """The fields of authz.entry.Header, in order."""
     clearing = getattr(asked, "clearing", None)
     return (
@@ -184,6 +188,7 @@ def _header(asked: Asked, subject: Subject, network: str, decided_by: str) -> tu
         network,
         clearing.fingerprint if clearing is not None else "",
         decided_by,
+        external_reason,
         subject.about,
     )
 

@@ -100,6 +100,12 @@ class ProjectionService(rpc_grpc.ProjectionServiceServicer):
         )
         return rpc.ApplyRulesResponse(version=min(versions))
 
+    async def GetEpoch(
+        self, request: rpc.GetEpochRequest, context: Context
+    ) -> rpc.GetEpochResponse:
+        """Tells which life of Valkey this is."""
+        return rpc.GetEpochResponse(epoch=await self._store.epoch())
+
     async def _account_fields(self, account_id: str) -> dict[str, str]:
         """What the entry of something that belongs to an account says of it."""
         account = await self._store.account(account_id)

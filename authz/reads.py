@@ -7,6 +7,7 @@ from typing import Any
 
 from authz import answers, entry
 from authz.decision import Reason
+from authz.entry import Decider
 from authz.hold import APPROVED, Hold
 from authz.ledger_store import LedgerStore, ask
 from authz.money_store import MoneyStore
@@ -39,6 +40,8 @@ class Decided:
     control: str
     control_left_minor: int
     control_left_count: int
+    decided_by: str
+    external_reason: str
 
 
 class Reads:
@@ -59,7 +62,7 @@ class Reads:
             if row is None:
                 raise authorization_not_found()
             _check_owner(row["principal"], identity)
-            return settled(row)
+            return _told(settled(row), identity)
         _check_owner(hold.principal, identity)
         decided = await self._first_entry(authorization_id, hold)
         currency = await self._currency(hold.account_id)
@@ -80,7 +83,7 @@ class Reads:
             decided=decided,
         )
         found.update_time.CopyFrom(timestamp(hold.updated_at_ms))
-        return found
+        return _told(found, identity)
 
     async def _first_entry(self, authorization_id: str, hold: StoredHold) -> Decided | None:
         """The deciding entry: in the stream until it is settled, then in the ledger."""
@@ -100,6 +103,8 @@ class Reads:
                 control=found.outcome.control,
                 control_left_minor=found.outcome.control_left_minor,
                 control_left_count=found.outcome.control_left_count,
+                decided_by=found.decided_by,
+                external_reason=found.header.external_reason,
             )
         row = await ask(self._ledger.entry(int(tag, 16), hold.first_pseq))
         return decided_of(row) if row is not None else None
@@ -135,7 +140,7 @@ class Reads:
         )
         shown, more = page.cut(rows)
         return rpc.ListAuthorizationsResponse(
-            authorizations=[settled(row) for row in shown],
+            authorizations=[_told(settled(row), identity) for row in shown],
             next_page_token=_token(page, shown[-1]) if more else "",
         )
 
@@ -170,6 +175,13 @@ def _check_owner(principal: str, identity: Identity) -> None:
         raise authorization_not_found()
 
 
+def _told(found: pb.Authorization, identity: Identity) -> pb.Authorization:
+    """What the issuer thinks of a cardholder is nobody else's business."""
+    if not identity.sees_everything:
+        found.ClearField("external_reason")
+    return found
+
+
 def _token(page: Page, row: Any) -> str:
     return page.token_after(Position(ms_of(row["create_time"]), row["id"]))
 
@@ -186,6 +198,8 @@ def decided_of(row: Any) -> Decided:
         control=row["control"],
         control_left_minor=row["control_left_minor"],
         control_left_count=row["control_left_count"],
+        decided_by=row["decided_by"] or "",
+        external_reason=row["external_reason"],
     )
 
 
@@ -240,7 +254,7 @@ def compose(
         captured_amount=money(hold.captured_minor),
         held_amount=money(hold.held_minor),
         refunded_amount=money(hold.refunded_minor),
-        decider="network",
+        decider=Decider.NETWORK,
     )
     if expire_at_ms:
         found.expire_time.CopyFrom(timestamp(expire_at_ms))
@@ -260,7 +274,7 @@ def _add_decision(
     reason = Reason.NONE if approved else Reason(decided.reason)
     found.decision = pb.DECISION_APPROVED if approved else pb.DECISION_DECLINED
     found.decline_reason = DeclineReason.ValueType(reason)
-    found.decider = "network" if decided.type is EntryType.ADVICE else "holdfast"
+    found.decider, found.external_reason = decided.decided_by, decided.external_reason
     found.response_code = answers.response_code(
         reason,
         approved_minor=decided.approved_minor,

@@ -15,7 +15,9 @@ from typing import Any
 
 from authz import reconcile
 from authz.reconcile import Balance, Difference, Place
+from authz.reconcile_counted import compare_locks, compare_windows
 from authz.reconcile_store import PartitionState, ReconcileStore
+from runtime.clock import Clock
 from runtime.ids import partition_of
 from runtime.settings import PARTITIONS
 
@@ -76,11 +78,13 @@ class Reconciler:
         self,
         store: ReconcileStore,
         *,
+        clock: Clock,
         settle_timeout_s: float,
         on_difference: Callable[[Difference], None],
         on_partition: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._store = store
+        self._clock = clock
         #: How long to wait for the settler; nothing once it was waited for in vain.
         self._patience_s = settle_timeout_s
         self._on_difference = on_difference
@@ -141,6 +145,7 @@ class Reconciler:
         if moving:
             await self._moving_holds(partition, moving)
         self._accounts += len(settled)
+        await self._compare_limits(partition)
         await self._check_ledger(partition)
 
     async def _compare_balances(
@@ -193,6 +198,28 @@ class Reconciler:
                     held_minor=balance.held_minor,
                 )
             )
+
+    async def _compare_limits(self, partition: int) -> None:
+        """What the configured limits have counted, and the merchants that cards are locked to."""
+        configured = await self._store.configured(partition)
+        uses = configured.uses(now_ms=self._clock.now_ms())
+        roots = {card.root_card_id for card in configured.configuration.cards.values()}
+        locks = await self._store.locks(roots)
+        pages = [page async for page in self._store.windows(partition, list(uses))]
+        place = await self._store.place(partition)
+        state = await self._settled(partition, place)
+        if place is None or state.place.pseq < place.pseq:
+            # Told already, as a partition that is not settled.
+            return
+        counted = await self._store.counted(
+            partition,
+            {name: use.slots.oldest for name, use in uses.items()},
+            after_pseq=min((page.pseq for page in pages), default=place.pseq),
+        )
+        for page in pages:
+            self._tell(compare_windows(partition, uses, page, counted))
+        now = await self._store.locks(roots | counted.locks.keys())
+        self._tell(compare_locks(locks, counted.locks, now))
 
     async def _check_ledger(self, partition: int) -> None:
         async for row in self._store.check("gaps_in_partition", partition):

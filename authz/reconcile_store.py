@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from redis.asyncio import Redis
 
 from authz import keys
 from authz.reconcile import Balance, Place
+from authz.reconcile_counted import Counted, Page, Recount
+from authz.rehydrate_windows import LOCK_FIELDS, Configured, ids_of, lock_fields
+from authz.windows import Used
 from runtime import ids, redis
 from runtime.queries import load_queries
 from runtime.settings import Settings
@@ -19,7 +23,8 @@ from runtime.settings import Settings
 #: Accounts, keys or holds that one round trip asks for.
 PAGE = 500
 
-_QUERIES = load_queries(Path(__file__).parent / "sql" / "reconcile.sql")
+_SQL = Path(__file__).parent / "sql"
+_QUERIES = load_queries(_SQL / "reconcile.sql") | load_queries(_SQL / "counted.sql")
 _BALANCE_FIELDS = ("seq", "limit", "posted", "held", "unreleased")
 
 
@@ -92,6 +97,35 @@ class ReconcileStore:
         rows = await self._fetch("holds_between", account_id, after_seq, to_seq)
         return [(row["authorization_id"], row["hold_held_minor"]) for row in rows]
 
+    async def configured(self, partition: int) -> Configured:
+        """What a partition's accounts, cards, users and rules are configured to."""
+        found = Configured()
+        async for row in self.check("list_configuration", partition):
+            found.add(row["type"], row["request"])
+        return found
+
+    async def counted(
+        self, partition: int, lowest: Mapping[str, int], *, after_pseq: int
+    ) -> Counted:
+        """What authorizations count in windows (from these slots on) and which merchants they lock
+        cards to, as of the last settled entry; and what entries after one have changed of it.
+        """
+        span = ids_of(partition)
+        sums: dict[str, dict[int, Used]] = defaultdict(dict)
+        async with self._ledger.transaction(isolation="repeatable_read", readonly=True):
+            arguments = (partition, *span, list(lowest), list(lowest.values()))
+            async for row in self._ledger.cursor(_QUERIES["sum_windows"], *arguments):
+                sums[row["name"]][row["slot"]] = Used(row["amount_minor"], row["count"])
+            changes = [
+                Recount(row["pseq"], row["authorization_id"], row["hold_windows"])
+                for row in await self._fetch("list_recounts", partition, after_pseq)
+            ]
+            locks = {
+                row["root_card_id"]: lock_fields(row)
+                for row in await self._fetch("list_merchant_locks", partition, *span)
+            }
+        return Counted(sums, changes, locks)
+
     async def check(self, query: str, partition: int) -> AsyncIterator[asyncpg.Record]:
         """The rows of one of the ledger's checks of itself, on one snapshot."""
         async with self._ledger.transaction(isolation="repeatable_read", readonly=True):
@@ -124,6 +158,35 @@ class ReconcileStore:
             for account_id, values in zip(page, await pipeline.execute(), strict=True):
                 if values[0] is not None:
                     found[account_id] = _balance(values)
+        return found
+
+    async def windows(self, partition: int, names: Sequence[str]) -> AsyncIterator[Page]:
+        """Windows in Valkey in pages, each with the partition's last entry of the same moment."""
+        tag = keys.TAGS[partition]
+        for page in _pages(names):
+            pipeline = self._valkey.pipeline(transaction=True)
+            pipeline.hget(keys.meta(tag), "pseq")
+            for name in page:
+                pipeline.hgetall(keys.window(tag, name))
+            pseq, *found = await pipeline.execute()
+            slots = [{k.decode(): v.decode() for k, v in one.items()} for one in found]
+            yield Page(int(pseq or 0), dict(zip(page, slots, strict=True)))
+
+    async def locks(self, root_card_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+        """The merchants that cards are locked to in Valkey; of cards that are."""
+        found: dict[str, dict[str, str]] = {}
+        for page in _pages(list(root_card_ids)):
+            pipeline = self._valkey.pipeline(transaction=False)
+            for root_card_id in page:
+                pipeline.hmget(keys.learned(root_card_id), LOCK_FIELDS)
+            for root_card_id, values in zip(page, await pipeline.execute(), strict=True):
+                lock = {
+                    name: value.decode()
+                    for name, value in zip(LOCK_FIELDS, values, strict=True)
+                    if value is not None
+                }
+                if lock:
+                    found[root_card_id] = lock
         return found
 
     async def valkey_accounts(self) -> AsyncIterator[list[str]]:

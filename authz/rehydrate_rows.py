@@ -5,24 +5,20 @@ Each function is the counterpart of what one script writes; tests compare the tw
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from authz import keys, outcome
-from authz.convert import merchant_amount
 from authz.convert_projection import end_of_month_ms
 from authz.expiry import DAY_MS
 from authz.ledger_store import outcome_of
+from authz.merchant_amounts import MerchantAmounts
 from authz.outcome import EntryType
 from authz.settings import AuthzSettings
-from holdfast.authz.v1 import authorization_service_pb2 as rpc
-from holdfast.authz.v1 import movement_pb2 as movements
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from runtime import ids
 from runtime.clock import ms_of
-from runtime.validate import milliseconds
 
 HOUR_MS = 3_600_000
 
@@ -138,59 +134,6 @@ def card_write(card: projection.ApplyCardRequest) -> Write:
 def used_write(root_card_id: str) -> Write:
     """A single-use card that was used."""
     return Write((hset(keys.learned(root_card_id), {"used": "1"}),))
-
-
-@dataclass(slots=True)
-class MerchantAmounts:
-    """What a hold remembers of amounts in the merchant's currency, and of advice."""
-
-    asked: str = ""
-    cleared: str = ""
-    advised_at_ms: int = 0
-    #: Once there was something to remember, both are written even if they are empty again.
-    known: bool = False
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """One entry of the authorization, in their order."""
-        raw = row["request"]
-        match EntryType(row["type"]):
-            case EntryType.AUTHORIZATION | EntryType.FINANCIAL:
-                self.asked = merchant_amount(rpc.AuthorizeRequest.FromString(raw))
-            case EntryType.ADVICE:
-                self._advise(rpc.AuthorizeRequest.FromString(raw), ms_of(row["recorded_time"]))
-            case EntryType.INCREMENT:
-                self.asked = ""
-            case EntryType.CAPTURE:
-                self._clear(merchant_amount(rpc.CaptureAuthorizationRequest.FromString(raw)))
-            case EntryType.FORCE_POST:
-                self._clear(merchant_amount(movements.ForcePostRequest.FromString(raw)))
-            case _:
-                return
-        self.known = self.known or bool(self.asked or self.cleared)
-
-    def _advise(self, request: rpc.AuthorizeRequest, recorded_at_ms: int) -> None:
-        sent = request.HasField("transmission_time")
-        sent_at_ms = milliseconds(request.transmission_time) if sent else recorded_at_ms
-        if sent_at_ms >= self.advised_at_ms:
-            self.asked, self.advised_at_ms = merchant_amount(request), sent_at_ms
-
-    def _clear(self, amount: str) -> None:
-        """`add_cleared` of include/hold.lua: one `minor|currency ` for each currency."""
-        minor, _, unit = amount.partition("|")
-        if not minor:
-            return
-        pattern = rf"(\d+)\|{unit} "
-        before = re.search(pattern, self.cleared)
-        total = int(minor) + (int(before[1]) if before else 0)
-        self.cleared = re.sub(pattern, "", self.cleared) + f"{total}|{unit} "
-
-
-def merchant_amounts(rows: Iterable[Mapping[str, Any]]) -> dict[str, MerchantAmounts]:
-    """By authorization; the rows in the order of their entries."""
-    found: dict[str, MerchantAmounts] = {}
-    for row in rows:
-        found.setdefault(row["authorization_id"], MerchantAmounts()).add(row)
-    return found
 
 
 def hold_write(

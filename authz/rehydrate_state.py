@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from authz import keys
 from authz import rehydrate_rows as rows
+from authz import rehydrate_windows as windows
 from authz.fraud import RECENT_MS
+from authz.merchant_amounts import MerchantAmounts, merchant_amounts
 from authz.rehydrate_recent import Memories
-from authz.rehydrate_rows import Configuration, Lifetimes, MerchantAmounts
-from authz.rehydrate_rules import Rules
+from authz.rehydrate_rows import Configuration, Lifetimes
 from authz.rehydrate_store import PAGE, RehydrateStore
+from authz.rehydrate_windows import Configured, ids_of
+from authz.windows import Used
 from runtime.clock import datetime_of
-from runtime.ids import AUTHORIZATION
 
 #: Entries of one stretch that is searched for answers.
 STRETCH = 5_000
@@ -33,22 +36,23 @@ class Rebuilt:
     holds: int = 0
     payments: int = 0
     records: int = 0
+    windows: int = 0
 
 
 async def rebuild_partition(
     store: RehydrateStore, partition: int, position: int, lifetimes: Lifetimes, rebuilt: Rebuilt
 ) -> None:
     """Everything of one partition, but for its meta."""
-    configuration, rules = Configuration(), Rules()
+    configured = Configured()
     async for page in store.rows("list_configuration", partition):
         for row in page:
-            configuration.add(row["type"], row["request"])
-            rules.add(row["type"], row["request"])
-    await _accounts(store, partition, configuration, rebuilt)
-    await _cards(store, configuration, rebuilt)
-    await store.write(list(rules.writes(keys.TAGS[partition])))
+            configured.add(row["type"], row["request"])
+    await _accounts(store, partition, configured.configuration, rebuilt)
+    await _cards(store, configured.configuration, rebuilt)
+    await store.write(list(configured.rules.writes(keys.TAGS[partition])))
     await _memories(store, partition, lifetimes)
     await _holds(store, partition, lifetimes, rebuilt)
+    await _windows(store, partition, configured, lifetimes, rebuilt)
     await _records(store, partition, position, lifetimes, rebuilt)
     last = (await store.fetch("last_entry", partition))[0]
     if last["position_entry"] is not None:
@@ -90,17 +94,47 @@ async def _holds(
     store: RehydrateStore, partition: int, lifetimes: Lifetimes, rebuilt: Rebuilt
 ) -> None:
     """Open ones, and closed ones that are kept for late messages."""
-    prefixes = (f"{AUTHORIZATION}_{partition:02x}", f"{AUTHORIZATION}_{partition:02x}g")
     since = datetime_of(lifetimes.now_ms - lifetimes.retention_ms)
-    async for page in store.rows("list_holds", partition, *prefixes, since):
+    async for page in store.rows("list_holds", partition, *ids_of(partition), since):
         found = await store.fetch("list_merchant_amounts", [row["id"] for row in page])
-        amounts = rows.merchant_amounts(found)
+        amounts = merchant_amounts(found)
         for row in page:
             of_hold = amounts.get(row["id"], MerchantAmounts())
             write = rows.hold_write(row, of_hold, lifetimes)
             if write is not None:
                 await store.write([write])
                 rebuilt.holds += 1
+
+
+async def _windows(
+    store: RehydrateStore,
+    partition: int,
+    configured: Configured,
+    lifetimes: Lifetimes,
+    rebuilt: Rebuilt,
+) -> None:
+    """What limits have counted, whenever it was, and where cards are locked to their merchant."""
+    span = ids_of(partition)
+    async for page in store.rows("list_merchant_locks", partition, *span):
+        await store.write([windows.lock_write(row) for row in page])
+    uses = configured.uses(now_ms=lifetimes.now_ms)
+    keeps = [use.slots.keep for use in uses.values()]
+    waiting: dict[str, dict[int, Used]] = {}
+
+    async def write(names: Iterable[str]) -> None:
+        for name in names:
+            found = windows.window_write(partition, uses[name], waiting.pop(name), lifetimes)
+            if found is not None:
+                await store.write([found])
+                rebuilt.windows += 1
+
+    async for page in store.rows("sum_windows", partition, *span, list(uses), keeps):
+        for row in page:
+            used = Used(row["amount_minor"], row["count"])
+            waiting.setdefault(row["name"], {})[row["slot"]] = used
+        # Rows come by name: only the last window may go on.
+        await write(list(waiting)[:-1])
+    await write(list(waiting))
 
 
 async def _records(

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from authz import keys
 from authz.continuity import Found
 from authz.gate import Gate
-from authz.ledger_store import LedgerStore
+from authz.ledger_store import QUERIES, LedgerStore
 from authz.rehydrate_rows import Write
 from authz.settings import AuthzSettings
 from authz.settle_store import LOCK_CLASS, RECOVERY_LOCK
@@ -31,7 +31,8 @@ PAGE = 500
 #: Every key of a partition, and nothing else.
 _OURS = "{[0-3][0-9a-f]}:*"
 
-_QUERIES = load_queries(Path(__file__).parent / "sql" / "rehydrate.sql")
+_SQL = Path(__file__).parent / "sql"
+_QUERIES = QUERIES | load_queries(_SQL / "rehydrate.sql") | load_queries(_SQL / "counted.sql")
 
 
 class Meta(NamedTuple):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
 
 from runtime.server import ServerKind
 from runtime.settings import Settings
+
+#: A unix socket, or a server that is reached by TLS: nothing else is private.
+_TARGET = re.compile(r"unix:/\S+|tls://[A-Za-z0-9.-]+:[0-9]{1,5}")
 
 
 class AuthzSettings(Settings):
@@ -41,3 +48,26 @@ class AuthzSettings(Settings):
     settle_batch: int = Field(
         default=2000, ge=1, description="Journal entries settled in one transaction at most."
     )
+    external_decision_target: str | None = Field(
+        default=None,
+        description="Your own ExternalDecisionService, which has the last word on approvals:"
+        " unix:/path, or tls://host:port; none: nobody is asked.",
+    )
+    external_decision_timeout_ms: int = Field(
+        default=300, ge=1, le=500, description="How long an authorization waits for it."
+    )
+    external_decision_default: Literal["approve", "decline"] = Field(
+        default="decline", description="What stands for an answer that does not come."
+    )
+    external_decision_ca: Path | None = Field(
+        default=None,
+        description="PEM file of the certificates that its TLS certificate must follow from;"
+        " none: those of well-known authorities.",
+    )
+
+    @field_validator("external_decision_target")
+    @classmethod
+    def _private(cls, value: str | None) -> str | None:
+        if value is not None and not _TARGET.fullmatch(value):
+            raise ValueError("must be unix:/path or tls://host:port")
+        return value

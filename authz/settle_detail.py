@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from authz.convert import CASH_CODES
+from authz import hold
+from authz.controls import CASH_CODES
 from authz.entry import Entry
 from authz.ledger import CASH, CATEGORIES, FEE, INTEREST, PURCHASE
 from authz.outcome import EntryType
@@ -50,19 +51,19 @@ class Detail:
 
 def detail_of(entry: Entry) -> Detail:
     """Reads the request message of an entry; one without a request says nothing."""
-    raw, kind = entry.request, entry.outcome.type
+    raw, kind, flags = entry.request, entry.outcome.type, entry.outcome.hold_flags
     match kind:
         case EntryType.AUTHORIZATION | EntryType.DECLINE | EntryType.FINANCIAL | EntryType.ADVICE:
             return _purchase(rpc.AuthorizeRequest.FromString(raw))
         case EntryType.CAPTURE:
             capture = rpc.CaptureAuthorizationRequest.FromString(raw)
-            return _cleared(capture, capture.network_reference.transaction_id, pb.Merchant())
+            return _cleared(capture, capture.network_reference.transaction_id, pb.Merchant(), flags)
         case EntryType.FORCE_POST:
             forced = movements.ForcePostRequest.FromString(raw)
-            return _cleared(forced, forced.network_data.transaction_id, forced.merchant)
+            return _cleared(forced, forced.network_data.transaction_id, forced.merchant, flags)
         case EntryType.REFUND | EntryType.REFUND_REVERSAL:
             refund = movements.RefundRequest.FromString(raw)
-            return _cleared(refund, refund.network_reference.transaction_id, refund.merchant)
+            return _cleared(refund, refund.network_reference.transaction_id, refund.merchant, flags)
         case EntryType.REVERSAL:
             reversal = rpc.ReverseAuthorizationRequest.FromString(raw)
             return Detail(
@@ -106,7 +107,7 @@ def _purchase(request: rpc.AuthorizeRequest) -> Detail:
     )
 
 
-def _cleared(request: _Cleared, transaction_id: str, merchant: pb.Merchant) -> Detail:
+def _cleared(request: _Cleared, transaction_id: str, merchant: pb.Merchant, flags: str) -> Detail:
     foreign = request.HasField("merchant_amount")
     cleared = bool(request.clearing_reference)
     effective = request.HasField("effective_time")
@@ -124,12 +125,15 @@ def _cleared(request: _Cleared, transaction_id: str, merchant: pb.Merchant) -> D
         merchant_currency=request.merchant_amount.currency_code,
         conversion_rate=request.conversion_rate,
         effective_at_ms=milliseconds(request.effective_time) if effective else None,
-        category=_category_of(merchant),
+        category=_category_of(merchant, flags),
     )
 
 
-def _category_of(merchant: pb.Merchant) -> str:
-    return CASH if merchant.category_code in CASH_CODES else PURCHASE
+def _category_of(merchant: pb.Merchant, flags: str = "") -> str:
+    """Whoever names no merchant means that of the purchase, as its hold remembers it."""
+    code = merchant.category_code
+    cash = code in CASH_CODES if code else hold.CASH in flags
+    return CASH if cash else PURCHASE
 
 
 def _posting(entry: Entry) -> Detail:

@@ -27,7 +27,7 @@ ENTRY_COLUMNS = (
     "hold_reversed_minor", "hold_captured_minor", "hold_held_minor",
     "hold_refunded_minor", "hold_flags", "expire_time", "authorization_code", "payment_id",
     "related_entry_id", "clearing_fingerprint", "request", "control", "control_left_minor",
-    "control_left_count", "hold_windows",
+    "control_left_count", "hold_windows", "external_reason",
 )  # fmt: skip
 LINE_COLUMNS = (
     "partition", "pseq", "line", "ledger_account", "account_id", "currency", "amount_minor",
@@ -247,7 +247,7 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
         detail.category if ledger.lines(outcome) else None,
         _decision(outcome),
         outcome.reason,
-        header.decided_by or None,
+        entry.decided_by or None,
         outcome.limit_minor,
         outcome.posted_minor,
         outcome.held_minor,
@@ -268,4 +268,5 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
         outcome.control_left_minor,
         outcome.control_left_count,
         outcome.hold_windows,
+        header.external_reason,
     )

@@ -37,15 +37,13 @@ class Usage:
         return pb.GetSpendUsageResponse(
             card_id=card_id,
             limits=[
-                _usage(use, await self._store.slots(keys.window(tag, use.key)), currency, now_ms)
+                _usage(use, await self._store.slots(keys.window(tag, use.key)), currency)
                 for use in uses
             ],
         )
 
 
-def _usage(
-    use: Use, slots: dict[int, tuple[int, int]], currency: str, now_ms: int
-) -> pb.LimitUsage:
+def _usage(use: Use, slots: dict[int, tuple[int, int]], currency: str) -> pb.LimitUsage:
     limit = use.limit
     counted = {slot: used for slot, used in slots.items() if slot >= use.slots.oldest}
     amount = sum(one[0] for one in counted.values())
@@ -63,7 +61,7 @@ def _usage(
     freed_ms = use.slots.end_ms
     if isinstance(limit.window, Rolling):
         spent = [slot for slot, used in counted.items() if any(used)]
-        freed_ms = freed_at_ms(limit.window, min(spent), now_ms=now_ms) if spent else 0
+        freed_ms = freed_at_ms(limit.window, min(spent)) if spent else 0
     if freed_ms:
         found.reset_time.CopyFrom(timestamp(freed_ms))
     return found

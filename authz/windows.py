@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
 from runtime.record import record
@@ -75,6 +75,13 @@ class Slots:
     end_ms: int
 
 
+class Used(NamedTuple):
+    """What was counted in one slot."""
+
+    amount_minor: int
+    purchases: int
+
+
 def slots_of(window: Window, *, now_ms: int) -> Slots:
     """The slots of a window at a moment."""
     if isinstance(window, Rolling):
@@ -89,11 +96,11 @@ def slots_of(window: Window, *, now_ms: int) -> Slots:
     )
 
 
-def freed_at_ms(window: Window, slot: int, *, now_ms: int) -> int:
+def freed_at_ms(window: Window, slot: int) -> int:
     """When what was counted in a slot stops to count; 0: never."""
     if isinstance(window, Rolling):
         return (slot + 1) * window.slot_ms + window.duration_ms
-    return slots_of(window, now_ms=now_ms).end_ms
+    return slots_of(window, now_ms=slot * 1000).end_ms
 
 
 def lifetime_ms(slots: Slots, *, now_ms: int) -> int:

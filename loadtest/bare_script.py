@@ -144,7 +144,15 @@ async def _authorizing(mesh: Mesh) -> AsyncIterator[tuple[AuthorizeFlow, _Keepin
     try:
         await is_open.wait()
         yield (
-            AuthorizeFlow(store, ledger, watch, mover, clock=clock, id_source=IdSource(clock)),
+            AuthorizeFlow(
+                store,
+                ledger,
+                watch,
+                mover,
+                external=None,
+                clock=clock,
+                id_source=IdSource(clock),
+            ),
             pipe,
         )
     finally:

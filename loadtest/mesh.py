@@ -24,6 +24,7 @@ from loadtest.messages import Messages
 from loadtest.outcome import Outcome
 from loadtest.processes import SETTLING, Processes, used_between
 from runtime import ids, pki, redis
+from runtime.clock import SystemClock
 from runtime.devstack.supervisor import Devstack
 from runtime.devstack.temporary import temporary_mesh
 from runtime.mesh_client import TokenSource
@@ -216,7 +217,10 @@ class Mesh:
         unsettled = await self.settle()
         async with open_store(self.stack.settings) as store:
             books = await Reconciler(
-                store, settle_timeout_s=SETTLE_TIMEOUT_S, on_difference=on_difference
+                store,
+                clock=SystemClock(),
+                settle_timeout_s=SETTLE_TIMEOUT_S,
+                on_difference=on_difference,
             ).run()
         connection = await asyncpg.connect(self.stack.owner_dsn)
         try:

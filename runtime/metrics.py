@@ -25,6 +25,10 @@ CALL_SECONDS = Histogram(
 )
 #: Authorizations decided, by decision and decline reason.
 DECISIONS = Counter("holdfast_decisions_total", "Decisions.", ["decision", "reason"])
+#: Answers of the external decision: approved, declined, or why there was none.
+EXTERNAL_DECISIONS = Counter(
+    "holdfast_external_decisions_total", "Answers of the external decision.", ["answer"]
+)
 #: Commands per pipeline to the money Valkey.
 BATCH_COMMANDS = Histogram(
     "holdfast_batch_commands",

@@ -122,6 +122,11 @@ class Outbox:
         """Rows were committed: look now."""
         self._wake.set()
 
+    async def pending(self) -> int:
+        """Rows that wait for delivery, counted up to COUNT_MAX."""
+        counted: int = await self._pool.fetchval(_SQL["count_rows"], COUNT_MAX)
+        return counted
+
     async def wait_delivered(self, key: str, *, timeout_s: float) -> bool:
         """True once all rows of `key` that are committed now were delivered, by whomever."""
         # Registered before the look: what is delivered meanwhile is not missed.

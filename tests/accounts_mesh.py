@@ -21,6 +21,7 @@ from grpc_status import rpc_status
 from accounts.account_service import AccountService
 from accounts.card_service import CardService
 from accounts.mutation import Mutations
+from accounts.projection_store import ProjectionStore
 from accounts.projector import Projector
 from accounts.rules_service import CompanyService, ProgrammeService, RulesFlow
 from accounts.store import Store
@@ -72,6 +73,7 @@ class FakeAuthorizer(ProjectionServiceServicer):
         self.versions: dict[str, int] = {}
         self.requests: list[Any] = []
         self.refusing = False
+        self.epoch = 1
         self.delay_s = 0.0
         #: It answers with a version that is this much too low.
         self.lag = 0
@@ -115,6 +117,14 @@ class FakeAuthorizer(ProjectionServiceServicer):
         version = await self._apply(request, request.programme_id or request.company_id, context)
         return projection.ApplyRulesResponse(version=version)
 
+    async def GetEpoch(
+        self, request: projection.GetEpochRequest, context: Any
+    ) -> projection.GetEpochResponse:
+        if self.refusing:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the gate is closed")
+        del request
+        return projection.GetEpochResponse(epoch=self.epoch)
+
     async def _apply(self, request: Any, name: str, context: Any) -> int:
         await asyncio.sleep(self.delay_s)
         if self.refusing:
@@ -141,6 +151,8 @@ class AccountsMesh:
     pool: asyncpg.Pool
     store: Store
     outbox: Outbox
+    projector: Projector
+    projections: ProjectionStore
     clock: ManualClock
     authorizer: FakeAuthorizer
     accounts: AccountServiceStub
@@ -263,6 +275,7 @@ async def emptied(database: Database) -> None:
     await connection.execute(
         "TRUNCATE account_user, default_rules, card, account, request_record, outbox"
     )
+    await connection.execute("UPDATE projection SET epoch = 0, step = NULL")
     await connection.close()
 
 
@@ -282,7 +295,8 @@ async def accounts_mesh(
         unix_channel(server.socket) as channel,
     ):
         store = Store(pool)
-        outbox = Outbox(pool, Projector(egress).deliver)
+        projector = Projector(egress)
+        outbox = Outbox(pool, projector.deliver)
         mutations = Mutations(store, outbox, clock, projection_wait_s=projection_wait_s)
         accounts = AccountService(store, mutations, ids, clock)
         cards = CardService(store, mutations, ids, clock, random_bytes=lambda n: b"\x07" * n)
@@ -298,6 +312,8 @@ async def accounts_mesh(
                 pool=pool,
                 store=store,
                 outbox=outbox,
+                projector=projector,
+                projections=ProjectionStore(pool),
                 clock=clock,
                 authorizer=authorizer,
                 accounts=AccountServiceStub(channel),

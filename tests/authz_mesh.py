@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import grpc
@@ -205,9 +206,11 @@ def reversal_of(
 
 @asynccontextmanager
 async def authz_mesh(
-    database: Database, money: Redis, *, clock: Clock | None = None
+    database: Database, money: Redis, *, clock: Clock | None = None, **more: Any
 ) -> AsyncIterator[AuthzMesh]:
-    """Starts a worker in this process, on its own socket, with an initialised installation."""
+    """Starts a worker in this process, on its own socket, with an initialised installation; `more`:
+    settings.
+    """
     manual = clock if isinstance(clock, ManualClock) else ManualClock()
     base = database.settings
     with tempfile.TemporaryDirectory(prefix="hf-", dir="/tmp") as folder:
@@ -217,6 +220,7 @@ async def authz_mesh(
             postgres_dsn=base.postgres_dsn,
             redis_url=base.redis_url,
             instance="authz-0",
+            **more,
         )
         connection = await asyncpg.connect(database.dsn("authz"))
         await connection.execute("SET search_path TO authz")

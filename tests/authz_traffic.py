@@ -26,6 +26,7 @@ from holdfast.type.v1.default_rules_pb2 import (
 from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime.identity import SPIFFE_HEADER
+from tests import authz_controls as controls
 from tests import authz_messages as messages
 from tests.authz_checks import UNKNOWN_CARD, by_network, network_purchase
 from tests.authz_mesh import NETWORK, AuthzMesh, capture_of, purchase, reversal_of
@@ -61,6 +62,9 @@ class Traffic:
     cards: list[str] = field(default_factory=list)
     owners: dict[str, str] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
+    rules: DefaultRules = field(default_factory=DefaultRules)
+    #: Since when the limits of accounts and cards count.
+    since_ms: dict[str, int] = field(default_factory=dict)
     authorizations: list[str] = field(default_factory=list)
     transactions: list[tuple[str, str]] = field(default_factory=list)
     payments: list[tuple[str, str]] = field(default_factory=list)
@@ -71,27 +75,31 @@ class Traffic:
         self.random = random.Random(self.seed)
 
     async def open(self, accounts: int = 9) -> None:
-        """Accounts with two cards each, one of them for one purchase."""
+        """Accounts with three cards each: with limits, locked to a merchant, for one purchase."""
         for number in range(accounts):
             partition = PARTITIONS[number % len(PARTITIONS)]
-            account = await self.mesh.open_account(20_000, partition=partition)
+            account = self.mesh.ids.new("acct", partition)
             self.accounts.append(account)
-            self.versions[account] = 1
-            for single_use in (False, False, True):
+            await self._apply_account(account, 20_000)
+            for _ in range(3):
                 card = self.mesh.ids.new("card", partition)
-                await self.mesh.apply_card(card, account, single_use=single_use, user_id=USER)
                 self.cards.append(card)
                 self.owners[card] = account
-                self.versions[card] = 1
+                await self._apply_card(card, projection.CARD_STATE_ACTIVE)
 
-            await self.mesh.apply_account_user(account, USER, controls=self._maximum())
-        rules = DefaultRules(card_controls=self._maximum(), fraud_checks=CHECKS)
-        await self.mesh.apply_rules("prog_standard", rules)
+            await self.mesh.apply_account_user(account, USER, controls=self._user())
+        self.rules = DefaultRules(card_controls=self._programme(), fraud_checks=CHECKS)
+        await self.mesh.apply_rules("prog_standard", self.rules)
         self.versions |= {account + USER: 1 for account in self.accounts} | {"prog_standard": 1}
 
-    def _maximum(self) -> SpendControls:
-        maximum = Money(currency_code="USD", amount_minor=self.random.choice((7_000, 30_000)))
-        return SpendControls(transaction_maximum=maximum)
+    def _user(self) -> SpendControls:
+        return SpendControls(transaction_maximum=self._maximum(), limits=controls.of_user())
+
+    def _programme(self) -> SpendControls:
+        return SpendControls(transaction_maximum=self._maximum(), limits=controls.of_programme())
+
+    def _maximum(self) -> Money:
+        return Money(currency_code="USD", amount_minor=self.random.choice((7_000, 30_000)))
 
     async def run(self, messages_count: int) -> None:
         """So many random messages; the clock goes on in between."""
@@ -146,6 +154,9 @@ class Traffic:
 
     async def _purchase(self) -> None:
         request = purchase(self._card(), self._amount(), messages.request_id())
+        request.merchant.id, request.merchant.descriptor = self.random.choice(
+            (("m-1", "Corner shop"), ("m-1", "Corner shop"), ("m-2", "Straße 5"), ("", "CAFÉ"))
+        )
         request.point_of_sale.partial_approval_capable = self.random.random() < 0.3
         request.merchant.country_code = self.random.choices(("US", "FR", "DE"), (8, 1, 1))[0]
         await self._authorize(self._guessed(request))
@@ -262,36 +273,53 @@ class Traffic:
         await self._send(self.mesh.posting.PostEntry, request, PAYMENTS)
 
     async def _configure(self) -> None:
-        """Another limit, other rules, or a frozen card thawed and frozen."""
+        """Another credit limit, other rules, or a frozen card thawed and frozen; some limits begin
+        anew.
+        """
         if self.random.random() < 0.3:
             account = self.random.choice(self.accounts)
             self.versions[account + USER] += 1
             version = self.versions[account + USER]
             await self.mesh.apply_account_user(
-                account, USER, version=version, controls=self._maximum()
+                account, USER, version=version, controls=self._user()
             )
             self.versions["prog_standard"] += 1
-            rules = DefaultRules(account_controls=self._maximum(), fraud_checks=CHECKS)
             version = self.versions["prog_standard"]
-            await self.mesh.apply_rules("prog_standard", rules, version=version)
+            self.rules = DefaultRules(account_controls=self._programme(), fraud_checks=CHECKS)
+            await self.mesh.apply_rules("prog_standard", self.rules, version=version)
         if self.random.random() < 0.5:
             account = self.random.choice(self.accounts)
-            self.versions[account] += 1
-            limit_minor = self.random.choice((5_000, 20_000, 50_000))
-            version = self.versions[account]
-            await self.mesh.apply_account(account, version=version, limit_minor=limit_minor)
+            await self._apply_account(account, self.random.choice((5_000, 20_000, 50_000)))
             return
-        position = self.random.randrange(len(self.cards))
-        card = self.cards[position]
-        self.versions[card] += 1
         states = (projection.CARD_STATE_ACTIVE, projection.CARD_STATE_FROZEN)
+        state = self.random.choices(states, (3, 1))[0]
+        await self._apply_card(self.random.choice(self.cards), state)
+
+    def _since_ms(self, subject_id: str) -> int:
+        if self.random.random() < 0.3:
+            self.since_ms[subject_id] = self.mesh.clock.now_ms()
+        return self.since_ms.setdefault(subject_id, 1)
+
+    async def _apply_account(self, account: str, limit_minor: int) -> None:
+        self.versions[account] = self.versions.get(account, 0) + 1
+        await self.mesh.apply_account(
+            account,
+            version=self.versions[account],
+            limit_minor=limit_minor,
+            controls=controls.of_account(self._since_ms(account)),
+        )
+
+    async def _apply_card(self, card: str, state: projection.CardState.ValueType) -> None:
+        self.versions[card] = self.versions.get(card, 0) + 1
+        number = self.cards.index(card)
         await self.mesh.apply_card(
             card,
             self.owners[card],
             version=self.versions[card],
-            single_use=position % 3 == 2,
+            single_use=number % 3 == 2,
             user_id=USER,
-            state=self.random.choices(states, (3, 1))[0],
+            state=state,
+            controls=controls.of_card(number, self._since_ms(card)),
         )
 
     async def _repeat(self) -> None:

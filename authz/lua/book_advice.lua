@@ -5,7 +5,8 @@
         13 amount_minor (< 2^53)  14 expire_at_ms  15 authorization code  16 transmitted_at_ms
         17 merchant amount 'minor|currency' or ''  18 single use (0|1)
         19 versions 'card,account,user,programme,company' of the limits that it counts in
-        20 the user's field  21 the programme's field of meta  22 the company's; last: windows
+        20 the user's field  21 the programme's field of meta  22 the company's  23 cash (0|1)
+        last: windows
   Returns {status, outcome}: BOOKED | REPLAYED | REQUEST_ID_REUSED | STALE | AMOUNT_OVERFLOW |
           WRONG_EPOCH
                              O(log holds) ]]
@@ -32,6 +33,7 @@ if transmitted_at_ms >= h.advised_at_ms then
   h.merchant = ARGV[17]
 end
 h.flags = add_flag(string.gsub(h.flags, 'd', ''), 'a')
+h.flags = ARGV[23] == '1' and add_flag(h.flags, 'c') or h.flags
 if h.expire_at_ms == '0' then
   h.expire_at_ms = ARGV[14]
 end

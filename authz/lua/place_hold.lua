@@ -8,7 +8,7 @@
         21 financial (0|1): posts at once  22 merchant amount 'minor|currency' or ''
         23 '' or, if the card locks to its merchant, 'id<newline>descriptor<newline>control'
         24 the programme's field of meta  25 the company's  26 as in include/recent.lua
-        last: windows
+        27 cash (0|1); last: windows
   Returns {status, outcome}: PLACED | REPLAYED | REQUEST_ID_REUSED | STALE | AMOUNT_OVERFLOW |
           WRONG_EPOCH        O(log holds) ]]
 local card = KEYS[7]
@@ -89,6 +89,7 @@ lock_now = lock_now and granted > 0
 if approved then
   h.approved, h.flags, h.expire_at_ms = granted, add_flag(h.flags, 'a'), ARGV[17]
   h.merchant = ARGV[22]
+  h.flags = ARGV[27] == '1' and add_flag(h.flags, 'c') or h.flags
   h.flags = lock_now and add_flag(h.flags, 'm') or h.flags
   h.flags = bought and add_flag(h.flags, 'b') or h.flags
   if financial then

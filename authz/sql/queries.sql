@@ -22,11 +22,20 @@ LIMIT 1
 -- get_authorization --
 -- One authorization with the entry that decided (or, undecided, created) it. Params: $1 id.
 SELECT a.*, e.type, e.network, e.request, e.decline_reason, e.authorization_code, e.amount_minor,
-       e.recorded_time, e.control, e.control_left_minor, e.control_left_count
+       e.recorded_time, e.control, e.control_left_minor, e.control_left_count, e.decided_by,
+       e.external_reason
 FROM card_authorization a
 JOIN journal_entry e
   ON e.partition = a.partition AND e.pseq = coalesce(a.decision_pseq, a.first_pseq)
 WHERE a.id = $1
+
+-- list_merchant_amounts --
+-- What happened to some authorizations that their sums do not tell. Params: $1 authorization ids.
+SELECT authorization_id, type, request, recorded_time
+FROM journal_entry
+WHERE authorization_id = ANY($1::text[])
+  AND (merchant_amount_minor IS NOT NULL OR type IN ('I', 'V'))
+ORDER BY partition, pseq
 
 -- get_entry --
 -- One entry. Params: $1 partition, $2 pseq.
@@ -40,7 +49,8 @@ SELECT state, amount_minor, account_id FROM payment WHERE id = $1
 -- A page, newest first. Params: $1 account_id or null, $2 card_id or null, $3 principal or null,
 -- $4 create_time before, $5 id before (with $4), $6 limit.
 SELECT a.*, e.type, e.network, e.request, e.decline_reason, e.authorization_code, e.amount_minor,
-       e.recorded_time, e.control, e.control_left_minor, e.control_left_count
+       e.recorded_time, e.control, e.control_left_minor, e.control_left_count, e.decided_by,
+       e.external_reason
 FROM card_authorization a
 JOIN journal_entry e
   ON e.partition = a.partition AND e.pseq = coalesce(a.decision_pseq, a.first_pseq)

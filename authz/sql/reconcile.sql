@@ -26,6 +26,29 @@ SELECT authorization_id, hold_held_minor FROM journal_entry
 WHERE account_id = $1 AND seq > $2 AND seq <= $3 AND authorization_id IS NOT NULL
 ORDER BY seq
 
+-- list_recounts --
+-- What each entry of a partition after one left its authorization counting, and before them what
+-- those authorizations counted until then. Params: $1 partition, $2 pseq after.
+WITH later AS (
+    SELECT pseq, account_id, seq, authorization_id, hold_windows FROM journal_entry
+    WHERE partition = $1 AND pseq > $2 AND authorization_id IS NOT NULL
+), known AS (
+    SELECT l.account_id, l.authorization_id, min(l.seq) AS seq
+    FROM later l JOIN card_authorization a ON a.id = l.authorization_id
+    WHERE a.first_pseq <= $2
+    GROUP BY l.account_id, l.authorization_id
+)
+SELECT before.pseq, authorization_id, before.hold_windows
+FROM known k CROSS JOIN LATERAL (
+    SELECT pseq, hold_windows FROM journal_entry e
+    WHERE e.account_id = k.account_id AND e.seq < k.seq
+      AND e.authorization_id = k.authorization_id
+    ORDER BY e.seq DESC LIMIT 1
+) before
+UNION ALL
+SELECT pseq, authorization_id, hold_windows FROM later
+ORDER BY pseq
+
 -- gaps_in_partition --
 -- The entries of a partition against its position. Params: $1 partition.
 SELECT p.position, count(e.pseq) AS entries, coalesce(min(e.pseq), 1) AS first_pseq,

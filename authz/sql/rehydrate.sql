@@ -18,13 +18,6 @@ UPDATE partition SET stopped_because = NULL WHERE partition = $1
 -- The last settled entry of a partition as it stood in the stream. Params: $1 partition.
 SELECT position, position_entry FROM partition WHERE partition = $1
 
--- list_configuration --
--- Every version of accounts, their users, cards and rules of a partition, in order. Params:
--- $1 partition.
-SELECT type, request FROM journal_entry
-WHERE partition = $1 AND type IN ('K', 'L', 'S', 'U')
-ORDER BY pseq
-
 -- list_balances --
 -- The accounts of a partition. Params: $1 partition.
 SELECT account_id, seq, limit_minor, posted_minor, held_minor, unreleased_minor
@@ -59,14 +52,6 @@ FROM card_authorization a
 JOIN journal_entry f ON f.partition = a.partition AND f.pseq = a.first_pseq
 WHERE a.partition = $1 AND a.id > $2 AND a.id < $3 AND (a.held_minor > 0 OR a.update_time > $4)
 ORDER BY a.id
-
--- list_merchant_amounts --
--- What happened to some authorizations that their sums do not tell. Params: $1 authorization ids.
-SELECT authorization_id, type, request, recorded_time
-FROM journal_entry
-WHERE authorization_id = ANY($1::text[])
-  AND (merchant_amount_minor IS NOT NULL OR type IN ('I', 'V'))
-ORDER BY partition, pseq
 
 -- list_payments --
 -- Payments that Valkey still has. Params: $1 returned since.

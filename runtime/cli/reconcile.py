@@ -23,6 +23,7 @@ from authz.reconcile_store import open_store
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.cli.running import run_to_end
+from runtime.clock import SystemClock
 from runtime.devstack import state
 from runtime.settings import PARTITIONS, Settings
 
@@ -90,6 +91,7 @@ async def reconcile(
     async with open_store(settings) as store:
         return await Reconciler(
             store,
+            clock=SystemClock(),
             settle_timeout_s=settle_timeout_s,
             on_difference=on_difference,
             on_partition=on_partition,

@@ -146,7 +146,8 @@ def _shown(report: Report) -> Group:
         Text(
             f"rebuilt in {report.seconds:.1f} s, epoch {report.epoch}: {rebuilt.accounts:,}"
             f" accounts, {rebuilt.cards:,} cards, {rebuilt.holds:,} authorizations,"
-            f" {rebuilt.payments:,} payments, {rebuilt.records:,} answers;"
+            f" {rebuilt.payments:,} payments, {rebuilt.records:,} answers,"
+            f" {rebuilt.windows:,} windows of limits;"
             f" {report.settled:,} entries settled first",
             style="bold green",
         )

@@ -29,16 +29,17 @@ _SERVICE = (
 )
 #: Rebuilds what services read: keys, no scripts.
 _RECOVERY = f"+@read +@write +@connection +@transaction -@admin -@dangerous {_INSPECT}"
-_OPERATOR = f"+@read +@connection -@admin -@dangerous {_INSPECT} +memory|stats +latency|latest"
+#: Reads, also several keys as of one moment (MULTI without a write).
+_OPERATOR = (
+    f"+@read +@connection +multi +exec -@admin -@dangerous {_INSPECT} +memory|stats +latency|latest"
+)
 _TEST = "+@all"
 #: A script makes and frees thousands of small pieces: glibc is told to keep them at hand and not to
 #: give memory back in between. A seventh less CPU per authorization; other libraries ignore it.
-_TUNABLES = ":".join(
-    (
-        "glibc.malloc.tcache_count=4000",
-        "glibc.malloc.trim_threshold=268435456",
-        "glibc.malloc.mmap_threshold=1073741824",
-    )
+_TUNABLES = (
+    "glibc.malloc.tcache_count=4000"
+    ":glibc.malloc.trim_threshold=268435456"
+    ":glibc.malloc.mmap_threshold=1073741824"
 )
 #: Money is written in append-only mode, every turn of the event loop to disk before the answers.
 _MONEY_CONFIG = (

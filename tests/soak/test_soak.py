@@ -21,6 +21,7 @@ from authz.reconcile import Difference
 from authz.reconcile_flow import Reconciler, drain
 from authz.reconcile_store import open_store
 from runtime import migrations
+from runtime.clock import SystemClock
 from runtime.log import configure_logging
 from tests.soak.faults import EVERYTHING, Faults
 from tests.soak.load import Load
@@ -49,7 +50,9 @@ async def differences(world: World, load: Load) -> list[str]:
     found: list[Difference] = []
     async with open_store(world.settings) as store:
         left = await drain(store, timeout_s=60)
-        await Reconciler(store, settle_timeout_s=30, on_difference=found.append).run()
+        await Reconciler(
+            store, clock=SystemClock(), settle_timeout_s=30, on_difference=found.append
+        ).run()
     dsn = migrations.service_dsn(world.stack.direct, "authz", owner_dsn=world.stack.owner_dsn)
     ledger = await asyncpg.connect(dsn)
     try:

@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Packages that are processes of the mesh. None imports another.
 SERVICES = ("authz", "accounts", "gateway")
+#: gRPC services that Holdfast calls and its users implement.
+IMPLEMENTED_BY_OTHERS = frozenset({"holdfast.authz.v1.ExternalDecisionService"})
 #: Folders of our own Python that is not a test.
 PACKAGES = ("runtime", *SERVICES, "loadtest", "tools")
 #: Written by others or by a generator.

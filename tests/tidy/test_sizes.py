@@ -10,7 +10,7 @@ from tests.tidy.sources import PACKAGES, own, text, tree
 #: Aim for 300; nothing is longer than this.
 MODULE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
-LUA_LINES_MAX = 130
+LUA_LINES_MAX = 135
 #: `<noun>_service.proto` holds every RPC of a service with its request and response, each element
 #: with its comment: the authorizer's needs about 280, and splitting one service is worse.
 PROTO_LINES_MAX = 400

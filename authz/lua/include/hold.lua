@@ -1,10 +1,12 @@
 -- The hold arithmetic of authz/hold.py: H = 0 if closed, else max(A - R - C, 0).
--- Flags: a approved, d declined, f final capture, v fully reversed, e expired; and what the card
--- remembers of it: m its only merchant, b bought (B: and given back), g a guess, n a new country.
+-- Flags: a approved, d declined, f final capture, v fully reversed, e expired; c cash: what clears
+-- it names no merchant, and posts as cash; and what the card remembers of it: m its only merchant,
+-- b bought (B: and given back), g a guess, n a new country.
 --   KEYS  5 hold  6 expiry
 --   ARGV  8 principal  9 account id  10 card id  11 network or ''
---         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x|w', '' if none;
---            'new': the authorization's id was made for this call, and nobody knows it yet
+--         12 seed of a hold that only the ledger still has: 'a|r|c|h|b|flags|q|x|t|m|mc|w',
+--         m and mc with ':' for '|'; '' if none; 'new': the authorization's id was made for this
+--         call, and nobody knows it yet
 hold, expiry = KEYS[5], KEYS[6]
 
 local function held_of(approved, reversed, captured, flags)
@@ -44,7 +46,11 @@ local function load_hold(create)
     if #f == 0 and not create then
       return nil
     end
-    f[9], f[12] = nil, f[9]
+    if (f[10] or '') .. (f[11] or '') == '' then
+      f[10], f[11] = nil, nil
+    else
+      f[10], f[11] = (string.gsub(f[10], ':', '|')), (string.gsub(f[11], ':', '|'))
+    end
   end
   if counts then
     load_windows()

@@ -18,6 +18,7 @@ from authz.reconcile import Difference
 from authz.reconcile_flow import Books, Reconciler, drain
 from authz.reconcile_store import open_store
 from runtime import redis
+from runtime.clock import SystemClock
 from runtime.devstack.supervisor import Devstack
 from runtime.mesh_client import MeshClient
 from tests.e2e.cli.conftest import Cardholder, Holdfast, capture, purchase
@@ -57,7 +58,10 @@ async def _reconcile(stack: Devstack, *, timeout_s: float = 10) -> tuple[Books, 
     found: list[Difference] = []
     async with open_store(stack.settings) as store:
         books = await Reconciler(
-            store, settle_timeout_s=timeout_s, on_difference=found.append
+            store,
+            clock=SystemClock(),
+            settle_timeout_s=timeout_s,
+            on_difference=found.append,
         ).run()
     assert books.differences == len(found)
     return books, found

@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import asyncpg
 import grpc
 
 from authz.reconcile_flow import drain
@@ -52,6 +53,20 @@ async def _lose_everything(stack: Devstack) -> None:
         await money.flushall()
 
 
+async def _projected(stack: Devstack, epoch: int) -> None:
+    """Accounts learns the epoch through Envoy, and tells everything again."""
+    connection = await asyncpg.connect(stack.owner_dsn)
+    try:
+        for _ in range(200):
+            row = await connection.fetchrow("SELECT epoch, step FROM accounts.projection")
+            if row is not None and (row["epoch"], row["step"]) == (epoch, None):
+                return
+            await asyncio.sleep(0.05)
+    finally:
+        await connection.close()
+    raise AssertionError("accounts has not heard of the new epoch after 10 s")
+
+
 async def test_a_healthy_valkey_is_left_alone(full_mesh: Devstack, holdfast: Holdfast) -> None:
     """Exit 1, and what to do."""
     ended = await holdfast("rehydrate", "--home", str(full_mesh.settings.home), "--json")
@@ -76,6 +91,7 @@ async def test_a_lost_valkey_comes_back(
     assert document["rebuilt"]["accounts"] >= 1
     assert document["discarded"] == []
     await _serving(mesh, cardholder)
+    await _projected(full_mesh, document["epoch"])
     assert await _balance(mesh, cardholder) == (3_000, 2_000)
     await purchase(mesh, cardholder.card_id, 1_000)
     assert await _balance(mesh, cardholder) == (3_000, 3_000)

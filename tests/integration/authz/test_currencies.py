@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from authz import keys
 from tests.authz_audit import audit
 from tests.authz_checks import balance, by_network, fetched, network_purchase
 from tests.authz_mesh import NETWORK, AuthzMesh, capture_of, purchase
@@ -39,9 +40,16 @@ async def test_hold_closes_when_the_merchant_has_everything(mesh: AuthzMesh) -> 
     await audit(mesh, account)
 
 
+async def _forget(mesh: AuthzMesh, authorization_id: str) -> None:
+    """From now on only the ledger knows it."""
+    await mesh.settle()
+    assert await mesh.money.delete(keys.hold(authorization_id))
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
 @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (2, 1, 0), (1, 2, 0)])
 async def test_amounts_of_other_currencies_are_never_compared(
-    mesh: AuthzMesh, order: tuple[int, ...]
+    mesh: AuthzMesh, order: tuple[int, ...], *, forgotten: bool
 ) -> None:
     """Cleared in yen, a purchase in euro is not cleared; in whatever order they come."""
     account = await mesh.open_account()
@@ -52,6 +60,8 @@ async def test_amounts_of_other_currencies_are_never_compared(
         _clearing(held, 4_000, (5_000, "EUR")),
     ]
     for number, index in enumerate(order, 1):
+        if forgotten:
+            await _forget(mesh, held)
         await mesh.authorization.CaptureAuthorization(clearings[index], metadata=NETWORK)
         both_euro = {0, 2} <= set(order[:number])
         assert ((await balance(mesh, account))[1] == 0) == both_euro
@@ -85,6 +95,23 @@ async def test_early_clearings_close_the_hold_as_late_ones_do(mesh: AuthzMesh) -
     await mesh.authorization.CaptureAuthorization(early, metadata=NETWORK)
     await _bought(mesh, card, 11_000, (10_000, "EUR"))
     assert await balance(mesh, account) == (10_750, 0, 89_250)
+    await audit(mesh, account)
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_the_latest_advice_wins_whenever_it_comes(
+    mesh: AuthzMesh, *, forgotten: bool
+) -> None:
+    account = await mesh.open_account()
+    card = await mesh.issue_card(account)
+    now_ms = mesh.clock.now_ms()
+    later = advice(card, 5_500, "t1", sent_ms=now_ms)
+    held = (await mesh.authorization.Authorize(later, metadata=NETWORK)).authorization_id
+    if forgotten:
+        await _forget(mesh, held)
+    earlier = advice(card, 9_900, "t1", sent_ms=now_ms - 1_000)
+    await mesh.authorization.Authorize(earlier, metadata=NETWORK)
+    assert await balance(mesh, account) == (0, 5_500, 94_500)
     await audit(mesh, account)
 
 

@@ -17,8 +17,11 @@ from authz.reconcile_flow import Reconciler
 from authz.reconcile_store import ReconcileStore
 from authz.rehydrate import Options, RehydrateRefusedError, Rehydration, Report
 from authz.rehydrate_store import gate_is_open, open_store
+from authz.windows import MARGIN_MS
+from holdfast.type.v1.spend_controls_pb2 import CalendarWindow, SpendControls
+from tests import authz_controls as controls
 from tests.authz_checks import approved, balance, refused
-from tests.authz_mesh import NETWORK, AuthzMesh, capture_of, purchase
+from tests.authz_mesh import NETWORK, AuthzMesh, capture_of, purchase, reversal_of
 from tests.authz_traffic import Traffic
 
 FORCE = Options(force=True)
@@ -119,7 +122,9 @@ async def reconciled(mesh: AuthzMesh) -> list[Difference]:
     await mesh.settle()
     differences: list[Difference] = []
     store = ReconcileStore(mesh.money, mesh.ledger)
-    await Reconciler(store, settle_timeout_s=0, on_difference=differences.append).run()
+    await Reconciler(
+        store, clock=mesh.clock, settle_timeout_s=0, on_difference=differences.append
+    ).run()
     return differences
 
 
@@ -136,6 +141,31 @@ async def forget_aliases(mesh: AuthzMesh) -> None:
     async for key in mesh.money.scan_iter(match="*:req:*", count=1000):
         if key.decode() not in known:
             await mesh.money.delete(key)
+
+
+def limits_that_ended(traffic: Traffic, before: dict[str, Kept]) -> set[str]:
+    """Windows of limits that were replaced: nobody asks for them any more, so they stay away."""
+    since = {name.partition("_")[2]: str(ms) for name, ms in traffic.since_ms.items()}
+    ended = set()
+    for key in before:
+        if ":win:" in key:
+            _, _, subject, _, counting_since = key.split(":")
+            if subject.startswith("p"):
+                goes_on = traffic.rules.HasField(
+                    "card_controls" if subject[1] == "c" else "account_controls"
+                )
+            else:
+                goes_on = subject.startswith("u") or since[subject[1:]] == counting_since
+            if not goes_on:
+                ended.add(key)
+    return ended
+
+
+async def lasting(mesh: AuthzMesh, traffic: Traffic) -> dict[str, Kept]:
+    """What a rebuilding brings back."""
+    found = await contents(mesh.money)
+    ended = limits_that_ended(traffic, found)
+    return {key: kept for key, kept in found.items() if key not in ended}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -155,8 +185,11 @@ async def test_every_key_agrees_after_random_traffic(mesh: AuthzMesh, seed: int)
     await forget_aliases(mesh)
     left = await contents(mesh.money)
     assert left.keys() == after.keys(), "no record without an entry is rebuilt"
-    known = {key for key in before if ":req:" not in key} | after.keys()
-    same({key: kept for key, kept in before.items() if key in known}, after)
+    dropped = {key for key in before if ":req:" in key} | limits_that_ended(traffic, before)
+    same({key: kept for key, kept in before.items() if key in after or key not in dropped}, after)
+    kinds = {key.split(":")[1] for key in after}
+    assert kinds >= {"win", "learned", "hold", "req", "clr", "pay"}, kinds
+    assert any(b"merchant_id" in kept.content for key, kept in after.items() if "learned" in key)
     assert await reconciled(mesh) == []
     remembered = [key for key in before if ":recent:" in key]
     lists: Any = [before[key].content for key in remembered]
@@ -166,6 +199,49 @@ async def test_every_key_agrees_after_random_traffic(mesh: AuthzMesh, seed: int)
     assert any(b"abroad" in found for found in learned)
     for name in ("Authorize", "CaptureAuthorization", "Refund", "CreditPayment", "ForcePost"):
         assert traffic.counts[name], traffic.counts
+
+
+async def test_what_limits_have_counted_is_rebuilt_while_it_can_matter(mesh: AuthzMesh) -> None:
+    """Over days: yesterday's slot as long as it is kept, no older one; each key for its time. What
+    was spent cannot be spent again, what is given back is given back where it was counted.
+    """
+    account = await mesh.open_account()
+    card = mesh.ids.new("card", 10)
+    limits = (
+        controls.calendar("day", CalendarWindow.UNIT_DAY, 1_000),
+        controls.calendar("ever", CalendarWindow.UNIT_LIFETIME, 10_000, count=6),
+        controls.rolling("days", 3 * 86_400, 2_000),
+    )
+    await mesh.apply_card(card, account, controls=SpendControls(limits=limits, merchant_lock=True))
+    purchases = []
+    for minor in (400, 600, 500, 100):
+        mesh.clock.advance(86_400_000)
+        purchases.append(await approved(mesh, card, minor))
+    await mesh.settle()
+    await mesh.money.flushall()
+    report = await rehydrated(mesh)
+    assert report.rebuilt.windows == 3
+    after = {key: kept for key, kept in (await contents(mesh.money)).items() if ":win:" in key}
+    counted = {key.split(":")[3]: list(kept.content.values()) for key, kept in after.items()}
+    assert counted["day"] == [b"500|1", b"100|1"]
+    assert counted["ever"] == [b"1600|4"]
+    assert counted["days"] == [b"400|1", b"600|1", b"500|1", b"100|1"]
+    lives_ms = {key.split(":")[3]: kept.ttl_ms for key, kept in after.items()}
+    today_ms = 86_400_000 - mesh.clock.now_ms() % 86_400_000
+    assert lives_ms["ever"] == -1
+    assert abs(lives_ms["day"] - today_ms - MARGIN_MS) < TTL_SLACK_MS
+    assert 3 * 86_400_000 < lives_ms["days"] < 3 * 86_400_000 + 2 * 86_400_000
+    answer = await mesh.authorization.Authorize(purchase(card, 500), metadata=NETWORK)
+    assert answer.control.control_id == "card/days"
+    assert answer.control.left_amount.amount_minor == 400
+    for name in purchases[:2]:
+        await mesh.authorization.ReverseAuthorization(reversal_of(name), metadata=NETWORK)
+    await approved(mesh, card, 900)
+    elsewhere = purchase(card, 1)
+    elsewhere.merchant.id, elsewhere.merchant.descriptor = "m-2", "Other shop"
+    answer = await mesh.authorization.Authorize(elsewhere, metadata=NETWORK)
+    assert answer.control.control_id == "card/merchant_lock"
+    assert await reconciled(mesh) == []
 
 
 async def test_lost_valkey_is_rebuilt_and_goes_on(mesh: AuthzMesh) -> None:
@@ -193,7 +269,7 @@ async def test_damaged_valkey_is_rebuilt(mesh: AuthzMesh) -> None:
     await traffic.run(60)
     await mesh.settle()
     await forget_aliases(mesh)
-    before = await contents(mesh.money)
+    before = await lasting(mesh, traffic)
     account = traffic.accounts[0]
     await mesh.money.hset(keys.account(account), "posted", "999999")
     await mesh.money.set(keys.card(traffic.cards[0]) + "x", "nonsense")
@@ -270,7 +346,7 @@ async def test_killed_half_way_leaves_the_gate_closed(mesh: AuthzMesh) -> None:
     await traffic.run(60)
     await mesh.settle()
     await forget_aliases(mesh)
-    before = await contents(mesh.money)
+    before = await lasting(mesh, traffic)
 
     def die(partition: int) -> None:
         if partition == 12:

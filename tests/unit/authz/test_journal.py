@@ -12,6 +12,7 @@ from authz import entry as entries
 from authz import ledger, outcome
 from authz.entry import Entry, Header, static_part
 from authz.ledger_store import outcome_of, seed_of
+from authz.merchant_amounts import MerchantAmounts
 from authz.outcome import EntryType, Outcome
 from authz.settle_rows import ENTRY_COLUMNS, Batch, columns
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
@@ -126,9 +127,9 @@ def test_entry_round_trip_with_any_request(found: Outcome, header: Header, reque
     assert text.encode("utf-8", "surrogateescape") == raw
 
 
-@pytest.mark.parametrize("header", [b"", b"1", b"2\tp", b"{}", b"3" + b"\t" * 12])
+@pytest.mark.parametrize("header", [b"", b"1", b"3\tp", b"{}", b"2" + b"\t" * 14])
 def test_header_of_another_version_or_length_is_an_error(header: bytes) -> None:
-    with pytest.raises(ValueError, match="not a header of version 2"):
+    with pytest.raises(ValueError, match="not a header of version 3"):
         entries.parse(b"line\n" + header + b"\n")
 
 
@@ -261,4 +262,6 @@ def test_seed_is_what_the_scripts_read() -> None:
         "expire_time": None,
         "windows": "card/daily,5,1,1",
     }
-    assert seed_of(row) == "1|2|3|4|5|af|9|0|card/daily,5,1,1"
+    amounts = MerchantAmounts(asked="9|EUR", cleared="3|EUR 4|JPY ", advised_at_ms=8)
+    assert seed_of(row, amounts) == "1|2|3|4|5|af|9|0|8|9:EUR|3:EUR 4:JPY |card/daily,5,1,1"
+    assert seed_of(row, MerchantAmounts()) == "1|2|3|4|5|af|9|0|0|||card/daily,5,1,1"

@@ -117,7 +117,7 @@ def test_a_rolling_window_counts_all_that_it_covers(
 @given(st.one_of(CALENDARS, ROLLINGS), MOMENTS)
 def test_what_is_counted_is_kept_until_it_is_freed(window: Window, now_ms: int) -> None:
     slots = slots_of(window, now_ms=now_ms)
-    freed_ms = freed_at_ms(window, slots.current, now_ms=now_ms)
+    freed_ms = freed_at_ms(window, slots.current)
     assert freed_ms == slots.end_ms
     assert slots_of(window, now_ms=freed_ms - 1).oldest <= slots.current
     assert slots_of(window, now_ms=freed_ms).oldest > slots.current

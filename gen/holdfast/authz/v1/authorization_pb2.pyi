@@ -253,6 +253,7 @@ class Authorization(_message.Message):
     REFUNDED_AMOUNT_FIELD_NUMBER: _builtins.int
     DECIDER_FIELD_NUMBER: _builtins.int
     CONTROL_FIELD_NUMBER: _builtins.int
+    EXTERNAL_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`auth_` id; the two hex digits after the prefix are the partition."""
     account_id: _builtins.str
@@ -272,7 +273,14 @@ class Authorization(_message.Message):
     conversion_rate: _builtins.str
     """Merchant to billing conversion rate as the network sent it, a decimal string."""
     decider: _builtins.str
-    """Who decided: `holdfast`, or `network` (stand-in advice, clearing without authorization)."""
+    """Who decided: `holdfast`; `network` (stand-in advice, clearing without authorization);
+    `external` (see ExternalDecisionService), or, by the default that stands for its answer,
+    `external_timeout` or `external_error`.
+    """
+    external_reason: _builtins.str
+    """Why the external decision was as it was, in the issuer's words; empty for networks and
+    merchants.
+    """
     @_builtins.property
     def requested_amount(self) -> _money_pb2.Money:
         """What was asked for."""
@@ -361,10 +369,11 @@ class Authorization(_message.Message):
         refunded_amount: _money_pb2.Money | None = ...,
         decider: _builtins.str = ...,
         control: Global___ControlRefusal | None = ...,
+        external_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "control", b"control", "decide_time", b"decide_time", "expire_time", b"expire_time", "held_amount", b"held_amount", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "refunded_amount", b"refunded_amount", "requested_amount", b"requested_amount", "reversed_amount", b"reversed_amount", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "authorization_code", b"authorization_code", "authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "card_id", b"card_id", "control", b"control", "conversion_rate", b"conversion_rate", "decide_time", b"decide_time", "decider", b"decider", "decision", b"decision", "decline_reason", b"decline_reason", "expire_time", b"expire_time", "held_amount", b"held_amount", "id", b"id", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "refunded_amount", b"refunded_amount", "requested_amount", b"requested_amount", "response_code", b"response_code", "reversed_amount", b"reversed_amount", "state", b"state", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "authorization_code", b"authorization_code", "authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "card_id", b"card_id", "control", b"control", "conversion_rate", b"conversion_rate", "decide_time", b"decide_time", "decider", b"decider", "decision", b"decision", "decline_reason", b"decline_reason", "expire_time", b"expire_time", "external_reason", b"external_reason", "held_amount", b"held_amount", "id", b"id", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "network_data", b"network_data", "point_of_sale", b"point_of_sale", "refunded_amount", b"refunded_amount", "requested_amount", b"requested_amount", "response_code", b"response_code", "reversed_amount", b"reversed_amount", "state", b"state", "transaction_time", b"transaction_time", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -127,12 +127,12 @@ class _DeclineReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decline
     are refused with INVALID_ARGUMENT.
     """
     DECLINE_REASON_DECISION_TIMEOUT: _DeclineReason.ValueType  # 33
-    """An external decision came too late. The cardholder can try again. Reserved: nothing yields it
-    yet.
+    """An external decision did not come in time, or its service cannot be reached. The cardholder can
+    try again.
     """
     DECLINE_REASON_EXTERNAL_DECLINED: _DeclineReason.ValueType  # 34
     """An external decision declined, or its answer was not understood. The cardholder should contact
-    the issuer. Reserved: nothing yields it yet.
+    the issuer.
     """
     DECLINE_REASON_SYSTEM_ERROR: _DeclineReason.ValueType  # 35
     """No decision could be made. The cardholder can try again. Reserved: failures are answered with
@@ -269,12 +269,12 @@ DECLINE_REASON_FORMAT_ERROR: DeclineReason.ValueType  # 32
 are refused with INVALID_ARGUMENT.
 """
 DECLINE_REASON_DECISION_TIMEOUT: DeclineReason.ValueType  # 33
-"""An external decision came too late. The cardholder can try again. Reserved: nothing yields it
-yet.
+"""An external decision did not come in time, or its service cannot be reached. The cardholder can
+try again.
 """
 DECLINE_REASON_EXTERNAL_DECLINED: DeclineReason.ValueType  # 34
 """An external decision declined, or its answer was not understood. The cardholder should contact
-the issuer. Reserved: nothing yields it yet.
+the issuer.
 """
 DECLINE_REASON_SYSTEM_ERROR: DeclineReason.ValueType  # 35
 """No decision could be made. The cardholder can try again. Reserved: failures are answered with

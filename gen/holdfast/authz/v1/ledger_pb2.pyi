@@ -158,6 +158,8 @@ class Entry(_message.Message):
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
+    DECIDER_FIELD_NUMBER: _builtins.int
+    EXTERNAL_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`ent_` id."""
     partition: _builtins.int
@@ -180,6 +182,10 @@ class Entry(_message.Message):
     """The caller's request id."""
     decline_reason: _decline_reason_pb2.DeclineReason.ValueType
     """Why it was declined, for declines."""
+    decider: _builtins.str
+    """Who decided, as in `Authorization.decider`; empty for configuration."""
+    external_reason: _builtins.str
+    """Why the external decision was as it was, in the issuer's words."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of the movement: held, captured or released; 0 for declines and configuration."""
@@ -239,10 +245,12 @@ class Entry(_message.Message):
         effective_time: _timestamp_pb2.Timestamp | None = ...,
         record_time: _timestamp_pb2.Timestamp | None = ...,
         lines: _abc.Iterable[Global___Line] | None = ...,
+        decider: _builtins.str = ...,
+        external_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "posted", b"posted", "record_time", b"record_time", "unreleased", b"unreleased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "authorization_id", b"authorization_id", "card_id", b"card_id", "credit_limit", b"credit_limit", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "held", b"held", "id", b"id", "lines", b"lines", "merchant", b"merchant", "partition", b"partition", "posted", b"posted", "principal", b"principal", "pseq", b"pseq", "record_time", b"record_time", "request_id", b"request_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "authorization_id", b"authorization_id", "card_id", b"card_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "external_reason", b"external_reason", "held", b"held", "id", b"id", "lines", b"lines", "merchant", b"merchant", "partition", b"partition", "posted", b"posted", "principal", b"principal", "pseq", b"pseq", "record_time", b"record_time", "request_id", b"request_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

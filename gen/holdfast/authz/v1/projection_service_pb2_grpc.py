@@ -59,6 +59,11 @@ class ProjectionServiceStub:
                 request_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesRequest.SerializeToString,
                 response_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesResponse.FromString,
                 _registered_method=True)
+        self.GetEpoch = channel.unary_unary(
+                '/holdfast.authz.v1.ProjectionService/GetEpoch',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.GetEpochRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.GetEpochResponse.FromString,
+                _registered_method=True)
 
 
 class ProjectionServiceServicer:
@@ -107,6 +112,16 @@ class ProjectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEpoch(self, request, context):
+        """Tells which life of its store the authorizer serves from. What was applied in an earlier one
+        may be lost: on a higher epoch, apply everything again.
+
+        Errors: UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProjectionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +144,11 @@ def add_ProjectionServiceServicer_to_server(servicer, server):
                     servicer.ApplyRules,
                     request_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesRequest.FromString,
                     response_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesResponse.SerializeToString,
+            ),
+            'GetEpoch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEpoch,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.GetEpochRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.GetEpochResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -244,6 +264,33 @@ class ProjectionService:
             '/holdfast.authz.v1.ProjectionService/ApplyRules',
             holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesRequest.SerializeToString,
             holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEpoch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.ProjectionService/GetEpoch',
+            holdfast_dot_authz_dot_v1_dot_projection__service__pb2.GetEpochRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_projection__service__pb2.GetEpochResponse.FromString,
             options,
             channel_credentials,
             insecure,

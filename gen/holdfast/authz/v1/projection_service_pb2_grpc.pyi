@@ -60,6 +60,12 @@ class ProjectionServiceStub:
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
+    GetEpoch: _grpc.UnaryUnaryMultiCallable[_projection_service_pb2.GetEpochRequest, _projection_service_pb2.GetEpochResponse]
+    """Tells which life of its store the authorizer serves from. What was applied in an earlier one
+    may be lost: on a higher epoch, apply everything again.
+
+    Errors: UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class ProjectionServiceAsyncStub(ProjectionServiceStub):
@@ -92,6 +98,12 @@ class ProjectionServiceAsyncStub(ProjectionServiceStub):
     failed half-way is completed by a repetition: each partition ignores what it has.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    GetEpoch: _aio.UnaryUnaryMultiCallable[_projection_service_pb2.GetEpochRequest, _projection_service_pb2.GetEpochResponse]  # type: ignore[assignment]
+    """Tells which life of its store the authorizer serves from. What was applied in an earlier one
+    may be lost: on a higher epoch, apply everything again.
+
+    Errors: UNAVAILABLE.
     """
 
 class ProjectionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -146,6 +158,18 @@ class ProjectionServiceServicer(metaclass=_abc_1.ABCMeta):
         failed half-way is completed by a repetition: each partition ignores what it has.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEpoch(
+        self,
+        request: _projection_service_pb2.GetEpochRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_projection_service_pb2.GetEpochResponse, _abc.Awaitable[_projection_service_pb2.GetEpochResponse]]:
+        """Tells which life of its store the authorizer serves from. What was applied in an earlier one
+        may be lost: on a higher epoch, apply everything again.
+
+        Errors: UNAVAILABLE.
         """
 
 def add_ProjectionServiceServicer_to_server(servicer: ProjectionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

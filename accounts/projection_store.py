@@ -1,0 +1,70 @@
+"""Hands everything to the outbox again, a page at a time, and keeps how far that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from accounts import projector, rows
+from runtime import outbox
+from runtime.outbox import Message
+from runtime.queries import load_queries
+
+#: Objects that one transaction hands to the outbox again.
+PROJECTION_PAGE = 100
+
+_SQL = load_queries(Path(__file__).with_name("sql") / "projection.sql")
+
+
+class _Step(NamedTuple):
+    """Objects of one kind, in the order of their places."""
+
+    query: str
+    message: Callable[[Any], Message]
+
+
+#: Accounts before their users and cards; the rules that bind them all first.
+_STEPS = (
+    _Step("list_rules", lambda row: projector.rules_message(rows.rules(row))),
+    _Step("list_accounts_by_id", lambda row: projector.account_message(rows.account(row))),
+    _Step("list_account_users", lambda row: projector.account_user_message(rows.account_user(row))),
+    _Step("list_cards_by_id", lambda row: projector.card_message(rows.card(row))),
+)
+
+
+class ProjectionStore:
+    """The row that says which epoch everything was projected to, and how far."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def begin(self, epoch: int) -> bool:
+        """True if the epoch is a new one: from now on everything is to be projected again."""
+        return await self._pool.fetchval(_SQL["begin_projection"], epoch) is not None
+
+    async def unfinished(self) -> bool:
+        """True while not everything is handed to the outbox again."""
+        return await self._pool.fetchval(_SQL["read_projection"]) is not None
+
+    async def append_page(self) -> None:
+        """Hands the next objects to the outbox again.
+
+        None is locked: a change that is under way brings its own, higher version.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            standing = await connection.fetchrow(_SQL["lock_projection"])
+            if standing["step"] is None:
+                return
+            step: int = standing["step"]
+            found = await connection.fetch(
+                _SQL[_STEPS[step].query], standing["after_place"], PROJECTION_PAGE
+            )
+            for row in found:
+                fields = {name: value for name, value in row.items() if name != "place"}
+                await outbox.append(connection, _STEPS[step].message(fields))
+            following = step + 1 if step + 1 < len(_STEPS) else None
+            move = (step, found[-1]["place"]) if found else (following, "")
+            await connection.execute(_SQL["move_projection"], *move)
