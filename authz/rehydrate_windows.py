@@ -86,7 +86,12 @@ class Configured:
         found = self.rules.scopes.get(scope_id)
         if found is None:
             return RulesSnapshot()
-        return rules_of(found.version, _raw(found.rules), account.currency_code)
+        return rules_of(
+            found.version,
+            _raw(found.rules),
+            account.currency_code,
+            of_programme=scope_id == account.programme_id,
+        )
 
 
 def _account(account: projection.ApplyAccountRequest) -> AccountSnapshot:
