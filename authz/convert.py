@@ -52,6 +52,7 @@ _ENTRY_MODES = frozenset(pb.EntryMode.values())
 _CHECK_RESULTS = frozenset(pb.CheckResult.values())
 _CHECKS = ("cvv", "expiry", "address_line", "postal_code", "pin", "three_d_secure")
 
+NO_MISMATCH: frozenset[Reason] = frozenset()
 _PRESENT = (pb.ENTRY_MODE_MAGSTRIPE, pb.ENTRY_MODE_CHIP, pb.ENTRY_MODE_CONTACTLESS)
 
 _KINDS = {
@@ -100,11 +101,13 @@ def authorize(
     """Checks an AuthorizeRequest."""
     check = Violations()
     raw = sealed(request, metadata, check)
+    # Held from here on: protobuf makes a new object each time that somebody looks at a part.
+    amount, merchant, point = request.amount, request.merchant, request.point_of_sale
     check.id("card_id", request.card_id, ids.CARD)
     check.enum("message_type", request.message_type, _MESSAGE_TYPES)
     check.enum("initiator", request.initiator, _INITIATORS)
     _check_amounts(request, check)
-    check_merchant(request.merchant, check)
+    check_merchant(merchant, check)
     _check_terminal(request, check)
     if request.HasField("network_data"):
         check_network(request.network_data, "network_data", check)
@@ -112,17 +115,17 @@ def authorize(
     check.timestamp("transaction_time", request)
     check.raise_if_any()
     mismatches = (
-        _mismatches(request.verification) if request.HasField("verification") else frozenset()
+        _mismatches(request.verification) if request.HasField("verification") else NO_MISMATCH
     )
-    point, merchant, network = request.point_of_sale, request.merchant, request.network_data
+    network = request.network_data
     return Authorize(
         principal=identity.principal,
         request_id=request.request_id,
         fingerprint=prints.of(b"Authorize", raw),
         card_id=request.card_id,
         purchase=Purchase(
-            amount_minor=request.amount.amount_minor,
-            currency_code=request.amount.currency_code,
+            amount_minor=amount.amount_minor,
+            currency_code=amount.currency_code,
             partial_approval=point.partial_approval_capable,
             mismatches=mismatches,
             place=Place(

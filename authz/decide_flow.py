@@ -270,7 +270,9 @@ def _thresholds(command: Authorize, snapshot: Snapshot | None, reason: Reason) -
     """What the checks against fraud need; nothing where the decision stands whatever they find."""
     if snapshot is None or (reason is not Reason.NONE and reason not in GUESSES):
         return UNCHECKED
-    return thresholds_of(snapshot.fraud_checks, command.purchase.place, command.merchant)
+    return snapshot.plain_thresholds or thresholds_of(
+        snapshot.fraud_checks, command.purchase.place, command.merchant
+    )
 
 
 def _count(movement: Movement) -> None:

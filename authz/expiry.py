@@ -7,6 +7,8 @@ was present at the terminal or started by the merchant five, the rest seven.
 
 from __future__ import annotations
 
+from functools import cache
+
 from runtime.record import record
 
 DAY_MS = 86_400_000
@@ -31,10 +33,15 @@ class Circumstances:
     ecommerce: bool = False
 
 
+@cache
+def _is_estimate(category_code: str) -> bool:
+    code = int(category_code or 0)
+    return any(low <= code <= high for low, high in ESTIMATE_CODES)
+
+
 def hold_days(purchase: Circumstances) -> int:
     """Days that the hold lasts."""
-    code = int(purchase.category_code or 0)
-    if purchase.preauthorization or any(low <= code <= high for low, high in ESTIMATE_CODES):
+    if purchase.preauthorization or _is_estimate(purchase.category_code):
         return ESTIMATE_DAYS
     if purchase.card_present or purchase.merchant_initiated:
         return PRESENT_DAYS

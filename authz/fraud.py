@@ -80,6 +80,13 @@ def thresholds_of(
     return "\n".join((";".join(testing), *longest))
 
 
+def plain_thresholds_of(checks: tuple[tuple[str, FraudChecks], ...]) -> str:
+    """As `thresholds_of`, if neither place nor merchant matters; else ''."""
+    if any(one.first_abroad is not None or one.repetition_ms for _, one in checks):
+        return ""
+    return thresholds_of(checks, None, "")
+
+
 #: Where no check can matter.
 UNCHECKED = "\n\n"
 

@@ -13,7 +13,7 @@ from authz.gate import Gate
 from authz.outcome import Outcome
 from authz.pipe import Pipe
 from authz.projection_calls import Call
-from authz.scripts import Script, Status
+from authz.scripts import STATUSES, Script, Status
 from authz.snapshot import AccountSnapshot, Snapshot
 from authz.snapshots import Snapshots
 from authz.stored import Balance, StoredHold
@@ -163,7 +163,7 @@ class MoneyStore:
             raise self._refused(error) from None
         if status == Status.WRONG_EPOCH:
             raise self._wrong_epoch()
-        return Status(status), line
+        return STATUSES[status], line
 
     def _wrong_epoch(self) -> Unavailable:
         self._pipe.reopen()

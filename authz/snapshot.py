@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from authz import keys
 from authz.controls import NO_CONTROLS, Controls, Place, Rule, Use, uses_of
-from authz.fraud import DEFAULT_CHECKS, NO_CHECKS, FraudChecks
+from authz.fraud import DEFAULT_CHECKS, NO_CHECKS, FraudChecks, plain_thresholds_of
 from runtime import ids
 from runtime.record import record
 
@@ -157,6 +157,11 @@ class Snapshot:
     def fraud_checks(self) -> tuple[tuple[str, FraudChecks], ...]:
         """The checks against fraud, each with whose it is."""
         return (("programme", self.programme.fraud), ("company", self.company.fraud))
+
+    @cached_property
+    def plain_thresholds(self) -> str:
+        """`thresholds_of` where it is the same for every purchase; else ''."""
+        return plain_thresholds_of(self.fraud_checks)
 
     @cached_property
     def subject(self) -> Subject:

@@ -87,12 +87,15 @@ class Server:
 
     def __init__(self, socket: Path, *, kind: ServerKind = "grpcio") -> None:
         self.socket = socket
-        build = pygrpc_native.aio.server if kind == "native" else grpc.aio.server
-        self.grpc_server = build(
-            options=[
-                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-                ("grpc.so_reuseport", 0),
-            ],
+        options = [
+            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+            ("grpc.so_reuseport", 0),
+        ]
+        # One thread for HTTP/2: there is one such process per core.
+        self.grpc_server = (
+            pygrpc_native.aio.Server(options=options, io_threads=1)
+            if kind == "native"
+            else grpc.aio.server(options=options)
         )
         self.services: Any = Services(self.grpc_server)
         self._health = health.aio.HealthServicer()
