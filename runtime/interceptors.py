@@ -25,7 +25,7 @@ from runtime.errors import (
 )
 from runtime.identity import identity_of, set_identity
 from runtime.log import get_logger
-from runtime.metrics import CALL_SECONDS, CALLS
+from runtime.metrics import CALL_TIMES
 
 #: A call without a deadline gets this one.
 DEFAULT_DEADLINE_S = 10.0
@@ -46,30 +46,19 @@ class _Undecodable:
 class MetricsInterceptor(AsyncServerInterceptor):
     """Counts and times every call."""
 
-    def __init__(self) -> None:
-        self._calls: dict[tuple[str, str], Any] = {}
-        self._seconds: dict[str, Any] = {}
-
     async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
         """Records the status code that the call ended with."""
         started = time.perf_counter()
+        given_up = ""
         try:
             return await method(request, context)
+        except asyncio.CancelledError:
+            given_up = grpc.StatusCode.CANCELLED.name
+            raise
         finally:
             code = context.code()
-            self._record(
-                method_name,
-                code.name if isinstance(code, grpc.StatusCode) else "OK",
-                time.perf_counter() - started,
-            )
-
-    def _record(self, method_name: str, code: str, seconds: float) -> None:
-        calls = self._calls.get((method_name, code))
-        if calls is None:
-            calls = self._calls[method_name, code] = CALLS.labels(method_name, code)
-            self._seconds[method_name] = CALL_SECONDS.labels(method_name)
-        calls.inc()
-        self._seconds[method_name].observe(seconds)
+            name = code.name if isinstance(code, grpc.StatusCode) else given_up or "OK"
+            CALL_TIMES.record(method_name, name, time.perf_counter() - started)
 
 
 class ErrorInterceptor(AsyncServerInterceptor):
@@ -100,12 +89,18 @@ class DeadlineInterceptor(AsyncServerInterceptor):
     """Bounds every call, and starts nothing that its caller no longer waits for."""
 
     async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
-        """Cancels the servicer when the deadline passes; what it sent on may still happen."""
+        """The servicer is cancelled when the deadline passes; what it sent on may still happen.
+
+        The server itself cancels a call when its caller's deadline passes; a caller without one,
+        or with one that is too far, gets ours.
+        """
         remaining = context.time_remaining()
+        if remaining is not None and remaining <= 0:
+            raise DeadlineExceeded("the deadline had passed before the call was started")
+        if remaining is not None and remaining <= MAXIMUM_DEADLINE_S:
+            return await method(request, context)
         if remaining is None or remaining > 1e9:  # noqa: PLR2004 - pygrpc-native says "none" so
             remaining = DEFAULT_DEADLINE_S
-        if remaining <= 0:
-            raise DeadlineExceeded("the deadline had passed before the call was started")
         task = asyncio.current_task()
         assert task is not None, "the servicer runs in a task of its own"
         passed: list[bool] = []
@@ -159,9 +154,13 @@ def guarded(
         return handler
     assert handler.unary_unary is not None, f"{method_name} streams; interceptors are for unary"
     assert handler.request_deserializer is not None, "generated code always has one"
-    call: Method = handler.unary_unary
+    inner: Method = handler.unary_unary
     for interceptor in reversed(INTERCEPTORS):
-        call = _around(call, interceptor, method_name)
+        inner = _around(inner, interceptor, method_name)
+
+    async def call(request: Any, context: Any) -> Any:
+        return await inner(request, context)
+
     return grpc.unary_unary_rpc_method_handler(
         call,
         request_deserializer=_marking(handler.request_deserializer),
@@ -170,8 +169,9 @@ def guarded(
 
 
 def _around(inner: Method, interceptor: AsyncServerInterceptor, method_name: str) -> Method:
-    async def call(request: Any, context: Any) -> Any:
-        return await interceptor.intercept(inner, request, context, method_name)
+    def call(request: Any, context: Any) -> Awaitable[Any]:
+        step: Awaitable[Any] = interceptor.intercept(inner, request, context, method_name)
+        return step
 
     return call
 
