@@ -90,7 +90,7 @@ def parse(raw: bytes) -> Entry:
         raise ValueError(f"not a header of version {SCHEMA_VERSION}: {header[:80]!r}")
     return Entry(
         outcome=outcomes.parse(line.decode()),
-        header=Header(**dict(zip(HEADER_FIELDS, values, strict=True))),
+        header=Header(**dict(zip(HEADER_FIELDS, values, strict=False))),
         request=request,
         raw=raw,
     )
