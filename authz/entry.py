@@ -7,10 +7,8 @@ header and the request never change; the outcome is what the script added.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from hashlib import sha256
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from authz import outcome as outcomes
 from authz.outcome import Outcome
@@ -22,8 +20,7 @@ SCHEMA_VERSION = 2
 _VERSION_TEXT = str(SCHEMA_VERSION)
 
 
-@record
-class Header:
+class Header(NamedTuple):
     """Who caused an entry, and what it is about. Empty text: does not apply. No field has a control
     character: what comes from outside was checked.
     """
@@ -49,8 +46,7 @@ class Header:
         return ids.derived(ids.ENTRY, tag, self.principal, self.request_id)
 
 
-HEADER_FIELDS = tuple(field.name for field in fields(Header))
-_values = attrgetter(*HEADER_FIELDS)
+HEADER_FIELDS = Header._fields
 
 
 @record
@@ -71,7 +67,7 @@ class Entry:
 
 def static_part(header: Header, request: bytes) -> bytes:
     """What a script is given to journal: the header, and the request."""
-    return "\t".join((_VERSION_TEXT, *_values(header))).encode() + b"\n" + request
+    return "\t".join((_VERSION_TEXT, *header)).encode() + b"\n" + request
 
 
 def raw_of(fields: Any) -> bytes:
@@ -90,7 +86,7 @@ def parse(raw: bytes) -> Entry:
         raise ValueError(f"not a header of version {SCHEMA_VERSION}: {header[:80]!r}")
     return Entry(
         outcome=outcomes.parse(line.decode()),
-        header=Header(**dict(zip(HEADER_FIELDS, values, strict=False))),
+        header=Header._make(values),
         request=request,
         raw=raw,
     )

@@ -59,10 +59,10 @@ def _purchase(raw: bytes) -> Detail:
     request = rpc.AuthorizeRequest.FromString(raw)
     amount, network, merchant = request.amount, request.network_data, request.merchant
     transaction_at_ms = None
-    for name in ("transaction_time", "transmission_time"):
-        if request.HasField(name):
-            transaction_at_ms = milliseconds(getattr(request, name))
-            break
+    if request.HasField("transaction_time"):
+        transaction_at_ms = milliseconds(request.transaction_time)
+    elif request.HasField("transmission_time"):
+        transaction_at_ms = milliseconds(request.transmission_time)
     foreign = request.merchant_amount if request.HasField("merchant_amount") else None
     code = merchant.category_code
     return Detail(

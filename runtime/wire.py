@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import hiredis
@@ -24,11 +25,16 @@ _ERRORS = {"NOSCRIPT": NoScriptError, "OOM": OutOfMemoryError}
 
 
 class Wire(asyncio.Protocol):
-    """Commands out, answers in. Answers are text; bytes that are no UTF-8 survive as surrogates."""
+    """Commands out, answers in. Answers are text, in which bytes that are no UTF-8 survive as
+    surrogates, or bytes.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, text: bool = True) -> None:
         self._reader = hiredis.Reader(
-            replyError=_error_of, encoding="utf-8", errors="surrogateescape", notEnoughData=self
+            replyError=_error_of,
+            encoding="utf-8" if text else None,
+            errors="surrogateescape",
+            notEnoughData=self,
         )
         self._flight: deque[Flying] = deque()
         self._transport: asyncio.WriteTransport | None = None
@@ -125,18 +131,20 @@ def _error_of(text: str) -> ResponseError:
     return ResponseError(rest if code == "ERR" else text)
 
 
-async def connect(settings: Settings, url: str, *, server: str, user: str) -> Wire:
-    """Connects and logs in; `server` is `valkey-money` or `valkey-cache`. Raises OSError,
-    TimeoutError, or ResponseError when the login is refused.
+async def connect(
+    settings: Settings, url: str, *, server: str, user: str, text: bool = True
+) -> Wire:
+    """Connects and logs in; `server` is `valkey-money` or `valkey-cache`; answers are bytes unless
+    `text`. Raises OSError, TimeoutError, or ResponseError when the login is refused.
     """
     arguments = redis.connection_arguments(settings, url, server=server, user=user)
-    loop = asyncio.get_running_loop()
+    loop, make = asyncio.get_running_loop(), partial(Wire, text=text)
     async with asyncio.timeout(redis.SOCKET_TIMEOUT_S):
         if "path" in arguments:
-            _, wire = await loop.create_unix_connection(Wire, arguments["path"])
+            _, wire = await loop.create_unix_connection(make, arguments["path"])
         else:
             _, wire = await loop.create_connection(
-                Wire,
+                make,
                 arguments.get("host", "localhost"),
                 arguments.get("port", 6379),
                 ssl=_context(arguments) if url.startswith("rediss:") else None,

@@ -14,8 +14,7 @@ from redis.asyncio import Redis
 
 from authz import keys
 from authz.settle_store import PositionMovedError, SettleStore
-from authz.settler import APPLICATION_NAME, NotInitialisableError, Settler
-from runtime import redis
+from authz.settler import APPLICATION_NAME, NotInitialisableError, Settler, to_valkey
 from tests.authz_checks import approved, balance, by_network, network_purchase, nothing_written
 from tests.authz_mesh import NETWORK, AuthzMesh, capture_of, purchase, reversal_of
 from tests.databases import Database
@@ -36,11 +35,11 @@ async def _settler(
         },
     )
     chosen = mesh.settings.model_copy(update=settings)
-    valkey = redis.client(chosen, chosen.redis_url or "", server="valkey-money", user="settler")
+    wire = await to_valkey(chosen)
     try:
-        yield Settler(chosen, SettleStore(connection), valkey, clock=mesh.clock), connection
+        yield Settler(chosen, SettleStore(connection), wire, clock=mesh.clock), connection
     finally:
-        await valkey.aclose()
+        wire.close()
         await connection.close(timeout=1)
 
 
