@@ -42,7 +42,7 @@ class AuthzSettings(Settings):
         default=4000, ge=1, description="Journal entries settled in one transaction at most."
     )
     settle_interval_ms: int = Field(
-        default=100,
+        default=200,
         ge=1,
         le=1000,
         description="Time between two transactions while entries trickle: longer is cheaper.",

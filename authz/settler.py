@@ -15,18 +15,17 @@ from typing import Any
 import asyncpg
 from redis.exceptions import RedisError
 
-from authz import keys
-from authz.continuity import ContradictionError, Found, Part, Standing, continuing
+from authz.continuity import ContradictionError, Part, Standing, continuing
 from authz.settings import AuthzSettings
 from authz.settle_rows import Batch
 from authz.settle_store import Move, PositionMovedError, SettleStore
+from authz.settle_streams import Streams
 from runtime.clock import Clock, SystemClock
 from runtime.log import configure_logging, get_logger
 from runtime.metrics import PARTITIONS_STOPPED, SETTLED, MetricsServer
 from runtime.postgres import UNREACHABLE
 from runtime.server import termination
 from runtime.settings import PARTITIONS
-from runtime.wire import Command, Wire, connect
 
 #: How often partitions are shared out anew among the live settlers.
 SHARE_S = 1.0
@@ -47,12 +46,11 @@ class Settler:
     """Settles the partitions that it has locked, over one connection to each server."""
 
     def __init__(
-        self, settings: AuthzSettings, store: SettleStore, wire: Wire, *, clock: Clock
+        self, settings: AuthzSettings, store: SettleStore, streams: Streams, *, clock: Clock
     ) -> None:
         self._settings = settings
         self._store = store
-        #: Its answers are bytes.
-        self._wire = wire
+        self._streams = streams
         self._clock = clock
         #: Owned partitions, and where each stands.
         self._owned: dict[int, Standing] = {}
@@ -68,23 +66,17 @@ class Settler:
             return
         await self._refuse_another(epoch)
         # Another settler may do the same, and be done: what is there stays.
-        commands: list[Command] = []
-        for tag in keys.TAGS:
-            commands.append(("HSETNX", keys.meta(tag), "pseq", "0"))
-            commands.append(("HSETNX", keys.meta(tag), "epoch", str(epoch)))
-        await self._wire.execute(commands)
+        await self._streams.begin(epoch)
         await self._refuse_another(epoch)
         await self._store.mark_initialised()
         logger.info("installation_initialised", epoch=epoch)
 
     async def _refuse_another(self, epoch: int) -> None:
         """Raises if Valkey holds another installation's data."""
-        epochs = await self._wire.execute([("HGET", keys.meta(tag), "epoch") for tag in keys.TAGS])
-        for found in epochs:
-            if found is not None and int(found) != epoch:
-                raise NotInitialisableError(
-                    f"Valkey belongs to another installation (epoch {int(found)}); use an empty one"
-                )
+        for found in await self._streams.epochs() - {epoch}:
+            raise NotInitialisableError(
+                f"Valkey belongs to another installation (epoch {found}); use an empty one"
+            )
 
     async def share(self) -> None:
         """Takes free partitions up to a fair share, and gives up what is beyond it: all of them
@@ -137,20 +129,12 @@ class Settler:
         partitions = partitions[self._turn :] + partitions[: self._turn]
         shares = self._shares()
         # The last settled entry comes first, and is checked.
-        streams = await self._wire.execute(
-            [
-                (
-                    *("XRANGE", keys.journal(keys.TAGS[partition])),
-                    *(f"{self._owned[partition].position}-0", "+"),
-                    *("COUNT", str(shares[partition] + 1)),
-                )
-                for partition in partitions
-            ]
+        streams = await self._streams.read(
+            [(n, self._owned[n].position, shares[n]) for n in partitions]
         )
         parts: dict[int, Part] = {}
         room = self._settings.settle_batch
-        for partition, stream in zip(partitions, streams, strict=True):
-            found = [_found(one) for one in stream]
+        for partition, found in zip(partitions, streams, strict=True):
             try:
                 part = continuing(partition, self._owned[partition], found, room=room)
             except ContradictionError as error:
@@ -210,15 +194,7 @@ class Settler:
         """Forgets what is settled, but for the last entry. Also of partitions just taken over:
         their settler may have died between settling and this.
         """
-        await self._wire.execute(
-            [
-                (
-                    *("XTRIM", keys.journal(keys.TAGS[partition])),
-                    *("MINID", "=", f"{self._owned[partition].position}-0"),
-                )
-                for partition in partitions
-            ]
-        )
+        await self._streams.trim({n: self._owned[n].position for n in partitions})
 
     async def run(self) -> None:
         """Settles until a connection is lost or the task is cancelled."""
@@ -240,21 +216,11 @@ class Settler:
                 await self._wait(max(self._next_share - loop.time(), 0))
 
     async def _wait(self, seconds: float) -> None:
-        """Until something follows a position: Valkey says so, and nobody has to ask."""
-        if not self._owned:
+        if self._owned:
+            positions = {n: standing.position for n, standing in self._owned.items()}
+            await self._streams.wait(positions, seconds)
+        else:
             await asyncio.sleep(seconds)
-            return
-        journals = [keys.journal(keys.TAGS[partition]) for partition in self._owned]
-        positions = [f"{standing.position}-0" for standing in self._owned.values()]
-        # BLOCK 0 would be for ever.
-        block = ("COUNT", "1", "BLOCK", str(max(int(seconds * 1000), 1)))
-        await self._wire.execute([("XREAD", *block, "STREAMS", *journals, *positions)])
-
-
-def _found(one: Any) -> Found:
-    """An entry of a stream, without its name if it is none of ours."""
-    name, fields = one
-    return name, fields[1] if fields[0] == b"e" else b""
 
 
 class Process:
@@ -291,25 +257,17 @@ class Process:
             },
         )
         try:
-            wire = await to_valkey(settings)
+            streams = await Streams.connect(settings)
             try:
-                settler = Settler(settings, SettleStore(connection), wire, clock=SystemClock())
+                settler = Settler(settings, SettleStore(connection), streams, clock=SystemClock())
                 await settler.initialise()
                 self.working = True
                 await settler.run()
             finally:
-                wire.close()
+                streams.close()
         finally:
             with suppress(*UNREACHABLE):
                 await connection.close(timeout=5)
-
-
-async def to_valkey(settings: AuthzSettings) -> Wire:
-    """The connection that a settler reads by: it answers bytes."""
-    assert settings.redis_url is not None, "the supervisor sets HOLDFAST_REDIS_URL"
-    return await connect(
-        settings, settings.redis_url, server="valkey-money", user="settler", text=False
-    )
 
 
 async def ended(task: asyncio.Task[Any]) -> None:

@@ -66,26 +66,31 @@ class Wire(asyncio.Protocol):
 
     async def execute(self, commands: Sequence[Command]) -> list[Any]:
         """Sends commands as one pipeline and returns their answers; the first error is raised."""
-        loop = asyncio.get_running_loop()
-        batch: list[Flying] = [(command, loop.create_future()) for command in commands]
         if self.lost.is_set():
             raise ConnectionError("the connection to Valkey is closed")
+        if not commands:
+            return []
+        loop = asyncio.get_running_loop()
+        batch: list[Flying] = [(command, loop.create_future()) for command in commands]
         self.send(batch)
         lost = asyncio.create_task(self.lost.wait())
-        answers = asyncio.gather(*(future for _, future in batch), return_exceptions=True)
+        last = batch[-1][1]  # answers come in order
         try:
             async with asyncio.timeout(redis.SOCKET_TIMEOUT_S):
-                await asyncio.wait((answers, lost), return_when=asyncio.FIRST_COMPLETED)
-            if not answers.done():
+                await asyncio.wait((last, lost), return_when=asyncio.FIRST_COMPLETED)
+            if not last.done():
                 raise ConnectionError("Valkey closed the connection")
+        except BaseException:
+            for _, future in batch:
+                future.cancel()
+            raise
         finally:
             lost.cancel()
-            answers.cancel()
-        found = answers.result()
-        for answer in found:
-            if isinstance(answer, Exception):
-                raise answer
-        return found
+        # Each is looked at: an error that nobody saw would be logged.
+        for error in [future.exception() for _, future in batch]:
+            if error is not None:
+                raise error
+        return [future.result() for _, future in batch]
 
     def close(self) -> None:
         """Closes at once."""

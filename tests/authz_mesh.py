@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 from authz.__main__ import SERVICE_NAMES, Worker
 from authz.settings import AuthzSettings
 from authz.settle_store import SettleStore
-from authz.settler import Settler, to_valkey
+from authz.settle_streams import Streams
+from authz.settler import Settler
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
@@ -219,8 +220,8 @@ async def authz_mesh(
         )
         connection = await asyncpg.connect(database.dsn("authz"))
         await connection.execute("SET search_path TO authz")
-        wire = await to_valkey(settings)
-        settler = Settler(settings, SettleStore(connection), wire, clock=manual)
+        streams = await Streams.connect(settings)
+        settler = Settler(settings, SettleStore(connection), streams, clock=manual)
         await settler.initialise()
         server = Server(settings.socket, kind=settings.authz_server)
         worker = Worker(settings, server, clock=manual)
@@ -253,7 +254,7 @@ async def authz_mesh(
             finally:
                 await server.grpc_server.stop(None)
                 await worker.stop()
-                wire.close()
+                streams.close()
                 await connection.close()
 
 

@@ -2,8 +2,8 @@
 SET LOCAL lock_timeout = '4s';
 SET LOCAL statement_timeout = '30s';
 
--- Settled in the transaction that settles their entries, and never changed. That a line's account is
--- in the chart is what ledger_total demands, to which the same transaction adds the line.
+-- Lines are written in the transaction that writes their entries, and never changed. That a line's
+-- account is in the chart is what ledger_total demands: the same transaction adds the line to it.
 ALTER TABLE journal_line
     DROP CONSTRAINT journal_line_partition_pseq_fkey,
     DROP CONSTRAINT journal_line_ledger_account_fkey;

@@ -55,7 +55,14 @@ HEADERS = st.builds(
     fingerprint=WORD,
     account_id=WORD,
     card_id=WORD,
+    root_card_id=WORD,
+    owner_id=WORD,
+    programme_id=WORD,
+    user_id=WORD,
+    currency=WORD,
     network=WORD,
+    clearing_fingerprint=WORD,
+    decided_by=WORD,
 )
 
 PLAIN = Outcome(
