@@ -163,7 +163,7 @@ class SettleStore:
 
 
 def _instant(value: int | datetime) -> tuple[int]:
-    """A time as PostgreSQL has it, from milliseconds: a datetime takes ten times as long."""
+    """A time as PostgreSQL has it, from milliseconds: a datetime takes four times as long."""
     ms = value if isinstance(value, int) else ms_of(value)
     return ((ms - _EPOCH_MS) * 1000,)
 

@@ -99,10 +99,11 @@ class Settler:
             if await self._store.try_lock(row.partition):
                 self._owned[row.partition] = Standing.of(row)
         if taken := sorted(set(self._owned) - before):
-            # A lock may have been taken after its row was read: the position is read again under
-            # it.
+            # A lock may have been taken after its row was read: under it, it is read again.
             rows = await self._store.partitions()
-            self._owned |= {n: Standing.of(rows[n]) for n in taken}
+            self._owned |= {
+                row.partition: Standing.of(row) for row in rows if row.partition in taken
+            }
             await self._trim_positions(taken)
 
     async def round(self) -> int:
@@ -208,8 +209,7 @@ class Settler:
             if self._busy:
                 continue
             if settled:
-                # What comes meanwhile is settled at once: a transaction costs as much as a hundred
-                # entries.
+                # What comes meanwhile shares a transaction: one costs as much as fifty entries.
                 pause_s = self._settings.settle_interval_ms / 1000 - (loop.time() - began)
                 await asyncio.sleep(max(pause_s, 0))
             else:
@@ -251,8 +251,8 @@ class Process:
                 "search_path": "authz",
                 "application_name": f"{APPLICATION_NAME}-{settings.instance}",
                 "synchronous_commit": "on",
-                # Every statement finds its rows by their keys. Of tables that have just begun to
-                # grow the planner thinks otherwise, and would go on thinking it.
+                # Every statement finds its rows by their keys. While a table is small the planner
+                # prefers to read all of it, and would keep that plan when it has grown.
                 "enable_seqscan": "off",
             },
         )
