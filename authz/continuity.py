@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ from authz.ledger_store import PartitionRow
 from authz.settle_rows import Batch
 from authz.settle_store import Move
 
-#: One entry of a stream as Valkey returns it: id and fields.
-Found = tuple[bytes, Mapping[bytes, bytes]]
+#: One entry as it stands in a stream: its id there, and all of it.
+Found = tuple[bytes, bytes]
 
 
 class ContradictionError(Exception):
@@ -46,15 +46,19 @@ def continuing(
     partition: int, standing: Standing, stream: Sequence[Found], *, room: int
 ) -> Part | None:
     """At most `room` entries after the position, checked to continue the ledger without a gap."""
+    settled = f"{standing.position}-0".encode()
     found: list[Entry] = []
-    for _, fields in stream:
-        raw = fields.get(b"e", b"")
-        read = _read(raw, after=standing.position + len(found))
-        if read.outcome.pseq == standing.position:
-            if standing.digest is not None and sha256(raw).digest() != standing.digest:
+    for name, raw in stream:
+        if name == settled and standing.digest is not None:
+            if sha256(raw).digest() != standing.digest:
                 raise ContradictionError(
                     f"entry {standing.position} is not the one that was settled"
                 )
+            continue
+        if len(found) >= room:
+            break
+        read = _read(raw, after=standing.position + len(found))
+        if standing.digest is None and read.outcome.pseq == standing.position:
             continue
         expected = standing.position + len(found) + 1
         if read.outcome.pseq != expected:
@@ -64,7 +68,6 @@ def continuing(
                 f"entry {expected} has epoch {read.outcome.epoch}, the ledger {standing.epoch}"
             )
         found.append(read)
-    found = found[: max(room, 0)]
     if not found:
         return None
     batch = Batch()

@@ -8,11 +8,9 @@ header and the request never change; the outcome is what the script added.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from enum import StrEnum
 from hashlib import sha256
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from authz import outcome as outcomes
 from authz.decision import Reason
@@ -40,8 +38,7 @@ class Decider(StrEnum):
     EXTERNAL_ERROR = "external_error"
 
 
-@record
-class Header:
+class Header(NamedTuple):
     """Who caused an entry, and what it is about. Empty text: does not apply. No field has a control
     character: what comes from outside was checked.
     """
@@ -68,8 +65,7 @@ class Header:
         return ids.derived(ids.ENTRY, tag, self.principal, self.request_id)
 
 
-HEADER_FIELDS = tuple(field.name for field in fields(Header))
-_values = attrgetter(*HEADER_FIELDS)
+HEADER_FIELDS = Header._fields
 
 
 @record
@@ -95,14 +91,9 @@ class Entry:
         return sha256(self.raw).digest()
 
 
-def static_text(header: Sequence[str], request: bytes) -> bytes:
-    """What a script is given to journal: the header's fields, and the request."""
+def static_part(header: Sequence[str], request: bytes) -> bytes:
+    """What a script is given to journal: the fields of a `Header` in order, and the request."""
     return "\t".join((_VERSION_TEXT, *header)).encode() + b"\n" + request
-
-
-def static_part(header: Header, request: bytes) -> bytes:
-    """As `static_text`."""
-    return static_text(_values(header), request)
 
 
 def raw_of(fields: Any) -> bytes:
@@ -121,7 +112,7 @@ def parse(raw: bytes) -> Entry:
         raise ValueError(f"not a header of version {SCHEMA_VERSION}: {header[:80]!r}")
     return Entry(
         outcome=outcomes.parse(line.decode()),
-        header=Header(**dict(zip(HEADER_FIELDS, values, strict=True))),
+        header=Header._make(values),
         request=request,
         raw=raw,
     )

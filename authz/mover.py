@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from authz import keys
 from authz.commands import Asked
 from authz.controls import Use
-from authz.entry import Decider, static_text
+from authz.entry import Decider, static_part
 from authz.money_store import MoneyStore
 from authz.movement import Movement, concluded
 from authz.outcome import Outcome
@@ -143,7 +143,7 @@ class Mover:
                 str(self._retention_ms),
                 # What a script calls its own is the authorization that the entry names.
                 hold.authorization_id if hold is not None and not _unlinked(hold) else "",
-                static_text(header, asked.raw),
+                static_part(header, asked.raw),
                 *hold_arguments,
                 *arguments,
                 *window_arguments,

@@ -116,7 +116,7 @@ _TEXT = frozenset(
 
 _TYPES = {str(one): one for one in EntryType}
 _READERS: tuple[Callable[[str], Any], ...] = tuple(
-    EntryType if name == "type" else str if name in _TEXT else int for name in FIELDS
+    _TYPES.__getitem__ if name == "type" else str if name in _TEXT else int for name in FIELDS
 )
 
 

@@ -100,7 +100,7 @@ def _settled(found: Found, standing: Standing) -> bool:
     """True for the last entry that the ledger has."""
     if _pseq(found) != standing.position:
         return False
-    digest = sha256(found[1].get(b"e", b"")).digest()
+    digest = sha256(found[1]).digest()
     return standing.digest is None or standing.digest == digest
 
 
@@ -138,7 +138,7 @@ def _missing(partition: int, known: int, meta: Meta) -> list[Unsettled]:
 def _told(partition: int, found: Found, because: str) -> Unsettled:
     name = found[0].decode()
     try:
-        read = entry.parse(found[1].get(b"e", b""))
+        read = entry.parse(found[1])
     except (ValueError, TypeError):
         return Unsettled(partition=partition, entry=name, because=because)
     return Unsettled(

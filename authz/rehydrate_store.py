@@ -111,8 +111,7 @@ class RehydrateStore:
             if str(error).startswith("WRONGTYPE"):
                 return []
             raise
-        entries: Sequence[Found] = found
-        return entries
+        return [(name, fields.get(b"e", b"")) for name, fields in found]
 
     async def close_partitions(self) -> None:
         """From now on no script writes: none of them knows a partition without epoch."""

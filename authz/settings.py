@@ -46,7 +46,13 @@ class AuthzSettings(Settings):
         default=50, ge=1, description="Unknown cards one principal may ask for, per second."
     )
     settle_batch: int = Field(
-        default=2000, ge=1, description="Journal entries settled in one transaction at most."
+        default=4000, ge=1, description="Journal entries settled in one transaction at most."
+    )
+    settle_interval_ms: int = Field(
+        default=200,
+        ge=1,
+        le=1000,
+        description="Time between two transactions while entries trickle: longer is cheaper.",
     )
     external_decision_target: str | None = Field(
         default=None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from authz import hold
 from authz.controls import CASH_CODES
@@ -24,8 +26,7 @@ _CATEGORIES = {
 _Cleared = rpc.CaptureAuthorizationRequest | movements.ForcePostRequest | movements.RefundRequest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
+class Detail(NamedTuple):
     """Empty: the request does not say."""
 
     requested_minor: int | None = None
@@ -51,118 +52,155 @@ class Detail:
 
 def detail_of(entry: Entry) -> Detail:
     """Reads the request message of an entry; one without a request says nothing."""
-    raw, kind, flags = entry.request, entry.outcome.type, entry.outcome.hold_flags
-    match kind:
-        case EntryType.AUTHORIZATION | EntryType.DECLINE | EntryType.FINANCIAL | EntryType.ADVICE:
-            return _purchase(rpc.AuthorizeRequest.FromString(raw))
-        case EntryType.CAPTURE:
-            capture = rpc.CaptureAuthorizationRequest.FromString(raw)
-            return _cleared(capture, capture.network_reference.transaction_id, pb.Merchant(), flags)
-        case EntryType.FORCE_POST:
-            forced = movements.ForcePostRequest.FromString(raw)
-            return _cleared(forced, forced.network_data.transaction_id, forced.merchant, flags)
-        case EntryType.REFUND | EntryType.REFUND_REVERSAL:
-            refund = movements.RefundRequest.FromString(raw)
-            return _cleared(refund, refund.network_reference.transaction_id, refund.merchant, flags)
-        case EntryType.REVERSAL:
-            reversal = rpc.ReverseAuthorizationRequest.FromString(raw)
-            return Detail(
-                requested_minor=reversal.amount.amount_minor or None,
-                currency=reversal.amount.currency_code,
-                network_transaction_id=reversal.network_reference.transaction_id,
-            )
-        case EntryType.INCREMENT | EntryType.INCREMENT_DECLINE:
-            increment = movements.IncrementAuthorizationRequest.FromString(raw)
-            return Detail(
-                requested_minor=increment.amount.amount_minor,
-                currency=increment.amount.currency_code,
-                network_transaction_id=increment.network_reference.transaction_id,
-            )
-    return _posting(entry)
+    read = _READERS.get(entry.outcome.type)
+    detail = read(entry.request) if read else _NOTHING
+    if entry.outcome.type in _CLEARINGS and not detail.merchant_category_code:
+        # Whoever names no merchant means that of the purchase, as its hold remembers it.
+        cash = hold.CASH in entry.outcome.hold_flags
+        return detail._replace(category=CASH) if cash else detail
+    return detail
 
 
-def _purchase(request: rpc.AuthorizeRequest) -> Detail:
+def _purchase(raw: bytes) -> Detail:
+    request = rpc.AuthorizeRequest.FromString(raw)
+    amount, network, merchant = request.amount, request.network_data, request.merchant
     transaction_at_ms = None
-    for name in ("transaction_time", "transmission_time"):
-        if request.HasField(name):
-            transaction_at_ms = milliseconds(getattr(request, name))
-            break
-    foreign = request.HasField("merchant_amount")
+    if request.HasField("transaction_time"):
+        transaction_at_ms = milliseconds(request.transaction_time)
+    elif request.HasField("transmission_time"):
+        transaction_at_ms = milliseconds(request.transmission_time)
+    foreign = request.merchant_amount if request.HasField("merchant_amount") else None
+    code = merchant.category_code
     return Detail(
-        requested_minor=request.amount.amount_minor,
-        currency=request.amount.currency_code,
-        network_transaction_id=request.network_data.transaction_id,
-        stan=request.network_data.stan,
-        rrn=request.network_data.rrn,
-        merchant_id=request.merchant.id,
-        merchant_name=request.merchant.descriptor,
-        merchant_category_code=request.merchant.category_code,
-        merchant_country=request.merchant.country_code,
-        merchant_amount_minor=request.merchant_amount.amount_minor if foreign else None,
-        merchant_currency=request.merchant_amount.currency_code,
+        requested_minor=amount.amount_minor,
+        currency=amount.currency_code,
+        network_transaction_id=network.transaction_id,
+        stan=network.stan,
+        rrn=network.rrn,
+        merchant_id=merchant.id,
+        merchant_name=merchant.descriptor,
+        merchant_category_code=code,
+        merchant_country=merchant.country_code,
+        merchant_amount_minor=foreign.amount_minor if foreign else None,
+        merchant_currency=foreign.currency_code if foreign else "",
         conversion_rate=request.conversion_rate,
         transaction_at_ms=transaction_at_ms,
         effective_at_ms=transaction_at_ms,
-        category=_category_of(request.merchant),
+        category=CASH if code in CASH_CODES else PURCHASE,
     )
 
 
-def _cleared(request: _Cleared, transaction_id: str, merchant: pb.Merchant, flags: str) -> Detail:
-    foreign = request.HasField("merchant_amount")
-    cleared = bool(request.clearing_reference)
+def _capture(raw: bytes) -> Detail:
+    capture = rpc.CaptureAuthorizationRequest.FromString(raw)
+    return _cleared(capture, capture.network_reference.transaction_id, _NO_MERCHANT)
+
+
+def _force_post(raw: bytes) -> Detail:
+    forced = movements.ForcePostRequest.FromString(raw)
+    return _cleared(forced, forced.network_data.transaction_id, forced.merchant)
+
+
+def _refund(raw: bytes) -> Detail:
+    refund = movements.RefundRequest.FromString(raw)
+    return _cleared(refund, refund.network_reference.transaction_id, refund.merchant)
+
+
+def _cleared(request: _Cleared, transaction_id: str, merchant: pb.Merchant) -> Detail:
+    amount, reference = request.amount, request.clearing_reference
+    foreign = request.merchant_amount if request.HasField("merchant_amount") else None
     effective = request.HasField("effective_time")
+    code = merchant.category_code
     return Detail(
-        requested_minor=request.amount.amount_minor,
-        currency=request.amount.currency_code,
+        requested_minor=amount.amount_minor,
+        currency=amount.currency_code,
         network_transaction_id=transaction_id,
-        clearing_reference=request.clearing_reference,
-        clearing_sequence=request.clearing_sequence if cleared else None,
+        clearing_reference=reference,
+        clearing_sequence=request.clearing_sequence if reference else None,
         merchant_id=merchant.id,
         merchant_name=merchant.descriptor,
-        merchant_category_code=merchant.category_code,
+        merchant_category_code=code,
         merchant_country=merchant.country_code,
-        merchant_amount_minor=request.merchant_amount.amount_minor if foreign else None,
-        merchant_currency=request.merchant_amount.currency_code,
+        merchant_amount_minor=foreign.amount_minor if foreign else None,
+        merchant_currency=foreign.currency_code if foreign else "",
         conversion_rate=request.conversion_rate,
         effective_at_ms=milliseconds(request.effective_time) if effective else None,
-        category=_category_of(merchant, flags),
+        category=CASH if code in CASH_CODES else PURCHASE,
     )
 
 
-def _category_of(merchant: pb.Merchant, flags: str = "") -> str:
-    """Whoever names no merchant means that of the purchase, as its hold remembers it."""
-    code = merchant.category_code
-    cash = code in CASH_CODES if code else hold.CASH in flags
-    return CASH if cash else PURCHASE
+def _reversal(raw: bytes) -> Detail:
+    reversal = rpc.ReverseAuthorizationRequest.FromString(raw)
+    amount = reversal.amount
+    return Detail(
+        requested_minor=amount.amount_minor or None,
+        currency=amount.currency_code,
+        network_transaction_id=reversal.network_reference.transaction_id,
+    )
 
 
-def _posting(entry: Entry) -> Detail:
-    raw, kind = entry.request, entry.outcome.type
-    match kind:
-        case EntryType.PAYMENT_CREDIT:
-            credit = postings.CreditPaymentRequest.FromString(raw)
-            effective = credit.HasField("effective_time")
-            return Detail(
-                requested_minor=credit.amount.amount_minor,
-                payment_id=credit.payment_id,
-                effective_at_ms=milliseconds(credit.effective_time) if effective else None,
-            )
-        case EntryType.PAYMENT_RELEASE:
-            return Detail(payment_id=postings.ReleasePaymentRequest.FromString(raw).payment_id)
-        case EntryType.PAYMENT_RETURN | EntryType.PAYMENT_RETURN_RELEASED:
-            return Detail(payment_id=postings.ReturnPaymentRequest.FromString(raw).payment_id)
-        case (
-            EntryType.FEE
-            | EntryType.INTEREST
-            | EntryType.ADJUSTMENT_DEBIT
-            | EntryType.ADJUSTMENT_CREDIT
-        ):
-            post = postings.PostEntryRequest.FromString(raw)
-            effective = post.HasField("effective_time")
-            return Detail(
-                requested_minor=post.amount.amount_minor,
-                related_entry_id=post.related_entry_id,
-                category=CATEGORIES.get(kind) or _CATEGORIES.get(post.category, PURCHASE),
-                effective_at_ms=milliseconds(post.effective_time) if effective else None,
-            )
-    return Detail()
+def _increment(raw: bytes) -> Detail:
+    increment = movements.IncrementAuthorizationRequest.FromString(raw)
+    amount = increment.amount
+    return Detail(
+        requested_minor=amount.amount_minor,
+        currency=amount.currency_code,
+        network_transaction_id=increment.network_reference.transaction_id,
+    )
+
+
+def _payment_credit(raw: bytes) -> Detail:
+    credit = postings.CreditPaymentRequest.FromString(raw)
+    effective = credit.HasField("effective_time")
+    return Detail(
+        requested_minor=credit.amount.amount_minor,
+        payment_id=credit.payment_id,
+        effective_at_ms=milliseconds(credit.effective_time) if effective else None,
+    )
+
+
+def _payment_release(raw: bytes) -> Detail:
+    return Detail(payment_id=postings.ReleasePaymentRequest.FromString(raw).payment_id)
+
+
+def _payment_return(raw: bytes) -> Detail:
+    return Detail(payment_id=postings.ReturnPaymentRequest.FromString(raw).payment_id)
+
+
+def _posting(raw: bytes, category: str = "") -> Detail:
+    post = postings.PostEntryRequest.FromString(raw)
+    effective = post.HasField("effective_time")
+    return Detail(
+        requested_minor=post.amount.amount_minor,
+        related_entry_id=post.related_entry_id,
+        category=category or _CATEGORIES.get(post.category, PURCHASE),
+        effective_at_ms=milliseconds(post.effective_time) if effective else None,
+    )
+
+
+_NOTHING = Detail()
+_CLEARINGS = frozenset(
+    {EntryType.CAPTURE, EntryType.FORCE_POST, EntryType.REFUND, EntryType.REFUND_REVERSAL}
+)
+_NO_MERCHANT = pb.Merchant()
+#: Reads the request of each type of entry; the other types' requests say nothing.
+_READERS: dict[EntryType, Callable[[bytes], Detail]] = {
+    EntryType.AUTHORIZATION: _purchase,
+    EntryType.DECLINE: _purchase,
+    EntryType.FINANCIAL: _purchase,
+    EntryType.ADVICE: _purchase,
+    EntryType.CAPTURE: _capture,
+    EntryType.FORCE_POST: _force_post,
+    EntryType.REFUND: _refund,
+    EntryType.REFUND_REVERSAL: _refund,
+    EntryType.REVERSAL: _reversal,
+    EntryType.INCREMENT: _increment,
+    EntryType.INCREMENT_DECLINE: _increment,
+    EntryType.PAYMENT_CREDIT: _payment_credit,
+    EntryType.PAYMENT_RELEASE: _payment_release,
+    EntryType.PAYMENT_RETURN: _payment_return,
+    EntryType.PAYMENT_RETURN_RELEASED: _payment_return,
+    EntryType.FEE: partial(_posting, category=CATEGORIES[EntryType.FEE]),
+    EntryType.INTEREST: partial(_posting, category=CATEGORIES[EntryType.INTEREST]),
+    EntryType.ADJUSTMENT_DEBIT: _posting,
+    EntryType.ADJUSTMENT_CREDIT: _posting,
+}

@@ -1,18 +1,19 @@
-"""Journal entries to rows of the ledger. Pure: what the settler writes is decided here."""
+"""Journal entries to rows of the ledger. Pure: what the settler writes is decided here.
+
+Times are milliseconds since 1970, also where the column is a timestamp (`settle_store.py`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from authz import keys, ledger
 from authz.entry import SCHEMA_VERSION, Entry
 from authz.movement import owner_fields
-from authz.outcome import APPROVALS, DECISIONS, DECLINES, EntryType, Outcome
+from authz.outcome import APPROVALS, DECISIONS, DECLINES, EntryType
 from authz.settle_detail import Detail, detail_of
-from runtime.clock import datetime_of
 
 #: Columns of journal_entry that one row of `_entry_row` fills, in order.
 ENTRY_COLUMNS = (
@@ -46,7 +47,7 @@ PAYMENT_STATES = {
 
 
 class AuthorizationRow(NamedTuple):
-    """One authorization after an entry, in the order of the query's parameters."""
+    """One authorization after an entry, by the names of its columns."""
 
     id: str
     partition: int
@@ -60,11 +61,11 @@ class AuthorizationRow(NamedTuple):
     held_minor: int
     refunded_minor: int
     flags: str
-    expire_time: datetime | None
+    expire_time: int | None
     decision_pseq: int | None
     first_pseq: int
-    create_time: datetime
-    update_time: datetime
+    create_time: int
+    update_time: int
     windows: str
 
 
@@ -82,13 +83,16 @@ class Batch:
     def add(self, partition: int, entries: Iterable[Entry]) -> None:
         """Adds entries of one partition, in the order of their pseq."""
         for entry in entries:
-            detail = detail_of(entry)
-            currency = entry.header.currency or detail.currency
-            self.entries.append(_entry_row(partition, entry, detail, currency))
-            self._add_lines(partition, entry, currency, detail.category)
-            if entry.header.account_id:
-                self.balances[entry.header.account_id] = _balance_row(partition, entry, currency)
-            if entry.outcome.authorization_id:
+            outcome, header, detail = entry.outcome, entry.header, detail_of(entry)
+            currency = header.currency or detail.currency
+            lines = ledger.lines(outcome, detail.category)
+            category = detail.category if lines else None
+            self.entries.append(_entry_row(partition, entry, detail, currency, category))
+            if lines:
+                self._add_lines(partition, entry, currency, lines)
+            if header.account_id:
+                self.balances[header.account_id] = _balance_row(partition, entry, currency)
+            if outcome.authorization_id:
                 self._add_authorization(partition, entry, currency)
             if detail.payment_id:
                 self._add_payment(entry, detail)
@@ -102,23 +106,15 @@ class Batch:
         self.payments.update(other.payments)
         self.totals.update(other.totals)
 
-    def _add_lines(self, partition: int, entry: Entry, currency: str, category: str) -> None:
-        found = ledger.lines(entry.outcome, category)
-        assert sum(line.amount_minor for line in found) == 0, "an entry's lines sum to zero"
-        for number, line in enumerate(found):
-            self.lines.append(
-                (
-                    partition,
-                    entry.outcome.pseq,
-                    number,
-                    line.ledger_account,
-                    entry.header.account_id,
-                    currency,
-                    line.amount_minor,
-                )
-            )
-            total = self.totals.setdefault((partition, currency, line.ledger_account), [0, 0])
-            total[0 if line.amount_minor > 0 else 1] += abs(line.amount_minor)
+    def _add_lines(
+        self, partition: int, entry: Entry, currency: str, lines: Sequence[ledger.Line]
+    ) -> None:
+        assert sum(amount for _, amount in lines) == 0, "an entry's lines sum to zero"
+        pseq, account_id = entry.outcome.pseq, entry.header.account_id
+        for number, (code, amount) in enumerate(lines):
+            self.lines.append((partition, pseq, number, code, account_id, currency, amount))
+            total = self.totals.setdefault((partition, currency, code), [0, 0])
+            total[0 if amount > 0 else 1] += abs(amount)
 
     def _add_authorization(self, partition: int, entry: Entry, currency: str) -> None:
         """The authorization after this entry; an earlier one of the batch keeps its origin."""
@@ -144,7 +140,7 @@ class Batch:
             entry.header.account_id,
             outcome.amount_minor,
             PAYMENT_STATES[outcome.type],
-            datetime_of(outcome.recorded_at_ms),
+            outcome.recorded_at_ms,
         )
 
 
@@ -164,13 +160,12 @@ def _balance_row(partition: int, entry: Entry, currency: str) -> Row:
         outcome.posted_minor,
         outcome.held_minor,
         outcome.unreleased_minor,
-        datetime_of(outcome.recorded_at_ms),
+        outcome.recorded_at_ms,
     )
 
 
 def _authorization_row(partition: int, entry: Entry, currency: str) -> AuthorizationRow:
     outcome, header = entry.outcome, entry.header
-    recorded = datetime_of(outcome.recorded_at_ms)
     return AuthorizationRow(
         id=outcome.authorization_id,
         partition=partition,
@@ -184,29 +179,26 @@ def _authorization_row(partition: int, entry: Entry, currency: str) -> Authoriza
         held_minor=outcome.hold_held_minor,
         refunded_minor=outcome.hold_refunded_minor,
         flags=outcome.hold_flags,
-        expire_time=_time(outcome.expire_at_ms),
+        expire_time=outcome.expire_at_ms or None,
         decision_pseq=outcome.pseq if outcome.type in DECISIONS else None,
         first_pseq=outcome.pseq,
-        create_time=recorded,
-        update_time=recorded,
+        create_time=outcome.recorded_at_ms,
+        update_time=outcome.recorded_at_ms,
         windows=outcome.hold_windows,
     )
 
 
-def _time(ms: int | None) -> datetime | None:
-    return datetime_of(ms) if ms else None
-
-
-def _decision(outcome: Outcome) -> str | None:
-    if outcome.type in DECLINES:
+def _decision(kind: EntryType) -> str | None:
+    if kind in DECLINES:
         return "DECLINED"
-    return "APPROVED" if outcome.type in APPROVALS else None
+    return "APPROVED" if kind in APPROVALS else None
 
 
-def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> Row:
+def _entry_row(
+    partition: int, entry: Entry, detail: Detail, currency: str, category: str | None
+) -> Row:
     outcome, header = entry.outcome, entry.header
     user_id, company_id = owner_fields(header.owner_id)
-    recorded = datetime_of(outcome.recorded_at_ms)
     return (
         partition,
         outcome.pseq,
@@ -214,7 +206,7 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
         SCHEMA_VERSION,
         outcome.epoch,
         outcome.seq,
-        outcome.type.value,
+        outcome.type,
         header.principal,
         header.request_id,
         header.fingerprint,
@@ -241,11 +233,11 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
         currency or None,
         detail.requested_minor,
         outcome.amount_minor,
-        _time(detail.transaction_at_ms),
-        _time(detail.effective_at_ms) or recorded,
-        recorded,
-        detail.category if ledger.lines(outcome) else None,
-        _decision(outcome),
+        detail.transaction_at_ms or None,
+        detail.effective_at_ms or outcome.recorded_at_ms,
+        outcome.recorded_at_ms,
+        category,
+        _decision(outcome.type),
         outcome.reason,
         entry.decided_by or None,
         outcome.limit_minor,
@@ -258,7 +250,7 @@ def _entry_row(partition: int, entry: Entry, detail: Detail, currency: str) -> R
         outcome.hold_held_minor,
         outcome.hold_refunded_minor,
         outcome.hold_flags,
-        _time(outcome.expire_at_ms),
+        outcome.expire_at_ms or None,
         outcome.authorization_code or None,
         detail.payment_id or None,
         detail.related_entry_id or None,

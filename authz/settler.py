@@ -13,15 +13,13 @@ from contextlib import suppress
 from typing import Any
 
 import asyncpg
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from authz import keys
 from authz.continuity import ContradictionError, Part, Standing, continuing
 from authz.settings import AuthzSettings
 from authz.settle_rows import Batch
 from authz.settle_store import Move, PositionMovedError, SettleStore
-from runtime import redis
+from authz.settle_streams import Streams
 from runtime.clock import Clock, SystemClock
 from runtime.log import configure_logging, get_logger
 from runtime.metrics import PARTITIONS_STOPPED, SETTLED, MetricsServer
@@ -29,9 +27,6 @@ from runtime.postgres import UNREACHABLE
 from runtime.server import termination
 from runtime.settings import PARTITIONS
 
-#: Bounds of the pause after a round that found nothing: quick under load, quiet when idle.
-PAUSE_MIN_S = 0.005
-PAUSE_MAX_S = 0.1
 #: How often partitions are shared out anew among the live settlers.
 SHARE_S = 1.0
 #: Wait before a lost connection is opened again.
@@ -51,18 +46,17 @@ class Settler:
     """Settles the partitions that it has locked, over one connection to each server."""
 
     def __init__(
-        self, settings: AuthzSettings, store: SettleStore, valkey: Redis, *, clock: Clock
+        self, settings: AuthzSettings, store: SettleStore, streams: Streams, *, clock: Clock
     ) -> None:
         self._settings = settings
         self._store = store
-        self._valkey = valkey
+        self._streams = streams
         self._clock = clock
         #: Owned partitions, and where each stands.
         self._owned: dict[int, Standing] = {}
         #: Partitions that had more entries than their share at the last round.
         self._busy: set[int] = set()
         self._turn = 0
-        self._pause_s = PAUSE_MIN_S
         self._next_share = 0.0
 
     async def initialise(self) -> None:
@@ -72,25 +66,17 @@ class Settler:
             return
         await self._refuse_another(epoch)
         # Another settler may do the same, and be done: what is there stays.
-        pipeline = self._valkey.pipeline(transaction=False)
-        for tag in keys.TAGS:
-            pipeline.hsetnx(keys.meta(tag), "pseq", "0")
-            pipeline.hsetnx(keys.meta(tag), "epoch", str(epoch))
-        await pipeline.execute()
+        await self._streams.begin(epoch)
         await self._refuse_another(epoch)
         await self._store.mark_initialised()
         logger.info("installation_initialised", epoch=epoch)
 
     async def _refuse_another(self, epoch: int) -> None:
         """Raises if Valkey holds another installation's data."""
-        pipeline = self._valkey.pipeline(transaction=False)
-        for tag in keys.TAGS:
-            pipeline.hget(keys.meta(tag), "epoch")
-        for found in await pipeline.execute():
-            if found is not None and int(found) != epoch:
-                raise NotInitialisableError(
-                    f"Valkey belongs to another installation (epoch {int(found)}); use an empty one"
-                )
+        for found in await self._streams.epochs() - {epoch}:
+            raise NotInitialisableError(
+                f"Valkey belongs to another installation (epoch {found}); use an empty one"
+            )
 
     async def share(self) -> None:
         """Takes free partitions up to a fair share, and gives up what is beyond it: all of them
@@ -112,11 +98,13 @@ class Settler:
                 continue
             if await self._store.try_lock(row.partition):
                 self._owned[row.partition] = Standing.of(row)
-        # A lock may have been taken after its row was read: the position is read again under it.
-        for row in await self._store.partitions():
-            if row.partition in self._owned:
-                self._owned[row.partition] = Standing.of(row)
-        await self._trim_positions(sorted(set(self._owned) - before))
+        if taken := sorted(set(self._owned) - before):
+            # A lock may have been taken after its row was read: under it, it is read again.
+            rows = await self._store.partitions()
+            self._owned |= {
+                row.partition: Standing.of(row) for row in rows if row.partition in taken
+            }
+            await self._trim_positions(taken)
 
     async def round(self) -> int:
         """Settles what is there; returns how many entries that were."""
@@ -140,36 +128,39 @@ class Settler:
             return {}
         self._turn = (self._turn + 1) % len(partitions)
         partitions = partitions[self._turn :] + partitions[: self._turn]
-        pipeline = self._valkey.pipeline(transaction=False)
-        for partition in partitions:
-            start = f"{self._owned[partition].position}-0"
-            journal = keys.journal(keys.TAGS[partition])
-            # The last settled entry comes first, and is checked.
-            pipeline.xrange(journal, min=start, max="+", count=self._share_of(partition) + 1)
-        streams = await pipeline.execute()
+        shares = self._shares()
+        # The last settled entry comes first, and is checked.
+        streams = await self._streams.read(
+            [(n, self._owned[n].position, shares[n]) for n in partitions]
+        )
         parts: dict[int, Part] = {}
         room = self._settings.settle_batch
-        for partition, stream in zip(partitions, streams, strict=True):
+        for partition, found in zip(partitions, streams, strict=True):
             try:
-                part = continuing(partition, self._owned[partition], stream, room=room)
+                part = continuing(partition, self._owned[partition], found, room=room)
             except ContradictionError as error:
                 await self._stop(partition, str(error))
                 continue
+            count = 0
             if part is not None:
                 parts[partition] = part
-                room -= len(part.batch.entries)
-            if part is not None and len(part.batch.entries) >= self._share_of(partition):
+                count = len(part.batch.entries)
+            room -= count
+            if count >= shares[partition] or len(found) > count + 1:
                 self._busy.add(partition)
             else:
                 self._busy.discard(partition)
         return parts
 
-    def _share_of(self, partition: int) -> int:
-        """Entries to read of a partition: one that had more than that last time gets more."""
-        half = self._settings.settle_batch // 2
-        if partition in self._busy:
-            return max(half // len(self._busy), 1)
-        return max(half // len(self._owned), 1)
+    def _shares(self) -> dict[int, int]:
+        """Entries to read of each partition: one that had more than its share last time has its
+        part of what the quiet ones leave.
+        """
+        batch, busy = self._settings.settle_batch, max(len(self._busy), 1)
+        quiet = max(batch // 2 // len(self._owned), 1)
+        left = max(batch - quiet * (len(self._owned) - len(self._busy)), batch // 2)
+        more = max(left // busy, 1)
+        return {n: more if n in self._busy else quiet for n in self._owned}
 
     async def _settle(self, parts: dict[int, Part]) -> None:
         batch = Batch()
@@ -204,25 +195,32 @@ class Settler:
         """Forgets what is settled, but for the last entry. Also of partitions just taken over:
         their settler may have died between settling and this.
         """
-        pipeline = self._valkey.pipeline(transaction=False)
-        for partition in partitions:
-            position = self._owned[partition].position
-            journal = keys.journal(keys.TAGS[partition])
-            pipeline.xtrim(journal, minid=f"{position}-0", approximate=False)
-        await pipeline.execute()
+        await self._streams.trim({n: self._owned[n].position for n in partitions})
 
     async def run(self) -> None:
         """Settles until a connection is lost or the task is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            if loop.time() >= self._next_share:
+            began = loop.time()
+            if began >= self._next_share:
                 await self.share()
-                self._next_share = loop.time() + SHARE_S
-            if await self.round():
-                self._pause_s = PAUSE_MIN_S
+                self._next_share = began + SHARE_S
+            settled = await self.round()
+            if self._busy:
                 continue
-            await asyncio.sleep(self._pause_s)
-            self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
+            if settled:
+                # What comes meanwhile shares a transaction: one costs as much as fifty entries.
+                pause_s = self._settings.settle_interval_ms / 1000 - (loop.time() - began)
+                await asyncio.sleep(max(pause_s, 0))
+            else:
+                await self._wait(max(self._next_share - loop.time(), 0))
+
+    async def _wait(self, seconds: float) -> None:
+        if self._owned:
+            positions = {n: standing.position for n, standing in self._owned.items()}
+            await self._streams.wait(positions, seconds)
+        else:
+            await asyncio.sleep(seconds)
 
 
 class Process:
@@ -244,7 +242,6 @@ class Process:
 
     async def _connected(self) -> None:
         settings = self._settings
-        assert settings.redis_url is not None, "the supervisor sets HOLDFAST_REDIS_URL"
         connection = await asyncpg.connect(
             settings.postgres_dsn,
             user="holdfast_authz",
@@ -254,16 +251,21 @@ class Process:
                 "search_path": "authz",
                 "application_name": f"{APPLICATION_NAME}-{settings.instance}",
                 "synchronous_commit": "on",
+                # Every statement finds its rows by their keys. While a table is small the planner
+                # prefers to read all of it, and would keep that plan when it has grown.
+                "enable_seqscan": "off",
             },
         )
-        valkey = redis.client(settings, settings.redis_url, server="valkey-money", user="settler")
         try:
-            settler = Settler(settings, SettleStore(connection), valkey, clock=SystemClock())
-            await settler.initialise()
-            self.working = True
-            await settler.run()
+            streams = await Streams.connect(settings)
+            try:
+                settler = Settler(settings, SettleStore(connection), streams, clock=SystemClock())
+                await settler.initialise()
+                self.working = True
+                await settler.run()
+            finally:
+                streams.close()
         finally:
-            await valkey.aclose()
             with suppress(*UNREACHABLE):
                 await connection.close(timeout=5)
 

@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import hiredis
@@ -24,11 +25,16 @@ _ERRORS = {"NOSCRIPT": NoScriptError, "OOM": OutOfMemoryError}
 
 
 class Wire(asyncio.Protocol):
-    """Commands out, answers in. Answers are text; bytes that are no UTF-8 survive as surrogates."""
+    """Commands out, answers in. Answers are text, in which bytes that are no UTF-8 survive as
+    surrogates, or bytes.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, text: bool = True) -> None:
         self._reader = hiredis.Reader(
-            replyError=_error_of, encoding="utf-8", errors="surrogateescape", notEnoughData=self
+            replyError=_error_of,
+            encoding="utf-8" if text else None,
+            errors="surrogateescape",
+            notEnoughData=self,
         )
         self._flight: deque[Flying] = deque()
         self._transport: asyncio.WriteTransport | None = None
@@ -60,26 +66,31 @@ class Wire(asyncio.Protocol):
 
     async def execute(self, commands: Sequence[Command]) -> list[Any]:
         """Sends commands as one pipeline and returns their answers; the first error is raised."""
-        loop = asyncio.get_running_loop()
-        batch: list[Flying] = [(command, loop.create_future()) for command in commands]
         if self.lost.is_set():
             raise ConnectionError("the connection to Valkey is closed")
+        if not commands:
+            return []
+        loop = asyncio.get_running_loop()
+        batch: list[Flying] = [(command, loop.create_future()) for command in commands]
         self.send(batch)
         lost = asyncio.create_task(self.lost.wait())
-        answers = asyncio.gather(*(future for _, future in batch), return_exceptions=True)
+        last = batch[-1][1]  # answers come in order
         try:
             async with asyncio.timeout(redis.SOCKET_TIMEOUT_S):
-                await asyncio.wait((answers, lost), return_when=asyncio.FIRST_COMPLETED)
-            if not answers.done():
+                await asyncio.wait((last, lost), return_when=asyncio.FIRST_COMPLETED)
+            if not last.done():
                 raise ConnectionError("Valkey closed the connection")
+        except BaseException:
+            for _, future in batch:
+                future.cancel()
+            raise
         finally:
             lost.cancel()
-            answers.cancel()
-        found = answers.result()
-        for answer in found:
-            if isinstance(answer, Exception):
-                raise answer
-        return found
+        # Each is looked at: an error that nobody saw would be logged.
+        for error in [future.exception() for _, future in batch]:
+            if error is not None:
+                raise error
+        return [future.result() for _, future in batch]
 
     def close(self) -> None:
         """Closes at once."""
@@ -125,18 +136,20 @@ def _error_of(text: str) -> ResponseError:
     return ResponseError(rest if code == "ERR" else text)
 
 
-async def connect(settings: Settings, url: str, *, server: str, user: str) -> Wire:
-    """Connects and logs in; `server` is `valkey-money` or `valkey-cache`. Raises OSError,
-    TimeoutError, or ResponseError when the login is refused.
+async def connect(
+    settings: Settings, url: str, *, server: str, user: str, text: bool = True
+) -> Wire:
+    """Connects and logs in; `server` is `valkey-money` or `valkey-cache`; answers are bytes unless
+    `text`. Raises OSError, TimeoutError, or ResponseError when the login is refused.
     """
     arguments = redis.connection_arguments(settings, url, server=server, user=user)
-    loop = asyncio.get_running_loop()
+    loop, make = asyncio.get_running_loop(), partial(Wire, text=text)
     async with asyncio.timeout(redis.SOCKET_TIMEOUT_S):
         if "path" in arguments:
-            _, wire = await loop.create_unix_connection(Wire, arguments["path"])
+            _, wire = await loop.create_unix_connection(make, arguments["path"])
         else:
             _, wire = await loop.create_connection(
-                Wire,
+                make,
                 arguments.get("host", "localhost"),
                 arguments.get("port", 6379),
                 ssl=_context(arguments) if url.startswith("rediss:") else None,

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from authz.__main__ import SERVICE_NAMES, Worker
 from authz.settings import AuthzSettings
 from authz.settle_store import SettleStore
+from authz.settle_streams import Streams
 from authz.settler import Settler
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
@@ -29,7 +30,6 @@ from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
 from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
-from runtime import redis
 from runtime.channel import unix_channel
 from runtime.clock import Clock, ManualClock
 from runtime.identity import ROLES_HEADER, SPIFFE_HEADER, SUBJECT_HEADER
@@ -224,10 +224,8 @@ async def authz_mesh(
         )
         connection = await asyncpg.connect(database.dsn("authz"))
         await connection.execute("SET search_path TO authz")
-        valkey = redis.client(
-            settings, settings.redis_url or "", server="valkey-money", user="settler"
-        )
-        settler = Settler(settings, SettleStore(connection), valkey, clock=manual)
+        streams = await Streams.connect(settings)
+        settler = Settler(settings, SettleStore(connection), streams, clock=manual)
         await settler.initialise()
         server = Server(settings.socket, kind=settings.authz_server)
         worker = Worker(settings, server, clock=manual)
@@ -260,7 +258,7 @@ async def authz_mesh(
             finally:
                 await server.grpc_server.stop(None)
                 await worker.stop()
-                await valkey.aclose()
+                streams.close()
                 await connection.close()
 
 

@@ -119,12 +119,16 @@ SELECT EXISTS (
       AND l.classid = $1::int::oid AND l.objid = $2::int::oid AND l.objsubid = 2
 )
 
--- move_position --
--- Moves one partition; no row means that somebody else did. Params: $1 partition, $2 old position,
--- $3 epoch, $4 new position, $5 digest of the last entry, $6 that entry.
-UPDATE partition SET position = $4, position_digest = $5, position_entry = $6
-WHERE partition = $1 AND position = $2 AND epoch = $3 AND stopped_because IS NULL
-RETURNING partition
+-- move_positions --
+-- Moves partitions; one that is missing in the answer was moved by somebody else. Params: arrays of
+-- $1 partition, $2 old position, $3 epoch, $4 new position, $5 digest of the last entry, $6 that
+-- entry.
+UPDATE partition p SET position = m.new, position_digest = m.digest, position_entry = m.entry
+FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[])
+    AS m (partition, old, epoch, new, digest, entry)
+WHERE p.partition = m.partition AND p.position = m.old AND p.epoch = m.epoch
+  AND p.stopped_because IS NULL
+RETURNING p.partition
 
 -- stop_partition --
 -- Stops a partition whose journal contradicts the ledger; no row means that somebody else has moved
@@ -144,25 +148,26 @@ ON CONFLICT (account_id) DO UPDATE SET
     held_minor = EXCLUDED.held_minor, unreleased_minor = EXCLUDED.unreleased_minor,
     update_time = EXCLUDED.update_time
 
--- upsert_authorizations --
--- Params: arrays of $1 id, $2 partition, $3 principal, $4 account_id, $5 card_id, $6 currency,
--- $7 approved, $8 reversed, $9 captured, $10 held, $11 refunded, $12 flags, $13 expire_time,
--- $14 decision_pseq, $15 first_pseq, $16 create_time, $17 update_time,
--- $18 windows.
-INSERT INTO card_authorization AS a (id, partition, principal, account_id, card_id, currency,
-    approved_minor, reversed_minor, captured_minor, held_minor, refunded_minor, flags, expire_time,
-    decision_pseq, first_pseq, create_time, update_time, windows)
-SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[],
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[],
-    $13::timestamptz[], $14::bigint[], $15::bigint[], $16::timestamptz[], $17::timestamptz[],
-    $18::text[])
-ON CONFLICT (id) DO UPDATE SET
-    approved_minor = EXCLUDED.approved_minor, reversed_minor = EXCLUDED.reversed_minor,
-    captured_minor = EXCLUDED.captured_minor, held_minor = EXCLUDED.held_minor,
-    refunded_minor = EXCLUDED.refunded_minor,
-    flags = EXCLUDED.flags, expire_time = coalesce(EXCLUDED.expire_time, a.expire_time),
-    decision_pseq = coalesce(a.decision_pseq, EXCLUDED.decision_pseq),
-    update_time = EXCLUDED.update_time, windows = EXCLUDED.windows
+-- known_authorizations --
+-- Those of some authorizations that the ledger has. Params: $1 ids.
+SELECT id FROM card_authorization WHERE id = ANY($1::text[])
+
+-- update_authorizations --
+-- What later entries change; the first decision stays. Params: arrays of $1 id, $2 approved,
+-- $3 reversed, $4 captured, $5 held, $6 refunded, $7 flags, $8 expire_time, $9 decision_pseq,
+-- $10 update_time, $11 windows.
+UPDATE card_authorization a SET
+    approved_minor = m.approved_minor, reversed_minor = m.reversed_minor,
+    captured_minor = m.captured_minor, held_minor = m.held_minor,
+    refunded_minor = m.refunded_minor, flags = m.flags,
+    expire_time = coalesce(m.expire_time, a.expire_time),
+    decision_pseq = coalesce(a.decision_pseq, m.decision_pseq),
+    update_time = m.update_time, windows = m.windows
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+            $7::text[], $8::timestamptz[], $9::bigint[], $10::timestamptz[], $11::text[])
+    AS m (id, approved_minor, reversed_minor, captured_minor, held_minor, refunded_minor, flags,
+          expire_time, decision_pseq, update_time, windows)
+WHERE a.id = m.id
 
 -- upsert_payments --
 -- Params: arrays of $1 id, $2 account_id, $3 amount, $4 state, $5 update_time.

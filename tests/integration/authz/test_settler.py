@@ -13,9 +13,11 @@ import pytest
 from redis.asyncio import Redis
 
 from authz import keys
+from authz.continuity import Standing
 from authz.settle_store import PositionMovedError, SettleStore
-from authz.settler import APPLICATION_NAME, NotInitialisableError, Settler
-from runtime import redis
+from authz.settle_streams import Streams
+from authz.settler import APPLICATION_NAME, NotInitialisableError, Settler, ended
+from runtime.clock import datetime_of
 from tests.authz_checks import approved, balance, by_network, network_purchase, nothing_written
 from tests.authz_mesh import NETWORK, AuthzMesh, capture_of, purchase, reversal_of
 from tests.databases import Database
@@ -36,11 +38,11 @@ async def _settler(
         },
     )
     chosen = mesh.settings.model_copy(update=settings)
-    valkey = redis.client(chosen, chosen.redis_url or "", server="valkey-money", user="settler")
+    streams = await Streams.connect(chosen)
     try:
-        yield Settler(chosen, SettleStore(connection), valkey, clock=mesh.clock), connection
+        yield Settler(chosen, SettleStore(connection), streams, clock=mesh.clock), connection
     finally:
-        await valkey.aclose()
+        streams.close()
         await connection.close(timeout=1)
 
 
@@ -61,6 +63,14 @@ async def _stopped(mesh: AuthzMesh) -> dict[int, str]:
 async def _entries(mesh: AuthzMesh) -> list[tuple[int, int]]:
     rows = await mesh.ledger.fetch("SELECT partition, pseq FROM journal_entry ORDER BY 1, 2")
     return [(row["partition"], row["pseq"]) for row in rows]
+
+
+async def _settled(mesh: AuthzMesh, count: int, *, within_s: float) -> None:
+    for _ in range(int(within_s / 0.02)):
+        if len(await _entries(mesh)) >= count:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{count} entries were not settled within {within_s} s")
 
 
 async def test_two_settlers_share_the_partitions_and_settle_each_entry_once(
@@ -258,6 +268,74 @@ async def test_busy_partition_keeps_no_other_waiting(mesh: AuthzMesh, ledger: Da
     assert max(sizes) <= 10
     assert sum(sizes) == 101
     assert sizes[-1] == 0
+
+
+async def test_shares_never_exceed_a_batch(mesh: AuthzMesh) -> None:
+    """One hot partition has what the quiet ones leave; all of them hot share alike."""
+    settler = mesh.settler
+    settler._owned = dict.fromkeys(range(64), Standing(0, 1, None))
+    for busy, share in ((0, 31), (1, 2047), (64, 62)):
+        settler._busy = set(range(busy))
+        shares = settler._shares()
+        assert sum(shares.values()) <= mesh.settings.settle_batch
+        assert shares[0] == share
+
+
+async def test_waiting_settler_settles_one_entry_at_once_and_others_together(
+    mesh: AuthzMesh, ledger: Database
+) -> None:
+    """Goal: quick for one, cheap for many. Method: an interval of a second, and what one
+    transaction wrote has one xmin.
+    """
+    card = await mesh.card()
+    await mesh.settle()
+    await mesh.ledger.execute("SELECT pg_advisory_unlock_all()")
+    async with _settler(mesh, ledger, 1, settle_interval_ms=1000) as (settler, _):
+        running = asyncio.create_task(settler.run())
+        try:
+            await asyncio.sleep(0.3)
+            assert not running.done()
+            await approved(mesh, card, 5)
+            await _settled(mesh, 3, within_s=0.7)
+            for _ in range(3):
+                await approved(mesh, card, 5)
+                await asyncio.sleep(0.05)
+            await _settled(mesh, 6, within_s=3)
+        finally:
+            await ended(running)
+    written = await mesh.ledger.fetch("SELECT xmin::text FROM journal_entry ORDER BY pseq")
+    assert len({row["xmin"] for row in written[3:]}) == 1
+
+
+async def test_times_are_the_ledger_s_to_the_millisecond(mesh: AuthzMesh) -> None:
+    mesh.clock.advance(1)
+    card = await mesh.card()
+    await approved(mesh, card, 5)
+    await mesh.settle()
+    row = await mesh.ledger.fetchrow(
+        "SELECT e.recorded_time, e.effective_time, e.transaction_time, e.expire_time AS expires,"
+        " a.* FROM journal_entry e JOIN card_authorization a ON a.id = e.authorization_id"
+    )
+    now = datetime_of(mesh.clock.now_ms())
+    assert [row["recorded_time"], row["effective_time"], row["create_time"]] == [now] * 3
+    hold = await mesh.worker.store.hold(row["id"])
+    assert hold is not None
+    assert row["transaction_time"] is None
+    assert row["expire_time"] == row["expires"] > now
+    assert row["expire_time"] == datetime_of(hold.expire_at_ms)
+
+
+async def test_line_of_an_account_outside_the_chart_is_refused(mesh: AuthzMesh) -> None:
+    await approved(mesh, await mesh.card(), 5)
+    await mesh.settler.share()
+    parts = await mesh.settler._read()
+    batch = parts[10].batch
+    account = next(iter(batch.balances))
+    batch.lines.append((10, 3, 0, "pocket", account, "USD", 5))
+    batch.totals[(10, "USD", "pocket")] = [5, 0]
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await mesh.settler._settle(parts)
+    assert await _entries(mesh) == []
 
 
 async def test_settling_again_changes_nothing(mesh: AuthzMesh) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +16,7 @@ from authz.settle_rows import ENTRY_COLUMNS, Batch, columns
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
+from runtime.clock import datetime_of
 
 WHOLE = st.integers(0, 2**53 - 1)
 ANY = st.integers(-(2**53), 2**53)
@@ -57,7 +56,14 @@ HEADERS = st.builds(
     fingerprint=WORD,
     account_id=WORD,
     card_id=WORD,
+    root_card_id=WORD,
+    owner_id=WORD,
+    programme_id=WORD,
+    user_id=WORD,
+    currency=WORD,
     network=WORD,
+    clearing_fingerprint=WORD,
+    decided_by=WORD,
 )
 
 PLAIN = Outcome(
@@ -136,7 +142,7 @@ def test_header_of_another_version_or_length_is_an_error(header: bytes) -> None:
 def test_entry_id_follows_from_principal_and_request() -> None:
     header = Header(principal="p", request_id="r", card_id="card_0a")
     assert header.id_in("0a") == ids.derived(ids.ENTRY, "0a", "p", "r")
-    assert replace(header, account_id="acct_0a1").id_in("0a") == header.id_in("0a")
+    assert header._replace(account_id="acct_0a1").id_in("0a") == header.id_in("0a")
 
 
 @given(OUTCOMES)
@@ -189,7 +195,7 @@ def test_batch_keeps_origin_and_decision_of_an_authorization() -> None:
         10,
         [
             _entry(early, capture.SerializeToString()),
-            _entry(decided, purchase.SerializeToString(), replace(HEADER, principal="q")),
+            _entry(decided, purchase.SerializeToString(), HEADER._replace(principal="q")),
             _entry(duplicate, purchase.SerializeToString()),
         ],
     )
@@ -227,6 +233,8 @@ def test_row_gives_the_outcome_back() -> None:
     batch = Batch()
     batch.add(10, [_entry(PLAIN)])
     row = dict(zip(ENTRY_COLUMNS, batch.entries[0], strict=True))
+    for name in ("recorded_time", "expire_time"):
+        row[name] = datetime_of(row[name])
     assert outcome_of(row) == PLAIN
     assert (row["company_id"], row["user_id"]) == ("co_1", None)
 
@@ -234,7 +242,7 @@ def test_row_gives_the_outcome_back() -> None:
 def test_batches_of_two_partitions_are_absorbed() -> None:
     one, other, both = Batch(), Batch(), Batch()
     one.add(10, [_entry(PLAIN)])
-    there = replace(HEADER, account_id="acct_2")
+    there = HEADER._replace(account_id="acct_2")
     other.add(11, [_entry(PLAIN._replace(authorization_id="auth_2"), b"", there)])
     both.absorb(one)
     both.absorb(other)
