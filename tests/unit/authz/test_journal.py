@@ -53,17 +53,7 @@ HEADERS = st.builds(
     Header,
     principal=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40),
     request_id=NAME,
-    fingerprint=WORD,
-    account_id=WORD,
-    card_id=WORD,
-    root_card_id=WORD,
-    owner_id=WORD,
-    programme_id=WORD,
-    user_id=WORD,
-    currency=WORD,
-    network=WORD,
-    clearing_fingerprint=WORD,
-    decided_by=WORD,
+    **dict.fromkeys(Header._fields[2:], WORD),
 )
 
 PLAIN = Outcome(
