@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -42,6 +41,8 @@ class Snapshots:
         self._read = read
         self._cards = cards
         self._kept: OrderedDict[str, Snapshot] = OrderedDict()
+        # Few, and the same for many cards: by partition, programme or company, and currency.
+        self._rules_kept: dict[tuple[str, str, str], RulesSnapshot] = {}
 
     async def get(self, card_id: str) -> Snapshot | None:
         """Everything a decision on the card needs; None if the card is unknown."""
@@ -57,12 +58,16 @@ class Snapshots:
         return found
 
     def forget(self, card_id: str) -> None:
-        """Drops a snapshot whose version has moved on."""
-        self._kept.pop(card_id, None)
+        """Drops a snapshot of which a version has moved on, whichever it is."""
+        kept = self._kept.pop(card_id, None)
+        if kept is not None:
+            for scope_id in (kept.account.programme_id, kept.account.company_id):
+                self._rules_kept.pop(_rules_name(kept.account, scope_id), None)
 
     def forget_all(self) -> None:
         """Drops every snapshot: the server behind the connection may be another one."""
         self._kept.clear()
+        self._rules_kept.clear()
 
     async def account(self, account_id: str) -> AccountSnapshot | None:
         """One account's configuration as it is now."""
@@ -87,11 +92,6 @@ class Snapshots:
         if account is None:
             raise Unavailable(f"card {card_id} has no account", reason="CONFIGURATION_BROKEN")
         user_id = card[7] or ""
-        user, programme, company = await asyncio.gather(
-            self._user(account, user_id),
-            self._rules(account, account.programme_id, NO_PROGRAMME_RULES),
-            self._rules(account, account.company_id, NO_COMPANY_RULES),
-        )
         return Snapshot(
             card=CardSnapshot(
                 version=int(card[0]),
@@ -105,9 +105,9 @@ class Snapshots:
                 user_id=user_id,
             ),
             account=account,
-            user=user,
-            programme=programme,
-            company=company,
+            user=await self._user(account, user_id),
+            programme=await self._rules(account, account.programme_id, NO_PROGRAMME_RULES),
+            company=await self._rules(account, account.company_id, NO_COMPANY_RULES),
         )
 
     async def _user(self, account: AccountSnapshot, user_id: str) -> UserSnapshot:
@@ -126,6 +126,15 @@ class Snapshots:
     ) -> RulesSnapshot:
         if not scope_id:
             return absent
+        name = _rules_name(account, scope_id)
+        kept = self._rules_kept.get(name)
+        if kept is None:
+            kept = self._rules_kept[name] = await self._read_rules(account, scope_id, absent)
+        return kept
+
+    async def _read_rules(
+        self, account: AccountSnapshot, scope_id: str, absent: RulesSnapshot
+    ) -> RulesSnapshot:
         key = keys.rules(ids.tag_of(account.account_id), scope_id)
         version, rules = await self._read("HMGET", key, *_RULES_FIELDS)
         if version is None:
@@ -136,6 +145,10 @@ class Snapshots:
             account.currency_code,
             of_programme=absent is NO_PROGRAMME_RULES,
         )
+
+
+def _rules_name(account: AccountSnapshot, scope_id: str) -> tuple[str, str, str]:
+    return ids.tag_of(account.account_id), scope_id, account.currency_code
 
 
 def _bytes(stored: str | None) -> bytes:

@@ -17,6 +17,10 @@ DEPTH = 128
 #: The same with few callers.
 DEPTH_FEW = 32
 
+#: With this many calls per card two workers have met 19 of 20 cards.
+WARMUP_CALLS_PER_CARD = 5
+#: A warm-up ends in any case after this many times `Options.warmup_s`.
+WARMUP_ROUNDS_MAX = 10
 #: Sends one run of purchases: `Mesh.purchase` or `Mesh.purchase_json`.
 Purchase = Callable[..., Awaitable[Run]]
 
@@ -81,7 +85,7 @@ class Session:
     ) -> list[Run]:
         """Closed loop: warm-up, then the runs, the books checked after each."""
         options = self.options
-        await purchase(mesh, cards, depth=depth, seconds=options.warmup_s)
+        await self._warm_up(mesh, cards, purchase=purchase, depth=depth)
         runs = []
         profile = Profile()
         for _ in range(options.runs):
@@ -94,6 +98,18 @@ class Session:
             for shown in profile.lines():
                 self.say(shown)
         return runs
+
+    async def _warm_up(
+        self, mesh: Mesh, cards: Sequence[str], *, purchase: Purchase, depth: int
+    ) -> None:
+        """Until each worker has most likely met every card, as one that has run for a while has."""
+        seconds = self.options.warmup_s
+        wanted, decided = WARMUP_CALLS_PER_CARD * len(cards), 0.0
+        for _ in range(WARMUP_ROUNDS_MAX):
+            run = await purchase(mesh, cards, depth=depth, seconds=seconds)
+            decided += run.rate_per_s * seconds
+            if decided >= wanted:
+                return
 
 
 def line(run: Run) -> str:
