@@ -23,7 +23,7 @@ $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml tools/b
 	 install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: Python 3.11 or\
 	 newer is needed, $(PYTHON) is `$(PYTHON) --version`; name another: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py $(if $(filter file,$(origin PYTHON)),--fastest)
 
 .PHONY: demo
 demo: $(STAMP) ## Start a mesh, spend with cards, settle, balance the books, stop
