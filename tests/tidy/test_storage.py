@@ -174,11 +174,14 @@ def test_migrations_are_numbered_and_go_forward(path: Path) -> None:
     assert not re.search(r"\b(DROP TABLE|DROP COLUMN|TRUNCATE|RENAME)\b", statements)
 
 
-def test_migrations_are_numbered_without_gaps() -> None:
-    """Each service counts from 0001."""
+def test_no_two_migrations_have_one_number() -> None:
+    """Each service counts from 0001. Gaps do no harm: what is written side by side takes numbers
+    apart; one number twice would be applied once.
+    """
     for folder in {path.parent for path in MIGRATIONS}:
         numbers = sorted(int(path.name[:4]) for path in MIGRATIONS if path.parent == folder)
-        assert numbers == list(range(1, len(numbers) + 1)), folder
+        assert numbers[0] == 1, folder
+        assert numbers == sorted(set(numbers)), folder
 
 
 def test_migrations_wait_only_so_long_for_a_lock() -> None:
