@@ -1,4 +1,5 @@
-"""Generates gen/ from protos/: Python stubs, type stubs and the descriptor set for Envoy.
+"""Generates gen/ from protos/: Python stubs, type stubs and the descriptor set for Envoy. Besides,
+stubs of the services that Envoy calls, from third_party/envoy.
 
 Usage: python tools/gen.py [OUTPUT_FOLDER]      (default: gen; `make gen-check` writes elsewhere
 and compares). The descriptor set holds comments (for the generated documentation) and
@@ -31,12 +32,17 @@ def site_packages() -> Path:
     return Path(next(iter(spec.submodule_search_locations))).parent.parent
 
 
+def _names(folder: Path) -> list[str]:
+    return [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.proto"))]
+
+
 def main() -> None:
     """Generates everything below the output folder."""
     output = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "gen").resolve()
     output.mkdir(parents=True, exist_ok=True)
     protos = ROOT / "protos"
-    names = [str(path.relative_to(protos)) for path in sorted(protos.rglob("*.proto"))]
+    envoy = ROOT / "third_party" / "envoy"
+    names, foreign = _names(protos), _names(envoy)
     well_known = find_spec("grpc_tools")
     assert well_known is not None
     assert well_known.origin is not None
@@ -53,6 +59,8 @@ def main() -> None:
         f"--plugin={name}={programs / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
     ]
     run([*includes, *plugins, *outputs, *names])
+    # Their module path is ours: `envoy` is the package that brings Envoy.
+    run([f"-I{envoy}", *includes, *plugins, *outputs, *foreign])
     run(
         [
             *includes,
