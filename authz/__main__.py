@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uvloop
 
+from authz import scripts
 from authz.convert import Fingerprints
 from authz.decide_flow import AuthorizeFlow
 from authz.expiry import DAY_MS
@@ -14,7 +15,6 @@ from authz.ledger_service import LedgerService
 from authz.ledger_store import LedgerStore
 from authz.money_store import MoneyStore
 from authz.mover import Mover
-from authz.pipe import Pipe
 from authz.posting_flow import PostingFlow
 from authz.posting_service import PostingService
 from authz.projection_service import ProjectionService
@@ -32,6 +32,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.ids import IdSource
 from runtime.log import configure_logging
 from runtime.metrics import GATE_OPEN
+from runtime.pipe import Pipe
 from runtime.server import Server, run
 from runtime.wire import connect
 
@@ -61,6 +62,8 @@ class Worker:
             on_open=self._opened,
             on_lost=self._lost,
             queue_commands=settings.queue_commands,
+            scripts=scripts.ALL,
+            not_ready_reason="AUTHORIZER_NOT_READY",
         )
         self.store = MoneyStore(self.pipe, self.gate, snapshot_cards=settings.snapshot_cards)
         self.watch = Watch(self.pipe, self.gate, settings=settings, clock=clock)

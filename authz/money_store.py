@@ -11,15 +11,16 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from authz import entry, keys, outcome
 from authz.gate import Gate
 from authz.outcome import Outcome
-from authz.pipe import Pipe
 from authz.projection_calls import Call
-from authz.scripts import STATUSES, Script, Status
+from authz.scripts import STATUSES, Status
 from authz.snapshot import AccountSnapshot, Snapshot
 from authz.snapshots import Snapshots
 from authz.stored import Balance, StoredHold
 from runtime import ids
 from runtime.errors import Unavailable
 from runtime.log import get_logger
+from runtime.pipe import Pipe
+from runtime.script import Script
 
 #: Fields of a hold, in the order they are asked for.
 _HOLD_FIELDS = ("p", "acct", "card", "n", "a", "r", "c", "h", "flags", "q", "x", "u", "b", "w")

@@ -13,12 +13,13 @@ from authz.entry import Decider, static_part
 from authz.money_store import MoneyStore
 from authz.movement import Movement, concluded
 from authz.outcome import Outcome
-from authz.scripts import Script, Status
+from authz.scripts import Status
 from authz.snapshot import Subject
 from authz.windows import lifetime_ms
 from runtime import ids
 from runtime.clock import Clock
 from runtime.record import record
+from runtime.script import Script
 
 #: Seed of an authorization whose id was made for this very call: there is nothing to look up.
 NEW_HOLD = "new"

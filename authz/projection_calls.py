@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from authz import keys, scripts
 from authz.commands import ApplyAccount, ApplyAccountUser, ApplyCard, ApplyRules
-from authz.scripts import Script
 from runtime import ids
+from runtime.script import Script
 
 
 class Call(NamedTuple):

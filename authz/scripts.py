@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha1
 from pathlib import Path
+
+from runtime.script import Script
 
 _FOLDER = Path(__file__).parent / "lua"
 
@@ -43,20 +43,9 @@ class Status(StrEnum):
 STATUSES = {str(status): status for status in Status}
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """One script: its text with the shared pieces in front, and the hash that calls it."""
-
-    name: str
-    text: str
-    #: SHA-1 of the text, as EVALSHA wants it.
-    sha: str
-
-
 def _load(name: str, *includes: str) -> Script:
     parts = [(_FOLDER / "include" / f"{include}.lua").read_text() for include in includes]
-    text = "".join((*parts, (_FOLDER / f"{name}.lua").read_text()))
-    return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return Script.of(name, "".join((*parts, (_FOLDER / f"{name}.lua").read_text())))
 
 
 PLACE_HOLD = _load("place_hold", "movement", "windows", "counting", "hold", "recent")

@@ -10,12 +10,12 @@ from redis.exceptions import ResponseError
 
 from authz import entry, keys
 from authz.gate import HEALTH_COMMANDS, Gate, health_of
-from authz.pipe import Pipe
 from authz.settings import AuthzSettings
 from runtime.clock import Clock
 from runtime.errors import HoldfastError, ResourceExhausted, Unavailable
 from runtime.log import get_logger
 from runtime.metrics import UNSETTLED
+from runtime.pipe import Pipe
 from runtime.tasks import end
 
 #: How often the server is looked at again: the truth may change at run time.

@@ -24,8 +24,7 @@ from authz.gate import Gate
 from authz.ledger_store import LedgerStore
 from authz.money_store import MoneyStore
 from authz.mover import Mover
-from authz.pipe import Pipe
-from authz.scripts import Script, Status
+from authz.scripts import Status
 from authz.settings import AuthzSettings
 from authz.watch import Watch
 from loadtest import messages
@@ -38,6 +37,8 @@ from runtime import pki
 from runtime.clock import SystemClock
 from runtime.identity import Identity
 from runtime.ids import IdSource
+from runtime.pipe import Pipe
+from runtime.script import Script
 from runtime.wire import connect
 
 #: Commands of one run; they are all in memory before it begins.
@@ -130,6 +131,8 @@ async def _authorizing(mesh: Mesh) -> AsyncIterator[tuple[AuthorizeFlow, _Keepin
         on_open=opened_now,
         on_lost=lost,
         queue_commands=settings.queue_commands,
+        scripts=scripts.ALL,
+        not_ready_reason="AUTHORIZER_NOT_READY",
     )
     pipe.kept = []
     store = MoneyStore(pipe, gate, snapshot_cards=settings.snapshot_cards)

@@ -15,6 +15,7 @@ from authz import scripts
 from authz.scripts import Status
 from runtime import metrics, migrations
 from runtime.queries import load_queries
+from runtime.script import Script
 from tests.tidy.sources import PACKAGES, ROOT, own, strings, text, tree
 
 QUERY_FILES = tuple(path for path in own(".sql") if path.parent.name == "sql")
@@ -112,7 +113,7 @@ def test_statuses_are_those_of_the_scripts() -> None:
 
 
 @pytest.mark.parametrize("script", scripts.ALL, ids=lambda script: script.name)
-def test_scripts_say_what_they_take_and_answer(script: scripts.Script) -> None:
+def test_scripts_say_what_they_take_and_answer(script: Script) -> None:
     """The header names KEYS, ARGV and every status; every index used is described: in the header,
     or in that of the shared piece that uses it.
     """

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from authz import keys, pipe
+from authz import keys
 from authz.gate import Gate
 from authz.ledger_store import LedgerStore, PartitionRow
+from runtime import pipe
 from runtime.errors import Unavailable
 from runtime.wire import connect
 from tests.authz_checks import approved, refused

@@ -9,7 +9,6 @@ import pytest
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from authz import keys
-from authz.scripts import Script
 from holdfast.type.v1.default_rules_pb2 import (
     DefaultRules,
     FraudChecks,
@@ -17,6 +16,7 @@ from holdfast.type.v1.default_rules_pb2 import (
 )
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime.errors import Unavailable
+from runtime.script import Script
 from tests.authz_checks import approved, dump, network_purchase, nothing_written, refused, usd
 from tests.authz_mesh import (
     ACCOUNTS,

@@ -12,10 +12,10 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from authz import pipe
 from authz.__main__ import SERVICE_NAMES, Worker
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
+from runtime import pipe
 from runtime.channel import unix_channel
 from runtime.errors import ResourceExhausted
 from runtime.server import Server

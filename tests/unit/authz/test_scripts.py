@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from authz import scripts
-from authz.scripts import Script
+from runtime.script import Script
 
 INCLUDES = Path(scripts.__file__).parent / "lua" / "include"
 READS = {"HGET", "HMGET", "GET", "ZCARD", "HGETALL", "EXISTS"}

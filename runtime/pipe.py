@@ -1,4 +1,4 @@
-"""One pipelined connection to the money Valkey: commands leave with everything else that is said in
+"""One pipelined connection to a Valkey: commands leave with everything else that is said in
 the same turn of the event loop, up to a bound of commands on their way; the rest waits. Nothing is
 ever sent twice by itself; an unknown outcome is the caller's to resolve by sending the same request
 id.
@@ -13,12 +13,11 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from authz import scripts
-from authz.scripts import Script
 from runtime import redis
 from runtime.errors import ResourceExhausted, Unavailable
 from runtime.log import get_logger
 from runtime.metrics import BATCH_COMMANDS
+from runtime.script import Script
 from runtime.tasks import end
 from runtime.wire import Command, Flying, Wire
 
@@ -30,13 +29,13 @@ RECONNECT_S = 0.1
 #: How often a silent connection is looked at.
 LOOK_S = 1.0
 
-_LOAD_SCRIPTS: tuple[Command, ...] = tuple(("SCRIPT", "LOAD", one.text) for one in scripts.ALL)
-
 logger = get_logger()
 
 
 class Pipe:
-    """Runs commands over one connection that it opens, has inspected, and reopens when lost."""
+    """Runs commands over one connection that it opens, has inspected, and reopens when lost; the
+    server is given `scripts` first. While there is none, calls are refused with a reason.
+    """
 
     def __init__(
         self,
@@ -46,7 +45,13 @@ class Pipe:
         on_open: Callable[[], Awaitable[None]],
         on_lost: Callable[[str], Awaitable[None]],
         queue_commands: int,
+        scripts: Sequence[Script],
+        not_ready_reason: str,
     ) -> None:
+        self._load_scripts: tuple[Command, ...] = tuple(
+            ("SCRIPT", "LOAD", one.text) for one in scripts
+        )
+        self._not_ready_reason = not_ready_reason
         self._connect = connect
         self._inspect = inspect
         self._on_open = on_open
@@ -86,7 +91,7 @@ class Pipe:
         by then never does.
         """
         if self._wire is None:
-            raise Unavailable(self._closed_because, reason="AUTHORIZER_NOT_READY")
+            raise Unavailable(self._closed_because, reason=self._not_ready_reason)
         if len(self._waiting) >= self._queue_commands:
             raise ResourceExhausted(
                 "too many calls wait for Valkey; slow down", reason="OVERLOADED"
@@ -104,7 +109,7 @@ class Pipe:
             wire = None
             try:
                 wire = await self._connect()
-                await wire.execute(_LOAD_SCRIPTS)
+                await wire.execute(self._load_scripts)
                 await self._inspect(wire)
                 await self._serve(wire)
                 self._closed_because = "the connection to Valkey is being inspected again"
@@ -181,7 +186,7 @@ class Pipe:
         if unscripted:
             assert self._wire is not None, "_land listens by itself"
             loop = asyncio.get_running_loop()
-            self._wire.send((command, loop.create_future()) for command in _LOAD_SCRIPTS)
+            self._wire.send((command, loop.create_future()) for command in self._load_scripts)
             self._wire.send(unscripted)
         if self._waiting:
             self._flush()
