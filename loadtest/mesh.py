@@ -37,7 +37,7 @@ MONEY_MEMORY_MB = 4096
 SETTLE_TIMEOUT_S = 300.0
 _APPLY = "/holdfast.authz.v1.ProjectionService/Apply"
 #: Below what Envoy lets one server have at once.
-_OPENING_DEPTH = 128
+_OPENING_DEPTH = 64
 #: Accounts whose messages are in memory at once.
 _OPENING_BATCH = 100_000
 _EXPIRY_YEAR = 2099
