@@ -33,6 +33,7 @@ from runtime.ids import IdSource
 from runtime.log import configure_logging
 from runtime.metrics import GATE_OPEN
 from runtime.pipe import Pipe
+from runtime.secrets import secret_text
 from runtime.server import Server, run
 from runtime.wire import connect
 
@@ -72,7 +73,7 @@ class Worker:
     def _register(self, clock: Clock) -> None:
         settings = self._settings
         id_source = IdSource(clock)
-        fingerprints = Fingerprints(settings.secret("authz-fingerprint").encode())
+        fingerprints = Fingerprints(secret_text(settings, "authz-fingerprint").encode())
         mover = Mover(
             self.store,
             clock=clock,

@@ -18,6 +18,7 @@ from authz.rehydrate_windows import LOCK_FIELDS, Configured, ids_of, lock_fields
 from authz.windows import Used
 from runtime import ids, redis
 from runtime.queries import load_queries
+from runtime.secrets import secret_text
 from runtime.settings import Settings
 
 #: Accounts, keys or holds that one round trip asks for.
@@ -258,7 +259,7 @@ async def open_store(settings: Settings) -> AsyncIterator[ReconcileStore]:
     connection = await asyncpg.connect(
         settings.postgres_dsn,
         user="holdfast_authz",
-        password=settings.secret("postgres-authz"),
+        password=secret_text(settings, "postgres-authz"),
         server_settings={
             "search_path": "authz",
             "application_name": "reconcile",

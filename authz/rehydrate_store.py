@@ -22,6 +22,7 @@ from authz.settle_store import LOCK_CLASS, RECOVERY_LOCK
 from runtime import redis
 from runtime.errors import Unavailable
 from runtime.queries import load_queries
+from runtime.secrets import secret_text
 from runtime.settings import PARTITIONS
 from runtime.wire import connect
 
@@ -177,7 +178,7 @@ async def open_store(settings: AuthzSettings) -> AsyncIterator[RehydrateStore]:
     connection = await asyncpg.connect(
         settings.postgres_dsn,
         user="holdfast_authz",
-        password=settings.secret("postgres-authz"),
+        password=secret_text(settings, "postgres-authz"),
         server_settings={
             "search_path": "authz",
             "application_name": APPLICATION_NAME,

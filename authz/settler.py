@@ -24,6 +24,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.log import configure_logging, get_logger
 from runtime.metrics import PARTITIONS_STOPPED, SETTLED, MetricsServer
 from runtime.postgres import UNREACHABLE
+from runtime.secrets import secret_text
 from runtime.server import termination
 from runtime.settings import PARTITIONS
 
@@ -245,7 +246,7 @@ class Process:
         connection = await asyncpg.connect(
             settings.postgres_dsn,
             user="holdfast_authz",
-            password=settings.secret("postgres-authz"),
+            password=secret_text(settings, "postgres-authz"),
             command_timeout=30,
             server_settings={
                 "search_path": "authz",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from gateway.service import JwksService
-from gateway.store import KeyFolder, keys_path
+from gateway.token_keys import TokenKeys
 from holdfast.gateway.v1 import jwks_service_pb2, jwks_service_pb2_grpc
 from runtime import server
 from runtime.clock import SystemClock
 from runtime.log import configure_logging
+from runtime.secrets import secrets_of
 from runtime.settings import Settings
 
 SERVICE_NAME = jwks_service_pb2.DESCRIPTOR.services_by_name["JwksService"].full_name
@@ -17,10 +18,10 @@ SERVICE_NAME = jwks_service_pb2.DESCRIPTOR.services_by_name["JwksService"].full_
 
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM."""
-    folder = KeyFolder(keys_path(settings), SystemClock())
-    folder.ensure_key()
+    keys = TokenKeys(secrets_of(settings), SystemClock())
+    keys.ensure()
     grpc = server.Server(settings.socket)
-    jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(folder), grpc.services)
+    jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), grpc.services)
     await server.run(settings, grpc, [SERVICE_NAME])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.store import KeyFolder
+from gateway.token_keys import TokenKeys
 from gateway.tokens import ALGORITHM, public_jwk
 from holdfast.gateway.v1 import jwks_service_pb2 as pb
 from holdfast.gateway.v1 import jwks_service_pb2_grpc as pb_grpc
@@ -13,12 +13,12 @@ from holdfast.gateway.v1 import jwks_service_pb2_grpc as pb_grpc
 class JwksService(pb_grpc.JwksServiceServicer):
     """Publishes every key, also those too new to sign with."""
 
-    def __init__(self, folder: KeyFolder) -> None:
-        self._folder = folder
+    def __init__(self, keys: TokenKeys) -> None:
+        self._keys = keys
 
     async def GetJwks(self, request: pb.GetJwksRequest, context: Any) -> pb.GetJwksResponse:
         """Returns the key set (RFC 7517)."""
-        jwks = [public_jwk(key) for key in self._folder.read()]
+        jwks = [public_jwk(key) for key in self._keys.read()]
         return pb.GetJwksResponse(
             keys=[
                 pb.JsonWebKey(

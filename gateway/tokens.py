@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import jwt
@@ -19,7 +19,6 @@ ALGORITHM = "ES256"
 PUBLISH_MS = 2 * JWKS_CACHE_S * 1000
 
 _COORDINATE_BYTES = 32
-_KEY_ID = re.compile(r"([0-9a-f]{12})-[0-9a-f]{16}")
 #: An id with a prefix. Never a SPIFFE id: a token must not name a card network.
 _SUBJECT = re.compile(r"[a-z]{2,8}_[A-Za-z0-9_-]{1,64}")
 
@@ -57,31 +56,18 @@ class Claims:
     token_id: str
 
 
-def new_key(*, now_ms: int, random_bytes: Callable[[int], bytes]) -> TokenKey:
-    """Makes a key; its id is the time and 64 random bits."""
-    return TokenKey(
-        kid=f"{now_ms:012x}-{random_bytes(8).hex()}",
-        private_key=ec.generate_private_key(ec.SECP256R1()),
-    )
-
-
-def is_key_id(value: str) -> bool:
-    """True for ids that `new_key` makes."""
-    return _KEY_ID.fullmatch(value) is not None
-
-
-def private_pem(key: TokenKey) -> bytes:
-    """The key as its file holds it (PKCS #8, not encrypted: the file is 0600)."""
-    return key.private_key.private_bytes(
-        serialization.Encoding.PEM,
+def new_private_key() -> bytes:
+    """A new key as the key ring holds it (PKCS #8, DER)."""
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.DER,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
 
 
-def parse_key(kid: str, pem: bytes) -> TokenKey:
+def parse_key(kid: str, der: bytes) -> TokenKey:
     """Reads a key; ValueError if it is not a P-256 private key."""
-    private_key = serialization.load_pem_private_key(pem, password=None)
+    private_key = serialization.load_der_private_key(der, password=None)
     if isinstance(private_key, ec.EllipticCurvePrivateKey) and isinstance(
         private_key.curve, ec.SECP256R1
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
+from runtime.secrets import secret_text
 from runtime.settings import Settings
 
 #: What asyncpg raises while the server is gone, going, or has no room: not our fault, not for ever.
@@ -31,7 +32,7 @@ async def connect_pool(
     return await asyncpg.create_pool(
         settings.postgres_dsn,
         user=f"holdfast_{service}",
-        password=settings.secret(f"postgres-{service}"),
+        password=secret_text(settings, f"postgres-{service}"),
         min_size=min_size,
         max_size=max_size,
         command_timeout=STATEMENT_TIMEOUT_S,

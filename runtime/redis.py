@@ -10,6 +10,7 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from runtime.secrets import secret_text, secrets_of
 from runtime.settings import Settings
 
 #: No command of ours takes longer, unless the server is gone.
@@ -20,9 +21,9 @@ def connection_arguments(settings: Settings, url: str, *, server: str, user: str
     """Arguments of one connection. Credentials come from the URL, else from the secret file."""
     arguments: dict[str, Any] = dict(parse_url(url))
     if urlsplit(url).username is None and "username" not in arguments:
-        path = settings.secret_path(f"{server}-{user}")
-        if path.exists():
-            arguments |= {"username": user, "password": path.read_text().strip()}
+        name = f"{server}-{user}"
+        if secrets_of(settings).stamp(name) is not None:
+            arguments |= {"username": user, "password": secret_text(settings, name)}
     return arguments | {
         "retry": Retry(NoBackoff(), 0),
         "retry_on_error": [],

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
         default="holdfast.local",
         description="SPIFFE trust domain of services and networks.",
     )
+    secrets: Literal["files", "environment"] = Field(
+        default="files",
+        description="Where secrets come from: files below home (0600), or variables"
+        " HOLDFAST_SECRET_<NAME>; what is not in the environment is read from files.",
+    )
     instance: str = Field(
         default="",
         description="Name of this process, e.g. authz-0; the supervisor sets it.",

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from gateway import tokens
-from gateway.store import KeyFolder, keys_path
+from gateway.token_keys import TokenKeys
 from runtime.access import TOKEN_ROLES
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, JsonOption, Output
 from runtime.clock import Clock, SystemClock
 from runtime.log import configure_logging
+from runtime.secrets import secrets_of
 from runtime.settings import Settings
 from runtime.tokens import TOKEN_AUDIENCE, TOKEN_LIFETIME_S, TOKEN_LIFETIME_S_MAX, token_issuer
 
@@ -36,8 +37,8 @@ def issue_token(
 ) -> str:
     """Signs a token with the home's newest published key; makes the first key if there is none."""
     clock = clock or SystemClock()
-    folder = KeyFolder(keys_path(settings), clock)
-    folder.ensure_key()
+    keys = TokenKeys(secrets_of(settings), clock)
+    keys.ensure()
     now_ms = clock.now_ms()
     claims = tokens.Claims(
         issuer=token_issuer(settings),
@@ -46,8 +47,7 @@ def issue_token(
         roles=roles,
         token_id=uuid.uuid4().hex,
     )
-    key = tokens.signing_key(folder.read(), now_ms=now_ms)
-    return tokens.sign_token(key, claims, now_ms=now_ms, lifetime_s=lifetime_s)
+    return tokens.sign_token(keys.signing(), claims, now_ms=now_ms, lifetime_s=lifetime_s)
 
 
 def run(

@@ -20,7 +20,7 @@ BANS: dict[str, tuple[str, set[str]]] = {
     "time.time_ns": ("time is an argument: take a Clock", {"runtime/clock.py"}),
     "os.environ": (
         "settings are read once, by the settings classes",
-        {"runtime/devstack/environment.py", "tools/bootstrap.py"},
+        {"runtime/devstack/environment.py", "runtime/secrets.py", "tools/bootstrap.py"},
     ),
     "os.getenv": ("settings are read once, by the settings classes", set()),
     "os.putenv": ("children get an environment of their own", set()),

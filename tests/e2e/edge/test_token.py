@@ -14,10 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.store import KeyFolder, keys_path
 from holdfast.authz.v1 import authorization_service_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2_grpc as pb_grpc
-from runtime.clock import SystemClock
 from tests.e2e.edge.world import World, until
 
 PATH = "/v1/authorizations/auth_1"
@@ -33,7 +31,7 @@ def _unsigned(world: World) -> str:
 
 def _hs256_with_public_key(world: World) -> str:
     """The classic confusion: the public key as the secret of a symmetric algorithm."""
-    key = KeyFolder(keys_path(world.settings), SystemClock()).read()[0]
+    key = world.keys.read()[0]
     public = key.private_key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -49,7 +47,7 @@ def _hs256_with_public_key(world: World) -> str:
 
 
 def _foreign_key(world: World, kid: str | None = None) -> str:
-    own = KeyFolder(keys_path(world.settings), SystemClock()).read()[0].kid
+    own = world.keys.read()[0].kid
     key = ec.generate_private_key(ec.SECP256R1())
     return jwt.encode(world.claims(), key, algorithm="ES256", headers={"kid": kid or own})
 
@@ -146,23 +144,15 @@ async def test_the_key_set_is_public_and_complete(world: World) -> None:
 
     assert answer.status_code == 200
     keys = answer.json()["keys"]
-    assert [key["alg"] for key in keys] == ["ES256"]
+    assert {key["alg"] for key in keys} == {"ES256"}
     assert set(keys[0]) == {"kty", "kid", "use", "alg", "crv", "x", "y"}
 
 
 async def test_a_key_made_later_is_published(world: World) -> None:
-    folder = keys_path(world.settings)
-    later = KeyFolder(folder / "elsewhere", SystemClock())
-    later.ensure_key()
-    key = later.read()[0]
-    target = folder / f"{key.kid}.pem"
-    (folder / "elsewhere" / target.name).rename(target)
-    try:
+    kid = world.keys.rotate()
 
-        async def published() -> bool:
-            answer = await world.web.get("/.well-known/jwks.json")
-            return key.kid in [one["kid"] for one in answer.json()["keys"]]
+    async def published() -> bool:
+        answer = await world.web.get("/.well-known/jwks.json")
+        return kid in [one["kid"] for one in answer.json()["keys"]]
 
-        await until(published)
-    finally:
-        target.unlink()
+    await until(published)

@@ -20,11 +20,12 @@ import httpx
 import jwt
 
 from gateway.service import JwksService
-from gateway.store import KeyFolder, keys_path
+from gateway.token_keys import TokenKeys
 from holdfast.gateway.v1 import jwks_service_pb2_grpc
 from runtime import envoyconfig, pki
 from runtime.clock import SystemClock
 from runtime.metrics import MetricsServer
+from runtime.secrets import secrets_of
 from runtime.server import Server
 from runtime.settings import Settings
 from tests.e2e.edge.upstream import ACCOUNTS, AUTHZ, Recorder, add_fakes
@@ -47,6 +48,11 @@ class World:
     #: Envoy's admin interface.
     admin: httpx.AsyncClient
 
+    @property
+    def keys(self) -> TokenKeys:
+        """The keys that tokens are signed with."""
+        return TokenKeys(secrets_of(self.settings), SystemClock())
+
     def claims(self, **changes: Any) -> dict[str, Any]:
         """What a good token says; None removes a claim."""
         now = int(time.time())
@@ -64,7 +70,7 @@ class World:
 
     def token(self, **changes: Any) -> str:
         """A token signed with the installation's key."""
-        key = KeyFolder(keys_path(self.settings), SystemClock()).read()[0]
+        key = self.keys.read()[0]
         return jwt.encode(
             self.claims(**changes), key.private_key, algorithm="ES256", headers={"kid": key.kid}
         )
@@ -144,9 +150,9 @@ async def _start_servers(
     authz = Server(settings.socket_of("authz-0"))
     accounts = Server(settings.socket_of("accounts"))
     gateway = Server(settings.socket_of("gateway"))
-    folder = KeyFolder(keys_path(settings), SystemClock())
-    folder.ensure_key()
-    jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(folder), gateway.services)
+    keys = TokenKeys(secrets_of(settings), SystemClock())
+    keys.ensure()
+    jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), gateway.services)
     for server, names in (
         (authz, add_fakes(authz, AUTHZ, recorder)),
         (accounts, add_fakes(accounts, ACCOUNTS, recorder)),

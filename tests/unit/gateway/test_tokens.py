@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from gateway import tokens
-from gateway.store import KEYS_MAX, KeyFolder
+from gateway.token_keys import UNUSED_MS, TokenKeys
 from runtime.clock import ManualClock
+from runtime.key_ring import KeyRing
+from runtime.secrets import FileSecrets
 
 NOW_MS = 1_800_000_000_000
 CLAIMS = tokens.Claims(
@@ -26,7 +28,7 @@ CLAIMS = tokens.Claims(
 
 
 def _key(created_ms: int) -> tokens.TokenKey:
-    return tokens.new_key(now_ms=created_ms, random_bytes=lambda count: b"\x01" * count)
+    return tokens.parse_key(f"{created_ms:012x}-{'0' * 16}", tokens.new_private_key())
 
 
 def test_a_token_says_all_that_envoy_checks() -> None:
@@ -99,62 +101,61 @@ def test_a_key_does_not_print_itself() -> None:
     assert "private" not in repr(_key(NOW_MS)).lower()
 
 
-def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+def _ring(secrets: FileSecrets, clock: ManualClock) -> TokenKeys:
+    keys = TokenKeys(secrets, clock)
+    keys.ensure()
+    return keys
+
+
+def test_keys_are_private_and_stay(tmp_path: Path) -> None:
+    secrets, clock = FileSecrets(tmp_path / "secrets"), ManualClock()
+    (key,) = _ring(secrets, clock).read()
+    (again,) = _ring(secrets, clock).read()
+    assert tokens.public_jwk(again) == tokens.public_jwk(key)
+    assert stat.S_IMODE((tmp_path / "secrets" / "token-keys").stat().st_mode) == 0o600
+
+
+def test_a_new_key_signs_once_known_and_an_old_one_stays_while_its_tokens_live(
+    tmp_path: Path,
+) -> None:
+    """Rotation is noticed by another process, and no step of it refuses a living token."""
+    secrets, clock = FileSecrets(tmp_path / "secrets"), ManualClock()
+    keys, operator = _ring(secrets, clock), TokenKeys(secrets, clock)
+    (old,) = keys.read()
+    clock.advance(1)
+    new = operator.rotate()
+    assert [key.kid for key in keys.read()] == [old.kid, new]
+    assert keys.signing().kid == old.kid
+    clock.advance(tokens.PUBLISH_MS - 1)
+    assert keys.signing().kid == old.kid
+    clock.advance(1)
+    assert keys.signing().kid == new
+    clock.advance(UNUSED_MS - 1)
+    assert keys.prune() == ()
+    clock.advance(1)
+    assert keys.prune() == (old.kid,)
+    assert [key.kid for key in operator.read()] == [new]
+    clock.advance(10 * UNUSED_MS)
+    assert keys.prune() == ()
+
+
+def _der(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
-        serialization.Encoding.PEM,
+        serialization.Encoding.DER,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
 
 
-def test_keys_are_private_and_stay(tmp_path: Path) -> None:
-    path = tmp_path / "token-keys"
-    folder = KeyFolder(path, ManualClock())
-    folder.ensure_key()
-    folder.ensure_key()
-    (key,) = folder.read()
-    (file,) = path.glob("*.pem")
-    assert file.stem == key.kid
-    assert stat.S_IMODE(path.stat().st_mode) == 0o700
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    (again,) = KeyFolder(path, ManualClock()).read()
-    assert tokens.public_jwk(again) == tokens.public_jwk(key)
-
-
-def test_keys_that_come_and_go_are_noticed(tmp_path: Path) -> None:
-    clock = ManualClock()
-    folder = KeyFolder(tmp_path / "keys", clock)
-    folder.ensure_key()
-    (first,) = folder.read()
-    later = tokens.new_key(now_ms=clock.now_ms() + 1, random_bytes=lambda n: b"\x02" * n)
-    (tmp_path / "keys" / f"{later.kid}.pem").write_bytes(tokens.private_pem(later))
-    assert [key.kid for key in folder.read()] == [first.kid, later.kid]
-    (tmp_path / "keys" / f"{first.kid}.pem").unlink()
-    assert [key.kid for key in folder.read()] == [later.kid]
-
-
 def test_broken_keys_do_not_take_the_others_down(tmp_path: Path) -> None:
-    clock = ManualClock()
-    folder = KeyFolder(tmp_path / "keys", clock)
-    folder.ensure_key()
-    (good,) = folder.read()
-    broken = {
-        "0" * 12 + "-" + "0" * 16: b"junk",
-        "0" * 12 + "-" + "1" * 16: b"",
-        "0" * 12 + "-" + "2" * 16: _pem(rsa.generate_private_key(65537, 2048)),
-        "0" * 12 + "-" + "3" * 16: _pem(ec.generate_private_key(ec.SECP384R1())),
-        "not-a-key-id": tokens.private_pem(good),
-    }
-    for name, content in broken.items():
-        (tmp_path / "keys" / f"{name}.pem").write_bytes(content)
-    assert [key.kid for key in folder.read()] == [good.kid]
-
-
-def test_the_key_set_is_bounded(tmp_path: Path) -> None:
-    folder = KeyFolder(tmp_path, ManualClock())
-    for number in range(KEYS_MAX + 2):
-        key = _key(NOW_MS + number)
-        (tmp_path / f"{key.kid}.pem").write_bytes(tokens.private_pem(key))
-    keys = folder.read()
-    assert len(keys) == KEYS_MAX
-    assert keys[-1].created_ms == NOW_MS + KEYS_MAX + 1
+    secrets, clock = FileSecrets(tmp_path / "secrets"), ManualClock()
+    keys = _ring(secrets, clock)
+    (good,) = keys.read()
+    for broken in (
+        b"junk",
+        b"",
+        _der(rsa.generate_private_key(65537, 2048)),
+        _der(ec.generate_private_key(ec.SECP384R1())),
+    ):
+        KeyRing(secrets, "token-keys", clock, make=lambda: broken).rotate()  # noqa: B023
+    assert [key.kid for key in keys.read()] == [good.kid]
