@@ -7,6 +7,7 @@ import asyncio
 from accounts import upkeep
 from accounts.account_service import AccountService
 from accounts.card_service import CardService
+from accounts.closing import Closing
 from accounts.mutation import Mutations
 from accounts.projection_store import ProjectionStore
 from accounts.projector import Projector
@@ -69,6 +70,7 @@ async def main() -> None:
         add_CompanyServiceServicer_to_server(CompanyService(rules), process.services)
         work = [
             asyncio.create_task(outbox.run()),
+            asyncio.create_task(Closing(store, projector, clock).run()),
             asyncio.create_task(upkeep.follow_epochs(ProjectionStore(pool), outbox, projector)),
             asyncio.create_task(
                 upkeep.forget_requests(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from accounts import convert, convert_controls, convert_rules
-from accounts.account import Account, open_account, set_controls, update_credit_limit
+from accounts import convert, convert_controls, convert_lifecycle, convert_rules
+from accounts.account import (
+    Account,
+    move_account,
+    open_account,
+    require_open,
+    set_controls,
+    update_credit_limit,
+)
+from accounts.account_user import AccountUser, add_user, remove_user, set_user_controls
+from accounts.card import Card, Transition, move
 from accounts.mutation import Context, Mutations
-from accounts.rules import AccountUser, set_user_controls
 from accounts.store import Store, Transaction
+from holdfast.accounts.v1 import account_lifecycle_pb2 as life
 from holdfast.accounts.v1 import account_pb2, account_user_pb2
 from holdfast.accounts.v1 import account_service_pb2 as pb
 from holdfast.accounts.v1.account_service_pb2_grpc import AccountServiceServicer
@@ -151,3 +160,128 @@ class AccountService(AccountServiceServicer):
             raise convert.account_not_found(request.account_id)
         found = await self._store.account_user(request.account_id, request.user_id)
         return pb.GetAccountUserResponse(account_user=convert_rules.account_user(found))
+
+    async def AddAccountUser(
+        self, request: life.AddAccountUserRequest, context: Context
+    ) -> life.AddAccountUserResponse:
+        """Shares an account with a user."""
+        key = convert_lifecycle.add_account_user(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> AccountUser:
+            account = await transaction.steady_account(request.account_id)
+            if account is None:
+                raise convert.account_not_found(request.account_id)
+            if refusal := require_open(account):
+                raise convert.refusal(refusal)
+            convert_lifecycle.check_not_owner(request.user_id, account.owner_id)
+            convert_controls.check_currency(request.controls, account.currency_code)
+            user = await transaction.account_user(request.account_id, request.user_id)
+            controls = user.controls
+            if request.HasField("controls"):
+                controls = convert_controls.counting(
+                    request.controls, before=user.controls, now_ms=now_ms
+                )
+            changed = add_user(user, controls, now_ms=now_ms)
+            if changed is not user:
+                await transaction.update_account_user(changed)
+            return changed
+
+        answer = await self._mutations.run(key, effect, context)
+        found = account_user_pb2.AccountUser.FromString(answer)
+        return life.AddAccountUserResponse(account_user=found)
+
+    async def RemoveAccountUser(
+        self, request: life.RemoveAccountUserRequest, context: Context
+    ) -> life.RemoveAccountUserResponse:
+        """Ends the sharing, and closes the user's cards."""
+        key = convert_lifecycle.remove_account_user(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> AccountUser:
+            # Locked for a change: nobody gives the user a card in the meantime.
+            account = await transaction.account(request.account_id)
+            if account is None:
+                raise convert.account_not_found(request.account_id)
+            user = await transaction.account_user(request.account_id, request.user_id)
+            changed = remove_user(user, now_ms=now_ms)
+            if not isinstance(changed, AccountUser):
+                raise convert.refusal(changed)
+            if changed is user:
+                return user
+            for card in await transaction.cards_of(account.id, user.user_id):
+                closed = move(card, Transition.CLOSE, now_ms=now_ms)
+                if isinstance(closed, Card) and closed is not card:
+                    await transaction.update_card(closed)
+            await transaction.update_account_user(changed)
+            return changed
+
+        answer = await self._mutations.run(key, effect, context)
+        found = account_user_pb2.AccountUser.FromString(answer)
+        return life.RemoveAccountUserResponse(account_user=found)
+
+    async def ListAccountUsers(
+        self, request: life.ListAccountUsersRequest, context: Context
+    ) -> life.ListAccountUsersResponse:
+        """Lists the users who share an account, newest first."""
+        del context
+        page = convert_lifecycle.page_of_account(request)
+        found = await self._store.account_users(page, account_id=request.account_id)
+        if not found and await self._store.account(request.account_id) is None:
+            raise convert.account_not_found(request.account_id)
+        users, more = page.cut(found)
+        last = Position(users[-1].create_time_ms, users[-1].user_id) if more else None
+        return life.ListAccountUsersResponse(
+            account_users=[convert_rules.account_user(user) for user in users],
+            next_page_token=page.token_after(last) if last else "",
+        )
+
+    async def SuspendAccount(
+        self, request: life.SuspendAccountRequest, context: Context
+    ) -> life.SuspendAccountResponse:
+        """Refuses new purchases until the account is reopened."""
+        return life.SuspendAccountResponse(account=await self._move(request, context))
+
+    async def ReopenAccount(
+        self, request: life.ReopenAccountRequest, context: Context
+    ) -> life.ReopenAccountResponse:
+        """Opens a suspended account again."""
+        return life.ReopenAccountResponse(account=await self._move(request, context))
+
+    async def CloseAccount(
+        self, request: life.CloseAccountRequest, context: Context
+    ) -> life.CloseAccountResponse:
+        """Begins to close an account; `closing.py` ends it."""
+        return life.CloseAccountResponse(account=await self._move(request, context))
+
+    async def ListAccountChanges(
+        self, request: life.ListAccountChangesRequest, context: Context
+    ) -> life.ListAccountChangesResponse:
+        """Lists every change of an account and of its users, newest first."""
+        del context
+        page = convert_lifecycle.page_of_account(request)
+        found = await self._store.changes(page, line_id=request.account_id)
+        if not found and await self._store.account(request.account_id) is None:
+            raise convert.account_not_found(request.account_id)
+        changes, token = convert_lifecycle.changes_page(page, found)
+        return life.ListAccountChangesResponse(changes=changes, next_page_token=token)
+
+    async def _move(
+        self, request: convert_lifecycle.AccountTransitionRequest, context: Context
+    ) -> account_pb2.Account:
+        """The same five steps for every transition."""
+        key, transition = convert_lifecycle.account_transition(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> Account:
+            account = await transaction.account(request.account_id)
+            if account is None:
+                raise convert.account_not_found(request.account_id)
+            moved = move_account(account, transition, now_ms=now_ms)
+            if not isinstance(moved, Account):
+                raise convert.refusal(moved)
+            if moved is not account:
+                await transaction.update_account(moved)
+            return moved
+
+        return account_pb2.Account.FromString(await self._mutations.run(key, effect, context))

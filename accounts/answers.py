@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from accounts import convert, convert_rules
 from accounts.account import Account
+from accounts.account_user import AccountUser
 from accounts.card import Card
-from accounts.rules import AccountUser, Rules
+from accounts.rules import Rules
 from accounts.store import Answer
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from accounts.machine import IllegalTransition, Machine, Step
+
 #: Cards are valid until the end of the month of issue, this many years later.
 VALID_YEARS = 4
 #: Random bytes that `last4_of` takes.
@@ -67,15 +69,6 @@ class IssueCard:
     user_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IllegalTransition:
-    """Refusal: `allowed` are the states that can be reached from where the card is."""
-
-    source: CardState
-    target: CardState
-    allowed: tuple[CardState, ...]
-
-
 #: Plastic travels by mail: it stays inactive until its holder has it.
 INITIAL_STATES = {
     CardKind.VIRTUAL: CardState.ACTIVE,
@@ -83,16 +76,17 @@ INITIAL_STATES = {
     CardKind.SINGLE_USE: CardState.ACTIVE,
 }
 
-#: Where a transition leads, and the states it starts from. From its target it changes nothing.
+_INACTIVE, _ACTIVE, _FROZEN, _CLOSED = CardState
+
 #: Unfreezing never activates: an inactive card has not reached its holder.
-TRANSITIONS: dict[Transition, tuple[CardState, frozenset[CardState]]] = {
-    Transition.FREEZE: (CardState.FROZEN, frozenset({CardState.ACTIVE})),
-    Transition.UNFREEZE: (CardState.ACTIVE, frozenset({CardState.FROZEN})),
-    Transition.CLOSE: (
-        CardState.CLOSED,
-        frozenset({CardState.INACTIVE, CardState.ACTIVE, CardState.FROZEN}),
-    ),
-}
+CARDS = Machine(
+    "card",
+    {
+        Transition.FREEZE: Step(_FROZEN, frozenset({_ACTIVE})),
+        Transition.UNFREEZE: Step(_ACTIVE, frozenset({_FROZEN})),
+        Transition.CLOSE: Step(_CLOSED, frozenset({_INACTIVE, _ACTIVE, _FROZEN})),
+    },
+)
 
 
 def issue_card(command: IssueCard, *, card_id: str, last4: str, now_ms: int) -> Card:
@@ -122,17 +116,12 @@ def last4_of(random: bytes) -> str:
 
 def move(card: Card, transition: Transition, *, now_ms: int) -> Card | IllegalTransition:
     """The card in its new state; the same object if it is there already."""
-    target, sources = TRANSITIONS[transition]
-    if card.state is target:
+    state = CARDS.move(card.state, transition)
+    if isinstance(state, IllegalTransition):
+        return state
+    if state is card.state:
         return card
-    if card.state not in sources:
-        return IllegalTransition(source=card.state, target=target, allowed=reachable(card.state))
-    return replace(card, state=target, version=card.version + 1, update_time_ms=now_ms)
-
-
-def reachable(state: CardState) -> tuple[CardState, ...]:
-    """The states that some transition leads to from here."""
-    return tuple(target for target, sources in TRANSITIONS.values() if state in sources)
+    return replace(card, state=state, version=card.version + 1, update_time_ms=now_ms)
 
 
 def set_controls(card: Card, controls: bytes, *, now_ms: int) -> Card:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from accounts import convert, convert_controls
 from accounts.account import require_open
+from accounts.account_user import require_user
 from accounts.card import LAST4_BYTES, Card, Transition, issue_card, last4_of, move, set_controls
 from accounts.mutation import Context, Mutations
 from accounts.store import Store, Transaction
@@ -54,6 +55,10 @@ class CardService(CardServiceServicer):
                 raise convert.account_not_found(command.account_id)
             if refusal := require_open(account):
                 raise convert.refusal(refusal)
+            if card.user_id:
+                user = await transaction.steady_account_user(account.id, card.user_id)
+                if unknown := require_user(user, owner_id=account.owner_id):
+                    raise convert.refusal(unknown)
             await transaction.insert_card(card)
             return card
 
@@ -111,11 +116,10 @@ class CardService(CardServiceServicer):
         now_ms = self._clock.now_ms()
 
         async def effect(transaction: Transaction) -> Card:
-            card = await transaction.card(card_id)
-            if card is None:
+            found = await transaction.card_of_steady_account(card_id)
+            if found is None:
                 raise convert.card_not_found(card_id)
-            account = await transaction.steady_account(card.account_id)
-            assert account is not None, "a card's account is never deleted"
+            card, account = found
             convert_controls.check_currency(request.controls, account.currency_code)
             controls = convert_controls.counting(
                 request.controls, before=card.controls, now_ms=now_ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -15,7 +16,9 @@ from accounts.account import (
     OtherCurrency,
     UpdateCreditLimit,
 )
-from accounts.card import Card, CardKind, IllegalTransition, IssueCard
+from accounts.account_user import UserNotOnAccount
+from accounts.card import Card, CardKind, IssueCard
+from accounts.machine import IllegalTransition
 from accounts.store import RequestKey
 from holdfast.accounts.v1 import (
     account_pb2,
@@ -38,7 +41,7 @@ from runtime.paging import Page, page_of
 from runtime.request_id import request_id_of
 from runtime.validate import Violations, timestamp
 
-Refusal: TypeAlias = AccountNotOpen | OtherCurrency | IllegalTransition
+Refusal: TypeAlias = AccountNotOpen | OtherCurrency | UserNotOnAccount | IllegalTransition
 CardTransitionRequest: TypeAlias = (
     card_service_pb2.FreezeCardRequest
     | card_service_pb2.UnfreezeCardRequest
@@ -163,6 +166,7 @@ def account(value: Account) -> account_pb2.Account:
         create_time=timestamp(value.create_time_ms),
         update_time=timestamp(value.update_time_ms),
         controls=SpendControls.FromString(value.controls) if value.controls else None,
+        type=account_pb2.Account.Type.Value(f"TYPE_{value.type}"),
     )
 
 
@@ -207,15 +211,30 @@ def refusal(value: Refusal) -> HoldfastError:
         return InvalidArgument.of([Violation("credit_limit.currency_code", description)])
     if isinstance(value, AccountNotOpen):
         return FailedPrecondition(
-            f"the account is {value.state}",
+            f"the account is {value.state}; it must be {_or(value.allowed)}",
             reason="ACCOUNT_NOT_OPEN",
-            metadata={"account_id": value.account_id, "state": value.state},
+            metadata={
+                "account_id": value.account_id,
+                "state": value.state,
+                "allowed": ",".join(value.allowed),
+            },
+        )
+    if isinstance(value, UserNotOnAccount):
+        return FailedPrecondition(
+            "the user neither owns nor shares the account: add them first",
+            reason="USER_NOT_ON_ACCOUNT",
+            metadata={"user_id": value.user_id, "state": value.state, "allowed": "ACTIVE"},
         )
     return FailedPrecondition(
-        f"a card that is {value.source} cannot become {value.target} this way",
+        f"a {value.subject} that is {value.source} cannot become {value.target} this way; it can"
+        f" become {_or(value.allowed) or 'nothing else'}",
         reason="ILLEGAL_TRANSITION",
         metadata={"from": value.source, "to": value.target, "allowed": ",".join(value.allowed)},
     )
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(names)
 
 
 def key_of(request: Any, context: Any, violations: Violations) -> RequestKey:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from accounts.account_user import AccountUser
 from accounts.convert import key_of
 from accounts.convert_controls import counting
-from accounts.rules import AccountUser, Rules
+from accounts.rules import Rules
 from accounts.store import RequestKey
 from holdfast.accounts.v1 import (
     account_service_pb2,
@@ -103,6 +104,7 @@ def account_user(value: AccountUser) -> account_user_pb2.AccountUser:
         controls=SpendControls.FromString(value.controls) if value.controls else None,
         version=value.version,
         update_time=timestamp(value.update_time_ms) if value.version else None,
+        state=account_user_pb2.AccountUser.State.Value(f"STATE_{value.state}"),
     )
 
 

@@ -14,8 +14,9 @@ import grpc
 
 from accounts import answers
 from accounts.account import Account
+from accounts.account_user import AccountUser
 from accounts.card import Card
-from accounts.rules import AccountUser, Rules
+from accounts.rules import Rules
 from accounts.store import Answer, RequestKey, Store, Transaction, refusing_when_down
 from runtime.clock import Clock
 from runtime.errors import RequestIdReused, Unavailable

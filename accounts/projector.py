@@ -8,9 +8,10 @@ from typing import Any
 
 import grpc
 
-from accounts.account import Account
+from accounts.account import Account, AccountState
+from accounts.account_user import AccountUser
 from accounts.card import Card, CardKind
-from accounts.rules import AccountUser, Rules
+from accounts.rules import Rules
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.authz.v1.projection_service_pb2_grpc import ProjectionServiceStub
 from holdfast.type.v1.default_rules_pb2 import DefaultRules
@@ -25,9 +26,9 @@ ACCOUNT_USER_TOPIC = "account_user"
 RULES_TOPIC = "rules"
 
 
-def account_message(account: Account) -> Message:
-    """The outbox message of an account's version."""
-    request = projection.ApplyAccountRequest(
+def account_request(account: Account) -> projection.ApplyAccountRequest:
+    """An account's version, for the authorizer."""
+    return projection.ApplyAccountRequest(
         version=account.version,
         account_id=account.id,
         owner_id=account.owner_id,
@@ -39,6 +40,11 @@ def account_message(account: Account) -> Message:
         parent_account_id=account.parent_account_id or "",
         controls=SpendControls.FromString(account.controls) if account.controls else None,
     )
+
+
+def account_message(account: Account) -> Message:
+    """The outbox message of an account's version."""
+    request = account_request(account)
     return Message(topic=ACCOUNT_TOPIC, key=account.id, payload=request.SerializeToString())
 
 
@@ -90,6 +96,7 @@ class Projector:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         stub = ProjectionServiceStub(channel)
         self._get_epoch = stub.GetEpoch
+        self._apply_account = stub.ApplyAccount
         self._topics: dict[str, tuple[Any, Any]] = {
             ACCOUNT_TOPIC: (projection.ApplyAccountRequest, stub.ApplyAccount),
             CARD_TOPIC: (projection.ApplyCardRequest, stub.ApplyCard),
@@ -105,6 +112,21 @@ class Projector:
             raise DeliveryFailed(f"{error.code().name}: {error.details()}") from None
         if applied < asked:
             raise DeliveryFailed(f"version {asked} was answered with version {applied}")
+
+    async def finish(self, account: Account) -> bool:
+        """Applies an account that is CLOSED; False while something is owed, held or unreleased.
+
+        Raises grpc's error if the authorizer has not answered: it may have closed the account.
+        """
+        assert account.state is AccountState.CLOSED, "nothing else can be refused"
+        request = account_request(account)
+        try:
+            answer = await self._apply_account(request, timeout=DELIVERY_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                return False
+            raise
+        return bool(answer.version >= account.version)
 
     async def epoch(self) -> int:
         """The life of the authorizer's store; raises grpc's error if it does not serve."""

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
 from accounts.account import Account, AccountState
+from accounts.account_user import AccountUser, UserState
 from accounts.card import Card, CardKind, CardState
-from accounts.rules import AccountUser, Rules
+from accounts.history import FieldChange
+from accounts.rules import Rules
 from runtime.clock import ms_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of an account, of a user of it, or of a card."""
+
+    id: int
+    subject_id: str
+    user_id: str
+    version: int
+    change_time_ms: int
+    principal: str
+    request_id: str
+    method: str
+    fields: tuple[FieldChange, ...]
 
 
 def account(row: Any) -> Account:
@@ -25,9 +44,8 @@ def card(row: Any) -> Card:
 
 def account_user(row: Any) -> AccountUser:
     """A user of an account from its row."""
-    fields = dict(row)
-    update_time_ms = ms_of(fields.pop("update_time"))
-    return AccountUser(update_time_ms=update_time_ms, **fields)
+    fields = _with_times(row)
+    return AccountUser(**fields | {"state": UserState(fields["state"])})
 
 
 def rules(row: Any) -> Rules:
@@ -35,6 +53,14 @@ def rules(row: Any) -> Rules:
     fields = dict(row)
     update_time_ms = ms_of(fields.pop("update_time"))
     return Rules(update_time_ms=update_time_ms, **fields)
+
+
+def change(row: Any) -> Change:
+    """A change from its row."""
+    fields = dict(row)
+    fields["change_time_ms"] = ms_of(fields.pop("change_time"))
+    found = tuple(FieldChange(*one) for one in json.loads(fields.pop("fields")))
+    return Change(**fields, fields=found)
 
 
 def _with_times(row: Any) -> dict[str, Any]:

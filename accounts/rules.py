@@ -1,22 +1,8 @@
-"""What users may use accounts for, and the rules of programmes and companies. No I/O, no clock, no
-grpc.
-"""
+"""The rules of programmes and companies. No I/O, no clock, no grpc."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountUser:
-    """What one user may use an account for, at one version; 0: never set."""
-
-    account_id: str
-    user_id: str
-    version: int = 0
-    update_time_ms: int = 0
-    #: Spend controls, as the contract serializes them; empty: nothing is restricted.
-    controls: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +14,6 @@ class Rules:
     update_time_ms: int = 0
     #: Default rules, as the contract serializes them; empty: there are none.
     rules: bytes = b""
-
-
-def set_user_controls(user: AccountUser, controls: bytes, *, now_ms: int) -> AccountUser:
-    """The user with these controls; the same object if that is what it has."""
-    if controls == user.controls:
-        return user
-    return replace(user, controls=controls, version=user.version + 1, update_time_ms=now_ms)
 
 
 def set_rules(before: Rules, rules: bytes, *, now_ms: int) -> Rules:

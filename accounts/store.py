@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
-from accounts import rows
+from accounts import history, rows
 from accounts.account import Account
+from accounts.account_user import AccountUser
 from accounts.card import Card
 from accounts.projector import (
     account_message,
@@ -20,7 +22,7 @@ from accounts.projector import (
     card_message,
     rules_message,
 )
-from accounts.rules import AccountUser, Rules
+from accounts.rules import Rules
 from runtime import outbox
 from runtime.clock import datetime_of, ms_of
 from runtime.errors import Unavailable
@@ -36,6 +38,11 @@ _SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
 
 #: The place before every row: lists are newest first.
 _TOP = Position(ms_of(datetime.fromisoformat("9999-01-01T00:00:00+00:00")), "")
+
+#: Above the number of every change.
+NEWEST = 2**63 - 1
+
+_Locked = TypeVar("_Locked", bound=history.Recorded)
 
 logger = get_logger()
 
@@ -63,6 +70,10 @@ class RequestKey:
     fingerprint: bytes
 
 
+#: What Holdfast does by itself, as the history says it.
+BY_ITSELF = RequestKey(principal="system", request_id="", method="", fingerprint=b"")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a request was answered, and the key of the outbox rows that the answer waits for: an
@@ -83,14 +94,24 @@ class Stored:
 
 
 class Transaction:
-    """One mutation. Whatever it writes about an account or a card is projected as well."""
+    """One mutation. Whatever it writes about an account, its users or a card is recorded in the
+    history and projected as well.
+    """
 
     def __init__(self, connection: Any, *, now_ms: int) -> None:
         self._connection = connection
         self._now = datetime_of(now_ms)
+        self._cause = BY_ITSELF
+        #: What was locked for a change, as it was.
+        self._locked: dict[tuple[str, str], history.Recorded] = {}
+
+    def caused_by(self, key: RequestKey) -> None:
+        """Says who changes what follows. Claiming a request id says it, too."""
+        self._cause = key
 
     async def claim(self, key: RequestKey) -> Stored | None:
         """Takes the request id, or returns what it was used for; waits for a concurrent use."""
+        self.caused_by(key)
         claimed = await self._connection.fetchval(
             _SQL["claim_request"],
             key.principal,
@@ -121,7 +142,7 @@ class Transaction:
     async def account(self, account_id: str) -> Account | None:
         """An account, locked for a change."""
         row = await self._connection.fetchrow(_SQL["select_account_for_update"], account_id)
-        return rows.account(row) if row else None
+        return self._lock(rows.account(row)) if row else None
 
     async def steady_account(self, account_id: str) -> Account | None:
         """An account whose state stands still until the commit."""
@@ -131,7 +152,28 @@ class Transaction:
     async def card(self, card_id: str) -> Card | None:
         """A card, locked for a change."""
         row = await self._connection.fetchrow(_SQL["select_card_for_update"], card_id)
-        return rows.card(row) if row else None
+        return self._lock(rows.card(row)) if row else None
+
+    async def card_of_steady_account(self, card_id: str) -> tuple[Card, Account] | None:
+        """A card, locked for a change, and its account, whose state stands still. Accounts are
+        always locked before their cards.
+        """
+        row = await self._connection.fetchrow(_SQL["select_card"], card_id)
+        if row is None:
+            return None
+        account, card = await self.steady_account(row["account_id"]), await self.card(card_id)
+        assert account is not None, "a card's account is never deleted"
+        assert card is not None, "cards are never deleted"
+        return card, account
+
+    async def cards_of(self, account_id: str, user_id: str) -> list[Card]:
+        """The cards that a user has on an account, locked for a change. The account must be locked,
+        too: then the user gets no more of them.
+        """
+        found = await self._connection.fetch(
+            _SQL["select_cards_of_user_for_update"], account_id, user_id
+        )
+        return [self._lock(rows.card(row)) for row in found]
 
     async def insert_account(self, account: Account) -> None:
         """Adds an account."""
@@ -148,6 +190,7 @@ class Transaction:
             datetime_of(account.create_time_ms),
             datetime_of(account.update_time_ms),
         )
+        await self._record(account)
         await outbox.append(self._connection, account_message(account))
 
     async def update_account(self, account: Account) -> None:
@@ -162,7 +205,14 @@ class Transaction:
             account.controls,
         )
         assert tag == "UPDATE 1", f"{account.id} was not locked at version {account.version - 1}"
+        await self._record(account)
         await outbox.append(self._connection, account_message(account))
+
+    async def postpone_closing(self, account_id: str, *, pause_ms: tuple[int, int]) -> None:
+        """Looks at a closing account again after a pause: a tenth of how long it has been closing,
+        within these bounds.
+        """
+        await self._connection.execute(_SQL["postpone_closing"], account_id, self._now, *pause_ms)
 
     async def insert_card(self, card: Card) -> None:
         """Adds a card."""
@@ -181,6 +231,7 @@ class Transaction:
             datetime_of(card.update_time_ms),
             card.user_id or None,
         )
+        await self._record(card)
         await outbox.append(self._connection, card_message(card))
 
     async def update_card(self, card: Card) -> None:
@@ -194,6 +245,7 @@ class Transaction:
             card.controls,
         )
         assert tag == "UPDATE 1", f"{card.id} was not locked at version {card.version - 1}"
+        await self._record(card)
         await outbox.append(self._connection, card_message(card))
 
     async def account_user(self, account_id: str, user_id: str) -> AccountUser:
@@ -202,7 +254,12 @@ class Transaction:
         row = await self._connection.fetchrow(
             _SQL["select_account_user_for_update"], account_id, user_id
         )
-        return rows.account_user(row)
+        return self._lock(rows.account_user(row))
+
+    async def steady_account_user(self, account_id: str, user_id: str) -> AccountUser:
+        """A user of an account that stands still while its account does."""
+        row = await self._connection.fetchrow(_SQL["select_account_user"], account_id, user_id)
+        return _account_user(row, account_id, user_id)
 
     async def update_account_user(self, user: AccountUser) -> None:
         """Writes the next version of a locked user of an account."""
@@ -213,8 +270,10 @@ class Transaction:
             user.version,
             datetime_of(user.update_time_ms),
             user.controls,
+            user.state,
         )
         assert tag == "UPDATE 1", f"{user} was not locked at the version before"
+        await self._record(user)
         await outbox.append(self._connection, account_user_message(user))
 
     async def rules(self, scope_id: str) -> Rules:
@@ -235,6 +294,28 @@ class Transaction:
         )
         assert tag == "UPDATE 1", f"{rules.scope_id} was not locked at version {rules.version - 1}"
         await outbox.append(self._connection, rules_message(rules))
+
+    def _lock(self, value: _Locked) -> _Locked:
+        self._locked[history.subject_of(value), history.user_of(value)] = value
+        return value
+
+    async def _record(self, value: history.Recorded) -> None:
+        """Adds a change to the history."""
+        subject_id, user_id = history.subject_of(value), history.user_of(value)
+        before = self._locked.get((subject_id, user_id))
+        await self._connection.execute(
+            _SQL["insert_change"],
+            history.line_of(value),
+            subject_id,
+            user_id,
+            value.version,
+            datetime_of(value.update_time_ms),
+            self._cause.principal,
+            self._cause.request_id,
+            self._cause.method,
+            json.dumps(history.changes_of(before, value)),
+        )
+        self._locked[subject_id, user_id] = value
 
 
 class Store:
@@ -258,13 +339,18 @@ class Store:
 
     async def accounts(self, page: Page, *, owner_id: str) -> list[Account]:
         """Accounts, newest first; of one owner unless `owner_id` is empty."""
-        arguments = _after(page)
+        arguments = after(page)
         with refusing_when_down():
             if owner_id:
                 found = await self._pool.fetch(_SQL["list_accounts_of_owner"], *arguments, owner_id)
             else:
                 found = await self._pool.fetch(_SQL["list_accounts"], *arguments)
         return [rows.account(row) for row in found]
+
+    async def closing(self, *, now_ms: int, limit: int) -> list[str]:
+        """Closing accounts that are due to be looked at."""
+        found = await self._pool.fetch(_SQL["list_closing"], datetime_of(now_ms), limit)
+        return [row["id"] for row in found]
 
     async def card(self, card_id: str) -> Card | None:
         """One card."""
@@ -275,16 +361,27 @@ class Store:
     async def cards(self, page: Page, *, account_id: str) -> list[Card]:
         """The cards of an account, newest first."""
         with refusing_when_down():
-            found = await self._pool.fetch(_SQL["list_cards"], *_after(page), account_id)
+            found = await self._pool.fetch(_SQL["list_cards"], *after(page), account_id)
         return [rows.card(row) for row in found]
 
     async def account_user(self, account_id: str, user_id: str) -> AccountUser:
         """A user of an account; at version 0 if nothing was ever set."""
         with refusing_when_down():
             row = await self._pool.fetchrow(_SQL["select_account_user"], account_id, user_id)
-        return (
-            rows.account_user(row) if row else AccountUser(account_id=account_id, user_id=user_id)
-        )
+        return _account_user(row, account_id, user_id)
+
+    async def account_users(self, page: Page, *, account_id: str) -> list[AccountUser]:
+        """The users of an account who were ever added, newest first."""
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL["list_users_of_account"], *after(page), account_id)
+        return [rows.account_user(row) for row in found]
+
+    async def changes(self, page: Page, *, line_id: str) -> list[rows.Change]:
+        """The changes of an account, or of a line of cards, newest first."""
+        before_id = page.after.key if page.after else NEWEST
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL["list_changes"], before_id, page.fetch, line_id)
+        return [rows.change(row) for row in found]
 
     async def rules(self, scope_id: str) -> Rules:
         """The rules of a programme or company; at version 0 if none were ever set."""
@@ -300,6 +397,11 @@ class Store:
         return int(tag.rpartition(" ")[2])
 
 
-def _after(page: Page) -> tuple[datetime, str, int]:
+def _account_user(row: Any, account_id: str, user_id: str) -> AccountUser:
+    return rows.account_user(row) if row else AccountUser(account_id=account_id, user_id=user_id)
+
+
+def after(page: Page) -> tuple[datetime, str, int]:
+    """The parameters of a list that is newest first."""
     position = page.after or _TOP
     return datetime_of(position.key), position.id, page.fetch

@@ -20,6 +20,7 @@ from grpc_status import rpc_status
 
 from accounts.account_service import AccountService
 from accounts.card_service import CardService
+from accounts.closing import Closing
 from accounts.mutation import Mutations
 from accounts.projection_store import ProjectionStore
 from accounts.projector import Projector
@@ -75,6 +76,8 @@ class FakeAuthorizer(ProjectionServiceServicer):
         self.refusing = False
         self.epoch = 1
         self.delay_s = 0.0
+        #: Accounts that still owe something.
+        self.in_use: set[str] = set()
         #: It answers with a version that is this much too low.
         self.lag = 0
         self._server: grpc.aio.Server | None = None
@@ -93,6 +96,8 @@ class FakeAuthorizer(ProjectionServiceServicer):
     async def ApplyAccount(
         self, request: projection.ApplyAccountRequest, context: Any
     ) -> projection.ApplyAccountResponse:
+        if request.state == projection.ACCOUNT_STATE_CLOSED and request.account_id in self.in_use:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "ACCOUNT_IN_USE")
         version = await self._apply(request, request.account_id, context)
         return projection.ApplyAccountResponse(version=version)
 
@@ -153,6 +158,7 @@ class AccountsMesh:
     outbox: Outbox
     projector: Projector
     projections: ProjectionStore
+    closing: Closing
     clock: ManualClock
     authorizer: FakeAuthorizer
     accounts: AccountServiceStub
@@ -273,7 +279,7 @@ async def emptied(database: Database) -> None:
     """Empties the tables of the service."""
     connection = await asyncpg.connect(database.dsn("accounts"))
     await connection.execute(
-        "TRUNCATE account_user, default_rules, card, account, request_record, outbox"
+        "TRUNCATE account_user, default_rules, card, account, request_record, outbox, change"
     )
     await connection.execute("UPDATE projection SET epoch = 0, step = NULL")
     await connection.close()
@@ -314,6 +320,7 @@ async def accounts_mesh(
                 outbox=outbox,
                 projector=projector,
                 projections=ProjectionStore(pool),
+                closing=Closing(store, projector, clock),
                 clock=clock,
                 authorizer=authorizer,
                 accounts=AccountServiceStub(channel),

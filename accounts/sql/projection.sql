@@ -34,7 +34,8 @@ LIMIT $2
 
 -- list_account_users --
 -- What users were ever set to use accounts for, by both ids. Params: $1 place after, $2 limit.
-SELECT account_id, user_id, version, update_time, controls, account_id || ' ' || user_id AS place
+SELECT account_id, user_id, version, create_time, update_time, controls, state,
+    account_id || ' ' || user_id AS place
 FROM account_user
 WHERE (account_id, user_id) > (split_part($1, ' ', 1), split_part($1, ' ', 2)) AND version > 0
 ORDER BY account_id, user_id

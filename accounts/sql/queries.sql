@@ -50,8 +50,24 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 -- Writes the next version of an account. Params: $1 id, $2 version, $3 state,
 -- $4 credit_limit_minor, $5 update_time, $6 controls.
 UPDATE account
-SET version = $2, state = $3, credit_limit_minor = $4, update_time = $5, controls = $6
+SET version = $2, state = $3, credit_limit_minor = $4, update_time = $5, controls = $6,
+    closing_check_time = CASE WHEN $3 = 'CLOSING' THEN coalesce(closing_check_time, $5) END
 WHERE id = $1 AND version = $2 - 1
+
+-- list_closing --
+-- Closing accounts that are due to be looked at. Params: $1 now, $2 limit.
+SELECT id FROM account
+WHERE state = 'CLOSING' AND closing_check_time <= $1
+ORDER BY closing_check_time
+LIMIT $2
+
+-- postpone_closing --
+-- When to look at a closing account again: the longer it takes, the later. Params: $1 id, $2 now,
+-- $3 shortest and $4 longest pause in ms.
+UPDATE account
+SET closing_check_time = $2::timestamptz
+    + greatest(least(($2 - update_time) / 10, $4 * interval '1 ms'), $3 * interval '1 ms')
+WHERE id = $1
 
 -- select_card --
 -- One card. Params: $1 id.
@@ -66,6 +82,15 @@ SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_ye
     create_time, update_time, controls, user_id
 FROM card
 WHERE id = $1
+FOR NO KEY UPDATE
+
+-- select_cards_of_user_for_update --
+-- The cards that a user has on an account, locked for a change. Params: $1 account_id, $2 user_id.
+SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
+    create_time, update_time, controls, user_id
+FROM card
+WHERE account_id = $1 AND user_id = $2
+ORDER BY id
 FOR NO KEY UPDATE
 
 -- list_cards --
@@ -94,30 +119,55 @@ WHERE id = $1 AND version = $2 - 1
 
 -- select_account_user --
 -- What a user may use an account for. Params: $1 account_id, $2 user_id.
-SELECT account_id, user_id, version, update_time, controls
+SELECT account_id, user_id, version, create_time, update_time, controls, state
 FROM account_user
 WHERE account_id = $1 AND user_id = $2
 
 -- ensure_account_user --
 -- Makes a user of an account that was never set, so that it can be locked. Params: $1 account_id,
 -- $2 user_id, $3 update_time.
-INSERT INTO account_user (account_id, user_id, update_time)
-VALUES ($1, $2, $3)
+INSERT INTO account_user (account_id, user_id, create_time, update_time)
+VALUES ($1, $2, $3, $3)
 ON CONFLICT (account_id, user_id) DO NOTHING
 
 -- select_account_user_for_update --
 -- The same as `select_account_user`, locked for a change. Params: $1 account_id, $2 user_id.
-SELECT account_id, user_id, version, update_time, controls
+SELECT account_id, user_id, version, create_time, update_time, controls, state
 FROM account_user
 WHERE account_id = $1 AND user_id = $2
 FOR NO KEY UPDATE
 
 -- update_account_user --
 -- Writes the next version of a user of an account. Params: $1 account_id, $2 user_id, $3 version,
--- $4 update_time, $5 controls.
+-- $4 update_time, $5 controls, $6 state.
 UPDATE account_user
-SET version = $3, update_time = $4, controls = $5
+SET version = $3, update_time = $4, controls = $5, state = $6
 WHERE account_id = $1 AND user_id = $2 AND version = $3 - 1
+
+-- list_users_of_account --
+-- Users of an account who were ever added, newest first, older than a position. Params:
+-- $1 create_time, $2 user_id, $3 limit, $4 account_id.
+SELECT account_id, user_id, version, create_time, update_time, controls, state
+FROM account_user
+WHERE account_id = $4 AND (create_time, user_id) < ($1, $2) AND state <> 'UNSPECIFIED'
+ORDER BY create_time DESC, user_id DESC
+LIMIT $3
+
+-- insert_change --
+-- Records a change. Params: $1 line_id, $2 subject_id, $3 user_id, $4 version, $5 change_time,
+-- $6 principal, $7 request_id, $8 method, $9 fields.
+INSERT INTO change (line_id, subject_id, user_id, version, change_time, principal, request_id,
+    method, fields)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+
+-- list_changes --
+-- Changes of an account or a line of cards, newest first, before one. Params: $1 id, $2 limit,
+-- $3 line_id.
+SELECT id, subject_id, user_id, version, change_time, principal, request_id, method, fields
+FROM change
+WHERE line_id = $3 AND id < $1
+ORDER BY id DESC
+LIMIT $2
 
 -- select_rules --
 -- The rules of a programme or company. Params: $1 scope_id.

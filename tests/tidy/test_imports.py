@@ -26,7 +26,9 @@ PURE = frozenset(
         "authz.snapshot",
         "authz.windows",
         "accounts.account",
+        "accounts.account_user",
         "accounts.card",
+        "accounts.machine",
     }
 )
 #: What pure modules may use of `runtime`.

@@ -94,7 +94,11 @@ async def test_account_that_is_not_open(mesh: AccountsMesh, state: str) -> None:
     await mesh.set_account_state(account.id, state)
     error = await refused(mesh.cards.IssueCard, _request(account.id))
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "ACCOUNT_NOT_OPEN")
-    assert error.metadata == {"account_id": account.id, "state": state}
+    assert error.metadata == {
+        "account_id": account.id,
+        "state": state,
+        "allowed": "OPEN",
+    }
 
 
 async def test_malformed_fields_are_named_and_nothing_is_written(mesh: AccountsMesh) -> None:

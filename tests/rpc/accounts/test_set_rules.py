@@ -12,6 +12,9 @@ from google.protobuf.duration_pb2 import Duration
 from holdfast.accounts.v1 import account_service_pb2 as accounts
 from holdfast.accounts.v1 import company_service_pb2 as companies
 from holdfast.accounts.v1 import programme_service_pb2 as programmes
+from holdfast.accounts.v1.account_lifecycle_pb2 import AddAccountUserRequest
+from holdfast.accounts.v1.card_pb2 import Card
+from holdfast.accounts.v1.card_service_pb2 import IssueCardRequest
 from holdfast.type.v1.default_rules_pb2 import DefaultRules, FirstAbroadCheck, FraudChecks
 from tests.accounts_mesh import (
     OWNER,
@@ -158,6 +161,13 @@ async def test_users_of_an_account_have_controls(mesh: AccountsMesh) -> None:
 
 async def test_a_card_has_the_user_it_was_issued_for(mesh: AccountsMesh) -> None:
     account = await mesh.open_account()
+    issue = IssueCardRequest(
+        request_id="i", account_id=account.id, kind=Card.KIND_VIRTUAL, user_id=USER
+    )
+    error = await refused(mesh.cards.IssueCard, issue)
+    assert (error.reason, error.metadata["allowed"]) == ("USER_NOT_ON_ACCOUNT", "ACTIVE")
+    add = AddAccountUserRequest(request_id="a", account_id=account.id, user_id=USER)
+    await call(mesh.accounts.AddAccountUser, add)
     card = await mesh.issue_card(account.id, user_id=USER)
     assert card.user_id == USER
     assert mesh.authorizer.requests[-1].user_id == USER

@@ -5,16 +5,21 @@ from dataclasses import replace
 import pytest
 
 from accounts.account import (
+    ACCOUNTS,
     Account,
     AccountNotOpen,
     AccountState,
+    AccountTransition,
+    AccountType,
     OpenAccount,
     OtherCurrency,
     UpdateCreditLimit,
+    move_account,
     open_account,
     require_open,
     update_credit_limit,
 )
+from accounts.machine import IllegalTransition
 
 ACCOUNT = open_account(
     OpenAccount(
@@ -27,6 +32,10 @@ ACCOUNT = open_account(
     account_id="acct_0a1",
     now_ms=1_000,
 )
+
+
+OPEN, CLOSING, CLOSED, SUSPENDED, DELINQUENT = AccountState
+SUSPEND, MARK_PAST_DUE, REOPEN, CLOSE, FINISH = AccountTransition
 
 
 def test_open_account_starts_open_at_version_1() -> None:
@@ -54,10 +63,28 @@ def test_open_account_starts_open_at_version_1() -> None:
         (AccountState.CLOSED, "EUR", 5, OtherCurrency(currency_code="USD")),
         (AccountState.OPEN, "EUR", 100, OtherCurrency(currency_code="USD")),
         *(
-            (state, "USD", 100, AccountNotOpen(account_id="acct_0a1", state=state))
-            for state in (AccountState.CLOSING, AccountState.CLOSED)
+            (
+                state,
+                "USD",
+                100,
+                AccountNotOpen(
+                    account_id="acct_0a1", state=state, allowed=(OPEN, SUSPENDED, DELINQUENT)
+                ),
+            )
+            for state in (CLOSING, CLOSED)
         ),
-        (AccountState.OPEN, "USD", 100, ACCOUNT),
+        (OPEN, "USD", 100, ACCOUNT),
+        *(
+            (
+                state,
+                "USD",
+                7,
+                replace(
+                    ACCOUNT, state=state, credit_limit_minor=7, version=2, update_time_ms=2_000
+                ),
+            )
+            for state in (SUSPENDED, DELINQUENT)
+        ),
         *(
             (
                 AccountState.OPEN,
@@ -82,3 +109,78 @@ def test_update_credit_limit(
 def test_only_open_accounts_take_changes(state: AccountState) -> None:
     refusal = require_open(replace(ACCOUNT, state=state))
     assert (refusal is None) == (state is AccountState.OPEN)
+    assert refusal is None or refusal.allowed == (OPEN,)
+
+
+def test_the_type_is_the_owners() -> None:
+    assert ACCOUNT.type is AccountType.COMPANY_CREDIT
+    assert replace(ACCOUNT, owner_id="usr_0a1").type is AccountType.PERSONAL_CREDIT
+
+
+#: Every transition from every state: the next state, or None where it is refused.
+TABLE: dict[AccountTransition, dict[AccountState, AccountState | None]] = {
+    SUSPEND: {
+        OPEN: SUSPENDED,
+        CLOSING: None,
+        CLOSED: None,
+        SUSPENDED: SUSPENDED,
+        DELINQUENT: SUSPENDED,
+    },
+    MARK_PAST_DUE: {
+        OPEN: DELINQUENT,
+        CLOSING: None,
+        CLOSED: None,
+        SUSPENDED: None,
+        DELINQUENT: DELINQUENT,
+    },
+    REOPEN: {OPEN: OPEN, CLOSING: None, CLOSED: None, SUSPENDED: OPEN, DELINQUENT: OPEN},
+    CLOSE: {
+        OPEN: CLOSING,
+        CLOSING: CLOSING,
+        CLOSED: CLOSED,
+        SUSPENDED: CLOSING,
+        DELINQUENT: CLOSING,
+    },
+    FINISH: {OPEN: None, CLOSING: CLOSED, CLOSED: CLOSED, SUSPENDED: None, DELINQUENT: None},
+}
+
+
+def test_table_is_complete() -> None:
+    assert set(TABLE) == set(AccountTransition) == set(ACCOUNTS.steps)
+    assert all(set(row) == set(AccountState) for row in TABLE.values())
+
+
+@pytest.mark.parametrize(
+    ("transition", "state", "target"),
+    [(transition, state, to) for transition, row in TABLE.items() for state, to in row.items()],
+)
+def test_move_account(
+    transition: AccountTransition, state: AccountState, target: AccountState | None
+) -> None:
+    account = replace(ACCOUNT, state=state)
+    moved = move_account(account, transition, now_ms=2_000)
+    if target is None:
+        assert moved == IllegalTransition(
+            subject="account",
+            source=state,
+            target=ACCOUNTS.steps[transition].target,
+            allowed=ACCOUNTS.reachable(state),
+        )
+    elif target is state:
+        assert moved is account
+    else:
+        assert moved == replace(account, state=target, version=2, update_time_ms=2_000)
+
+
+@pytest.mark.parametrize(
+    ("state", "states"),
+    [
+        (OPEN, (SUSPENDED, DELINQUENT, CLOSING)),
+        (CLOSING, (CLOSED,)),
+        (CLOSED, ()),
+        (SUSPENDED, (OPEN, CLOSING)),
+        (DELINQUENT, (SUSPENDED, OPEN, CLOSING)),
+    ],
+)
+def test_what_can_be_reached(state: AccountState, states: tuple[AccountState, ...]) -> None:
+    assert ACCOUNTS.reachable(state) == states

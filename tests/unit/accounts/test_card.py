@@ -6,19 +6,18 @@ from datetime import UTC, datetime
 import pytest
 
 from accounts.card import (
+    CARDS,
     LAST4_BYTES,
-    TRANSITIONS,
     Card,
     CardKind,
     CardState,
-    IllegalTransition,
     IssueCard,
     Transition,
     issue_card,
     last4_of,
     move,
-    reachable,
 )
+from accounts.machine import IllegalTransition
 from runtime.clock import ms_of
 
 INACTIVE, ACTIVE, FROZEN, CLOSED = CardState
@@ -77,7 +76,7 @@ TABLE = [
 def test_table_is_complete() -> None:
     pairs = {(transition, state) for transition, state, _ in TABLE}
     assert pairs == {(transition, state) for transition in Transition for state in CardState}
-    assert set(TRANSITIONS) == set(Transition)
+    assert set(CARDS.steps) == set(Transition)
 
 
 @pytest.mark.parametrize(("transition", "state", "target"), TABLE)
@@ -86,8 +85,8 @@ def test_move(transition: Transition, state: CardState, target: CardState | None
     moved = move(card, transition, now_ms=2_000)
     if target is None:
         assert isinstance(moved, IllegalTransition)
-        assert (moved.source, moved.target) == (state, TRANSITIONS[transition][0])
-        assert moved.allowed == reachable(state)
+        assert (moved.source, moved.target) == (state, CARDS.steps[transition].target)
+        assert moved.allowed == CARDS.reachable(state)
     elif target is state:
         assert moved is card
     else:
@@ -99,7 +98,7 @@ def test_move(transition: Transition, state: CardState, target: CardState | None
     [(INACTIVE, {CLOSED}), (ACTIVE, {FROZEN, CLOSED}), (FROZEN, {ACTIVE, CLOSED}), (CLOSED, set())],
 )
 def test_reachable(state: CardState, states: set[CardState]) -> None:
-    assert set(reachable(state)) == states
+    assert set(CARDS.reachable(state)) == states
 
 
 @pytest.mark.parametrize(

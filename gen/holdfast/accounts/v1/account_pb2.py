@@ -27,7 +27,7 @@ from holdfast.type.v1 import money_pb2 as holdfast_dot_type_dot_v1_dot_money__pb
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"holdfast/accounts/v1/account.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1choldfast/type/v1/money.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xb6\x03\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x14\n\x0cprogramme_id\x18\x03 \x01(\t\x12\x19\n\x11parent_account_id\x18\x04 \x01(\t\x12\x32\n\x05state\x18\x05 \x01(\x0e\x32#.holdfast.accounts.v1.Account.State\x12-\n\x0c\x63redit_limit\x18\x06 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08\x63ontrols\x18\n \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControls\"S\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x11\n\rSTATE_CLOSING\x10\x02\x12\x10\n\x0cSTATE_CLOSED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"holdfast/accounts/v1/account.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1choldfast/type/v1/money.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xe4\x04\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x14\n\x0cprogramme_id\x18\x03 \x01(\t\x12\x19\n\x11parent_account_id\x18\x04 \x01(\t\x12\x32\n\x05state\x18\x05 \x01(\x0e\x32#.holdfast.accounts.v1.Account.State\x12-\n\x0c\x63redit_limit\x18\x06 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08\x63ontrols\x18\n \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControls\x12\x30\n\x04type\x18\x0b \x01(\x0e\x32\".holdfast.accounts.v1.Account.Type\"~\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x11\n\rSTATE_CLOSING\x10\x02\x12\x10\n\x0cSTATE_CLOSED\x10\x03\x12\x13\n\x0fSTATE_SUSPENDED\x10\x04\x12\x14\n\x10STATE_DELINQUENT\x10\x05\"O\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x18\n\x14TYPE_PERSONAL_CREDIT\x10\x01\x12\x17\n\x13TYPE_COMPANY_CREDIT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.accounts.v1.accoun
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCOUNT']._serialized_start=163
-  _globals['_ACCOUNT']._serialized_end=601
-  _globals['_ACCOUNT_STATE']._serialized_start=518
-  _globals['_ACCOUNT_STATE']._serialized_end=601
+  _globals['_ACCOUNT']._serialized_end=775
+  _globals['_ACCOUNT_STATE']._serialized_start=568
+  _globals['_ACCOUNT_STATE']._serialized_end=694
+  _globals['_ACCOUNT_TYPE']._serialized_start=696
+  _globals['_ACCOUNT_TYPE']._serialized_end=775
 # @@protoc_insertion_point(module_scope)

@@ -39,7 +39,11 @@ class Account(_message.Message):
         STATE_CLOSING: Account._State.ValueType  # 2
         """Nothing new is authorized; earlier purchases still clear."""
         STATE_CLOSED: Account._State.ValueType  # 3
-        """Closed: nothing is owed or held."""
+        """Closed for good: nothing is owed, held or unreleased. Late clearings still post."""
+        STATE_SUSPENDED: Account._State.ValueType  # 4
+        """Suspended by the issuer: nothing new is authorized; earlier purchases still clear."""
+        STATE_DELINQUENT: Account._State.ValueType  # 5
+        """Past due: nothing new is authorized; earlier purchases still clear."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where the account is in its life."""
@@ -51,7 +55,34 @@ class Account(_message.Message):
     STATE_CLOSING: Account.State.ValueType  # 2
     """Nothing new is authorized; earlier purchases still clear."""
     STATE_CLOSED: Account.State.ValueType  # 3
-    """Closed: nothing is owed or held."""
+    """Closed for good: nothing is owed, held or unreleased. Late clearings still post."""
+    STATE_SUSPENDED: Account.State.ValueType  # 4
+    """Suspended by the issuer: nothing new is authorized; earlier purchases still clear."""
+    STATE_DELINQUENT: Account.State.ValueType  # 5
+    """Past due: nothing new is authorized; earlier purchases still clear."""
+
+    class _Type:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Account._Type.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TYPE_UNSPECIFIED: Account._Type.ValueType  # 0
+        """Never used."""
+        TYPE_PERSONAL_CREDIT: Account._Type.ValueType  # 1
+        """Credit of a person."""
+        TYPE_COMPANY_CREDIT: Account._Type.ValueType  # 2
+        """Credit of a company."""
+
+    class Type(_Type, metaclass=_TypeEnumTypeWrapper):
+        """What kind of account it is: it follows from the owner."""
+
+    TYPE_UNSPECIFIED: Account.Type.ValueType  # 0
+    """Never used."""
+    TYPE_PERSONAL_CREDIT: Account.Type.ValueType  # 1
+    """Credit of a person."""
+    TYPE_COMPANY_CREDIT: Account.Type.ValueType  # 2
+    """Credit of a company."""
 
     ID_FIELD_NUMBER: _builtins.int
     OWNER_ID_FIELD_NUMBER: _builtins.int
@@ -63,6 +94,7 @@ class Account(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     CONTROLS_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`acct_` id; the two hex digits after the prefix are the owner's partition."""
     owner_id: _builtins.str
@@ -75,6 +107,8 @@ class Account(_message.Message):
     """State. Set by transitions only."""
     version: _builtins.int
     """Grows by one with every change."""
+    type: Global___Account.Type.ValueType
+    """Type."""
     @_builtins.property
     def credit_limit(self) -> _money_pb2.Money:
         """Credit limit, in the account's billing currency."""
@@ -104,10 +138,11 @@ class Account(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         controls: _spend_controls_pb2.SpendControls | None = ...,
+        type: Global___Account.Type.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "credit_limit", b"credit_limit", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "credit_limit", b"credit_limit", "id", b"id", "owner_id", b"owner_id", "parent_account_id", b"parent_account_id", "programme_id", b"programme_id", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "credit_limit", b"credit_limit", "id", b"id", "owner_id", b"owner_id", "parent_account_id", b"parent_account_id", "programme_id", b"programme_id", "state", b"state", "type", b"type", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

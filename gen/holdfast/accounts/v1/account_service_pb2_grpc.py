@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from holdfast.accounts.v1 import account_lifecycle_pb2 as holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2
 from holdfast.accounts.v1 import account_service_pb2 as holdfast_dot_accounts_dot_v1_dot_account__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -68,6 +69,41 @@ class AccountServiceStub:
                 '/holdfast.accounts.v1.AccountService/SetAccountUserControls',
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsResponse.FromString,
+                _registered_method=True)
+        self.AddAccountUser = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/AddAccountUser',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.AddAccountUserRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.AddAccountUserResponse.FromString,
+                _registered_method=True)
+        self.RemoveAccountUser = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/RemoveAccountUser',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.RemoveAccountUserRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.RemoveAccountUserResponse.FromString,
+                _registered_method=True)
+        self.ListAccountUsers = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/ListAccountUsers',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountUsersRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountUsersResponse.FromString,
+                _registered_method=True)
+        self.SuspendAccount = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/SuspendAccount',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.SuspendAccountRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.SuspendAccountResponse.FromString,
+                _registered_method=True)
+        self.ReopenAccount = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/ReopenAccount',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountResponse.FromString,
+                _registered_method=True)
+        self.CloseAccount = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/CloseAccount',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.CloseAccountRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.CloseAccountResponse.FromString,
+                _registered_method=True)
+        self.ListAccountChanges = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/ListAccountChanges',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountChangesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountChangesResponse.FromString,
                 _registered_method=True)
         self.GetAccountUser = channel.unary_unary(
                 '/holdfast.accounts.v1.AccountService/GetAccountUser',
@@ -145,6 +181,82 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddAccountUser(self, request, context):
+        """Shares an open account with a user, who can be given cards of it from now on, with controls of
+        their own: they bind all cards of the user on the account. Adding a user who shares it already
+        replaces the controls. The owner needs not be added.
+
+        Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
+        (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveAccountUser(self, request, context):
+        """Ends the sharing: all cards that the user has on the account are closed with it, and no purchase
+        of theirs is approved once this has answered. Controls are kept for a user who is added again.
+        Removing a user who was removed changes nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT: never
+        added), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccountUsers(self, request, context):
+        """Lists the users who share an account, and those who did: newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (account).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendAccount(self, request, context):
+        """Refuses new purchases until the account is reopened; earlier ones still clear. Suspending an
+        account that is suspended for the same cause changes nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION: `from`, `to` and
+        the states `allowed` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReopenAccount(self, request, context):
+        """Opens a suspended account again. Reopening an open account changes nothing; one that is closing
+        stays so.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseAccount(self, request, context):
+        """Closes an account: CLOSING, nothing new is authorized; then, by itself and for good, CLOSED as
+        soon as nothing is owed, held or unreleased. Closing one that is closing or closed changes
+        nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccountChanges(self, request, context):
+        """Lists every change of an account and of its users, newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAccountUser(self, request, context):
         """Returns what a user may use an account for; that of version 0 if nothing was ever set.
 
@@ -186,6 +298,41 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.SetAccountUserControls,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsResponse.SerializeToString,
+            ),
+            'AddAccountUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddAccountUser,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.AddAccountUserRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.AddAccountUserResponse.SerializeToString,
+            ),
+            'RemoveAccountUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveAccountUser,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.RemoveAccountUserRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.RemoveAccountUserResponse.SerializeToString,
+            ),
+            'ListAccountUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccountUsers,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountUsersRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountUsersResponse.SerializeToString,
+            ),
+            'SuspendAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendAccount,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.SuspendAccountRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.SuspendAccountResponse.SerializeToString,
+            ),
+            'ReopenAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReopenAccount,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountResponse.SerializeToString,
+            ),
+            'CloseAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseAccount,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.CloseAccountRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.CloseAccountResponse.SerializeToString,
+            ),
+            'ListAccountChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccountChanges,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountChangesRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountChangesResponse.SerializeToString,
             ),
             'GetAccountUser': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAccountUser,
@@ -360,6 +507,195 @@ class AccountService:
             '/holdfast.accounts.v1.AccountService/SetAccountUserControls',
             holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsRequest.SerializeToString,
             holdfast_dot_accounts_dot_v1_dot_account__service__pb2.SetAccountUserControlsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddAccountUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/AddAccountUser',
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.AddAccountUserRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.AddAccountUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveAccountUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/RemoveAccountUser',
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.RemoveAccountUserRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.RemoveAccountUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccountUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/ListAccountUsers',
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountUsersRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/SuspendAccount',
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.SuspendAccountRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.SuspendAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReopenAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/ReopenAccount',
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/CloseAccount',
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.CloseAccountRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.CloseAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccountChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/ListAccountChanges',
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountChangesRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from holdfast.accounts.v1 import account_lifecycle_pb2 as _account_lifecycle_pb2
 from holdfast.accounts.v1 import account_service_pb2 as _account_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -75,6 +76,54 @@ class AccountServiceStub:
     Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND (account),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
+    AddAccountUser: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.AddAccountUserRequest, _account_lifecycle_pb2.AddAccountUserResponse]
+    """Shares an open account with a user, who can be given cards of it from now on, with controls of
+    their own: they bind all cards of the user on the account. Adding a user who shares it already
+    replaces the controls. The owner needs not be added.
+
+    Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
+    (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    RemoveAccountUser: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.RemoveAccountUserRequest, _account_lifecycle_pb2.RemoveAccountUserResponse]
+    """Ends the sharing: all cards that the user has on the account are closed with it, and no purchase
+    of theirs is approved once this has answered. Controls are kept for a user who is added again.
+    Removing a user who was removed changes nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT: never
+    added), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ListAccountUsers: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.ListAccountUsersRequest, _account_lifecycle_pb2.ListAccountUsersResponse]
+    """Lists the users who share an account, and those who did: newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (account).
+    """
+    SuspendAccount: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.SuspendAccountRequest, _account_lifecycle_pb2.SuspendAccountResponse]
+    """Refuses new purchases until the account is reopened; earlier ones still clear. Suspending an
+    account that is suspended for the same cause changes nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION: `from`, `to` and
+    the states `allowed` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ReopenAccount: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.ReopenAccountRequest, _account_lifecycle_pb2.ReopenAccountResponse]
+    """Opens a suspended account again. Reopening an open account changes nothing; one that is closing
+    stays so.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    CloseAccount: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.CloseAccountRequest, _account_lifecycle_pb2.CloseAccountResponse]
+    """Closes an account: CLOSING, nothing new is authorized; then, by itself and for good, CLOSED as
+    soon as nothing is owed, held or unreleased. Closing one that is closing or closed changes
+    nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ListAccountChanges: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.ListAccountChangesRequest, _account_lifecycle_pb2.ListAccountChangesResponse]
+    """Lists every change of an account and of its users, newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
+    """
     GetAccountUser: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountUserRequest, _account_service_pb2.GetAccountUserResponse]
     """Returns what a user may use an account for; that of version 0 if nothing was ever set.
 
@@ -127,6 +176,54 @@ class AccountServiceAsyncStub(AccountServiceStub):
 
     Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND (account),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    AddAccountUser: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.AddAccountUserRequest, _account_lifecycle_pb2.AddAccountUserResponse]  # type: ignore[assignment]
+    """Shares an open account with a user, who can be given cards of it from now on, with controls of
+    their own: they bind all cards of the user on the account. Adding a user who shares it already
+    replaces the controls. The owner needs not be added.
+
+    Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
+    (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    RemoveAccountUser: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.RemoveAccountUserRequest, _account_lifecycle_pb2.RemoveAccountUserResponse]  # type: ignore[assignment]
+    """Ends the sharing: all cards that the user has on the account are closed with it, and no purchase
+    of theirs is approved once this has answered. Controls are kept for a user who is added again.
+    Removing a user who was removed changes nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT: never
+    added), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ListAccountUsers: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.ListAccountUsersRequest, _account_lifecycle_pb2.ListAccountUsersResponse]  # type: ignore[assignment]
+    """Lists the users who share an account, and those who did: newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (account).
+    """
+    SuspendAccount: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.SuspendAccountRequest, _account_lifecycle_pb2.SuspendAccountResponse]  # type: ignore[assignment]
+    """Refuses new purchases until the account is reopened; earlier ones still clear. Suspending an
+    account that is suspended for the same cause changes nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION: `from`, `to` and
+    the states `allowed` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ReopenAccount: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.ReopenAccountRequest, _account_lifecycle_pb2.ReopenAccountResponse]  # type: ignore[assignment]
+    """Opens a suspended account again. Reopening an open account changes nothing; one that is closing
+    stays so.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    CloseAccount: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.CloseAccountRequest, _account_lifecycle_pb2.CloseAccountResponse]  # type: ignore[assignment]
+    """Closes an account: CLOSING, nothing new is authorized; then, by itself and for good, CLOSED as
+    soon as nothing is owed, held or unreleased. Closing one that is closing or closed changes
+    nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ListAccountChanges: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.ListAccountChangesRequest, _account_lifecycle_pb2.ListAccountChangesResponse]  # type: ignore[assignment]
+    """Lists every change of an account and of its users, newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     GetAccountUser: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountUserRequest, _account_service_pb2.GetAccountUserResponse]  # type: ignore[assignment]
     """Returns what a user may use an account for; that of version 0 if nothing was ever set.
@@ -213,6 +310,96 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (each wrong field named; also: another currency), NOT_FOUND (account),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def AddAccountUser(
+        self,
+        request: _account_lifecycle_pb2.AddAccountUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_lifecycle_pb2.AddAccountUserResponse, _abc.Awaitable[_account_lifecycle_pb2.AddAccountUserResponse]]:
+        """Shares an open account with a user, who can be given cards of it from now on, with controls of
+        their own: they bind all cards of the user on the account. Adding a user who shares it already
+        replaces the controls. The owner needs not be added.
+
+        Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
+        (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveAccountUser(
+        self,
+        request: _account_lifecycle_pb2.RemoveAccountUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_lifecycle_pb2.RemoveAccountUserResponse, _abc.Awaitable[_account_lifecycle_pb2.RemoveAccountUserResponse]]:
+        """Ends the sharing: all cards that the user has on the account are closed with it, and no purchase
+        of theirs is approved once this has answered. Controls are kept for a user who is added again.
+        Removing a user who was removed changes nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT: never
+        added), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAccountUsers(
+        self,
+        request: _account_lifecycle_pb2.ListAccountUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_lifecycle_pb2.ListAccountUsersResponse, _abc.Awaitable[_account_lifecycle_pb2.ListAccountUsersResponse]]:
+        """Lists the users who share an account, and those who did: newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (account).
+        """
+
+    @_abc_1.abstractmethod
+    def SuspendAccount(
+        self,
+        request: _account_lifecycle_pb2.SuspendAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_lifecycle_pb2.SuspendAccountResponse, _abc.Awaitable[_account_lifecycle_pb2.SuspendAccountResponse]]:
+        """Refuses new purchases until the account is reopened; earlier ones still clear. Suspending an
+        account that is suspended for the same cause changes nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION: `from`, `to` and
+        the states `allowed` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReopenAccount(
+        self,
+        request: _account_lifecycle_pb2.ReopenAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_lifecycle_pb2.ReopenAccountResponse, _abc.Awaitable[_account_lifecycle_pb2.ReopenAccountResponse]]:
+        """Opens a suspended account again. Reopening an open account changes nothing; one that is closing
+        stays so.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def CloseAccount(
+        self,
+        request: _account_lifecycle_pb2.CloseAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_lifecycle_pb2.CloseAccountResponse, _abc.Awaitable[_account_lifecycle_pb2.CloseAccountResponse]]:
+        """Closes an account: CLOSING, nothing new is authorized; then, by itself and for good, CLOSED as
+        soon as nothing is owed, held or unreleased. Closing one that is closing or closed changes
+        nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAccountChanges(
+        self,
+        request: _account_lifecycle_pb2.ListAccountChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_lifecycle_pb2.ListAccountChangesResponse, _abc.Awaitable[_account_lifecycle_pb2.ListAccountChangesResponse]]:
+        """Lists every change of an account and of its users, newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

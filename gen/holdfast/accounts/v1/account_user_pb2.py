@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/account_user.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xa7\x01\n\x0b\x41\x63\x63ountUser\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x31\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControls\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/account_user.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xa4\x02\n\x0b\x41\x63\x63ountUser\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x31\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControls\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x05state\x18\x06 \x01(\x0e\x32\'.holdfast.accounts.v1.AccountUser.State\"C\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_REMOVED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.accounts.v1.accoun
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCOUNTUSER']._serialized_start=138
-  _globals['_ACCOUNTUSER']._serialized_end=305
+  _globals['_ACCOUNTUSER']._serialized_end=430
+  _globals['_ACCOUNTUSER_STATE']._serialized_start=363
+  _globals['_ACCOUNTUSER_STATE']._serialized_end=430
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from holdfast.type.v1 import spend_controls_pb2 as _spend_controls_pb2
 import builtins as _builtins
 import sys
@@ -24,17 +25,43 @@ class AccountUser(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[AccountUser._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: AccountUser._State.ValueType  # 0
+        """Never added; controls may be set ahead. An account's owner needs not be added."""
+        STATE_ACTIVE: AccountUser._State.ValueType  # 1
+        """Added: the user can be given cards of the account."""
+        STATE_REMOVED: AccountUser._State.ValueType  # 2
+        """Removed: the user has no usable card of the account, and gets none."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Whether the user shares the account."""
+
+    STATE_UNSPECIFIED: AccountUser.State.ValueType  # 0
+    """Never added; controls may be set ahead. An account's owner needs not be added."""
+    STATE_ACTIVE: AccountUser.State.ValueType  # 1
+    """Added: the user can be given cards of the account."""
+    STATE_REMOVED: AccountUser.State.ValueType  # 2
+    """Removed: the user has no usable card of the account, and gets none."""
+
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     CONTROLS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account, an `acct_` id."""
     user_id: _builtins.str
     """The user, a `usr_` id. It may be of another partition than the account."""
     version: _builtins.int
     """Grows by one with every change; 0: never set."""
+    state: Global___AccountUser.State.ValueType
+    """State. Set by AddAccountUser and RemoveAccountUser."""
     @_builtins.property
     def controls(self) -> _spend_controls_pb2.SpendControls:
         """What the user may use the account for; absent: nothing is restricted."""
@@ -51,10 +78,11 @@ class AccountUser(_message.Message):
         controls: _spend_controls_pb2.SpendControls | None = ...,
         version: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        state: Global___AccountUser.State.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "update_time", b"update_time", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "state", b"state", "update_time", b"update_time", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,8 +37,8 @@ class IssueCardRequest(_message.Message):
     kind: _card_pb2.Card.Kind.ValueType
     """Kind of card."""
     user_id: _builtins.str
-    """User whose card it is, a `usr_` id of any partition: the user's controls on the account bind
-    it. Default: nobody in particular.
+    """User whose card it is, the account's owner or one who shares it: the user's controls on the
+    account bind it. Default: nobody in particular.
     """
     def __init__(
         self,

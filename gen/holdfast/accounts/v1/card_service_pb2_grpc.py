@@ -89,8 +89,8 @@ class CardServiceServicer:
     def IssueCard(self, request, context):
         """Issues a card on an open account.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+        USER_NOT_ON_ACCOUNT), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,8 +42,8 @@ class CardServiceStub:
     IssueCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.IssueCardRequest, _card_service_pb2.IssueCardResponse]
     """Issues a card on an open account.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+    USER_NOT_ON_ACCOUNT), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.GetCardRequest, _card_service_pb2.GetCardResponse]
     """Returns one card.
@@ -94,8 +94,8 @@ class CardServiceAsyncStub(CardServiceStub):
     IssueCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.IssueCardRequest, _card_service_pb2.IssueCardResponse]  # type: ignore[assignment]
     """Issues a card on an open account.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+    USER_NOT_ON_ACCOUNT), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.GetCardRequest, _card_service_pb2.GetCardResponse]  # type: ignore[assignment]
     """Returns one card.
@@ -149,8 +149,8 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_card_service_pb2.IssueCardResponse, _abc.Awaitable[_card_service_pb2.IssueCardResponse]]:
         """Issues a card on an open account.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+        USER_NOT_ON_ACCOUNT), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
