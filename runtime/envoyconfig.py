@@ -17,7 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from runtime.access import ENVOY_TEMPLATES, load_access
 from runtime.errors import ResourceExhausted, status_of
 from runtime.pki import pki_path
-from runtime.settings import SERVICES, Settings
+from runtime.server import HEALTH_INTERVAL_S
+from runtime.settings import SERVICES, SLOTS, Settings
 from runtime.tokens import (
     JWKS_CACHE_S,
     TOKEN_AUDIENCE,
@@ -134,12 +135,13 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "services": SERVICES,
         "processes": processes,
         "grpc_servers": {
-            name: [str(settings.socket_of(one, slot)) for one in instances for slot in ("a", "b")]
+            name: [str(settings.socket_of(one, slot)) for one in instances for slot in SLOTS]
             for name, instances in servers.items()
         },
         "egress_sockets": {name: str(settings.egress_socket(name)) for name in SERVICES},
         "metrics_sockets": {
-            name: str(settings.run_path / f"{name}.metrics.sock") for name in processes
+            name: [str(settings.metrics_socket_of(name, slot)) for slot in SLOTS]
+            for name in processes
         },
         "admin_socket": str(admin_socket(settings)),
         "jwks_socket": str(settings.run_path / "jwks.sock"),
@@ -148,6 +150,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "descriptor_path": str(DESCRIPTOR_PATH),
         "status_codes": _STATUS_CODES,
         "calls_at_once": CALLS_AT_ONCE,
+        "health_interval_s": HEALTH_INTERVAL_S,
         "overloaded": {
             "message": _OVERLOADED.message,
             "details": b64encode(status_of(_OVERLOADED).SerializeToString()).decode().rstrip("="),

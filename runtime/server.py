@@ -23,8 +23,10 @@ from runtime.settings import Settings
 
 #: The largest message we accept: no request of ours comes near it.
 MESSAGE_BYTES_MAX = 256 * 1024
+#: How often Envoy asks each server for its health.
+HEALTH_INTERVAL_S = 1.0
 #: After failing health, how long Envoy is given to notice before the server stops taking calls.
-DRAIN_S = 0.3
+DRAIN_S = HEALTH_INTERVAL_S + 0.5
 #: How long calls in flight may take to end once the server stops.
 GRACE_S = 5.0
 
@@ -127,20 +129,33 @@ class Server:
         finally:
             os.umask(previous)
 
-    async def stop(self) -> None:
+    async def stop(self, *, drain_s: float = DRAIN_S) -> None:
         """Fails health, lets Envoy notice, ends the calls in flight, stops."""
         await self.set_serving(False)
-        await asyncio.sleep(DRAIN_S)
+        await asyncio.sleep(drain_s)
         await self.grpc_server.stop(GRACE_S)
 
 
-def termination() -> asyncio.Event:
+class Termination(asyncio.Event):
+    """Set by SIGTERM and SIGINT."""
+
+    #: Nobody calls any more: there is nothing to drain. SIGINT says so.
+    hurry = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.set)
+        loop.add_signal_handler(signal.SIGINT, self._hurry)
+
+    def _hurry(self) -> None:
+        self.hurry = True
+        self.set()
+
+
+def termination() -> Termination:
     """An event that SIGTERM and SIGINT set."""
-    event = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, event.set)
-    return event
+    return Termination()
 
 
 async def _nothing() -> None:
@@ -155,17 +170,18 @@ async def run(
     on_start: Callable[[], Awaitable[None]] | None = None,
     on_stop: Callable[[], Awaitable[None]] = _nothing,
 ) -> None:
-    """Runs a server until SIGTERM. With `on_start`, the service decides when health says SERVING
-    (`server.set_serving`); without, it serves at once. `on_stop` runs after the last call.
+    """Runs a server until SIGTERM or SIGINT. With `on_start`, the service decides when health says
+    SERVING (`server.set_serving`); without, it serves at once. `on_stop` runs after the last call.
     """
+    stop = termination()
     with SlotLock(server.socket):
         metrics = MetricsServer(settings.metrics_socket, ready=lambda: server.serving)
         await server.start(service_names)
         await metrics.start()
         await (on_start() if on_start else server.set_serving(True))
         logger.info("listening", socket=str(server.socket))
-        await termination().wait()
+        await stop.wait()
         logger.info("stopping")
-        await server.stop()
+        await server.stop(drain_s=0 if stop.hurry else DRAIN_S)
         await on_stop()
         await metrics.stop()

@@ -17,6 +17,9 @@ PARTITIONS = 64
 #: What the servers of one installation are called; also their sockets, certificates and metrics.
 SERVICES = ("authz", "settler", "accounts", "gateway")
 
+#: A server runs in one of two; a restart starts the other one first.
+SLOTS = ("a", "b")
+
 
 class Settings(BaseSettings):
     """Where things are and who we are. No secret is ever a setting: secrets are files (0600)."""
@@ -91,7 +94,11 @@ class Settings(BaseSettings):
     @property
     def metrics_socket(self) -> Path:
         """The Prometheus socket of this process, scraped through Envoy's metrics listener."""
-        return self.run_path / f"{self.instance}.metrics.sock"
+        return self.metrics_socket_of(self.instance, self.slot)
+
+    def metrics_socket_of(self, instance: str, slot: str = "a") -> Path:
+        """The Prometheus socket of one slot: while a service is restarted it has two processes."""
+        return self.run_path / f"{instance}.{slot}.metrics.sock"
 
     def egress_socket(self, service: str) -> Path:
         """Envoy's plain listener through which `service` calls other services (mTLS behind it)."""

@@ -16,6 +16,7 @@ from runtime.cli.output import CliError, ExitCode, Output
 COMMANDS = {
     "up": ("up", "Start everything and keep it running until Ctrl-C."),
     "down": ("down", "Stop what `up` started, and wait for its end."),
+    "restart": ("restart", "Restart a service, or all, while calls go on."),
     "status": ("status", "Show the processes, where they listen, and their state."),
     "demo": ("demo", "Show a whole mesh at work, on a mesh of its own, then remove it."),
     "replay": ("replay", "Send a file of card purchases through the mesh, and check the sums."),

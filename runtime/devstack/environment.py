@@ -25,7 +25,7 @@ def of_server(settings: Settings) -> dict[str, str]:
     }
 
 
-def of_service(settings: Settings, instance: str) -> dict[str, str]:
+def of_service(settings: Settings, instance: str, slot: str = "a") -> dict[str, str]:
     """Environment of one Python service: our HOLDFAST_* settings, and who and where it is.
 
     The DSN carries no login: a service logs in as its own role with its own secret.
@@ -48,5 +48,5 @@ def of_service(settings: Settings, instance: str) -> dict[str, str]:
         f"{_PREFIX}TRUST_DOMAIN": settings.trust_domain,
         f"{_PREFIX}LOG_LEVEL": settings.log_level,
         f"{_PREFIX}INSTANCE": instance,
-        f"{_PREFIX}SLOT": "a",
+        f"{_PREFIX}SLOT": slot,
     }

@@ -60,6 +60,8 @@ class ProcessSpec:
     obstacles: tuple[Path, ...] = ()
     before_stop: Callable[[], Awaitable[None]] = _nothing
     stop_signal: signal.Signals = signal.SIGTERM
+    #: Instead of the stop signal when everything is stopped, and nobody is left who calls it.
+    hurry_signal: signal.Signals | None = None
     stop_timeout_s: float = 8.0
     #: Sent by the kernel when the supervisor dies.
     death_signal: signal.Signals = signal.SIGKILL
@@ -87,8 +89,16 @@ class Backoff:
 class Process:
     """Keeps one process running from `start` to `stop`."""
 
-    def __init__(self, spec: ProcessSpec, *, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        *,
+        on_change: Callable[[], None],
+        other: ProcessSpec | None = None,
+    ) -> None:
+        """`other`: the same process in its other slot, if both may run at the same time."""
         self.spec = spec
+        self._other = other
         self.state = State.STOPPED
         #: Starts after the first one that were not asked for.
         self.restarts = 0
@@ -108,23 +118,47 @@ class Process:
         """Starts it and waits until it is ready; StartFailedError shows the end of its log."""
         assert self._watcher is None, "started twice"
         await self._launch()
-        self._watcher = asyncio.create_task(self._watch(), name=f"watch-{self.spec.instance}")
+        self._begin_watching()
 
-    async def stop(self) -> None:
+    async def stop(self, *, hurry: bool = False) -> None:
         """Stops it and waits for its end: its stop signal first, SIGKILL after the timeout."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
-            self._watcher = None
+        await self._end_watching()
         if self._child is not None and self._child.running:
             self._set(State.STOPPING)
             await self.spec.before_stop()
-            graceful = await self._child.stop(
-                self.spec.stop_signal, timeout_s=self.spec.stop_timeout_s
-            )
-            if not graceful:
-                logger.warning("process_killed", instance=self.spec.instance)
+            await self._end(self._child, self.spec, hurry=hurry)
         self._set(State.STOPPED)
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether `replace` is possible."""
+        return self._other is not None
+
+    async def replace(self, *, overlap_s: float) -> None:
+        """Restarts it without a gap: starts its other slot, gives those who call it `overlap_s` to
+        see that both are there, and stops the one that ran before, which drains.
+
+        StartFailedError: the new one did not live that long; the old one goes on.
+        """
+        assert self._other is not None, "it has one slot only"
+        spec, previous = self._other, self.spec
+        child = self._spawn(spec)
+        try:
+            await self._started(child, spec)
+            await asyncio.sleep(overlap_s)
+            if not child.running:
+                raise _not_ready(spec, f"ended with code {await child.wait()}")
+        except BaseException:
+            child.send(signal.SIGKILL)
+            raise
+        # Whatever became of the old one meanwhile: if it died, its successor in its slot counts.
+        await self._end_watching()
+        leaving, self._child = self._child, child
+        self.spec, self._other = spec, previous
+        self._set(State.READY)
+        self._begin_watching()
+        if leaving is not None and leaving.running:
+            await self._end(leaving, previous, hurry=False)
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal. Unless the process survives it, it counts as not ready from now on."""
@@ -136,6 +170,20 @@ class Process:
     async def wait_ready(self) -> None:
         """Waits until it is ready (again)."""
         await self._ready.wait()
+
+    def _begin_watching(self) -> None:
+        self._watcher = asyncio.create_task(self._watch(), name=f"watch-{self.spec.instance}")
+
+    async def _end_watching(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+            self._watcher = None
+
+    async def _end(self, child: Child, spec: ProcessSpec, *, hurry: bool) -> None:
+        number = (spec.hurry_signal if hurry else None) or spec.stop_signal
+        if not await child.stop(number, timeout_s=spec.stop_timeout_s):
+            logger.warning("process_killed", instance=spec.instance)
 
     async def _watch(self) -> None:
         """Restarts the process whenever it ends, until cancelled."""
@@ -161,45 +209,37 @@ class Process:
                 logger.error("process_not_ready", instance=self.spec.instance, reason=str(error))  # noqa: TRY400
 
     async def _launch(self) -> None:
-        for path in self.spec.obstacles:
-            path.unlink(missing_ok=True)
         self._set(State.STARTING)
-        self._child = Child(
-            self.spec.argv,
-            env=self.spec.env,
-            cwd=self.spec.cwd,
-            log=self.spec.log,
-            user=self.spec.user,
-            death_signal=self.spec.death_signal,
-        )
+        self._child = self._spawn(self.spec)
         self._on_change()
-        if not await self._becomes_ready(self._child):
-            ended = not self._child.running
-            if not ended:
-                await self._child.stop(self.spec.stop_signal, timeout_s=self.spec.stop_timeout_s)
-            what = (
-                f"ended with code {await self._child.wait()}"
-                if ended
-                else f"was not ready after {self.spec.ready_timeout_s:.0f} s"
-            )
-            raise StartFailedError(
-                f"{self.spec.instance} {what}", hint=f"{self.spec.log}:\n{log_tail(self.spec.log)}"
-            )
+        await self._started(self._child, self.spec)
         self._set(State.READY)
 
-    async def _becomes_ready(self, child: Child) -> bool:
-        """Probes until ready, the process's end, or the timeout."""
-        pause_s = _PROBE_PAUSE_S
-        try:
-            async with asyncio.timeout(self.spec.ready_timeout_s):
-                while child.running:
-                    if await self.spec.ready():
-                        return child.running
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 1.2, _PROBE_PAUSE_S_MAX)
-        except TimeoutError:
-            return False
-        return False
+    def _spawn(self, spec: ProcessSpec) -> Child:
+        for path in spec.obstacles:
+            path.unlink(missing_ok=True)
+        return Child(
+            spec.argv,
+            env=spec.env,
+            cwd=spec.cwd,
+            log=spec.log,
+            user=spec.user,
+            death_signal=spec.death_signal,
+        )
+
+    async def _started(self, child: Child, spec: ProcessSpec) -> None:
+        """Waits until it is ready; StartFailedError if it never will be."""
+        if await _becomes_ready(child, spec):
+            return
+        ended = not child.running
+        if not ended:
+            await child.stop(spec.stop_signal, timeout_s=spec.stop_timeout_s)
+        raise _not_ready(
+            spec,
+            f"ended with code {await child.wait()}"
+            if ended
+            else f"was not ready after {spec.ready_timeout_s:.0f} s",
+        )
 
     def _set(self, state: State) -> None:
         self.state = state
@@ -208,6 +248,25 @@ class Process:
         else:
             self._ready.clear()
         self._on_change()
+
+
+async def _becomes_ready(child: Child, spec: ProcessSpec) -> bool:
+    """Probes until ready, the process's end, or the timeout."""
+    pause_s = _PROBE_PAUSE_S
+    try:
+        async with asyncio.timeout(spec.ready_timeout_s):
+            while child.running:
+                if await spec.ready():
+                    return child.running
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 1.2, _PROBE_PAUSE_S_MAX)
+    except TimeoutError:
+        return False
+    return False
+
+
+def _not_ready(spec: ProcessSpec, what: str) -> StartFailedError:
+    return StartFailedError(f"{spec.instance} {what}", hint=f"{spec.log}:\n{log_tail(spec.log)}")
 
 
 def log_tail(path: Path) -> str:

@@ -6,6 +6,7 @@ and `runtime.devstack.home`.
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,7 +36,7 @@ class ServiceSpec:
     It gets the environment that `runtime.settings.Settings` reads: where home and sockets are, the
     servers' URLs without login, HOLDFAST_INSTANCE and HOLDFAST_SLOT. It logs in to PostgreSQL as
     `holdfast_<service>` with the secret `postgres-<service>`, to a Valkey with `<valkey>-<user>`.
-    It ends on SIGTERM, within `stop_timeout_s`.
+    It ends on SIGTERM within `stop_timeout_s`, once nobody calls it any more, on SIGINT at once.
     """
 
     instance: str
@@ -65,14 +66,14 @@ def mesh(*, authz_workers: int) -> tuple[ServiceSpec, ...]:
     )
 
 
-def process(service: ServiceSpec, *, home: Home, settings: Settings) -> ProcessSpec:
-    """The process of one service."""
-    of_service = settings.model_copy(update={"instance": service.instance})
+def process(service: ServiceSpec, *, home: Home, settings: Settings, slot: str) -> ProcessSpec:
+    """The process of one service in one of its slots."""
+    of_service = settings.model_copy(update={"instance": service.instance, "slot": slot})
     socket, metrics_socket = of_service.socket, of_service.metrics_socket
     return ProcessSpec(
         instance=service.instance,
         argv=(sys.executable, *service.arguments),
-        env=environment.of_service(settings, service.instance),
+        env=environment.of_service(settings, service.instance, slot),
         cwd=_CHECKOUT,
         log=home.log(service.instance),
         listens=str(socket if service.readiness is Readiness.GRPC else metrics_socket),
@@ -84,5 +85,6 @@ def process(service: ServiceSpec, *, home: Home, settings: Settings) -> ProcessS
         # gRPC servers bind over a living server's socket and unlink it when that one stops.
         obstacles=(socket, metrics_socket),
         ready_timeout_s=service.ready_timeout_s,
+        hurry_signal=signal.SIGINT,
         stop_timeout_s=service.stop_timeout_s,
     )

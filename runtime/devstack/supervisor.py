@@ -16,11 +16,13 @@ import structlog
 from runtime import dsn, migrations
 from runtime.devstack import (
     binaries,
+    control,
     envoy,
     external,
     housekeeping,
     leftovers,
     postgres,
+    rolling,
     state,
     valkey,
 )
@@ -32,6 +34,7 @@ from runtime.devstack.lock import FileLock
 from runtime.devstack.process import Process, ProcessSpec, State
 from runtime.devstack.services import ServiceSpec
 from runtime.devstack.settings import StackSettings
+from runtime.settings import SLOTS
 
 logger = structlog.get_logger(__name__)
 
@@ -75,6 +78,7 @@ class Devstack:
         self._ready = False
         self._housekeeping: list[asyncio.Task[None]] = []
         self._state: state.StateFile | None = None
+        self._control: control.ControlSocket | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -99,10 +103,13 @@ class Devstack:
     async def stop(self) -> None:
         """Stops every process, last started first. May be called again; kills after time-outs."""
         self._ready = False
+        if self._control is not None:
+            await self._control.stop()
+            self._control = None
         for task in self._housekeeping:
             task.cancel()
         for stage in reversed(self._stages):
-            await asyncio.gather(*(process.stop() for process in stage))
+            await asyncio.gather(*(process.stop(hurry=True) for process in stage))
         self._stages.clear()
         if self._state is not None:
             self._state.remove()
@@ -156,6 +163,10 @@ class Devstack:
         await process.stop()
         await process.start()
 
+    async def roll(self, *names: str) -> None:
+        """What `holdfast restart` does: services are replaced without a gap."""
+        await rolling.restart_all(self._processes, {"restart": list(names)}, lambda _: None)
+
     async def wait_ready(self, *, timeout_s: float = 30.0) -> None:
         """Waits until every process is ready (again)."""
         async with asyncio.timeout(timeout_s):
@@ -178,16 +189,20 @@ class Devstack:
         settings = self._settings = self._completed(home)
         self._owner_dsn = self._given.postgres_dsn or postgres.owner_dsn(home, settings)
         self._state = state.StateFile(home, settings=settings, ports=self.ports)
-        await self._stage(await self._servers(home, settings))
+        await self._stage([spec] for spec in await self._servers(home, settings))
         await external.check(self._given)
         await self._migrate(settings)
+        in_slots = functools.partial(service_processes.process, home=home, settings=settings)
         await self._stage(
-            service_processes.process(service, home=home, settings=settings)
-            for service in self._plan.services
+            [in_slots(service, slot=slot) for slot in SLOTS] for service in self._plan.services
         )
         if self._plan.ports is not None:
-            await self._stage([envoy.spec(home, settings, ports=self._plan.ports)])
+            await self._stage([[envoy.spec(home, settings, ports=self._plan.ports)]])
         self._keep_house(home)
+        self._control = control.ControlSocket(
+            control.socket_path(home.run), functools.partial(rolling.restart_all, self._processes)
+        )
+        await self._control.start()
         self._ready = True
         self._changed()
 
@@ -248,9 +263,15 @@ class Devstack:
             specs.append(valkeys[valkey.CACHE])
         return specs
 
-    async def _stage(self, specs: Iterable[ProcessSpec]) -> None:
-        """Starts processes side by side and waits until all are ready; the first failure counts."""
-        stage = [Process(spec, on_change=self._changed) for spec in specs]
+    async def _stage(self, specs: Iterable[Sequence[ProcessSpec]]) -> None:
+        """Starts processes side by side and waits until all are ready; the first failure counts.
+
+        A process is given by its slots, one or two.
+        """
+        stage = [
+            Process(slots[0], on_change=self._changed, other=slots[1] if slots[1:] else None)
+            for slots in specs
+        ]
         self._stages.append(stage)
         self._processes |= {process.spec.instance: process for process in stage}
         starts = [asyncio.create_task(process.start()) for process in stage]

@@ -120,7 +120,7 @@ async def running_world(folder: Path) -> AsyncIterator[World]:
     recorder = Recorder()
     async with AsyncExitStack() as stack:
         servers = await _start_servers(settings, recorder, stack)
-        metrics = MetricsServer(settings.run_path / "gateway.metrics.sock", ready=lambda: True)
+        metrics = MetricsServer(settings.run_path / "gateway.a.metrics.sock", ready=lambda: True)
         await metrics.start()
         stack.push_async_callback(metrics.stop)
         ports = _free_ports()

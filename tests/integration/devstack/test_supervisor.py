@@ -96,7 +96,7 @@ async def test_services_get_what_they_need(own_settings: StackSettings) -> None:
         await stack.wait_ready()
         assert stack.processes["alpha"].pid != pid
         # Its sockets are for us only.
-        for name in ("alpha.a.sock", "beta.metrics.sock"):
+        for name in ("alpha.a.sock", "beta.a.metrics.sock"):
             assert (stack.home.run / name).stat().st_mode & 0o077 == 0
 
 
