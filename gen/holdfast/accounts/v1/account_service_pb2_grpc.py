@@ -195,8 +195,8 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RemoveAccountUser(self, request, context):
-        """Ends the sharing: all cards that the user has on the account are closed with it, and no purchase
-        of theirs is approved once this has answered. Controls are kept for a user who is added again.
+        """Ends the sharing: all cards that the user has on the account are closed with it, and none of
+        them pays any more once this has answered. Controls are kept for a user who is added again.
         Removing a user who was removed changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT: never

@@ -86,8 +86,8 @@ class AccountServiceStub:
     UNAVAILABLE.
     """
     RemoveAccountUser: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.RemoveAccountUserRequest, _account_lifecycle_pb2.RemoveAccountUserResponse]
-    """Ends the sharing: all cards that the user has on the account are closed with it, and no purchase
-    of theirs is approved once this has answered. Controls are kept for a user who is added again.
+    """Ends the sharing: all cards that the user has on the account are closed with it, and none of
+    them pays any more once this has answered. Controls are kept for a user who is added again.
     Removing a user who was removed changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT: never
@@ -187,8 +187,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     UNAVAILABLE.
     """
     RemoveAccountUser: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.RemoveAccountUserRequest, _account_lifecycle_pb2.RemoveAccountUserResponse]  # type: ignore[assignment]
-    """Ends the sharing: all cards that the user has on the account are closed with it, and no purchase
-    of theirs is approved once this has answered. Controls are kept for a user who is added again.
+    """Ends the sharing: all cards that the user has on the account are closed with it, and none of
+    them pays any more once this has answered. Controls are kept for a user who is added again.
     Removing a user who was removed changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT: never
@@ -333,8 +333,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_lifecycle_pb2.RemoveAccountUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_lifecycle_pb2.RemoveAccountUserResponse, _abc.Awaitable[_account_lifecycle_pb2.RemoveAccountUserResponse]]:
-        """Ends the sharing: all cards that the user has on the account are closed with it, and no purchase
-        of theirs is approved once this has answered. Controls are kept for a user who is added again.
+        """Ends the sharing: all cards that the user has on the account are closed with it, and none of
+        them pays any more once this has answered. Controls are kept for a user who is added again.
         Removing a user who was removed changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT: never
