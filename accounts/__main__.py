@@ -14,16 +14,23 @@ from accounts.projector import Projector
 from accounts.rules_service import CompanyService, ProgrammeService, RulesFlow
 from accounts.settings import AccountsSettings
 from accounts.store import Store
+from accounts.vault.guessing import Guesses
+from accounts.vault.keys import vault_keys
+from accounts.vault.service import VaultService
+from accounts.vault.store import VaultStore
+from accounts.vault.vault import Vault
 from holdfast.accounts.v1 import (
     account_service_pb2,
     card_service_pb2,
     company_service_pb2,
     programme_service_pb2,
+    vault_service_pb2,
 )
 from holdfast.accounts.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
 from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
 from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
 from holdfast.accounts.v1.programme_service_pb2_grpc import add_ProgrammeServiceServicer_to_server
+from holdfast.accounts.v1.vault_service_pb2_grpc import add_VaultServiceServicer_to_server
 from runtime import server
 from runtime.channel import unix_channel
 from runtime.clock import SystemClock
@@ -31,12 +38,14 @@ from runtime.ids import IdSource
 from runtime.log import configure_logging
 from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
+from runtime.secrets import secrets_of
 
 SERVICE_NAMES = (
     account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
     card_service_pb2.DESCRIPTOR.services_by_name["CardService"].full_name,
     programme_service_pb2.DESCRIPTOR.services_by_name["ProgrammeService"].full_name,
     company_service_pb2.DESCRIPTOR.services_by_name["CompanyService"].full_name,
+    vault_service_pb2.DESCRIPTOR.services_by_name["VaultService"].full_name,
 )
 
 
@@ -50,6 +59,9 @@ async def main() -> None:
         await connect_pool(
             settings, "accounts", max_size=settings.accounts_postgres_connections
         ) as pool,
+        await connect_pool(
+            settings, "vault", max_size=settings.accounts_vault_connections
+        ) as vault_pool,
         unix_channel(settings.egress_socket("accounts")) as channel,
     ):
         store = Store(pool)
@@ -58,12 +70,29 @@ async def main() -> None:
         mutations = Mutations(
             store, outbox, clock, projection_wait_s=settings.accounts_projection_wait_s
         )
+        vault = Vault(
+            VaultStore(vault_pool),
+            vault_keys(secrets_of(settings), clock),
+            clock,
+            reveals_per_hour=settings.accounts_reveals_per_hour,
+        )
         process = server.Server(settings.socket)
         add_AccountServiceServicer_to_server(
             AccountService(store, mutations, ids, clock), process.services
         )
         add_CardServiceServicer_to_server(
-            CardService(store, mutations, ids, clock), process.services
+            CardService(store, mutations, ids, clock, vault, bin_digits=settings.accounts_bin),
+            process.services,
+        )
+        add_VaultServiceServicer_to_server(
+            VaultService(
+                vault,
+                store,
+                Guesses(per_minute=settings.accounts_unknown_pans_per_minute),
+                clock,
+                mfa_age_s=settings.accounts_reveal_mfa_age_s,
+            ),
+            process.services,
         )
         rules = RulesFlow(store, mutations, clock)
         add_ProgrammeServiceServicer_to_server(ProgrammeService(rules), process.services)
@@ -71,6 +100,7 @@ async def main() -> None:
         work = [
             asyncio.create_task(outbox.run()),
             asyncio.create_task(Closing(store, projector, clock).run()),
+            asyncio.create_task(upkeep.follow_keys(vault.rotate)),
             asyncio.create_task(upkeep.follow_epochs(ProjectionStore(pool), outbox, projector)),
             asyncio.create_task(
                 upkeep.forget_requests(

@@ -10,8 +10,6 @@ from accounts.machine import IllegalTransition, Machine, Step
 
 #: Cards are valid until the end of the month of issue, this many years later.
 VALID_YEARS = 4
-#: Random bytes that `last4_of` takes.
-LAST4_BYTES = 8
 
 
 class CardKind(StrEnum):
@@ -58,6 +56,8 @@ class Card:
     controls: bytes = b""
     #: Whose card it is; empty: nobody in particular.
     user_id: str = ""
+    #: First digits of its number, which itself is in the vault.
+    bin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +89,8 @@ CARDS = Machine(
 )
 
 
-def issue_card(command: IssueCard, *, card_id: str, last4: str, now_ms: int) -> Card:
-    """A new card at version 1, the first of its line."""
+def issue_card(command: IssueCard, *, card_id: str, now_ms: int) -> Card:
+    """A new card at version 1, the first of its line; it has no number yet (`with_number`)."""
     issued = datetime.fromtimestamp(now_ms / 1000, UTC)
     return Card(
         id=card_id,
@@ -98,7 +98,7 @@ def issue_card(command: IssueCard, *, card_id: str, last4: str, now_ms: int) -> 
         root_card_id=card_id,
         kind=command.kind,
         state=INITIAL_STATES[command.kind],
-        last4=last4,
+        last4="",
         expiry_month=issued.month,
         expiry_year=issued.year + VALID_YEARS,
         version=1,
@@ -108,10 +108,9 @@ def issue_card(command: IssueCard, *, card_id: str, last4: str, now_ms: int) -> 
     )
 
 
-def last4_of(random: bytes) -> str:
-    """Four digits of `LAST4_BYTES` random bytes; real card numbers come with the vault."""
-    assert len(random) == LAST4_BYTES, "fewer bytes would favour some digits"
-    return f"{int.from_bytes(random, 'big') % 10_000:04d}"
+def with_number(card: Card, *, bin_digits: str, last4: str) -> Card:
+    """A card that was not stored yet, with what may be known of its number."""
+    return replace(card, bin=bin_digits, last4=last4)
 
 
 def move(card: Card, transition: Transition, *, now_ms: int) -> Card | IllegalTransition:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-
 from accounts import convert, convert_controls
 from accounts.account import require_open
 from accounts.account_user import require_user
-from accounts.card import LAST4_BYTES, Card, Transition, issue_card, last4_of, move, set_controls
+from accounts.card import Card, Transition, issue_card, move, set_controls, with_number
 from accounts.mutation import Context, Mutations
 from accounts.store import Store, Transaction
+from accounts.vault.vault import Vault
 from holdfast.accounts.v1 import card_pb2
 from holdfast.accounts.v1 import card_service_pb2 as pb
 from holdfast.accounts.v1.card_service_pb2_grpc import CardServiceServicer
@@ -20,7 +18,7 @@ from runtime.paging import Position
 
 
 class CardService(CardServiceServicer):
-    """Issues and manages cards. `random_bytes` stands in for the vault, which makes numbers."""
+    """Issues and manages cards. The vault makes their numbers, from `bin_digits`."""
 
     def __init__(
         self,
@@ -28,14 +26,16 @@ class CardService(CardServiceServicer):
         mutations: Mutations,
         new_ids: ids.IdSource,
         clock: Clock,
+        vault: Vault,
         *,
-        random_bytes: Callable[[int], bytes] = os.urandom,
+        bin_digits: str,
     ) -> None:
         self._store = store
         self._mutations = mutations
         self._ids = new_ids
         self._clock = clock
-        self._random_bytes = random_bytes
+        self._vault = vault
+        self._bin_digits = bin_digits
 
     async def IssueCard(
         self, request: pb.IssueCardRequest, context: Context
@@ -45,7 +45,6 @@ class CardService(CardServiceServicer):
         card = issue_card(
             command,
             card_id=self._ids.new(ids.CARD, ids.partition_of(command.account_id)),
-            last4=last4_of(self._random_bytes(LAST4_BYTES)),
             now_ms=self._clock.now_ms(),
         )
 
@@ -59,8 +58,15 @@ class CardService(CardServiceServicer):
                 user = await transaction.steady_account_user(account.id, card.user_id)
                 if unknown := require_user(user, owner_id=account.owner_id):
                     raise convert.refusal(unknown)
-            await transaction.insert_card(card)
-            return card
+            number = await self._vault.issue(
+                card.id,
+                bin_digits=self._bin_digits,
+                expiry_month=card.expiry_month,
+                expiry_year=card.expiry_year,
+            )
+            numbered = with_number(card, bin_digits=number.bin, last4=number.last4)
+            await transaction.insert_card(numbered)
+            return numbered
 
         answer = await self._mutations.run(key, effect, context)
         return pb.IssueCardResponse(card=card_pb2.Card.FromString(answer))

@@ -179,6 +179,7 @@ def card(value: Card) -> card_pb2.Card:
         kind=_KIND.Value(f"KIND_{value.kind}"),
         state=card_pb2.Card.State.Value(f"STATE_{value.state}"),
         last4=value.last4,
+        bin=value.bin,
         expiry_month=value.expiry_month,
         expiry_year=value.expiry_year,
         version=value.version,

@@ -17,10 +17,11 @@ from accounts.account import Account
 from accounts.account_user import AccountUser
 from accounts.card import Card
 from accounts.rules import Rules
-from accounts.store import Answer, RequestKey, Store, Transaction, refusing_when_down
+from accounts.store import Answer, RequestKey, Store, Transaction
 from runtime.clock import Clock
 from runtime.errors import RequestIdReused, Unavailable
 from runtime.outbox import Outbox
+from runtime.postgres import refusing_when_down
 from runtime.request_id import REPLAYED
 
 #: Left of the caller's deadline for the answer itself.

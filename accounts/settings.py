@@ -20,3 +20,23 @@ class AccountsSettings(Settings):
     accounts_request_lifetime_h: int = Field(
         default=24, ge=1, le=24 * 365, description="How long a request id is remembered."
     )
+    accounts_bin: str = Field(
+        default="400000",
+        pattern=r"^[0-9]{6}([0-9]{2})?$",
+        description="First digits of the card numbers of programmes that have no BIN of their own.",
+    )
+    accounts_reveals_per_hour: int = Field(
+        default=10, ge=1, le=1_000, description="How often the number of one card may be shown."
+    )
+    accounts_reveal_mfa_age_s: int = Field(
+        default=300,
+        ge=30,
+        le=3_600,
+        description="How old a holder's second factor may be when a card's number is shown.",
+    )
+    accounts_unknown_pans_per_minute: int = Field(
+        default=60, ge=1, le=100_000, description="Unknown card numbers that a network may ask for."
+    )
+    accounts_vault_connections: int = Field(
+        default=4, ge=1, le=64, description="Most connections of the vault to PostgreSQL at once."
+    )

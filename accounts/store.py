@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import asyncpg
 from accounts import history, rows
 from accounts.account import Account
 from accounts.account_user import AccountUser
-from accounts.card import Card
+from accounts.card import Card, CardState
 from accounts.projector import (
     account_message,
     account_user_message,
@@ -23,12 +23,11 @@ from accounts.projector import (
     rules_message,
 )
 from accounts.rules import Rules
+from accounts.vault.access import HeldCard
 from runtime import outbox
 from runtime.clock import datetime_of, ms_of
-from runtime.errors import Unavailable
-from runtime.log import get_logger
 from runtime.paging import Page, Position
-from runtime.postgres import UNREACHABLE
+from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 
 #: Request records that one statement forgets.
@@ -43,21 +42,6 @@ _TOP = Position(ms_of(datetime.fromisoformat("9999-01-01T00:00:00+00:00")), "")
 NEWEST = 2**63 - 1
 
 _Locked = TypeVar("_Locked", bound=history.Recorded)
-
-logger = get_logger()
-
-
-@contextmanager
-def refusing_when_down() -> Iterator[None]:
-    """Answers UNAVAILABLE while PostgreSQL cannot be used: nothing is decided without it."""
-    try:
-        yield
-    except UNREACHABLE as error:
-        logger.warning("postgres_unavailable", error=f"{type(error).__name__}: {error}")
-        raise Unavailable(
-            "storage is unavailable; the outcome is unknown: repeat the same request",
-            reason="STORAGE_UNAVAILABLE",
-        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +214,7 @@ class Transaction:
             datetime_of(card.create_time_ms),
             datetime_of(card.update_time_ms),
             card.user_id or None,
+            card.bin,
         )
         await self._record(card)
         await outbox.append(self._connection, card_message(card))
@@ -357,6 +342,16 @@ class Store:
         with refusing_when_down():
             row = await self._pool.fetchrow(_SQL["select_card"], card_id)
         return rows.card(row) if row else None
+
+    async def held_card(self, card_id: str) -> HeldCard | None:
+        """Whose card it is: the vault asks before it shows a number."""
+        with refusing_when_down():
+            row = await self._pool.fetchrow(_SQL["select_held_card"], card_id)
+        if row is None:
+            return None
+        return HeldCard(
+            holder_id=row["holder_id"], closed=CardState(row["state"]) is CardState.CLOSED
+        )
 
     async def cards(self, page: Page, *, account_id: str) -> list[Card]:
         """The cards of an account, newest first."""

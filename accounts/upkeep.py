@@ -1,10 +1,11 @@
 """Regular work beside the RPCs: request ids are forgotten when their lifetime is over, everything
-is projected again when the authorizer's store was rebuilt.
+is projected again when the authorizer's store was rebuilt, what is sealed moves to new keys.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import grpc
 
@@ -19,6 +20,8 @@ from runtime.outbox import Outbox
 INTERVAL_S = 600.0
 #: How often to ask the authorizer for its epoch.
 EPOCH_INTERVAL_S = 1.0
+#: How often to look whether a key has been replaced.
+KEY_INTERVAL_S = 60.0
 #: How often to look whether the outbox has room again.
 ROOM_INTERVAL_S = 0.05
 
@@ -35,6 +38,18 @@ async def forget_requests(store: Store, clock: Clock, *, lifetime_h: int) -> Non
         except Exception:
             logger.exception("forget_requests_failed")
         await asyncio.sleep(0 if forgotten == FORGET_BATCH else INTERVAL_S)
+
+
+async def follow_keys(*rotations: Callable[[], Awaitable[int]]) -> None:
+    """Brings everything that is sealed under the current keys, for ever; no failure ends it."""
+    while True:
+        for rotate in rotations:
+            try:
+                if moved := await rotate():
+                    logger.info("sealed_again", rows=moved)
+            except Exception:
+                logger.exception("follow_keys_failed")
+        await asyncio.sleep(KEY_INTERVAL_S)
 
 
 async def follow_epochs(store: ProjectionStore, outbox: Outbox, projector: Projector) -> None:

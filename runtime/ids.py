@@ -18,6 +18,7 @@ AUTHORIZATION = "auth"
 CARD = "card"
 COMPANY = "co"
 ENTRY = "ent"
+PAN_TOKEN = "ptok"  # noqa: S105 - the prefix of an id
 PAYMENT = "pay"
 USER = "usr"
 
@@ -26,7 +27,7 @@ _POOL_BYTES = 4096
 #: Byte → character of an authorization code, 32 of them.
 _CODE_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
 
-_ID = re.compile(r"(acct|auth|card|co|ent|pay|usr)_([0-9a-f]{2})([0-9a-f]{32})")
+_ID = re.compile(r"(acct|auth|card|co|ent|pay|ptok|usr)_([0-9a-f]{2})([0-9a-f]{32})")
 _PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,64}")
 
@@ -61,6 +62,18 @@ def is_request_id(value: str) -> bool:
 def partition_for_owner(seed: str) -> int:
     """Spreads new owners evenly over the partitions, the same way for the same seed."""
     return blake2b(seed.encode(), digest_size=2).digest()[0] % PARTITIONS
+
+
+def pan_token_of(card_id: str) -> str:
+    """What networks call a card by its number: a card keeps its id for as long as it keeps its
+    number, so the token is the card's id under another prefix, and no lookup leads back.
+    """
+    return f"{PAN_TOKEN}_{card_id.removeprefix(f'{CARD}_')}"
+
+
+def card_of_pan_token(pan_token: str) -> str:
+    """The card of a token. The token must be valid (`is_id`)."""
+    return f"{CARD}_{pan_token.removeprefix(f'{PAN_TOKEN}_')}"
 
 
 def derived(prefix: str, tag: str, *parts: str) -> str:

@@ -25,7 +25,9 @@ from runtime import dsn
 from runtime.settings import Settings
 
 #: Services with a role, a schema and a secret `postgres-<service>`.
-SERVICES = ("authz", "accounts", "gateway")
+SERVICES = ("authz", "accounts", "gateway", "vault")
+#: Where the migrations of those lie that are a part of another service.
+_PARTS = {"vault": "accounts/vault"}
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _DATABASE_DEFAULT = "holdfast"
@@ -57,7 +59,7 @@ def role_of(service: str) -> str:
 
 def folder_of(service: str) -> Path:
     """The folder of a service's migrations; it may not exist."""
-    return _CHECKOUT / service / "sql" / "migrations"
+    return _CHECKOUT / _PARTS.get(service, service) / "sql" / "migrations"
 
 
 def service_dsn(settings: Settings, service: str, *, owner_dsn: str) -> str:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import asyncpg
 
+from runtime.errors import Unavailable
+from runtime.log import get_logger
 from runtime.secrets import secret_text
 from runtime.settings import Settings
 
@@ -22,6 +27,21 @@ UNREACHABLE = (
 
 #: Statements that take longer are stuck: nothing here needs more.
 STATEMENT_TIMEOUT_S = 30
+
+logger = get_logger()
+
+
+@contextmanager
+def refusing_when_down() -> Iterator[None]:
+    """Answers UNAVAILABLE while PostgreSQL cannot be used: nothing is decided without it."""
+    try:
+        yield
+    except UNREACHABLE as error:
+        logger.warning("postgres_unavailable", error=f"{type(error).__name__}: {error}")
+        raise Unavailable(
+            "storage is unavailable; the outcome is unknown: repeat the same request",
+            reason="STORAGE_UNAVAILABLE",
+        ) from error
 
 
 async def connect_pool(

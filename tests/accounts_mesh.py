@@ -26,6 +26,11 @@ from accounts.projection_store import ProjectionStore
 from accounts.projector import Projector
 from accounts.rules_service import CompanyService, ProgrammeService, RulesFlow
 from accounts.store import Store
+from accounts.vault.guessing import Guesses
+from accounts.vault.keys import vault_keys
+from accounts.vault.service import VaultService
+from accounts.vault.store import VaultStore
+from accounts.vault.vault import Vault
 from holdfast.accounts.v1 import account_pb2, account_service_pb2, card_pb2, card_service_pb2
 from holdfast.accounts.v1.account_service_pb2_grpc import (
     AccountServiceStub,
@@ -43,6 +48,10 @@ from holdfast.accounts.v1.programme_service_pb2_grpc import (
     ProgrammeServiceStub,
     add_ProgrammeServiceServicer_to_server,
 )
+from holdfast.accounts.v1.vault_service_pb2_grpc import (
+    VaultServiceStub,
+    add_VaultServiceServicer_to_server,
+)
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.authz.v1.projection_service_pb2_grpc import (
     ProjectionServiceServicer,
@@ -56,6 +65,7 @@ from runtime.devstack.supervisor import Devstack
 from runtime.ids import IdSource
 from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
+from runtime.secrets import FileSecrets
 from runtime.server import Server
 from tests.databases import Database
 
@@ -63,6 +73,7 @@ OWNER = "co_0a" + "1" * 32
 OTHER_OWNER = "usr_0b" + "2" * 32
 UNKNOWN_ACCOUNT = "acct_0a" + "3" * 32
 UNKNOWN_CARD = "card_0a" + "4" * 32
+BIN = "400000"
 TESTER = ("x-auth-subject", "tester")
 
 
@@ -165,6 +176,9 @@ class AccountsMesh:
     cards: CardServiceStub
     programmes: ProgrammeServiceStub
     companies: CompanyServiceStub
+    vaults: VaultServiceStub
+    vault: Vault
+    vault_pool: asyncpg.Pool
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     def request_id(self) -> str:
@@ -283,6 +297,9 @@ async def emptied(database: Database) -> None:
     )
     await connection.execute("UPDATE projection SET epoch = 0, step = NULL")
     await connection.close()
+    connection = await asyncpg.connect(database.dsn("vault"))
+    await connection.execute("TRUNCATE card_number, reveal")
+    await connection.close()
 
 
 @asynccontextmanager
@@ -297,6 +314,7 @@ async def accounts_mesh(
     server = Server(folder / "accounts.a.sock")
     async with (
         await connect_pool(database.settings, "accounts") as pool,
+        await connect_pool(database.settings, "vault", max_size=4) as vault_pool,
         unix_channel(authorizer.socket) as egress,
         unix_channel(server.socket) as channel,
     ):
@@ -305,7 +323,13 @@ async def accounts_mesh(
         outbox = Outbox(pool, projector.deliver)
         mutations = Mutations(store, outbox, clock, projection_wait_s=projection_wait_s)
         accounts = AccountService(store, mutations, ids, clock)
-        cards = CardService(store, mutations, ids, clock, random_bytes=lambda n: b"\x07" * n)
+        keys = vault_keys(FileSecrets(folder / "secrets"), clock)
+        vault = Vault(VaultStore(vault_pool), keys, clock, reveals_per_hour=3)
+        cards = CardService(store, mutations, ids, clock, vault, bin_digits=BIN)
+        guesses = Guesses(per_minute=3)
+        add_VaultServiceServicer_to_server(
+            VaultService(vault, store, guesses, clock, mfa_age_s=300), server.services
+        )
         add_AccountServiceServicer_to_server(accounts, server.services)
         add_CardServiceServicer_to_server(cards, server.services)
         rules = RulesFlow(store, mutations, clock)
@@ -327,6 +351,9 @@ async def accounts_mesh(
                 cards=CardServiceStub(channel),
                 programmes=ProgrammeServiceStub(channel),
                 companies=CompanyServiceStub(channel),
+                vaults=VaultServiceStub(channel),
+                vault=vault,
+                vault_pool=vault_pool,
             )
         finally:
             task.cancel()

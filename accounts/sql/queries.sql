@@ -72,14 +72,14 @@ WHERE id = $1
 -- select_card --
 -- One card. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls, user_id
+    create_time, update_time, controls, user_id, bin
 FROM card
 WHERE id = $1
 
 -- select_card_for_update --
 -- One card, locked for a change of it. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls, user_id
+    create_time, update_time, controls, user_id, bin
 FROM card
 WHERE id = $1
 FOR NO KEY UPDATE
@@ -97,18 +97,25 @@ FOR NO KEY UPDATE
 -- Cards of an account older than a position, newest first. Params: $1 create_time, $2 id, $3 limit,
 -- $4 account_id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls, user_id
+    create_time, update_time, controls, user_id, bin
 FROM card
 WHERE account_id = $4 AND (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
 LIMIT $3
 
+-- select_held_card --
+-- Whose card it is, and its state. Params: $1 id.
+SELECT coalesce(card.user_id, account.owner_id) AS holder_id, card.state
+FROM card JOIN account ON account.id = card.account_id
+WHERE card.id = $1
+
 -- insert_card --
 -- Records a new card. Params: $1 id, $2 account_id, $3 root_card_id, $4 kind, $5 state, $6 last4,
--- $7 expiry_month, $8 expiry_year, $9 version, $10 create_time, $11 update_time, $12 user_id.
+-- $7 expiry_month, $8 expiry_year, $9 version, $10 create_time, $11 update_time, $12 user_id,
+-- $13 bin.
 INSERT INTO card (id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year,
-    version, create_time, update_time, user_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    version, create_time, update_time, user_id, bin)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- update_card --
 -- Writes the next version of a card. Params: $1 id, $2 version, $3 state, $4 update_time,

@@ -37,7 +37,13 @@ SERVERS_DIR_DEFAULT = Path("/var/lib/holdfast")
 _SHORT_PARENT = Path("/tmp")  # noqa: S108  the folder below it is made by mkdtemp and checked
 
 #: Secrets of the services' roles; made on the first run. Other parts make theirs beside them.
-POSTGRES_SECRETS = ("postgres-owner", "postgres-authz", "postgres-accounts", "postgres-gateway")
+POSTGRES_SECRETS = (
+    "postgres-owner",
+    "postgres-authz",
+    "postgres-accounts",
+    "postgres-gateway",
+    "postgres-vault",
+)
 #: Secrets of the embedded Valkeys' users. Servers that others run have their login in the URL.
 MONEY_SECRETS = (
     "valkey-money-authz",

@@ -29,6 +29,9 @@ PURE = frozenset(
         "accounts.account_user",
         "accounts.card",
         "accounts.machine",
+        "accounts.vault.cvv",
+        "accounts.vault.guessing",
+        "accounts.vault.pan",
     }
 )
 #: What pure modules may use of `runtime`.

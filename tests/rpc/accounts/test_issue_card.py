@@ -10,6 +10,7 @@ from holdfast.accounts.v1.card_pb2 import Card
 from holdfast.accounts.v1.card_service_pb2 import IssueCardRequest
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from tests.accounts_mesh import (
+    BIN,
     OWNER,
     UNKNOWN_ACCOUNT,
     AccountsMesh,
@@ -48,7 +49,9 @@ async def test_issues_a_card_and_tells_the_authorizer(
     assert card.id.startswith("card_0a")
     assert (card.account_id, card.root_card_id) == (account.id, card.id)
     assert (card.kind, card.state, card.version) == (kind, state, 1)
-    assert card.last4 == "6711"
+    number = await mesh.vault_pool.fetchrow("SELECT * FROM card_number")
+    assert (card.bin, card.last4) == (BIN, number["last4"])
+    assert (number["card_id"], number["bin"]) == (card.id, BIN)
     # The clock stands at 2027-01-15.
     assert (card.expiry_month, card.expiry_year) == (1, 2031)
     assert mesh.authorizer.requests[-1] == projection.ApplyCardRequest(

@@ -7,15 +7,14 @@ import pytest
 
 from accounts.card import (
     CARDS,
-    LAST4_BYTES,
     Card,
     CardKind,
     CardState,
     IssueCard,
     Transition,
     issue_card,
-    last4_of,
     move,
+    with_number,
 )
 from accounts.machine import IllegalTransition
 from runtime.clock import ms_of
@@ -26,7 +25,7 @@ FREEZE, UNFREEZE, CLOSE = Transition
 
 def _card(kind: CardKind = CardKind.VIRTUAL, *, now_ms: int = 1_000) -> Card:
     command = IssueCard(account_id="acct_0a1", kind=kind)
-    return issue_card(command, card_id="card_0a1", last4="0007", now_ms=now_ms)
+    return issue_card(command, card_id="card_0a1", now_ms=now_ms)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +100,8 @@ def test_reachable(state: CardState, states: set[CardState]) -> None:
     assert set(CARDS.reachable(state)) == states
 
 
-@pytest.mark.parametrize(
-    ("number", "last4"), [(0, "0000"), (7, "0007"), (10_000, "0000"), (123_456, "3456")]
-)
-def test_last4(number: int, last4: str) -> None:
-    assert last4_of(number.to_bytes(LAST4_BYTES, "big")) == last4
+def test_with_number() -> None:
+    card = _card()
+    assert (card.bin, card.last4) == ("", "")
+    numbered = with_number(card, bin_digits="400000", last4="0002")
+    assert numbered == replace(card, bin="400000", last4="0002")

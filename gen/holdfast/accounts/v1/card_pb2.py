@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fholdfast/accounts/v1/card.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xcf\x04\n\x04\x43\x61rd\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x14\n\x0croot_card_id\x18\x03 \x01(\t\x12-\n\x04kind\x18\x04 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.Kind\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .holdfast.accounts.v1.Card.State\x12\r\n\x05last4\x18\x06 \x01(\t\x12\x14\n\x0c\x65xpiry_month\x18\x07 \x01(\x05\x12\x13\n\x0b\x65xpiry_year\x18\x08 \x01(\x05\x12\x0f\n\x07version\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08\x63ontrols\x18\x0c \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControls\x12\x0f\n\x07user_id\x18\r \x01(\t\"V\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_VIRTUAL\x10\x01\x12\x11\n\rKIND_PHYSICAL\x10\x02\x12\x13\n\x0fKIND_SINGLE_USE\x10\x03\"h\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_INACTIVE\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x10\n\x0cSTATE_FROZEN\x10\x03\x12\x10\n\x0cSTATE_CLOSED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fholdfast/accounts/v1/card.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xdc\x04\n\x04\x43\x61rd\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x14\n\x0croot_card_id\x18\x03 \x01(\t\x12-\n\x04kind\x18\x04 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.Kind\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .holdfast.accounts.v1.Card.State\x12\r\n\x05last4\x18\x06 \x01(\t\x12\x14\n\x0c\x65xpiry_month\x18\x07 \x01(\x05\x12\x13\n\x0b\x65xpiry_year\x18\x08 \x01(\x05\x12\x0f\n\x07version\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08\x63ontrols\x18\x0c \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControls\x12\x0f\n\x07user_id\x18\r \x01(\t\x12\x0b\n\x03\x62in\x18\x0e \x01(\t\"V\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_VIRTUAL\x10\x01\x12\x11\n\rKIND_PHYSICAL\x10\x02\x12\x13\n\x0fKIND_SINGLE_USE\x10\x03\"h\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_INACTIVE\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x10\n\x0cSTATE_FROZEN\x10\x03\x12\x10\n\x0cSTATE_CLOSED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.accounts.v1.card_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CARD']._serialized_start=130
-  _globals['_CARD']._serialized_end=721
-  _globals['_CARD_KIND']._serialized_start=529
-  _globals['_CARD_KIND']._serialized_end=615
-  _globals['_CARD_STATE']._serialized_start=617
-  _globals['_CARD_STATE']._serialized_end=721
+  _globals['_CARD']._serialized_end=734
+  _globals['_CARD_KIND']._serialized_start=542
+  _globals['_CARD_KIND']._serialized_end=628
+  _globals['_CARD_STATE']._serialized_start=630
+  _globals['_CARD_STATE']._serialized_end=734
 # @@protoc_insertion_point(module_scope)

@@ -96,6 +96,7 @@ class Card(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     CONTROLS_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    BIN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`card_` id; carries the account's partition."""
     account_id: _builtins.str
@@ -116,6 +117,8 @@ class Card(_message.Message):
     """Grows by one with every change."""
     user_id: _builtins.str
     """User whose card it is; empty: nobody in particular."""
+    bin: _builtins.str
+    """First six or eight digits of the card number; empty if the card has none."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the card was issued."""
@@ -144,10 +147,11 @@ class Card(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         controls: _spend_controls_pb2.SpendControls | None = ...,
         user_id: _builtins.str = ...,
+        bin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "create_time", b"create_time", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "id", b"id", "kind", b"kind", "last4", b"last4", "root_card_id", b"root_card_id", "state", b"state", "update_time", b"update_time", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "bin", b"bin", "controls", b"controls", "create_time", b"create_time", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "id", b"id", "kind", b"kind", "last4", b"last4", "root_card_id", b"root_card_id", "state", b"state", "update_time", b"update_time", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,191 @@
+"""What the rest of accounts asks of the vault. It alone reads numbers, and hands one out in
+`reveal` only.
+
+The vault has its own role, so its rows are not written in the transaction of the card. Every step
+can be repeated instead: a card that has a number keeps it. A card that is rolled back leaves a
+number that nobody can use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from accounts.vault import pan as numbers
+from accounts.vault.keys import VaultKeys
+from accounts.vault.store import Recorded, Reveal, SealedNumber, VaultStore
+from runtime import ids
+from runtime.clock import Clock
+from runtime.errors import FailedPrecondition, RequestIdReused, ResourceExhausted
+from runtime.key_ring import key_of
+
+#: Numbers that are drawn before a BIN counts as full.
+DRAWS_MAX = 20
+#: Reveals of one card are counted over this time.
+REVEAL_WINDOW_MS = 3_600_000
+#: Numbers that one step of a rotation seals again.
+ROTATION_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardNumber:
+    """What may be known of a card's number."""
+
+    bin: str
+    last4: str
+    expiry_month: int
+    expiry_year: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revealed:
+    """A whole number: for the answer of RevealCard, and for nothing else."""
+
+    pan: str = field(repr=False)
+    cvv: str = field(repr=False)
+    expiry_month: int
+    expiry_year: int
+
+
+class Vault:
+    """Numbers of cards. `reveals_per_hour` bounds how often one card is shown."""
+
+    def __init__(
+        self,
+        store: VaultStore,
+        keys: VaultKeys,
+        clock: Clock,
+        *,
+        reveals_per_hour: int = 10,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._reveals_per_hour = reveals_per_hour
+        self._random_bytes = random_bytes
+
+    async def issue(
+        self, card_id: str, *, bin_digits: str, expiry_month: int, expiry_year: int
+    ) -> CardNumber:
+        """Gives a card a new number of a BIN, unless it has one: then that is answered.
+
+        A card that replaces another is a new card, so this gives it its number, too.
+        """
+        found = await self._store.number(card_id)
+        for _ in range(DRAWS_MAX):
+            if found is not None:
+                return _known(found)
+            pan = numbers.make_pan(bin_digits, self._random_bytes)
+            if await self._store.card_of(self._keys.hashes(pan)) is None:
+                drawn = self._sealed(card_id, pan, bin_digits, expiry_month, expiry_year)
+                key_id = key_of(drawn.pan_sealed)
+                await self._store.insert(drawn, key_id=key_id, now_ms=self._clock.now_ms())
+                # Ours, or that of a concurrent repetition; none if the number is another card's.
+                found = await self._store.number(card_id)
+        if found is not None:
+            return _known(found)
+        raise ResourceExhausted(
+            "no free card number was found: the programme needs another BIN",
+            reason="BIN_EXHAUSTED",
+            metadata={"bin": bin_digits},
+        )
+
+    async def renew(self, card_id: str, *, expiry_month: int, expiry_year: int) -> CardNumber:
+        """Lets a card keep its number until another month (reissue, renewal). Another expiry has
+        another CVV.
+        """
+        now_ms = self._clock.now_ms()
+        found = await self._store.update_expiry(
+            card_id, expiry_month=expiry_month, expiry_year=expiry_year, now_ms=now_ms
+        )
+        if found is None:
+            raise _no_number(card_id)
+        return _known(found)
+
+    async def reveal(self, reveal: Reveal) -> Revealed:
+        """Shows a card's number and CVV, after that was recorded. Whoever calls has checked that
+        the caller may see it.
+        """
+        recorded = await self._store.record(
+            reveal,
+            now_ms=self._clock.now_ms(),
+            window_ms=REVEAL_WINDOW_MS,
+            most=self._reveals_per_hour,
+        )
+        found = await self._store.number(reveal.card_id)
+        if recorded is Recorded.NO_NUMBER or found is None:
+            raise _no_number(reveal.card_id)
+        if recorded is Recorded.REUSED:
+            raise RequestIdReused(reveal.request_id)
+        if recorded is Recorded.TOO_MANY:
+            raise ResourceExhausted(
+                f"the card was shown {self._reveals_per_hour} times within an hour; wait",
+                reason="REVEAL_RATE_EXCEEDED",
+                metadata={"card_id": reveal.card_id},
+            )
+        pan = self._keys.open(found.pan_sealed, card_id=found.card_id)
+        expiry = {"expiry_month": found.expiry_month, "expiry_year": found.expiry_year}
+        return Revealed(
+            pan=pan, cvv=self._keys.cvv_of(pan, key_id=found.cvv_key_id, **expiry), **expiry
+        )
+
+    async def resolve(self, pan: str) -> str | None:
+        """The token that stands for a number; None if no card has it."""
+        card_id = await self._store.card_of(self._keys.hashes(pan))
+        return ids.pan_token_of(card_id) if card_id else None
+
+    async def rotate(self) -> int:
+        """Brings numbers under the current keys, one page after the other; returns how many.
+
+        Reading goes on meanwhile: a row names its key, and a ring opens with every version.
+        """
+        moved, after = 0, ""
+        while True:
+            key_id, hash_key_id = self._keys.sealing.current.id, self._keys.search.current.id
+            page = await self._store.stale(
+                key_id=key_id, hash_key_id=hash_key_id, after=after, limit=ROTATION_PAGE
+            )
+            for card_id, before in page:
+                pan = self._keys.open(before, card_id=card_id)
+                sealed = self._keys.seal(pan, card_id=card_id)
+                hashed = self._keys.search.mac(pan.encode())
+                await self._store.reseal(
+                    card_id, before, sealed=(key_of(sealed), sealed), hashed=hashed
+                )
+            moved += len(page)
+            if len(page) < ROTATION_PAGE:
+                return moved
+            after = page[-1][0]
+
+    def _sealed(
+        self, card_id: str, pan: str, bin_digits: str, expiry_month: int, expiry_year: int
+    ) -> SealedNumber:
+        hash_key_id, pan_hash = self._keys.search.mac(pan.encode())
+        return SealedNumber(
+            card_id=card_id,
+            pan_sealed=self._keys.seal(pan, card_id=card_id),
+            pan_hash=pan_hash,
+            hash_key_id=hash_key_id,
+            cvv_key_id=self._keys.cvv.current.id,
+            bin=bin_digits,
+            last4=numbers.last4_of(pan),
+            expiry_month=expiry_month,
+            expiry_year=expiry_year,
+        )
+
+
+def _known(number: SealedNumber) -> CardNumber:
+    return CardNumber(
+        bin=number.bin,
+        last4=number.last4,
+        expiry_month=number.expiry_month,
+        expiry_year=number.expiry_year,
+    )
+
+
+def _no_number(card_id: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        "the card has no number", reason="CARD_HAS_NO_NUMBER", metadata={"card_id": card_id}
+    )
