@@ -1,88 +1,171 @@
-"""Reads `envoy/access.yaml`: which role, network or service may call which method."""
+"""Who may call what, as each method of the contract states it (`holdfast.type.v1.access`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Literal
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from holdfast.type.v1 import access_pb2
+from runtime.contract import Binding, Rpc, rpcs
 
-Role = Literal["admin", "auditor", "merchant", "anonymous"]
 #: Roles that a token may carry.
-TOKEN_ROLES: tuple[Role, ...] = ("admin", "auditor", "merchant")
+TokenRole = Literal["admin", "manager", "cardholder", "merchant", "auditor"]
+TOKEN_ROLES: tuple[TokenRole, ...] = get_args(TokenRole)
+#: Not a role that anybody has: no token is asked for.
+ANYONE = "anyone"
+NETWORK = "network"
+SERVICE = "service"
+ROLES: tuple[str, ...] = (ANYONE, *TOKEN_ROLES, NETWORK, SERVICE)
+#: Roles that are allowed what belongs to them.
+OWNING_ROLES = frozenset({"manager", "cardholder"})
 
-ENVOY_TEMPLATES = Path(__file__).resolve().parent.parent / "envoy"
-
-
-class MethodAccess(BaseModel):
-    """Who may call one method; empty means nobody."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    edge: tuple[Role, ...] = ()
-    network: bool = False
-    mesh: tuple[str, ...] = ()
+_PREFIX = "ROLE_"
 
 
-class ServiceAccess(BaseModel):
-    """The methods of one gRPC service, and the server that answers them."""
+class AccessError(Exception):
+    """A policy that makes no sense; the message names the method."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Who may call one method."""
+
+    path: str
+    #: The server that answers.
     cluster: str
-    methods: dict[str, MethodAccess] = Field(min_length=1)
-
-
-class Access(BaseModel):
-    """The whole table."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    services: dict[str, ServiceAccess]
+    roles: frozenset[str]
+    #: Fields that name what must belong to managers and cardholders.
+    owner: tuple[str, ...] = ()
+    users: bool = False
+    own: bool = False
+    #: Callers in the mesh.
+    services: tuple[str, ...] = ()
+    #: What an API key needs.
+    scopes: tuple[str, ...] = ()
+    bindings: tuple[Binding, ...] = ()
 
     @property
-    def edge(self) -> dict[Role, list[str]]:
+    def service(self) -> str:
+        """Full name of the gRPC service."""
+        return self.path.split("/")[1]
+
+
+@dataclass(frozen=True, slots=True)
+class AnonymousPath:
+    """A JSON path that asks for no token."""
+
+    verb: str
+    #: RE2; matches the whole path.
+    regex: str
+
+
+class Access:
+    """The policies of all methods that have one. What has none can be called by nobody."""
+
+    def __init__(self, policies: Iterable[Policy]) -> None:
+        self.policies = {policy.path: policy for policy in policies}
+
+    @property
+    def edge(self) -> dict[str, list[str]]:
         """Paths (gRPC) by role, for the edge listener."""
-        roles: tuple[Role, ...] = (*TOKEN_ROLES, "anonymous")
+        return {role: self._open_to(role) for role in (*TOKEN_ROLES, ANYONE)}
+
+    @property
+    def anonymous(self) -> list[AnonymousPath]:
+        """How JSON clients reach what asks for no token."""
+        return [
+            AnonymousPath(binding.verb, _regex_of(binding.template))
+            for path in self._open_to(ANYONE)
+            for binding in self.policies[path].bindings
+        ]
+
+    @property
+    def scopes(self) -> dict[str, list[str]]:
+        """Paths (gRPC) by scope, for API keys; a method with two scopes needs both."""
+        names = sorted({scope for one in self.policies.values() for scope in one.scopes})
         return {
-            role: [path for path, method in self._methods() if role in method.edge]
-            for role in roles
+            name: [path for path, one in self.policies.items() if name in one.scopes]
+            for name in names
         }
 
     @property
     def network(self) -> list[str]:
-        """Paths (gRPC) open to card networks and merchants."""
-        return [path for path, method in self._methods() if method.network]
+        """Paths (gRPC) open to card networks and merchants with a client certificate."""
+        return self._open_to(NETWORK)
 
     @property
     def mesh(self) -> dict[str, list[str]]:
         """Paths (gRPC) by calling service."""
-        callers = sorted({caller for _, method in self._methods() for caller in method.mesh})
+        callers = sorted({name for one in self.policies.values() for name in one.services})
         return {
-            caller: [path for path, method in self._methods() if caller in method.mesh]
+            caller: [path for path, one in self.policies.items() if caller in one.services]
             for caller in callers
         }
 
     def cluster_of(self, path: str) -> str:
-        """The server that answers a gRPC path of this table."""
-        return self.services[path.split("/")[1]].cluster
+        """The server that answers a gRPC path."""
+        return self.policies[path].cluster
 
-    def edge_services(self) -> list[str]:
-        """Services of which the edge listener reaches at least one method."""
-        return [
-            name
-            for name, service in self.services.items()
-            if any(method.edge for method in service.methods.values())
-        ]
+    def edge_services(self) -> dict[str, str]:
+        """Services of which the edge listener reaches at least one method, with their server."""
+        at_edge = {ANYONE, *TOKEN_ROLES}
+        return {one.service: one.cluster for one in self.policies.values() if one.roles & at_edge}
 
-    def _methods(self) -> Iterator[tuple[str, MethodAccess]]:
-        for service_name, service in self.services.items():
-            for method_name, method in service.methods.items():
-                yield f"/{service_name}/{method_name}", method
+    def _open_to(self, role: str) -> list[str]:
+        return [path for path, one in self.policies.items() if role in one.roles]
 
 
-def load_access(path: Path = ENVOY_TEMPLATES / "access.yaml") -> Access:
-    """Reads and checks the table."""
-    return Access.model_validate(yaml.safe_load(path.read_text()))
+def policy_of(rpc: Rpc) -> Policy | None:
+    """The policy that a method states, checked; None if it states none."""
+    stated = rpc.access
+    if stated is None:
+        return None
+    roles = frozenset(
+        access_pb2.Role.Name(role).removeprefix(_PREFIX).lower() for role in stated.roles
+    )
+    policy = Policy(
+        path=rpc.path,
+        cluster=rpc.cluster,
+        roles=roles,
+        owner=tuple(stated.owner),
+        users=stated.users,
+        own=stated.own,
+        services=tuple(stated.services),
+        scopes=tuple(stated.scopes),
+        bindings=tuple(rpc.bindings),
+    )
+    if fault := _fault(policy):
+        raise AccessError(f"{rpc.path}: {fault}")
+    return policy
+
+
+def _fault(policy: Policy) -> str:
+    if not policy.roles <= set(ROLES) or not policy.roles:
+        return "its policy names no role, or an unknown one"
+    if ANYONE in policy.roles and len(policy.roles) > 1:
+        return "open to anyone, and to others besides"
+    if (SERVICE in policy.roles) != bool(policy.services):
+        return "ROLE_SERVICE goes with `services`"
+    owned = not policy.roles.isdisjoint(OWNING_ROLES)
+    if owned and not (policy.owner or policy.own):
+        return "managers and cardholders need `owner` or `own`"
+    if policy.owner and (policy.own or not owned):
+        return "`owner` is for managers and cardholders, and not with `own`"
+    if policy.users and not policy.owner:
+        return "`users` goes with `owner`"
+    return ""
+
+
+def _regex_of(template: str) -> str:
+    """`/v1/hooks/{provider}` → `/v1/hooks/[^/]+`."""
+    parts = re.split(r"(\{[^}]*\})", template)
+    return "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts)
+
+
+@cache
+def load_access() -> Access:
+    """Reads and checks the policies of the contract."""
+    return Access(policy for rpc in rpcs() if (policy := policy_of(rpc)) is not None)

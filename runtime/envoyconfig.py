@@ -14,7 +14,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from runtime.access import ENVOY_TEMPLATES, load_access
+from runtime.access import load_access
+from runtime.contract import DESCRIPTOR_PATH
 from runtime.errors import ResourceExhausted, status_of
 from runtime.pki import pki_path
 from runtime.server import HEALTH_INTERVAL_S
@@ -27,8 +28,7 @@ from runtime.tokens import (
     token_issuer,
 )
 
-#: The contract, as Envoy's transcoder reads it.
-DESCRIPTOR_PATH = ENVOY_TEMPLATES.parent / "gen" / "holdfast.binpb"
+ENVOY_TEMPLATES = Path(__file__).resolve().parent.parent / "envoy"
 #: Once each is above zero, Envoy has the token keys: before that every token is refused.
 JWKS_READY_STATS = (
     "http.edge_https.jwt_authn.jwks_fetch_success",

@@ -2,7 +2,10 @@
 
 The listeners strip `x-auth-*` from what callers send and set one of:
 
-- `x-auth-subject` (edge): the token's subject, with `x-auth-roles`, its roles;
+- `x-auth-subject` (edge): the token's subject or an API key's owner, with `x-auth-roles`. A token's
+  other claims come with it: `x-auth-company` (the one that a manager runs), `x-auth-session`,
+  `x-auth-mfa-time` (when a second factor was last shown, seconds since 1970); with an API key,
+  `x-auth-scopes`;
 - `x-auth-spiffe` (network, mesh): the SPIFFE id of the client certificate.
 """
 
@@ -19,10 +22,32 @@ from runtime.request_id import IDEMPOTENCY_KEY_HEADER
 SUBJECT_HEADER = "x-auth-subject"
 SPIFFE_HEADER = "x-auth-spiffe"
 ROLES_HEADER = "x-auth-roles"
+COMPANY_HEADER = "x-auth-company"
+SESSION_HEADER = "x-auth-session"
+MFA_TIME_HEADER = "x-auth-mfa-time"
+SCOPES_HEADER = "x-auth-scopes"
 
-_READ = frozenset({SUBJECT_HEADER, SPIFFE_HEADER, ROLES_HEADER, IDEMPOTENCY_KEY_HEADER})
+_CLAIMS = frozenset({COMPANY_HEADER, SESSION_HEADER, MFA_TIME_HEADER, SCOPES_HEADER})
+_READ = _CLAIMS | {SUBJECT_HEADER, SPIFFE_HEADER, ROLES_HEADER, IDEMPOTENCY_KEY_HEADER}
 _PRINCIPAL_LENGTH_MAX = 256
 _SPIFFE = "spiffe://"
+
+
+@record
+class Claims:
+    """What else Envoy knows of a caller with a token or an API key."""
+
+    #: Company that a manager runs, a `co_` id; '': none.
+    company_id: str = ""
+    #: Session that the token belongs to; '': none.
+    session_id: str = ""
+    #: When the caller last showed a second factor; 0: never.
+    mfa_time_s: int = 0
+    #: What an API key may be used for; None: this is no API key.
+    scopes: frozenset[str] | None = None
+
+
+NO_CLAIMS = Claims()
 
 
 @record
@@ -33,6 +58,7 @@ class Identity:
     roles: frozenset[str] = frozenset()
     #: The call's `idempotency-key` metadata (runtime.request_id), read on the way.
     idempotency_keys: tuple[tuple[str, str | bytes], ...] = ()
+    claims: Claims = NO_CLAIMS
 
     @property
     def sees_everything(self) -> bool:
@@ -70,6 +96,7 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
     found: list[str] = []
     roles = ""
     idempotency_keys: tuple[tuple[str, str | bytes], ...] = ()
+    claims: dict[str, str] = {}
     for pair in metadata:
         key, value = pair
         if key not in _READ:
@@ -81,14 +108,28 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
             found.append("" if ":" in text else text)
         elif key == ROLES_HEADER:
             roles = text
+        elif key in _CLAIMS:
+            claims[key] = text
         else:
             idempotency_keys = (*idempotency_keys, pair)
     if len(found) != 1 or not _is_principal(found[0]):
         raise Unauthenticated("the call must carry exactly one identity")
     return Identity(
         principal=found[0],
-        roles=_roles_of(roles),
+        roles=_words(roles),
         idempotency_keys=idempotency_keys,
+        claims=_claims_of(claims) if claims else NO_CLAIMS,
+    )
+
+
+def _claims_of(headers: dict[str, str]) -> Claims:
+    mfa_time = headers.get(MFA_TIME_HEADER, "")
+    scopes = headers.get(SCOPES_HEADER)
+    return Claims(
+        company_id=headers.get(COMPANY_HEADER, ""),
+        session_id=headers.get(SESSION_HEADER, ""),
+        mfa_time_s=int(mfa_time) if mfa_time.isascii() and mfa_time.isdigit() else 0,
+        scopes=None if scopes is None else _words(scopes),
     )
 
 
@@ -97,5 +138,5 @@ def _is_principal(text: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _roles_of(text: str) -> frozenset[str]:
+def _words(text: str) -> frozenset[str]:
     return frozenset(text.replace(",", " ").split())

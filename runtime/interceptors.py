@@ -16,14 +16,17 @@ from google.protobuf.message import DecodeError
 from grpc_interceptor.server import AsyncServerInterceptor
 from grpc_status import rpc_status
 
+from runtime.access import OWNING_ROLES, AccessError, Policy, load_access
+from runtime.contract import PACKAGE
 from runtime.errors import (
     DeadlineExceeded,
     HoldfastError,
     Internal,
     InvalidArgument,
+    PermissionDenied,
     status_of,
 )
-from runtime.identity import identity_of, set_identity
+from runtime.identity import current_identity, identity_of, set_identity
 from runtime.log import get_logger
 from runtime.metrics import CALL_TIMES
 
@@ -134,6 +137,20 @@ class IdentityInterceptor(AsyncServerInterceptor):
         return await method(request, context)
 
 
+class OwnershipInterceptor(AsyncServerInterceptor):
+    """Keeps managers and cardholders out of methods whose owner rule cannot be checked here."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._others = policy.roles - OWNING_ROLES
+
+    async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
+        """Refuses those who have no other role that may call."""
+        roles = current_identity().roles
+        if not roles.isdisjoint(OWNING_ROLES) and roles.isdisjoint(self._others):
+            raise PermissionDenied("nobody can say here whose this is")
+        return await method(request, context)
+
+
 #: Outermost first. Metrics see the status that errors produced; identity comes last, so that a
 #: refused identity is an ordinary error.
 INTERCEPTORS = (
@@ -154,7 +171,12 @@ def guarded(
         return handler
     assert handler.unary_unary is not None, f"{method_name} streams; interceptors are for unary"
     assert handler.request_deserializer is not None, "generated code always has one"
+    policy = load_access().policies.get(method_name)
+    if policy is None and method_name.startswith(f"/{PACKAGE}"):
+        raise AccessError(f"{method_name} does not say who may call it")
     inner: Method = handler.unary_unary
+    if policy is not None and policy.owner:
+        inner = _around(inner, OwnershipInterceptor(policy), method_name)
     for interceptor in reversed(INTERCEPTORS):
         inner = _around(inner, interceptor, method_name)
 

@@ -32,7 +32,6 @@ def may_reveal(
     card_id: str,
     identity: Identity,
     *,
-    mfa_time_ms: int | None,
     now_ms: int,
     mfa_age_s: int,
 ) -> None:
@@ -43,7 +42,7 @@ def may_reveal(
     is_admin = ADMIN in identity.roles
     if card is None or not (is_admin or card.holder_id == identity.principal):
         raise NotFound("no such card", reason="CARD_NOT_FOUND", metadata={"card_id": card_id})
-    if not is_admin and not _fresh(mfa_time_ms, now_ms=now_ms, mfa_age_s=mfa_age_s):
+    if not is_admin and not _fresh(identity.claims.mfa_time_s, now_ms=now_ms, mfa_age_s=mfa_age_s):
         raise PermissionDenied(
             f"give your second factor again: it may be {mfa_age_s} seconds old",
             reason="SECOND_FACTOR_REQUIRED",
@@ -55,5 +54,5 @@ def may_reveal(
         )
 
 
-def _fresh(mfa_time_ms: int | None, *, now_ms: int, mfa_age_s: int) -> bool:
-    return mfa_time_ms is not None and now_ms - mfa_time_ms <= mfa_age_s * 1000
+def _fresh(mfa_time_s: int, *, now_ms: int, mfa_age_s: int) -> bool:
+    return now_ms - mfa_time_s * 1000 <= mfa_age_s * 1000

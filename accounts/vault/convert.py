@@ -13,8 +13,6 @@ from runtime.request_id import request_id_of
 from runtime.validate import Violations
 
 REASON_LENGTH = 256
-#: When the caller last gave a second factor, in seconds since 1970; set by Envoy from the token.
-MFA_TIME_HEADER = "x-auth-mfa-time"
 
 
 def reveal(request: pb.RevealCardRequest, identity: Identity, context: Any) -> Reveal:
@@ -41,11 +39,3 @@ def pan(request: pb.ResolvePanRequest) -> str:
         violations.add("pan", "must be 12 to 19 digits with a right check digit")
     violations.raise_if_any()
     return request.pan
-
-
-def mfa_time_ms(context: Any) -> int | None:
-    """When the caller last gave a second factor; None: never, or not in this session."""
-    found = [text for key, text in context.invocation_metadata() if key == MFA_TIME_HEADER]
-    if len(found) != 1 or not str(found[0]).isdecimal():
-        return None
-    return int(found[0]) * 1000

@@ -45,7 +45,6 @@ class VaultService(VaultServiceServicer):
             card,
             reveal.card_id,
             identity,
-            mfa_time_ms=convert.mfa_time_ms(context),
             now_ms=self._clock.now_ms(),
             mfa_age_s=self._mfa_age_s,
         )

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from holdfast.authz.v1 import authorization_service_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2_grpc as pb_grpc
+from runtime.identity import Claims
 from tests.e2e.edge.world import World, until
 
 PATH = "/v1/authorizations/auth_1"
@@ -126,6 +127,16 @@ async def test_a_good_token_names_the_caller(world: World) -> None:
     assert call.request.authorization_id == "auth_1"
     # The token itself goes no further.
     assert call.values("authorization") == []
+
+
+async def test_what_else_a_token_says(world: World) -> None:
+    company = f"co_2a{'0' * 32}"
+    claims = {"company": company, "sid": "ses-1", "mfa_time": 1_700_000_000}
+    answer = await world.web.get(PATH, headers=world.bearer(**claims))
+
+    assert answer.status_code == 200
+    found = world.upstream.last.identity.claims
+    assert found == Claims(company_id=company, session_id="ses-1", mfa_time_s=1_700_000_000)
 
 
 @pytest.mark.parametrize(

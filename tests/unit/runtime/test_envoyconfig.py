@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from google.protobuf import descriptor_pb2
 
 from runtime import envoyconfig, pki
-from runtime.access import TOKEN_ROLES, load_access
 from runtime.settings import Settings
-from tests.tidy.sources import IMPLEMENTED_BY_OTHERS
 
 PORTS = envoyconfig.Ports(edge_https=1, edge_http=2, network=3, mesh=4, metrics=5)
 
@@ -23,59 +20,11 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", run_dir=Path("/tmp/hf-run"))
 
 
-def _contract() -> set[str]:
-    """Every method that our servers answer as a gRPC path."""
-    files = descriptor_pb2.FileDescriptorSet.FromString(envoyconfig.DESCRIPTOR_PATH.read_bytes())
-    return {
-        f"/{file.package}.{service.name}/{method.name}"
-        for file in files.file
-        for service in file.service
-        if f"{file.package}.{service.name}" not in IMPLEMENTED_BY_OTHERS
-        for method in service.method
-    }
-
-
 def _managers(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for listener in config["static_resources"]["listeners"]:
         for chain in listener["filter_chains"]:
             for one in chain["filters"]:
                 yield listener["name"], one["typed_config"]
-
-
-def test_every_method_of_the_contract_has_its_line() -> None:
-    """A new method is denied until somebody says who may call it; this test asks."""
-    table = {
-        f"/{service}/{method}"
-        for service, access in load_access().services.items()
-        for method in access.methods
-    }
-    assert table == _contract()
-
-
-def test_the_roles_of_this_table() -> None:
-    edge = load_access().edge
-    reads = ("Get", "List")
-    listed = {path for role in TOKEN_ROLES for path in edge[role]}
-    assert set(edge["admin"]) == listed
-    assert set(edge["auditor"]) == {p for p in listed if p.split("/")[2].startswith(reads)}
-    holds = ("Capture", "Reverse", "Increment", "Get")
-    names = {"Authorize", "Refund", *(f"{verb}Authorization" for verb in holds)}
-    service = "/holdfast.authz.v1.AuthorizationService/"
-    assert set(edge["merchant"]) == {service + name for name in names}
-    assert set(load_access().network) == {
-        *edge["merchant"],
-        service + "ForcePost",
-        "/holdfast.accounts.v1.VaultService/ResolvePan",
-    }
-    assert edge["anonymous"] == ["/holdfast.gateway.v1.JwksService/GetJwks"]
-
-
-def test_mesh_methods_are_in_the_mesh_only() -> None:
-    access = load_access()
-    outside = {path for paths in access.edge.values() for path in paths} | set(access.network)
-    inside = {path for paths in access.mesh.values() for path in paths}
-    assert inside
-    assert inside.isdisjoint(outside)
 
 
 def test_the_same_input_gives_the_same_text(settings: Settings) -> None:

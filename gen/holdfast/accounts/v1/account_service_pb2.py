@@ -27,11 +27,12 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from holdfast.accounts.v1 import account_pb2 as holdfast_dot_accounts_dot_v1_dot_account__pb2
 from holdfast.accounts.v1 import account_lifecycle_pb2 as holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2
 from holdfast.accounts.v1 import account_user_pb2 as holdfast_dot_accounts_dot_v1_dot_account__user__pb2
+from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import money_pb2 as holdfast_dot_type_dot_v1_dot_money__pb2
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*holdfast/accounts/v1/account_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"holdfast/accounts/v1/account.proto\x1a,holdfast/accounts/v1/account_lifecycle.proto\x1a\'holdfast/accounts/v1/account_user.proto\x1a\x1choldfast/type/v1/money.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xb8\x01\n\x12OpenAccountRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08owner_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0c\x63redit_limit\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1f\n\x11parent_account_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"E\n\x13OpenAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"-\n\x11GetAccountRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"D\n\x12GetAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"`\n\x13ListAccountsRequest\x12\x16\n\x08owner_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x14ListAccountsResponse\x12/\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1d.holdfast.accounts.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x18UpdateCreditLimitRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0c\x63redit_limit\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\"K\n\x19UpdateCreditLimitResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"\x88\x01\n\x19SetAccountControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"L\n\x1aSetAccountControlsResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"\xa3\x01\n\x1dSetAccountUserControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x04 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"Y\n\x1eSetAccountUserControlsResponse\x12\x37\n\x0c\x61\x63\x63ount_user\x18\x01 \x01(\x0b\x32!.holdfast.accounts.v1.AccountUser\"H\n\x15GetAccountUserRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x16GetAccountUserResponse\x12\x37\n\x0c\x61\x63\x63ount_user\x18\x01 \x01(\x0b\x32!.holdfast.accounts.v1.AccountUser2\xe3\x11\n\x0e\x41\x63\x63ountService\x12~\n\x0bOpenAccount\x12(.holdfast.accounts.v1.OpenAccountRequest\x1a).holdfast.accounts.v1.OpenAccountResponse\"\x1a\x90\x02\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/accounts:\x01*\x12\x85\x01\n\nGetAccount\x12\'.holdfast.accounts.v1.GetAccountRequest\x1a(.holdfast.accounts.v1.GetAccountResponse\"$\x90\x02\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/accounts/{account_id}\x12~\n\x0cListAccounts\x12).holdfast.accounts.v1.ListAccountsRequest\x1a*.holdfast.accounts.v1.ListAccountsResponse\"\x17\x90\x02\x01\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/accounts\x12\xaf\x01\n\x11UpdateCreditLimit\x12..holdfast.accounts.v1.UpdateCreditLimitRequest\x1a/.holdfast.accounts.v1.UpdateCreditLimitResponse\"9\x90\x02\x02\x82\xd3\xe4\x93\x02\x30\"+/v1/accounts/{account_id}:updateCreditLimit:\x01*\x12\xac\x01\n\x12SetAccountControls\x12/.holdfast.accounts.v1.SetAccountControlsRequest\x1a\x30.holdfast.accounts.v1.SetAccountControlsResponse\"3\x90\x02\x02\x82\xd3\xe4\x93\x02*\"%/v1/accounts/{account_id}:setControls:\x01*\x12\xc8\x01\n\x16SetAccountUserControls\x12\x33.holdfast.accounts.v1.SetAccountUserControlsRequest\x1a\x34.holdfast.accounts.v1.SetAccountUserControlsResponse\"C\x90\x02\x02\x82\xd3\xe4\x93\x02:\"5/v1/accounts/{account_id}/users/{user_id}:setControls:\x01*\x12\xa8\x01\n\x0e\x41\x64\x64\x41\x63\x63ountUser\x12+.holdfast.accounts.v1.AddAccountUserRequest\x1a,.holdfast.accounts.v1.AddAccountUserResponse\";\x90\x02\x02\x82\xd3\xe4\x93\x02\x32\"-/v1/accounts/{account_id}/users/{user_id}:add:\x01*\x12\xb4\x01\n\x11RemoveAccountUser\x12..holdfast.accounts.v1.RemoveAccountUserRequest\x1a/.holdfast.accounts.v1.RemoveAccountUserResponse\">\x90\x02\x02\x82\xd3\xe4\x93\x02\x35\"0/v1/accounts/{account_id}/users/{user_id}:remove:\x01*\x12\x9d\x01\n\x10ListAccountUsers\x12-.holdfast.accounts.v1.ListAccountUsersRequest\x1a..holdfast.accounts.v1.ListAccountUsersResponse\"*\x90\x02\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/accounts/{account_id}/users\x12\x9c\x01\n\x0eSuspendAccount\x12+.holdfast.accounts.v1.SuspendAccountRequest\x1a,.holdfast.accounts.v1.SuspendAccountResponse\"/\x90\x02\x02\x82\xd3\xe4\x93\x02&\"!/v1/accounts/{account_id}:suspend:\x01*\x12\x98\x01\n\rReopenAccount\x12*.holdfast.accounts.v1.ReopenAccountRequest\x1a+.holdfast.accounts.v1.ReopenAccountResponse\".\x90\x02\x02\x82\xd3\xe4\x93\x02%\" /v1/accounts/{account_id}:reopen:\x01*\x12\x94\x01\n\x0c\x43loseAccount\x12).holdfast.accounts.v1.CloseAccountRequest\x1a*.holdfast.accounts.v1.CloseAccountResponse\"-\x90\x02\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/accounts/{account_id}:close:\x01*\x12\xa5\x01\n\x12ListAccountChanges\x12/.holdfast.accounts.v1.ListAccountChangesRequest\x1a\x30.holdfast.accounts.v1.ListAccountChangesResponse\",\x90\x02\x01\x82\xd3\xe4\x93\x02#\x12!/v1/accounts/{account_id}/changes\x12\xa1\x01\n\x0eGetAccountUser\x12+.holdfast.accounts.v1.GetAccountUserRequest\x1a,.holdfast.accounts.v1.GetAccountUserResponse\"4\x90\x02\x01\x82\xd3\xe4\x93\x02+\x12)/v1/accounts/{account_id}/users/{user_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*holdfast/accounts/v1/account_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"holdfast/accounts/v1/account.proto\x1a,holdfast/accounts/v1/account_lifecycle.proto\x1a\'holdfast/accounts/v1/account_user.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1choldfast/type/v1/money.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xb8\x01\n\x12OpenAccountRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08owner_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0c\x63redit_limit\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1f\n\x11parent_account_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"E\n\x13OpenAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"-\n\x11GetAccountRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"D\n\x12GetAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"`\n\x13ListAccountsRequest\x12\x16\n\x08owner_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x14ListAccountsResponse\x12/\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1d.holdfast.accounts.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x18UpdateCreditLimitRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x0c\x63redit_limit\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\"K\n\x19UpdateCreditLimitResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"\x88\x01\n\x19SetAccountControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"L\n\x1aSetAccountControlsResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"\xa3\x01\n\x1dSetAccountUserControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x04 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"Y\n\x1eSetAccountUserControlsResponse\x12\x37\n\x0c\x61\x63\x63ount_user\x18\x01 \x01(\x0b\x32!.holdfast.accounts.v1.AccountUser\"H\n\x15GetAccountUserRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x16GetAccountUserResponse\x12\x37\n\x0c\x61\x63\x63ount_user\x18\x01 \x01(\x0b\x32!.holdfast.accounts.v1.AccountUser2\xbe\x13\n\x0e\x41\x63\x63ountService\x12\x85\x01\n\x0bOpenAccount\x12(.holdfast.accounts.v1.OpenAccountRequest\x1a).holdfast.accounts.v1.OpenAccountResponse\"!\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/accounts:\x01*\x12\x9d\x01\n\nGetAccount\x12\'.holdfast.accounts.v1.GetAccountRequest\x1a(.holdfast.accounts.v1.GetAccountResponse\"<\x90\x02\x01\x92\xb5\x18\x14\n\x04\x02\x08\x03\x04\x12\naccount_id\x18\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/accounts/{account_id}\x12\x86\x01\n\x0cListAccounts\x12).holdfast.accounts.v1.ListAccountsRequest\x1a*.holdfast.accounts.v1.ListAccountsResponse\"\x1f\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/accounts\x12\xb6\x01\n\x11UpdateCreditLimit\x12..holdfast.accounts.v1.UpdateCreditLimitRequest\x1a/.holdfast.accounts.v1.UpdateCreditLimitResponse\"@\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x30\"+/v1/accounts/{account_id}:updateCreditLimit:\x01*\x12\xc1\x01\n\x12SetAccountControls\x12/.holdfast.accounts.v1.SetAccountControlsRequest\x1a\x30.holdfast.accounts.v1.SetAccountControlsResponse\"H\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02*\"%/v1/accounts/{account_id}:setControls:\x01*\x12\xdd\x01\n\x16SetAccountUserControls\x12\x33.holdfast.accounts.v1.SetAccountUserControlsRequest\x1a\x34.holdfast.accounts.v1.SetAccountUserControlsResponse\"X\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02:\"5/v1/accounts/{account_id}/users/{user_id}:setControls:\x01*\x12\xbd\x01\n\x0e\x41\x64\x64\x41\x63\x63ountUser\x12+.holdfast.accounts.v1.AddAccountUserRequest\x1a,.holdfast.accounts.v1.AddAccountUserResponse\"P\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02\x32\"-/v1/accounts/{account_id}/users/{user_id}:add:\x01*\x12\xc9\x01\n\x11RemoveAccountUser\x12..holdfast.accounts.v1.RemoveAccountUserRequest\x1a/.holdfast.accounts.v1.RemoveAccountUserResponse\"S\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02\x35\"0/v1/accounts/{account_id}/users/{user_id}:remove:\x01*\x12\xb3\x01\n\x10ListAccountUsers\x12-.holdfast.accounts.v1.ListAccountUsersRequest\x1a..holdfast.accounts.v1.ListAccountUsersResponse\"@\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02!\x12\x1f/v1/accounts/{account_id}/users\x12\xa3\x01\n\x0eSuspendAccount\x12+.holdfast.accounts.v1.SuspendAccountRequest\x1a,.holdfast.accounts.v1.SuspendAccountResponse\"6\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02&\"!/v1/accounts/{account_id}:suspend:\x01*\x12\x9f\x01\n\rReopenAccount\x12*.holdfast.accounts.v1.ReopenAccountRequest\x1a+.holdfast.accounts.v1.ReopenAccountResponse\"5\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02%\" /v1/accounts/{account_id}:reopen:\x01*\x12\xa9\x01\n\x0c\x43loseAccount\x12).holdfast.accounts.v1.CloseAccountRequest\x1a*.holdfast.accounts.v1.CloseAccountResponse\"B\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02$\"\x1f/v1/accounts/{account_id}:close:\x01*\x12\xad\x01\n\x12ListAccountChanges\x12/.holdfast.accounts.v1.ListAccountChangesRequest\x1a\x30.holdfast.accounts.v1.ListAccountChangesResponse\"4\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02#\x12!/v1/accounts/{account_id}/changes\x12\xb7\x01\n\x0eGetAccountUser\x12+.holdfast.accounts.v1.GetAccountUserRequest\x1a,.holdfast.accounts.v1.GetAccountUserResponse\"J\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02+\x12)/v1/accounts/{account_id}/users/{user_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -81,61 +82,61 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETACCOUNTUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_GETACCOUNTUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
   _globals['_ACCOUNTSERVICE'].methods_by_name['OpenAccount']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['OpenAccount']._serialized_options = b'\220\002\002\202\323\344\223\002\021\"\014/v1/accounts:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['OpenAccount']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\002\021\"\014/v1/accounts:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccount']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccount']._serialized_options = b'\220\002\001\202\323\344\223\002\033\022\031/v1/accounts/{account_id}'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccount']._serialized_options = b'\220\002\001\222\265\030\024\n\004\002\010\003\004\022\naccount_id\030\001\202\323\344\223\002\033\022\031/v1/accounts/{account_id}'
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccounts']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccounts']._serialized_options = b'\220\002\001\202\323\344\223\002\016\022\014/v1/accounts'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccounts']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\202\323\344\223\002\016\022\014/v1/accounts'
   _globals['_ACCOUNTSERVICE'].methods_by_name['UpdateCreditLimit']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['UpdateCreditLimit']._serialized_options = b'\220\002\002\202\323\344\223\0020\"+/v1/accounts/{account_id}:updateCreditLimit:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['UpdateCreditLimit']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\0020\"+/v1/accounts/{account_id}:updateCreditLimit:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['SetAccountControls']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['SetAccountControls']._serialized_options = b'\220\002\002\202\323\344\223\002*\"%/v1/accounts/{account_id}:setControls:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['SetAccountControls']._serialized_options = b'\220\002\002\222\265\030\021\n\003\002\003\004\022\naccount_id\202\323\344\223\002*\"%/v1/accounts/{account_id}:setControls:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['SetAccountUserControls']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['SetAccountUserControls']._serialized_options = b'\220\002\002\202\323\344\223\002:\"5/v1/accounts/{account_id}/users/{user_id}:setControls:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['SetAccountUserControls']._serialized_options = b'\220\002\002\222\265\030\021\n\003\002\003\004\022\naccount_id\202\323\344\223\002:\"5/v1/accounts/{account_id}/users/{user_id}:setControls:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['AddAccountUser']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['AddAccountUser']._serialized_options = b'\220\002\002\202\323\344\223\0022\"-/v1/accounts/{account_id}/users/{user_id}:add:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['AddAccountUser']._serialized_options = b'\220\002\002\222\265\030\021\n\003\002\003\004\022\naccount_id\202\323\344\223\0022\"-/v1/accounts/{account_id}/users/{user_id}:add:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['RemoveAccountUser']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['RemoveAccountUser']._serialized_options = b'\220\002\002\202\323\344\223\0025\"0/v1/accounts/{account_id}/users/{user_id}:remove:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['RemoveAccountUser']._serialized_options = b'\220\002\002\222\265\030\021\n\003\002\003\004\022\naccount_id\202\323\344\223\0025\"0/v1/accounts/{account_id}/users/{user_id}:remove:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccountUsers']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccountUsers']._serialized_options = b'\220\002\001\202\323\344\223\002!\022\037/v1/accounts/{account_id}/users'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccountUsers']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\naccount_id\202\323\344\223\002!\022\037/v1/accounts/{account_id}/users'
   _globals['_ACCOUNTSERVICE'].methods_by_name['SuspendAccount']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['SuspendAccount']._serialized_options = b'\220\002\002\202\323\344\223\002&\"!/v1/accounts/{account_id}:suspend:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['SuspendAccount']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\002&\"!/v1/accounts/{account_id}:suspend:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['ReopenAccount']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['ReopenAccount']._serialized_options = b'\220\002\002\202\323\344\223\002%\" /v1/accounts/{account_id}:reopen:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['ReopenAccount']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\002%\" /v1/accounts/{account_id}:reopen:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['CloseAccount']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['CloseAccount']._serialized_options = b'\220\002\002\202\323\344\223\002$\"\037/v1/accounts/{account_id}:close:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['CloseAccount']._serialized_options = b'\220\002\002\222\265\030\021\n\003\002\003\004\022\naccount_id\202\323\344\223\002$\"\037/v1/accounts/{account_id}:close:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccountChanges']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccountChanges']._serialized_options = b'\220\002\001\202\323\344\223\002#\022!/v1/accounts/{account_id}/changes'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccountChanges']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\202\323\344\223\002#\022!/v1/accounts/{account_id}/changes'
   _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccountUser']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccountUser']._serialized_options = b'\220\002\001\202\323\344\223\002+\022)/v1/accounts/{account_id}/users/{user_id}'
-  _globals['_OPENACCOUNTREQUEST']._serialized_start=324
-  _globals['_OPENACCOUNTREQUEST']._serialized_end=508
-  _globals['_OPENACCOUNTRESPONSE']._serialized_start=510
-  _globals['_OPENACCOUNTRESPONSE']._serialized_end=579
-  _globals['_GETACCOUNTREQUEST']._serialized_start=581
-  _globals['_GETACCOUNTREQUEST']._serialized_end=626
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=628
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=696
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=698
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=794
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=796
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=892
-  _globals['_UPDATECREDITLIMITREQUEST']._serialized_start=895
-  _globals['_UPDATECREDITLIMITREQUEST']._serialized_end=1026
-  _globals['_UPDATECREDITLIMITRESPONSE']._serialized_start=1028
-  _globals['_UPDATECREDITLIMITRESPONSE']._serialized_end=1103
-  _globals['_SETACCOUNTCONTROLSREQUEST']._serialized_start=1106
-  _globals['_SETACCOUNTCONTROLSREQUEST']._serialized_end=1242
-  _globals['_SETACCOUNTCONTROLSRESPONSE']._serialized_start=1244
-  _globals['_SETACCOUNTCONTROLSRESPONSE']._serialized_end=1320
-  _globals['_SETACCOUNTUSERCONTROLSREQUEST']._serialized_start=1323
-  _globals['_SETACCOUNTUSERCONTROLSREQUEST']._serialized_end=1486
-  _globals['_SETACCOUNTUSERCONTROLSRESPONSE']._serialized_start=1488
-  _globals['_SETACCOUNTUSERCONTROLSRESPONSE']._serialized_end=1577
-  _globals['_GETACCOUNTUSERREQUEST']._serialized_start=1579
-  _globals['_GETACCOUNTUSERREQUEST']._serialized_end=1651
-  _globals['_GETACCOUNTUSERRESPONSE']._serialized_start=1653
-  _globals['_GETACCOUNTUSERRESPONSE']._serialized_end=1734
-  _globals['_ACCOUNTSERVICE']._serialized_start=1737
-  _globals['_ACCOUNTSERVICE']._serialized_end=4012
+  _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccountUser']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\naccount_id\202\323\344\223\002+\022)/v1/accounts/{account_id}/users/{user_id}'
+  _globals['_OPENACCOUNTREQUEST']._serialized_start=355
+  _globals['_OPENACCOUNTREQUEST']._serialized_end=539
+  _globals['_OPENACCOUNTRESPONSE']._serialized_start=541
+  _globals['_OPENACCOUNTRESPONSE']._serialized_end=610
+  _globals['_GETACCOUNTREQUEST']._serialized_start=612
+  _globals['_GETACCOUNTREQUEST']._serialized_end=657
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=659
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=727
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=729
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=825
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=827
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=923
+  _globals['_UPDATECREDITLIMITREQUEST']._serialized_start=926
+  _globals['_UPDATECREDITLIMITREQUEST']._serialized_end=1057
+  _globals['_UPDATECREDITLIMITRESPONSE']._serialized_start=1059
+  _globals['_UPDATECREDITLIMITRESPONSE']._serialized_end=1134
+  _globals['_SETACCOUNTCONTROLSREQUEST']._serialized_start=1137
+  _globals['_SETACCOUNTCONTROLSREQUEST']._serialized_end=1273
+  _globals['_SETACCOUNTCONTROLSRESPONSE']._serialized_start=1275
+  _globals['_SETACCOUNTCONTROLSRESPONSE']._serialized_end=1351
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST']._serialized_start=1354
+  _globals['_SETACCOUNTUSERCONTROLSREQUEST']._serialized_end=1517
+  _globals['_SETACCOUNTUSERCONTROLSRESPONSE']._serialized_start=1519
+  _globals['_SETACCOUNTUSERCONTROLSRESPONSE']._serialized_end=1608
+  _globals['_GETACCOUNTUSERREQUEST']._serialized_start=1610
+  _globals['_GETACCOUNTUSERREQUEST']._serialized_end=1682
+  _globals['_GETACCOUNTUSERRESPONSE']._serialized_start=1684
+  _globals['_GETACCOUNTUSERRESPONSE']._serialized_end=1765
+  _globals['_ACCOUNTSERVICE']._serialized_start=1768
+  _globals['_ACCOUNTSERVICE']._serialized_end=4262
 # @@protoc_insertion_point(module_scope)

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from holdfast.accounts.v1 import card_pb2 as holdfast_dot_accounts_dot_v1_dot_card__pb2
+from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/card_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a%holdfast/type/v1/spend_controls.proto\"\x92\x01\n\x10IssueCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"=\n\x11IssueCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\'\n\x0eGetCardRequest\x12\x15\n\x07\x63\x61rd_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x0fGetCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"_\n\x10ListCardsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x11ListCardsResponse\x12)\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11\x46reezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x12\x46reezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"F\n\x13UnfreezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x14UnfreezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"C\n\x10\x43loseCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"=\n\x11\x43loseCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\x82\x01\n\x16SetCardControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"C\n\x17SetCardControlsResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card2\xcf\x07\n\x0b\x43\x61rdService\x12u\n\tIssueCard\x12&.holdfast.accounts.v1.IssueCardRequest\x1a\'.holdfast.accounts.v1.IssueCardResponse\"\x17\x90\x02\x02\x82\xd3\xe4\x93\x02\x0e\"\t/v1/cards:\x01*\x12v\n\x07GetCard\x12$.holdfast.accounts.v1.GetCardRequest\x1a%.holdfast.accounts.v1.GetCardResponse\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/cards/{card_id}\x12\x88\x01\n\tListCards\x12&.holdfast.accounts.v1.ListCardsRequest\x1a\'.holdfast.accounts.v1.ListCardsResponse\"*\x90\x02\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/accounts/{account_id}/cards\x12\x89\x01\n\nFreezeCard\x12\'.holdfast.accounts.v1.FreezeCardRequest\x1a(.holdfast.accounts.v1.FreezeCardResponse\"(\x90\x02\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:freeze:\x01*\x12\x91\x01\n\x0cUnfreezeCard\x12).holdfast.accounts.v1.UnfreezeCardRequest\x1a*.holdfast.accounts.v1.UnfreezeCardResponse\"*\x90\x02\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/cards/{card_id}:unfreeze:\x01*\x12\x85\x01\n\tCloseCard\x12&.holdfast.accounts.v1.CloseCardRequest\x1a\'.holdfast.accounts.v1.CloseCardResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/cards/{card_id}:close:\x01*\x12\x9d\x01\n\x0fSetCardControls\x12,.holdfast.accounts.v1.SetCardControlsRequest\x1a-.holdfast.accounts.v1.SetCardControlsResponse\"-\x90\x02\x02\x82\xd3\xe4\x93\x02$\"\x1f/v1/cards/{card_id}:setControls:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/card_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a\x1dholdfast/type/v1/access.proto\x1a%holdfast/type/v1/spend_controls.proto\"\x92\x01\n\x10IssueCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"=\n\x11IssueCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\'\n\x0eGetCardRequest\x12\x15\n\x07\x63\x61rd_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x0fGetCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"_\n\x10ListCardsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x11ListCardsResponse\x12)\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11\x46reezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x12\x46reezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"F\n\x13UnfreezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x14UnfreezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"C\n\x10\x43loseCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"=\n\x11\x43loseCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\x82\x01\n\x16SetCardControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"C\n\x17SetCardControlsResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card2\xdd\x08\n\x0b\x43\x61rdService\x12\x8a\x01\n\tIssueCard\x12&.holdfast.accounts.v1.IssueCardRequest\x1a\'.holdfast.accounts.v1.IssueCardResponse\",\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02\x0e\"\t/v1/cards:\x01*\x12\x8b\x01\n\x07GetCard\x12$.holdfast.accounts.v1.GetCardRequest\x1a%.holdfast.accounts.v1.GetCardResponse\"3\x90\x02\x01\x92\xb5\x18\x11\n\x04\x02\x08\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/cards/{card_id}\x12\x9e\x01\n\tListCards\x12&.holdfast.accounts.v1.ListCardsRequest\x1a\'.holdfast.accounts.v1.ListCardsResponse\"@\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02!\x12\x1f/v1/accounts/{account_id}/cards\x12\x9d\x01\n\nFreezeCard\x12\'.holdfast.accounts.v1.FreezeCardRequest\x1a(.holdfast.accounts.v1.FreezeCardResponse\"<\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:freeze:\x01*\x12\xa5\x01\n\x0cUnfreezeCard\x12).holdfast.accounts.v1.UnfreezeCardRequest\x1a*.holdfast.accounts.v1.UnfreezeCardResponse\">\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02!\"\x1c/v1/cards/{card_id}:unfreeze:\x01*\x12\x97\x01\n\tCloseCard\x12&.holdfast.accounts.v1.CloseCardRequest\x1a\'.holdfast.accounts.v1.CloseCardResponse\"9\x90\x02\x02\x92\xb5\x18\x0e\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/cards/{card_id}:close:\x01*\x12\xaf\x01\n\x0fSetCardControls\x12,.holdfast.accounts.v1.SetCardControlsRequest\x1a-.holdfast.accounts.v1.SetCardControlsResponse\"?\x90\x02\x02\x92\xb5\x18\x0e\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x82\xd3\xe4\x93\x02$\"\x1f/v1/cards/{card_id}:setControls:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,47 +71,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETCARDCONTROLSREQUEST'].fields_by_name['controls']._loaded_options = None
   _globals['_SETCARDCONTROLSREQUEST'].fields_by_name['controls']._serialized_options = b'\342A\001\001'
   _globals['_CARDSERVICE'].methods_by_name['IssueCard']._loaded_options = None
-  _globals['_CARDSERVICE'].methods_by_name['IssueCard']._serialized_options = b'\220\002\002\202\323\344\223\002\016\"\t/v1/cards:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['IssueCard']._serialized_options = b'\220\002\002\222\265\030\021\n\003\002\003\004\022\naccount_id\202\323\344\223\002\016\"\t/v1/cards:\001*'
   _globals['_CARDSERVICE'].methods_by_name['GetCard']._loaded_options = None
-  _globals['_CARDSERVICE'].methods_by_name['GetCard']._serialized_options = b'\220\002\001\202\323\344\223\002\025\022\023/v1/cards/{card_id}'
+  _globals['_CARDSERVICE'].methods_by_name['GetCard']._serialized_options = b'\220\002\001\222\265\030\021\n\004\002\010\003\004\022\007card_id\030\001\202\323\344\223\002\025\022\023/v1/cards/{card_id}'
   _globals['_CARDSERVICE'].methods_by_name['ListCards']._loaded_options = None
-  _globals['_CARDSERVICE'].methods_by_name['ListCards']._serialized_options = b'\220\002\001\202\323\344\223\002!\022\037/v1/accounts/{account_id}/cards'
+  _globals['_CARDSERVICE'].methods_by_name['ListCards']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\naccount_id\202\323\344\223\002!\022\037/v1/accounts/{account_id}/cards'
   _globals['_CARDSERVICE'].methods_by_name['FreezeCard']._loaded_options = None
-  _globals['_CARDSERVICE'].methods_by_name['FreezeCard']._serialized_options = b'\220\002\002\202\323\344\223\002\037\"\032/v1/cards/{card_id}:freeze:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['FreezeCard']._serialized_options = b'\220\002\002\222\265\030\020\n\003\002\003\004\022\007card_id\030\001\202\323\344\223\002\037\"\032/v1/cards/{card_id}:freeze:\001*'
   _globals['_CARDSERVICE'].methods_by_name['UnfreezeCard']._loaded_options = None
-  _globals['_CARDSERVICE'].methods_by_name['UnfreezeCard']._serialized_options = b'\220\002\002\202\323\344\223\002!\"\034/v1/cards/{card_id}:unfreeze:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['UnfreezeCard']._serialized_options = b'\220\002\002\222\265\030\020\n\003\002\003\004\022\007card_id\030\001\202\323\344\223\002!\"\034/v1/cards/{card_id}:unfreeze:\001*'
   _globals['_CARDSERVICE'].methods_by_name['CloseCard']._loaded_options = None
-  _globals['_CARDSERVICE'].methods_by_name['CloseCard']._serialized_options = b'\220\002\002\202\323\344\223\002\036\"\031/v1/cards/{card_id}:close:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['CloseCard']._serialized_options = b'\220\002\002\222\265\030\016\n\003\002\003\004\022\007card_id\202\323\344\223\002\036\"\031/v1/cards/{card_id}:close:\001*'
   _globals['_CARDSERVICE'].methods_by_name['SetCardControls']._loaded_options = None
-  _globals['_CARDSERVICE'].methods_by_name['SetCardControls']._serialized_options = b'\220\002\002\202\323\344\223\002$\"\037/v1/cards/{card_id}:setControls:\001*'
-  _globals['_ISSUECARDREQUEST']._serialized_start=201
-  _globals['_ISSUECARDREQUEST']._serialized_end=347
-  _globals['_ISSUECARDRESPONSE']._serialized_start=349
-  _globals['_ISSUECARDRESPONSE']._serialized_end=410
-  _globals['_GETCARDREQUEST']._serialized_start=412
-  _globals['_GETCARDREQUEST']._serialized_end=451
-  _globals['_GETCARDRESPONSE']._serialized_start=453
-  _globals['_GETCARDRESPONSE']._serialized_end=512
-  _globals['_LISTCARDSREQUEST']._serialized_start=514
-  _globals['_LISTCARDSREQUEST']._serialized_end=609
-  _globals['_LISTCARDSRESPONSE']._serialized_start=611
-  _globals['_LISTCARDSRESPONSE']._serialized_end=698
-  _globals['_FREEZECARDREQUEST']._serialized_start=700
-  _globals['_FREEZECARDREQUEST']._serialized_end=768
-  _globals['_FREEZECARDRESPONSE']._serialized_start=770
-  _globals['_FREEZECARDRESPONSE']._serialized_end=832
-  _globals['_UNFREEZECARDREQUEST']._serialized_start=834
-  _globals['_UNFREEZECARDREQUEST']._serialized_end=904
-  _globals['_UNFREEZECARDRESPONSE']._serialized_start=906
-  _globals['_UNFREEZECARDRESPONSE']._serialized_end=970
-  _globals['_CLOSECARDREQUEST']._serialized_start=972
-  _globals['_CLOSECARDREQUEST']._serialized_end=1039
-  _globals['_CLOSECARDRESPONSE']._serialized_start=1041
-  _globals['_CLOSECARDRESPONSE']._serialized_end=1102
-  _globals['_SETCARDCONTROLSREQUEST']._serialized_start=1105
-  _globals['_SETCARDCONTROLSREQUEST']._serialized_end=1235
-  _globals['_SETCARDCONTROLSRESPONSE']._serialized_start=1237
-  _globals['_SETCARDCONTROLSRESPONSE']._serialized_end=1304
-  _globals['_CARDSERVICE']._serialized_start=1307
-  _globals['_CARDSERVICE']._serialized_end=2282
+  _globals['_CARDSERVICE'].methods_by_name['SetCardControls']._serialized_options = b'\220\002\002\222\265\030\016\n\003\002\003\004\022\007card_id\202\323\344\223\002$\"\037/v1/cards/{card_id}:setControls:\001*'
+  _globals['_ISSUECARDREQUEST']._serialized_start=232
+  _globals['_ISSUECARDREQUEST']._serialized_end=378
+  _globals['_ISSUECARDRESPONSE']._serialized_start=380
+  _globals['_ISSUECARDRESPONSE']._serialized_end=441
+  _globals['_GETCARDREQUEST']._serialized_start=443
+  _globals['_GETCARDREQUEST']._serialized_end=482
+  _globals['_GETCARDRESPONSE']._serialized_start=484
+  _globals['_GETCARDRESPONSE']._serialized_end=543
+  _globals['_LISTCARDSREQUEST']._serialized_start=545
+  _globals['_LISTCARDSREQUEST']._serialized_end=640
+  _globals['_LISTCARDSRESPONSE']._serialized_start=642
+  _globals['_LISTCARDSRESPONSE']._serialized_end=729
+  _globals['_FREEZECARDREQUEST']._serialized_start=731
+  _globals['_FREEZECARDREQUEST']._serialized_end=799
+  _globals['_FREEZECARDRESPONSE']._serialized_start=801
+  _globals['_FREEZECARDRESPONSE']._serialized_end=863
+  _globals['_UNFREEZECARDREQUEST']._serialized_start=865
+  _globals['_UNFREEZECARDREQUEST']._serialized_end=935
+  _globals['_UNFREEZECARDRESPONSE']._serialized_start=937
+  _globals['_UNFREEZECARDRESPONSE']._serialized_end=1001
+  _globals['_CLOSECARDREQUEST']._serialized_start=1003
+  _globals['_CLOSECARDREQUEST']._serialized_end=1070
+  _globals['_CLOSECARDRESPONSE']._serialized_start=1072
+  _globals['_CLOSECARDRESPONSE']._serialized_end=1133
+  _globals['_SETCARDCONTROLSREQUEST']._serialized_start=1136
+  _globals['_SETCARDCONTROLSREQUEST']._serialized_end=1266
+  _globals['_SETCARDCONTROLSRESPONSE']._serialized_start=1268
+  _globals['_SETCARDCONTROLSRESPONSE']._serialized_end=1335
+  _globals['_CARDSERVICE']._serialized_start=1338
+  _globals['_CARDSERVICE']._serialized_end=2455
 # @@protoc_insertion_point(module_scope)

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from holdfast.accounts.v1 import rules_pb2 as holdfast_dot_accounts_dot_v1_dot_rules__pb2
+from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import default_rules_pb2 as holdfast_dot_type_dot_v1_dot_default__rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*holdfast/accounts/v1/company_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a holdfast/accounts/v1/rules.proto\x1a$holdfast/type/v1/default_rules.proto\"\x81\x01\n\x16SetCompanyRulesRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ncompany_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x05rules\x18\x03 \x01(\x0b\x32\x1e.holdfast.type.v1.DefaultRulesB\x04\xe2\x41\x01\x01\"E\n\x17SetCompanyRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules\"2\n\x16GetCompanyRulesRequest\x12\x18\n\ncompany_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x17GetCompanyRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules2\xd2\x02\n\x0e\x43ompanyService\x12\xa1\x01\n\x0fSetCompanyRules\x12,.holdfast.accounts.v1.SetCompanyRulesRequest\x1a-.holdfast.accounts.v1.SetCompanyRulesResponse\"1\x90\x02\x02\x82\xd3\xe4\x93\x02(\"#/v1/companies/{company_id}:setRules:\x01*\x12\x9b\x01\n\x0fGetCompanyRules\x12,.holdfast.accounts.v1.GetCompanyRulesRequest\x1a-.holdfast.accounts.v1.GetCompanyRulesResponse\"+\x90\x02\x01\x82\xd3\xe4\x93\x02\"\x12 /v1/companies/{company_id}/rulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*holdfast/accounts/v1/company_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a holdfast/accounts/v1/rules.proto\x1a\x1dholdfast/type/v1/access.proto\x1a$holdfast/type/v1/default_rules.proto\"\x81\x01\n\x16SetCompanyRulesRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ncompany_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x05rules\x18\x03 \x01(\x0b\x32\x1e.holdfast.type.v1.DefaultRulesB\x04\xe2\x41\x01\x01\"E\n\x17SetCompanyRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules\"2\n\x16GetCompanyRulesRequest\x12\x18\n\ncompany_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x17GetCompanyRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules2\xfb\x02\n\x0e\x43ompanyService\x12\xb5\x01\n\x0fSetCompanyRules\x12,.holdfast.accounts.v1.SetCompanyRulesRequest\x1a-.holdfast.accounts.v1.SetCompanyRulesResponse\"E\x90\x02\x02\x92\xb5\x18\x10\n\x02\x02\x03\x12\ncompany_id\x82\xd3\xe4\x93\x02(\"#/v1/companies/{company_id}:setRules:\x01*\x12\xb0\x01\n\x0fGetCompanyRules\x12,.holdfast.accounts.v1.GetCompanyRulesRequest\x1a-.holdfast.accounts.v1.GetCompanyRulesResponse\"@\x90\x02\x01\x92\xb5\x18\x11\n\x03\x02\x08\x03\x12\ncompany_id\x82\xd3\xe4\x93\x02\"\x12 /v1/companies/{company_id}/rulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,17 +45,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCOMPANYRULESREQUEST'].fields_by_name['company_id']._loaded_options = None
   _globals['_GETCOMPANYRULESREQUEST'].fields_by_name['company_id']._serialized_options = b'\342A\001\002'
   _globals['_COMPANYSERVICE'].methods_by_name['SetCompanyRules']._loaded_options = None
-  _globals['_COMPANYSERVICE'].methods_by_name['SetCompanyRules']._serialized_options = b'\220\002\002\202\323\344\223\002(\"#/v1/companies/{company_id}:setRules:\001*'
+  _globals['_COMPANYSERVICE'].methods_by_name['SetCompanyRules']._serialized_options = b'\220\002\002\222\265\030\020\n\002\002\003\022\ncompany_id\202\323\344\223\002(\"#/v1/companies/{company_id}:setRules:\001*'
   _globals['_COMPANYSERVICE'].methods_by_name['GetCompanyRules']._loaded_options = None
-  _globals['_COMPANYSERVICE'].methods_by_name['GetCompanyRules']._serialized_options = b'\220\002\001\202\323\344\223\002\"\022 /v1/companies/{company_id}/rules'
-  _globals['_SETCOMPANYRULESREQUEST']._serialized_start=204
-  _globals['_SETCOMPANYRULESREQUEST']._serialized_end=333
-  _globals['_SETCOMPANYRULESRESPONSE']._serialized_start=335
-  _globals['_SETCOMPANYRULESRESPONSE']._serialized_end=404
-  _globals['_GETCOMPANYRULESREQUEST']._serialized_start=406
-  _globals['_GETCOMPANYRULESREQUEST']._serialized_end=456
-  _globals['_GETCOMPANYRULESRESPONSE']._serialized_start=458
-  _globals['_GETCOMPANYRULESRESPONSE']._serialized_end=527
-  _globals['_COMPANYSERVICE']._serialized_start=530
-  _globals['_COMPANYSERVICE']._serialized_end=868
+  _globals['_COMPANYSERVICE'].methods_by_name['GetCompanyRules']._serialized_options = b'\220\002\001\222\265\030\021\n\003\002\010\003\022\ncompany_id\202\323\344\223\002\"\022 /v1/companies/{company_id}/rules'
+  _globals['_SETCOMPANYRULESREQUEST']._serialized_start=235
+  _globals['_SETCOMPANYRULESREQUEST']._serialized_end=364
+  _globals['_SETCOMPANYRULESRESPONSE']._serialized_start=366
+  _globals['_SETCOMPANYRULESRESPONSE']._serialized_end=435
+  _globals['_GETCOMPANYRULESREQUEST']._serialized_start=437
+  _globals['_GETCOMPANYRULESREQUEST']._serialized_end=487
+  _globals['_GETCOMPANYRULESRESPONSE']._serialized_start=489
+  _globals['_GETCOMPANYRULESRESPONSE']._serialized_end=558
+  _globals['_COMPANYSERVICE']._serialized_start=561
+  _globals['_COMPANYSERVICE']._serialized_end=940
 # @@protoc_insertion_point(module_scope)

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from holdfast.accounts.v1 import rules_pb2 as holdfast_dot_accounts_dot_v1_dot_rules__pb2
+from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import default_rules_pb2 as holdfast_dot_type_dot_v1_dot_default__rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,holdfast/accounts/v1/programme_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a holdfast/accounts/v1/rules.proto\x1a$holdfast/type/v1/default_rules.proto\"\x85\x01\n\x18SetProgrammeRulesRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x05rules\x18\x03 \x01(\x0b\x32\x1e.holdfast.type.v1.DefaultRulesB\x04\xe2\x41\x01\x01\"G\n\x19SetProgrammeRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules\"6\n\x18GetProgrammeRulesRequest\x12\x1a\n\x0cprogramme_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"G\n\x19GetProgrammeRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules2\xe6\x02\n\x10ProgrammeService\x12\xaa\x01\n\x11SetProgrammeRules\x12..holdfast.accounts.v1.SetProgrammeRulesRequest\x1a/.holdfast.accounts.v1.SetProgrammeRulesResponse\"4\x90\x02\x02\x82\xd3\xe4\x93\x02+\"&/v1/programmes/{programme_id}:setRules:\x01*\x12\xa4\x01\n\x11GetProgrammeRules\x12..holdfast.accounts.v1.GetProgrammeRulesRequest\x1a/.holdfast.accounts.v1.GetProgrammeRulesResponse\".\x90\x02\x01\x82\xd3\xe4\x93\x02%\x12#/v1/programmes/{programme_id}/rulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,holdfast/accounts/v1/programme_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a holdfast/accounts/v1/rules.proto\x1a\x1dholdfast/type/v1/access.proto\x1a$holdfast/type/v1/default_rules.proto\"\x85\x01\n\x18SetProgrammeRulesRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x05rules\x18\x03 \x01(\x0b\x32\x1e.holdfast.type.v1.DefaultRulesB\x04\xe2\x41\x01\x01\"G\n\x19SetProgrammeRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules\"6\n\x18GetProgrammeRulesRequest\x12\x1a\n\x0cprogramme_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"G\n\x19GetProgrammeRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules2\xf5\x02\n\x10ProgrammeService\x12\xb1\x01\n\x11SetProgrammeRules\x12..holdfast.accounts.v1.SetProgrammeRulesRequest\x1a/.holdfast.accounts.v1.SetProgrammeRulesResponse\";\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02+\"&/v1/programmes/{programme_id}:setRules:\x01*\x12\xac\x01\n\x11GetProgrammeRules\x12..holdfast.accounts.v1.GetProgrammeRulesRequest\x1a/.holdfast.accounts.v1.GetProgrammeRulesResponse\"6\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02%\x12#/v1/programmes/{programme_id}/rulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,17 +45,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPROGRAMMERULESREQUEST'].fields_by_name['programme_id']._loaded_options = None
   _globals['_GETPROGRAMMERULESREQUEST'].fields_by_name['programme_id']._serialized_options = b'\342A\001\002'
   _globals['_PROGRAMMESERVICE'].methods_by_name['SetProgrammeRules']._loaded_options = None
-  _globals['_PROGRAMMESERVICE'].methods_by_name['SetProgrammeRules']._serialized_options = b'\220\002\002\202\323\344\223\002+\"&/v1/programmes/{programme_id}:setRules:\001*'
+  _globals['_PROGRAMMESERVICE'].methods_by_name['SetProgrammeRules']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\002+\"&/v1/programmes/{programme_id}:setRules:\001*'
   _globals['_PROGRAMMESERVICE'].methods_by_name['GetProgrammeRules']._loaded_options = None
-  _globals['_PROGRAMMESERVICE'].methods_by_name['GetProgrammeRules']._serialized_options = b'\220\002\001\202\323\344\223\002%\022#/v1/programmes/{programme_id}/rules'
-  _globals['_SETPROGRAMMERULESREQUEST']._serialized_start=206
-  _globals['_SETPROGRAMMERULESREQUEST']._serialized_end=339
-  _globals['_SETPROGRAMMERULESRESPONSE']._serialized_start=341
-  _globals['_SETPROGRAMMERULESRESPONSE']._serialized_end=412
-  _globals['_GETPROGRAMMERULESREQUEST']._serialized_start=414
-  _globals['_GETPROGRAMMERULESREQUEST']._serialized_end=468
-  _globals['_GETPROGRAMMERULESRESPONSE']._serialized_start=470
-  _globals['_GETPROGRAMMERULESRESPONSE']._serialized_end=541
-  _globals['_PROGRAMMESERVICE']._serialized_start=544
-  _globals['_PROGRAMMESERVICE']._serialized_end=902
+  _globals['_PROGRAMMESERVICE'].methods_by_name['GetProgrammeRules']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\202\323\344\223\002%\022#/v1/programmes/{programme_id}/rules'
+  _globals['_SETPROGRAMMERULESREQUEST']._serialized_start=237
+  _globals['_SETPROGRAMMERULESREQUEST']._serialized_end=370
+  _globals['_SETPROGRAMMERULESRESPONSE']._serialized_start=372
+  _globals['_SETPROGRAMMERULESRESPONSE']._serialized_end=443
+  _globals['_GETPROGRAMMERULESREQUEST']._serialized_start=445
+  _globals['_GETPROGRAMMERULESREQUEST']._serialized_end=499
+  _globals['_GETPROGRAMMERULESRESPONSE']._serialized_start=501
+  _globals['_GETPROGRAMMERULESRESPONSE']._serialized_end=572
+  _globals['_PROGRAMMESERVICE']._serialized_start=575
+  _globals['_PROGRAMMESERVICE']._serialized_end=948
 # @@protoc_insertion_point(module_scope)

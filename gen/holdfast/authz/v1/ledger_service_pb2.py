@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from holdfast.authz.v1 import ledger_pb2 as holdfast_dot_authz_dot_v1_dot_ledger__pb2
+from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/authz/v1/ledger_service.proto\x12\x11holdfast.authz.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1eholdfast/authz/v1/ledger.proto\"a\n\x12ListEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x13ListEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x16GetTrialBalanceRequest\x12\x1b\n\rcurrency_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x17GetTrialBalanceResponse\x12\x30\n\x04rows\x18\x01 \x03(\x0b\x32\".holdfast.authz.v1.TrialBalanceRow\x12\x13\n\x0b\x65ntry_count\x18\x02 \x01(\x03\x32\xac\x02\n\rLedgerService\x12\x8a\x01\n\x0bListEntries\x12%.holdfast.authz.v1.ListEntriesRequest\x1a&.holdfast.authz.v1.ListEntriesResponse\",\x90\x02\x01\x82\xd3\xe4\x93\x02#\x12!/v1/accounts/{account_id}/entries\x12\x8d\x01\n\x0fGetTrialBalance\x12).holdfast.authz.v1.GetTrialBalanceRequest\x1a*.holdfast.authz.v1.GetTrialBalanceResponse\"#\x90\x02\x01\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/ledger/trial-balanceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/authz/v1/ledger_service.proto\x12\x11holdfast.authz.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1eholdfast/authz/v1/ledger.proto\x1a\x1dholdfast/type/v1/access.proto\"a\n\x12ListEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x13ListEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x16GetTrialBalanceRequest\x12\x1b\n\rcurrency_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x17GetTrialBalanceResponse\x12\x30\n\x04rows\x18\x01 \x03(\x0b\x32\".holdfast.authz.v1.TrialBalanceRow\x12\x13\n\x0b\x65ntry_count\x18\x02 \x01(\x03\x32\xca\x02\n\rLedgerService\x12\xa0\x01\n\x0bListEntries\x12%.holdfast.authz.v1.ListEntriesRequest\x1a&.holdfast.authz.v1.ListEntriesResponse\"B\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02#\x12!/v1/accounts/{account_id}/entries\x12\x95\x01\n\x0fGetTrialBalance\x12).holdfast.authz.v1.GetTrialBalanceRequest\x1a*.holdfast.authz.v1.GetTrialBalanceResponse\"+\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/ledger/trial-balanceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,17 +44,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTRIALBALANCEREQUEST'].fields_by_name['currency_code']._loaded_options = None
   _globals['_GETTRIALBALANCEREQUEST'].fields_by_name['currency_code']._serialized_options = b'\342A\001\001'
   _globals['_LEDGERSERVICE'].methods_by_name['ListEntries']._loaded_options = None
-  _globals['_LEDGERSERVICE'].methods_by_name['ListEntries']._serialized_options = b'\220\002\001\202\323\344\223\002#\022!/v1/accounts/{account_id}/entries'
+  _globals['_LEDGERSERVICE'].methods_by_name['ListEntries']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\naccount_id\202\323\344\223\002#\022!/v1/accounts/{account_id}/entries'
   _globals['_LEDGERSERVICE'].methods_by_name['GetTrialBalance']._loaded_options = None
-  _globals['_LEDGERSERVICE'].methods_by_name['GetTrialBalance']._serialized_options = b'\220\002\001\202\323\344\223\002\032\022\030/v1/ledger/trial-balance'
-  _globals['_LISTENTRIESREQUEST']._serialized_start=156
-  _globals['_LISTENTRIESREQUEST']._serialized_end=253
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=255
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=344
-  _globals['_GETTRIALBALANCEREQUEST']._serialized_start=346
-  _globals['_GETTRIALBALANCEREQUEST']._serialized_end=399
-  _globals['_GETTRIALBALANCERESPONSE']._serialized_start=401
-  _globals['_GETTRIALBALANCERESPONSE']._serialized_end=497
-  _globals['_LEDGERSERVICE']._serialized_start=500
-  _globals['_LEDGERSERVICE']._serialized_end=800
+  _globals['_LEDGERSERVICE'].methods_by_name['GetTrialBalance']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\202\323\344\223\002\032\022\030/v1/ledger/trial-balance'
+  _globals['_LISTENTRIESREQUEST']._serialized_start=187
+  _globals['_LISTENTRIESREQUEST']._serialized_end=284
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=286
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=375
+  _globals['_GETTRIALBALANCEREQUEST']._serialized_start=377
+  _globals['_GETTRIALBALANCEREQUEST']._serialized_end=430
+  _globals['_GETTRIALBALANCERESPONSE']._serialized_start=432
+  _globals['_GETTRIALBALANCERESPONSE']._serialized_end=528
+  _globals['_LEDGERSERVICE']._serialized_start=531
+  _globals['_LEDGERSERVICE']._serialized_end=861
 # @@protoc_insertion_point(module_scope)

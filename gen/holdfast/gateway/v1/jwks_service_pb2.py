@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/gateway/v1/jwks_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\"\x10\n\x0eGetJwksRequest\"@\n\x0fGetJwksResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.holdfast.gateway.v1.JsonWebKey\"c\n\nJsonWebKey\x12\x0b\n\x03kty\x18\x01 \x01(\t\x12\x0b\n\x03kid\x18\x02 \x01(\t\x12\x0b\n\x03use\x18\x03 \x01(\t\x12\x0b\n\x03\x61lg\x18\x04 \x01(\t\x12\x0b\n\x03\x63rv\x18\x05 \x01(\t\x12\t\n\x01x\x18\x06 \x01(\t\x12\t\n\x01y\x18\x07 \x01(\t2\x86\x01\n\x0bJwksService\x12w\n\x07GetJwks\x12#.holdfast.gateway.v1.GetJwksRequest\x1a$.holdfast.gateway.v1.GetJwksResponse\"!\x90\x02\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.jsonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/gateway/v1/jwks_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1dholdfast/type/v1/access.proto\"\x10\n\x0eGetJwksRequest\"@\n\x0fGetJwksResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.holdfast.gateway.v1.JsonWebKey\"c\n\nJsonWebKey\x12\x0b\n\x03kty\x18\x01 \x01(\t\x12\x0b\n\x03kid\x18\x02 \x01(\t\x12\x0b\n\x03use\x18\x03 \x01(\t\x12\x0b\n\x03\x61lg\x18\x04 \x01(\t\x12\x0b\n\x03\x63rv\x18\x05 \x01(\t\x12\t\n\x01x\x18\x06 \x01(\t\x12\t\n\x01y\x18\x07 \x01(\t2\x8d\x01\n\x0bJwksService\x12~\n\x07GetJwks\x12#.holdfast.gateway.v1.GetJwksRequest\x1a$.holdfast.gateway.v1.GetJwksResponse\"(\x90\x02\x01\x92\xb5\x18\x03\n\x01\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.jsonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +34,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.gateway.v1.jwks_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JWKSSERVICE'].methods_by_name['GetJwks']._loaded_options = None
-  _globals['_JWKSSERVICE'].methods_by_name['GetJwks']._serialized_options = b'\220\002\001\202\323\344\223\002\030\022\026/.well-known/jwks.json'
-  _globals['_GETJWKSREQUEST']._serialized_start=93
-  _globals['_GETJWKSREQUEST']._serialized_end=109
-  _globals['_GETJWKSRESPONSE']._serialized_start=111
-  _globals['_GETJWKSRESPONSE']._serialized_end=175
-  _globals['_JSONWEBKEY']._serialized_start=177
-  _globals['_JSONWEBKEY']._serialized_end=276
-  _globals['_JWKSSERVICE']._serialized_start=279
-  _globals['_JWKSSERVICE']._serialized_end=413
+  _globals['_JWKSSERVICE'].methods_by_name['GetJwks']._serialized_options = b'\220\002\001\222\265\030\003\n\001\001\202\323\344\223\002\030\022\026/.well-known/jwks.json'
+  _globals['_GETJWKSREQUEST']._serialized_start=124
+  _globals['_GETJWKSREQUEST']._serialized_end=140
+  _globals['_GETJWKSRESPONSE']._serialized_start=142
+  _globals['_GETJWKSRESPONSE']._serialized_end=206
+  _globals['_JSONWEBKEY']._serialized_start=208
+  _globals['_JSONWEBKEY']._serialized_end=307
+  _globals['_JWKSSERVICE']._serialized_start=310
+  _globals['_JWKSSERVICE']._serialized_end=451
 # @@protoc_insertion_point(module_scope)
