@@ -4,30 +4,148 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
+
+from gateway import scripts, upkeep
+from gateway.access_tokens import AccessTokens
+from gateway.credential_store import CredentialStore
+from gateway.passwords import Passwords
+from gateway.registration import Registration
+from gateway.rings import Rings
 from gateway.service import JwksService
+from gateway.session_service import SessionService
+from gateway.session_store import SessionStore
+from gateway.settings import GatewaySettings
+from gateway.sign_in import SignIn
 from gateway.token_keys import TokenKeys
-from holdfast.gateway.v1 import jwks_service_pb2, jwks_service_pb2_grpc
+from holdfast.gateway.v1 import (
+    jwks_service_pb2,
+    jwks_service_pb2_grpc,
+    session_service_pb2,
+    session_service_pb2_grpc,
+)
 from runtime import server
-from runtime.clock import SystemClock
+from runtime.clock import Clock, SystemClock
+from runtime.ids import IdSource
 from runtime.log import configure_logging
+from runtime.pipe import Pipe
+from runtime.postgres import connect_pool
 from runtime.secrets import secrets_of
-from runtime.settings import Settings
+from runtime.wire import Wire, connect
 
-SERVICE_NAME = jwks_service_pb2.DESCRIPTOR.services_by_name["JwksService"].full_name
+SERVICE_NAMES = (
+    jwks_service_pb2.DESCRIPTOR.services_by_name["JwksService"].full_name,
+    session_service_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name,
+)
 
 
-async def serve(settings: Settings) -> None:
+def cache_pipe(settings: GatewaySettings) -> Pipe:
+    """The connection to the cache Valkey. Gateway serves without it; what needs it is refused."""
+    assert settings.cache_url is not None, "the supervisor sets HOLDFAST_CACHE_URL"
+    url = settings.cache_url
+
+    async def inspect(wire: Wire) -> None:
+        del wire
+
+    async def on_open() -> None:
+        pass
+
+    async def on_lost(because: str) -> None:
+        del because
+
+    return Pipe(
+        lambda: connect(settings, url, server="valkey-cache", user="gateway"),
+        inspect=inspect,
+        on_open=on_open,
+        on_lost=on_lost,
+        queue_commands=settings.gateway_queue_commands,
+        scripts=scripts.ALL,
+        not_ready_reason="CACHE_UNAVAILABLE",
+    )
+
+
+def session_service(
+    credentials: CredentialStore,
+    pipe: Pipe,
+    passwords: Passwords,
+    *,
+    keys: TokenKeys,
+    settings: GatewaySettings,
+    clock: Clock,
+) -> SessionService:
+    """SessionService with all that it needs."""
+    rings = Rings.of(secrets_of(settings), clock)
+    sessions, new_ids = SessionStore(pipe), IdSource(clock)
+    registration = Registration(
+        credentials,
+        sessions,
+        passwords,
+        rings=rings,
+        outbox=None,
+        new_ids=new_ids,
+        clock=clock,
+    )
+    sign_in = SignIn(
+        credentials,
+        sessions,
+        passwords,
+        rings=rings,
+        tokens=AccessTokens(keys, clock, settings),
+        new_ids=new_ids,
+        clock=clock,
+    )
+    return SessionService(registration, sign_in, sessions, rings=rings)
+
+
+def add_services(
+    grpc: server.Server,
+    pool: asyncpg.Pool,
+    pipe: Pipe,
+    *,
+    keys: TokenKeys,
+    settings: GatewaySettings,
+    clock: Clock,
+) -> None:
+    """Adds all that gateway answers."""
+    jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), grpc.services)
+    sessions = session_service(
+        CredentialStore(pool), pipe, Passwords(), keys=keys, settings=settings, clock=clock
+    )
+    session_service_pb2_grpc.add_SessionServiceServicer_to_server(sessions, grpc.services)
+
+
+async def serve(settings: GatewaySettings) -> None:
     """Serves until SIGTERM."""
-    keys = TokenKeys(secrets_of(settings), SystemClock())
+    clock = SystemClock()
+    keys = TokenKeys(secrets_of(settings), clock)
     keys.ensure()
     grpc = server.Server(settings.socket)
-    jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), grpc.services)
-    await server.run(settings, grpc, [SERVICE_NAME])
+    pipe = cache_pipe(settings)
+    async with await connect_pool(
+        settings, "gateway", max_size=settings.gateway_postgres_connections
+    ) as pool:
+        add_services(grpc, pool, pipe, keys=keys, settings=settings, clock=clock)
+        await pipe.start()
+        work = [
+            asyncio.create_task(upkeep.prune_keys(keys)),
+            asyncio.create_task(
+                upkeep.forget_requests(
+                    CredentialStore(pool), clock, lifetime_h=settings.gateway_request_lifetime_h
+                )
+            ),
+        ]
+        try:
+            await server.run(settings, grpc, SERVICE_NAMES)
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            await pipe.stop()
 
 
 def main() -> None:
     """Entry point."""
-    settings = Settings()
+    settings = GatewaySettings()
     configure_logging(instance=settings.instance, level=settings.log_level)
     asyncio.run(serve(settings))
 

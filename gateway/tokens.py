@@ -54,6 +54,22 @@ class Claims:
     subject: str
     roles: tuple[str, ...]
     token_id: str
+    #: The session it belongs to; tokens of operators have none.
+    session_id: str = ""
+    #: The company of a manager.
+    company_id: str = ""
+    #: When the user last showed a second factor; 0: never in this session.
+    mfa_time_s: int = 0
+
+    @property
+    def optional(self) -> dict[str, str]:
+        """What only some tokens say. Text: Envoy hands claims on as headers."""
+        found = {
+            "sid": self.session_id,
+            "company": self.company_id,
+            "mfa_time": str(self.mfa_time_s or ""),
+        }
+        return {name: value for name, value in found.items() if value}
 
 
 def new_private_key() -> bytes:
@@ -108,6 +124,7 @@ def sign_token(key: TokenKey, claims: Claims, *, now_ms: int, lifetime_s: int) -
         "nbf": now_s,
         "exp": now_s + lifetime_s,
         "jti": claims.token_id,
+        **claims.optional,
     }
     return jwt.encode(payload, key.private_key, algorithm=ALGORITHM, headers={"kid": key.kid})
 

@@ -105,13 +105,19 @@ class KeyRing:
 
     def ensure(self) -> None:
         """Makes the first version, once, however many processes ask."""
-        self._change(lambda keys: keys or (self._new(),))
+        self._change(lambda keys: keys or (self._new(after_ms=0),))
 
     def rotate(self) -> Key:
         """Adds a version; the others stay until they are pruned."""
-        added = self._new()
-        self._change(lambda keys: (*keys, added))
-        return added
+        added: list[Key] = []
+
+        def longer(keys: tuple[Key, ...]) -> tuple[Key, ...]:
+            # Ids sort by age, whatever the clock does.
+            added[:] = [self._new(after_ms=keys[-1].created_ms if keys else 0)]
+            return (*keys, *added)
+
+        self._change(longer)
+        return added[0]
 
     def prune(self, *, unused_ms: int) -> tuple[str, ...]:
         """Removes versions that a newer one replaced as current at least `unused_ms` ago; returns
@@ -163,8 +169,9 @@ class KeyRing:
         except InvalidTag:
             raise ValueError("sealed for another place, or changed") from None
 
-    def _new(self) -> Key:
-        return Key(id=f"{self._clock.now_ms():012x}-{os.urandom(8).hex()}", secret=self._make())
+    def _new(self, *, after_ms: int) -> Key:
+        now_ms = max(self._clock.now_ms(), after_ms + 1)
+        return Key(id=f"{now_ms:012x}-{os.urandom(8).hex()}", secret=self._make())
 
     def _change(self, change: Callable[[tuple[Key, ...]], tuple[Key, ...]]) -> None:
         def replace(content: bytes | None) -> bytes:

@@ -237,7 +237,8 @@ async def call(
 
 async def call_replayed(method: Any, request: Message, **options: Any) -> tuple[Any, bool]:
     """The answer, and whether it says that it was given before."""
-    running = method(request, metadata=(TESTER, *options.get("metadata", ())), timeout=10)
+    principal = options.get("principal", TESTER)
+    running = method(request, metadata=(principal, *options.get("metadata", ())), timeout=10)
     answer = await running
     return answer, ("idempotent-replayed", "true") in tuple(await running.initial_metadata())
 

@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 from accounts.settings import AccountsSettings
 from authz.decision import PRECEDENCE
 from authz.settings import AuthzSettings
+from gateway.settings import GatewaySettings
 
 # Before the descriptor set is parsed: without the extension's module its options are dropped.
 from holdfast.type.v1 import options_pb2
@@ -62,6 +63,7 @@ SETTINGS: tuple[tuple[type[Settings], str], ...] = (
     (StackSettings, "The supervisor: `holdfast up`, `demo`"),
     (AuthzSettings, "Authorizer and settler"),
     (AccountsSettings, "Accounts"),
+    (GatewaySettings, "Gateway"),
 )
 
 

@@ -26,6 +26,7 @@ PURE = frozenset(
         "authz.snapshot",
         "authz.windows",
         "accounts.account",
+        "gateway.credential",
         "accounts.account_user",
         "accounts.card",
         "accounts.machine",

@@ -7,12 +7,13 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from authz import scripts
-from authz.scripts import Status
+import authz.scripts
+import gateway.scripts
 from runtime import metrics, migrations
 from runtime.queries import load_queries
 from runtime.script import Script
@@ -65,6 +66,8 @@ def test_queries_name_their_parameters() -> None:
 
 
 INCLUDES = Path("authz/lua/include")
+#: Where each package's scripts are listed.
+SCRIPTS: dict[str, Any] = {"authz": authz.scripts, "gateway": gateway.scripts}
 
 
 def lua_statuses(source: str) -> set[str]:
@@ -97,27 +100,31 @@ def reached_statuses(source: str) -> set[str]:
 
 def test_every_script_is_loaded() -> None:
     """No `.lua` file lies about unused: each is a script or a piece of one."""
-    names = {script.name for script in scripts.ALL}
-    module = next(path for path in own(".py", below=("authz",)) if path.name == "scripts.py")
     for path in own(".lua"):
+        package = path.parts[0]
         if path.parent.name == "include":
-            assert path.stem in set(strings(module)), path
+            assert path.stem in set(strings(Path(package) / "scripts.py")), path
         else:
-            assert path.stem in names, path
+            assert path.stem in {script.name for script in SCRIPTS[package].ALL}, path
 
 
 def test_statuses_are_those_of_the_scripts() -> None:
     """The words that scripts answer are exactly the enum's: a new one cannot be forgotten."""
-    spoken = {word for script in scripts.ALL for word in lua_statuses(script.text)}
-    assert spoken == {str(status) for status in Status}
+    for module in SCRIPTS.values():
+        spoken = {word for script in module.ALL for word in lua_statuses(script.text)}
+        assert spoken == {str(status) for status in module.Status}
 
 
-@pytest.mark.parametrize("script", scripts.ALL, ids=lambda script: script.name)
-def test_scripts_say_what_they_take_and_answer(script: Script) -> None:
+@pytest.mark.parametrize(
+    ("package", "script"),
+    [(package, script) for package, module in SCRIPTS.items() for script in module.ALL],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_scripts_say_what_they_take_and_answer(package: str, script: Script) -> None:
     """The header names KEYS, ARGV and every status; every index used is described: in the header,
     or in that of the shared piece that uses it.
     """
-    source = text(Path("authz/lua") / f"{script.name}.lua")
+    source = text(Path(package) / "lua" / f"{script.name}.lua")
     header = source[: source.index("]]")]
     assert reached_statuses(source) == set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|\b[A-Z]{5,}\b", (
         header[header.index("{status") :]

@@ -1,0 +1,83 @@
+"""Credentials: what an address and a password must be, and who may sign in. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field, replace
+
+#: Roles that a user may have.
+USER_ROLES = ("admin", "manager", "cardholder", "merchant", "auditor")
+EMAIL_LENGTH_MAX = 254
+#: NIST SP 800-63B-4 §3.1.1: length is what counts; no rules about kinds of characters.
+PASSWORD_LENGTH_MIN = 12
+PASSWORD_LENGTH_MAX = 128
+
+_EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-z0-9-]+(\.[a-z0-9-]+)+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """How a user signs in, and as what."""
+
+    user_id: str
+    roles: tuple[str, ...]
+    company_id: str = ""
+    disabled: bool = False
+    email_hash: bytes | None = field(default=None, repr=False)
+    email_key: str | None = None
+    password_hash: str | None = field(default=None, repr=False)
+    version: int = 1
+    create_ms: int
+    update_ms: int
+
+    def with_password(self, password_hash: str, *, now_ms: int) -> Credential:
+        """The next version, with another password."""
+        return replace(
+            self, password_hash=password_hash, version=self.version + 1, update_ms=now_ms
+        )
+
+    def with_access(
+        self, *, roles: tuple[str, ...], company_id: str, disabled: bool, now_ms: int
+    ) -> Credential:
+        """The next version, which may do other things."""
+        return replace(
+            self,
+            roles=roles,
+            company_id=company_id,
+            disabled=disabled,
+            version=self.version + 1,
+            update_ms=now_ms,
+        )
+
+
+def normalized_email(text: str) -> str:
+    """The one way in which an address is written; empty if it is none. Case does not matter."""
+    email = unicodedata.normalize("NFKC", text).strip().lower()
+    return email if len(email) <= EMAIL_LENGTH_MAX and _EMAIL.fullmatch(email) else ""
+
+
+def normalized_password(text: str) -> str:
+    """The same password, however a keyboard composes its characters (NIST SP 800-63B-4)."""
+    return unicodedata.normalize("NFC", text)
+
+
+def password_violation(text: str, *, email: str = "") -> str:
+    """What is wrong with a new password; empty if nothing is."""
+    if not PASSWORD_LENGTH_MIN <= len(text) <= PASSWORD_LENGTH_MAX:
+        return f"must have {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters"
+    if len(set(text)) < PASSWORD_LENGTH_MIN // 2:
+        return "must not repeat so few characters"
+    if email and email.partition("@")[0] in text.lower():
+        return "must not contain the address"
+    return ""
+
+
+def access_violation(roles: tuple[str, ...], company_id: str) -> tuple[str, str] | None:
+    """The wrong field and what is wrong with it."""
+    unknown = sorted(set(roles) - set(USER_ROLES))
+    if unknown or not roles:
+        return "roles", f"must be one or more of {', '.join(USER_ROLES)}"
+    if "manager" in roles and not company_id:
+        return "company_id", "is required for managers"
+    return None

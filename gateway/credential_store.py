@@ -1,0 +1,196 @@
+"""Credentials and answers in PostgreSQL, schema gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from gateway.credential import Credential
+from runtime import outbox
+from runtime.clock import datetime_of, ms_of
+from runtime.errors import RequestIdReused, Unavailable
+from runtime.log import get_logger
+from runtime.postgres import UNREACHABLE
+from runtime.queries import load_queries
+
+#: Request records that one statement forgets.
+FORGET_BATCH = 1_000
+
+_SQL = load_queries(Path(__file__).with_name("sql") / "credentials.sql")
+
+logger = get_logger()
+
+
+@contextmanager
+def refusing_when_down() -> Iterator[None]:
+    """Answers UNAVAILABLE while PostgreSQL cannot be used."""
+    try:
+        yield
+    except UNREACHABLE as error:
+        logger.warning("postgres_unavailable", error=f"{type(error).__name__}: {error}")
+        raise Unavailable(
+            "storage is unavailable; the outcome is unknown: repeat the same request",
+            reason="STORAGE_UNAVAILABLE",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestKey:
+    """Who asked what under which id. Content may hold a password: its fingerprints are keyed, one
+    with each version of the key, the current one first.
+    """
+
+    principal: str
+    request_id: str
+    method: str
+    fingerprints: tuple[bytes, ...]
+
+
+class Transaction:
+    """One mutation of credentials."""
+
+    def __init__(self, connection: Any, *, now_ms: int) -> None:
+        self._connection = connection
+        self._now = datetime_of(now_ms)
+
+    async def claim(self, key: RequestKey) -> bytes | None:
+        """Takes a request id, or returns its answer; RequestIdReused for other content."""
+        row = (key.principal, key.request_id, key.method, key.fingerprints[0], self._now)
+        if await self._connection.fetchval(_SQL["claim_request"], *row):
+            return None
+        stored = await self._connection.fetchrow(
+            _SQL["select_request"], key.principal, key.request_id
+        )
+        if stored["method"] != key.method or stored["fingerprint"] not in key.fingerprints:
+            raise RequestIdReused(key.request_id)
+        response: bytes = stored["response"]
+        return response
+
+    async def answer(self, key: RequestKey, response: bytes) -> None:
+        """Stores the answer to the claimed request id."""
+        await self._connection.execute(
+            _SQL["answer_request"], key.principal, key.request_id, response
+        )
+
+    async def find(self, user_id: str) -> Credential | None:
+        """A user, locked for a change."""
+        row = await self._connection.fetchrow(_SQL["select_credential_for_update"], user_id)
+        return _credential(row) if row else None
+
+    async def find_email(self, hashes: Iterable[bytes]) -> Credential | None:
+        """The user of an address."""
+        row = await self._connection.fetchrow(_SQL["select_credential_of_email"], list(hashes))
+        return _credential(row) if row else None
+
+    async def insert(self, credential: Credential) -> bool:
+        """Adds a user; False if the address or the user is there already."""
+        inserted = await self._connection.fetchval(
+            _SQL["insert_credential"],
+            credential.user_id,
+            credential.email_hash,
+            credential.email_key,
+            credential.password_hash,
+            list(credential.roles),
+            credential.company_id or None,
+            self._now,
+        )
+        return bool(inserted)
+
+    async def update(self, credential: Credential) -> None:
+        """Writes the next version of a locked user."""
+        tag = await self._connection.execute(
+            _SQL["update_credential"],
+            credential.user_id,
+            credential.version,
+            credential.password_hash,
+            list(credential.roles),
+            credential.company_id or None,
+            "DISABLED" if credential.disabled else "ACTIVE",
+            self._now,
+        )
+        assert tag == "UPDATE 1", f"{credential.user_id} was not locked at the version before"
+
+    async def deliver(self, message: outbox.Message) -> None:
+        """Has a message delivered once this is committed."""
+        await outbox.append(self._connection, message)
+
+
+class CredentialStore:
+    """Reads, and opens transactions."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def transaction(self, *, now_ms: int) -> AsyncIterator[Transaction]:
+        """Commits at the end; an exception rolls everything back, the claimed id included."""
+        with refusing_when_down():
+            async with self._pool.acquire() as connection, connection.transaction():
+                yield Transaction(connection, now_ms=now_ms)
+
+    async def run(
+        self,
+        key: RequestKey,
+        effect: Callable[[Transaction], Any],
+        *,
+        now_ms: int,
+    ) -> tuple[bytes, bool]:
+        """Runs `effect` once per request id; returns its answer, and whether it was stored."""
+        async with self.transaction(now_ms=now_ms) as transaction:
+            stored = await transaction.claim(key)
+            if stored is not None:
+                return stored, True
+            response: bytes = await effect(transaction)
+            await transaction.answer(key, response)
+            return response, False
+
+    async def find(self, user_id: str) -> Credential | None:
+        """One user."""
+        with refusing_when_down():
+            row = await self._pool.fetchrow(_SQL["select_credential"], user_id)
+        return _credential(row) if row else None
+
+    async def find_email(self, hashes: Iterable[bytes]) -> Credential | None:
+        """The user of an address."""
+        with refusing_when_down():
+            row = await self._pool.fetchrow(_SQL["select_credential_of_email"], list(hashes))
+        return _credential(row) if row else None
+
+    async def rehash(self, credential: Credential) -> None:
+        """Replaces hashes by those of newer keys and parameters."""
+        with refusing_when_down():
+            await self._pool.execute(
+                _SQL["rehash_credential"],
+                credential.user_id,
+                credential.version,
+                credential.email_hash,
+                credential.email_key,
+                credential.password_hash,
+            )
+
+    async def forget_requests(self, *, before_ms: int) -> int:
+        """Forgets answers given before an instant, one batch of them; returns how many."""
+        tag = await self._pool.execute(
+            _SQL["delete_requests"], datetime_of(before_ms), FORGET_BATCH
+        )
+        return int(tag.rpartition(" ")[2])
+
+
+def _credential(row: Any) -> Credential:
+    return Credential(
+        user_id=row["user_id"],
+        roles=tuple(row["roles"]),
+        company_id=row["company_id"] or "",
+        disabled=row["state"] == "DISABLED",
+        email_hash=row["email_hash"],
+        email_key=row["email_key"],
+        password_hash=row["password_hash"],
+        version=row["version"],
+        create_ms=ms_of(row["create_time"]),
+        update_ms=ms_of(row["update_time"]),
+    )

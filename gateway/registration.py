@@ -1,0 +1,150 @@
+"""How users come to be: a credential here, a profile at accounts, delivered surely."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from gateway.credential import Credential
+from gateway.credential_store import CredentialStore, RequestKey, Transaction
+from gateway.passwords import Passwords
+from gateway.rings import Rings
+from gateway.session_store import SessionStore
+from runtime import ids
+from runtime.clock import Clock
+from runtime.errors import AlreadyExists, NotFound
+from runtime.outbox import Message, Outbox, Row
+
+#: How long an answer waits until accounts has the profile; then it comes without.
+PROFILE_WAIT_S = 2.0
+TOPIC = "profile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What accounts is told of a new user."""
+
+    user_id: str
+    #: The id of that request: delivering twice makes one user.
+    request_id: str
+    email: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """Who is registered, and as what."""
+
+    email: str
+    password: str
+    name: str
+    roles: tuple[str, ...] = ("cardholder",)
+    company_id: str = ""
+
+
+class Registration:
+    """Registers users and says what they may do."""
+
+    def __init__(
+        self,
+        credentials: CredentialStore,
+        sessions: SessionStore | None,
+        passwords: Passwords,
+        *,
+        rings: Rings,
+        outbox: Outbox | None,
+        new_ids: ids.IdSource,
+        clock: Clock,
+    ) -> None:
+        self._credentials = credentials
+        self._sessions = sessions
+        self._passwords = passwords
+        self._rings = rings
+        self._outbox = outbox
+        self._ids = new_ids
+        self._clock = clock
+
+    async def register(self, key: RequestKey, user: NewUser) -> tuple[str, bool]:
+        """The new user's id, and whether this very request had made it before."""
+        password_hash = await self._passwords.hash(user.password)
+        email_key, email_hash = self._rings.emails.mac(user.email.encode())
+        user_id = self._ids.new(ids.USER, ids.partition_for_owner(email_hash.hex()))
+        now_ms = self._clock.now_ms()
+        credential = Credential(
+            user_id=user_id,
+            roles=user.roles,
+            company_id=user.company_id,
+            email_hash=email_hash,
+            email_key=email_key,
+            password_hash=password_hash,
+            create_ms=now_ms,
+            update_ms=now_ms,
+        )
+        profile = Profile(
+            user_id=user_id, request_id=f"register-{user_id}", email=user.email, name=user.name
+        )
+
+        async def effect(transaction: Transaction) -> bytes:
+            older = self._rings.emails.macs(user.email.encode()).values()
+            if await transaction.find_email(older) or not await transaction.insert(credential):
+                raise AlreadyExists("the address is registered already", reason="EMAIL_TAKEN")
+            await transaction.deliver(self._message(profile))
+            return user_id.encode()
+
+        response, stored = await self._credentials.run(key, effect, now_ms=now_ms)
+        user_id = response.decode()
+        if self._outbox is not None:
+            await self._outbox.wait_delivered(user_id, timeout_s=PROFILE_WAIT_S)
+        return user_id, stored
+
+    async def set_access(
+        self,
+        key: RequestKey,
+        user_id: str,
+        *,
+        roles: tuple[str, ...],
+        company_id: str,
+        disabled: bool,
+    ) -> bool:
+        """Replaces what a user may do and ends the user's sessions."""
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> bytes:
+            credential = await transaction.find(user_id)
+            if credential is None:
+                raise NotFound(f"user {user_id} does not exist")
+            await transaction.update(
+                credential.with_access(
+                    roles=roles, company_id=company_id, disabled=disabled, now_ms=now_ms
+                )
+            )
+            return b""
+
+        _, stored = await self._credentials.run(key, effect, now_ms=now_ms)
+        if self._sessions is not None:
+            await self._sessions.end_all(user_id)
+        return stored
+
+    def _message(self, profile: Profile) -> Message:
+        content = json.dumps(
+            {"request_id": profile.request_id, "email": profile.email, "name": profile.name}
+        )
+        sealed = self._rings.users.seal(content.encode(), context=_context(profile.user_id))
+        return Message(topic=TOPIC, key=profile.user_id, payload=sealed)
+
+
+def deliverer(
+    rings: Rings, create: Callable[[Profile], Awaitable[None]]
+) -> Callable[[Row], Awaitable[None]]:
+    """Opens what waits in the outbox and hands it to `create`."""
+
+    async def deliver(row: Row) -> None:
+        content = json.loads(rings.users.open(row.payload, context=_context(row.key)))
+        await create(Profile(user_id=row.key, **content))
+
+    return deliver
+
+
+def _context(user_id: str) -> bytes:
+    return f"gateway.outbox.profile:{user_id}".encode()

@@ -1,0 +1,213 @@
+"""How sessions begin and go on: Login, Refresh, and what may follow from a password."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from gateway.access_tokens import AccessTokens
+from gateway.credential import Credential
+from gateway.credential_store import CredentialStore, RequestKey, Transaction
+from gateway.passwords import Passwords
+from gateway.rings import Rings
+from gateway.scripts import Status
+from gateway.session import Session, new_refresh_token, parse_refresh_token
+from gateway.session_store import Exchange, SessionStore
+from runtime import ids
+from runtime.clock import Clock
+from runtime.errors import ResourceExhausted, Unauthenticated
+from runtime.log import get_logger
+
+logger = get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Where a call comes from."""
+
+    address: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A session and its tokens."""
+
+    session: Session
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+
+
+class SignIn:
+    """Sessions of users with a password. `random_bytes` makes the secrets of refresh tokens."""
+
+    def __init__(
+        self,
+        credentials: CredentialStore,
+        sessions: SessionStore,
+        passwords: Passwords,
+        *,
+        rings: Rings,
+        tokens: AccessTokens,
+        new_ids: ids.IdSource,
+        clock: Clock,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._credentials = credentials
+        self._sessions = sessions
+        self._passwords = passwords
+        self._rings = rings
+        self._tokens = tokens
+        self._ids = new_ids
+        self._clock = clock
+        self._random_bytes = random_bytes
+
+    async def login(self, *, request_id: str, email: str, password: str, client: Client) -> Begun:
+        """Begins a session of whoever knows the password."""
+        hashes = self._rings.emails.macs(email.encode())
+        _, attempts = self._rings.emails.mac(email.encode())
+        await self.admit(attempts.hex(), client)
+        credential = await self._credentials.find_email(hashes.values())
+        stored = credential.password_hash if credential else None
+        verified = await self._passwords.verify(password, stored)
+        if credential is None or not verified or credential.disabled:
+            raise wrong_credentials()
+        await self._sessions.forgive(attempts.hex(), client.address)
+        await self._renew_hashes(credential, email=email, password=password)
+        return await self.begin(credential, request_id=request_id, client=client)
+
+    async def begin(
+        self, credential: Credential, *, request_id: str, client: Client, mfa_ms: int = 0
+    ) -> Begun:
+        """Begins a session of a user who has proved who it is."""
+        now_ms = self._clock.now_ms()
+        session = Session(
+            id=self._ids.new(ids.SESSION, ids.partition_of(credential.user_id)),
+            user_id=credential.user_id,
+            roles=credential.roles,
+            company_id=credential.company_id,
+            client=client.name,
+            address=client.address,
+            create_ms=now_ms,
+            use_ms=now_ms,
+            mfa_ms=mfa_ms,
+        )
+        token = new_refresh_token(session.id, self._random_bytes)
+        await self._sessions.begin(
+            session, digest=token.digest, login=f"{session.user_id}:{request_id}"
+        )
+        # Whoever changes a password or roles does so first and ends the sessions then. A session
+        # that begins in between is either among those or sees the change here.
+        found = await self._credentials.find(credential.user_id)
+        if found is None or found.version != credential.version:
+            await self._sessions.end(session.user_id, session.id)
+            raise wrong_credentials()
+        return Begun(
+            session=session,
+            access_token=self._tokens.issue(session),
+            refresh_token=token.text(self._signature),
+        )
+
+    async def refresh(self, *, request_id: str, refresh_token: str) -> Begun:
+        """Exchanges a refresh token, once."""
+        shown = parse_refresh_token(
+            refresh_token, lambda signed: self._rings.refresh_tokens.macs(signed).values()
+        )
+        session = await self._sessions.find(shown.session_id) if shown else None
+        if shown is None or session is None:
+            raise session_ended()
+        credential = await self._credentials.find(session.user_id)
+        if credential is None or credential.disabled:
+            await self._sessions.end(session.user_id, session.id)
+            raise session_ended()
+        used = session.used(
+            roles=credential.roles,
+            company_id=credential.company_id,
+            now_ms=self._clock.now_ms(),
+        )
+        token = new_refresh_token(session.id, self._random_bytes)
+        text = token.text(self._signature)
+        exchange = Exchange(
+            shown=shown.digest,
+            next=token.digest,
+            request_id=request_id,
+            sealed=shown.seal(text, self._random_bytes),
+        )
+        status, sealed = await self._sessions.refresh(used, exchange)
+        if status is Status.REPEATED:
+            text = shown.open(sealed)
+        elif status is not Status.REFRESHED:
+            if status is Status.REUSED:
+                logger.warning(
+                    "refresh_token_reused", user_id=session.user_id, session_id=session.id
+                )
+            raise session_ended()
+        return Begun(session=used, access_token=self._tokens.issue(used), refresh_token=text)
+
+    async def change_password(
+        self, key: RequestKey, *, session: Session, passwords: tuple[str, str], client: Client
+    ) -> bool:
+        """Replaces the password (old, new) and ends the other sessions; whether it was done by this
+        very request before.
+        """
+        old, new = passwords
+        attempts = f"change:{session.user_id}"
+        await self.admit(attempts, client)
+        hashed = await self._passwords.hash(new)
+
+        async def effect(transaction: Transaction) -> bytes:
+            credential = await transaction.find(session.user_id)
+            stored = credential.password_hash if credential else None
+            verified = await self._passwords.verify(old, stored)
+            if credential is None or not verified:
+                raise wrong_credentials()
+            await transaction.update(credential.with_password(hashed, now_ms=self._clock.now_ms()))
+            return b""
+
+        _, stored = await self._credentials.run(key, effect, now_ms=self._clock.now_ms())
+        await self._sessions.forgive(attempts, client.address)
+        await self._sessions.end_all(session.user_id, but=session.id)
+        return stored
+
+    async def admit(self, user: str, client: Client) -> None:
+        """Counts an attempt; ResourceExhausted while it must wait."""
+        wait_ms = await self._sessions.take_attempt(
+            user, client.address, now_ms=self._clock.now_ms()
+        )
+        if wait_ms:
+            raise too_many_attempts(wait_ms)
+
+    def _signature(self, signed: bytes) -> bytes:
+        return self._rings.refresh_tokens.mac(signed)[1]
+
+    async def _renew_hashes(self, credential: Credential, *, email: str, password: str) -> None:
+        """Follows newer keys and parameters while the address and the password are at hand."""
+        assert credential.password_hash is not None, "it has just been verified"
+        key_id, email_hash = self._rings.emails.mac(email.encode())
+        outdated = self._passwords.is_outdated(credential.password_hash)
+        if credential.email_key == key_id and not outdated:
+            return
+        hashed = await self._passwords.hash(password) if outdated else credential.password_hash
+        await self._credentials.rehash(
+            replace(credential, email_hash=email_hash, email_key=key_id, password_hash=hashed)
+        )
+
+
+def wrong_credentials() -> Unauthenticated:
+    """The one answer to whoever does not know an address and its password."""
+    return Unauthenticated("address or password is wrong", reason="WRONG_CREDENTIALS")
+
+
+def session_ended() -> Unauthenticated:
+    """The one answer to whoever shows no living session."""
+    return Unauthenticated("the session has ended: sign in again", reason="SESSION_ENDED")
+
+
+def too_many_attempts(wait_ms: int) -> ResourceExhausted:
+    """What whoever fails too often is told."""
+    return ResourceExhausted(
+        f"too many attempts: wait {-(-wait_ms // 1000)} s",
+        reason="TOO_MANY_ATTEMPTS",
+        metadata={"retry_after_ms": str(wait_ms)},
+    )

@@ -1,0 +1,83 @@
+-- insert_credential --
+-- Adds a user who can sign in; returns nothing if the address or the user is there already.
+-- Params: $1 user_id, $2 email_hash, $3 email_key, $4 password_hash, $5 roles, $6 company_id,
+-- $7 create_time.
+INSERT INTO credential (
+    user_id, email_hash, email_key, password_hash, roles, company_id, state, version,
+    create_time, update_time
+)
+VALUES ($1, $2, $3, $4, $5, $6, 'ACTIVE', 1, $7, $7)
+ON CONFLICT DO NOTHING
+RETURNING true
+
+-- select_credential --
+-- One user. Params: $1 user_id.
+SELECT
+    user_id, email_hash, email_key, password_hash, roles, company_id, state, version,
+    create_time, update_time
+FROM credential
+WHERE user_id = $1
+
+-- select_credential_for_update --
+-- One user, locked for a change. Params: $1 user_id.
+SELECT
+    user_id, email_hash, email_key, password_hash, roles, company_id, state, version,
+    create_time, update_time
+FROM credential
+WHERE user_id = $1
+FOR UPDATE
+
+-- select_credential_of_email --
+-- The user of an address, hashed with any version of the key. Params: $1 hashes.
+SELECT
+    user_id, email_hash, email_key, password_hash, roles, company_id, state, version,
+    create_time, update_time
+FROM credential
+WHERE email_hash = ANY ($1::bytea [])
+
+-- update_credential --
+-- Writes the next version of a user. Params: $1 user_id, $2 version, $3 password_hash, $4 roles,
+-- $5 company_id, $6 state, $7 update_time.
+UPDATE credential
+SET
+    version = $2, password_hash = $3, roles = $4, company_id = $5, state = $6, update_time = $7
+WHERE user_id = $1 AND version = $2 - 1
+
+-- rehash_credential --
+-- Replaces hashes by newer ones of the same things, unless they have changed meanwhile.
+-- Params: $1 user_id, $2 version, $3 email_hash, $4 email_key, $5 password_hash.
+UPDATE credential
+SET email_hash = $3, email_key = $4, password_hash = $5
+WHERE user_id = $1 AND version = $2
+
+-- claim_request --
+-- Takes a request id; waits for a transaction that has taken the same one and is still running.
+-- Returns nothing if it was used before. Params: $1 principal, $2 request_id, $3 method,
+-- $4 fingerprint, $5 create_time.
+INSERT INTO request_record (principal, request_id, method, fingerprint, create_time)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (principal, request_id) DO NOTHING
+RETURNING true
+
+-- select_request --
+-- What was answered to a request id. Params: $1 principal, $2 request_id.
+SELECT method, fingerprint, response
+FROM request_record
+WHERE principal = $1 AND request_id = $2
+
+-- answer_request --
+-- Stores the answer to a claimed request id. Params: $1 principal, $2 request_id, $3 response.
+UPDATE request_record
+SET response = $3
+WHERE principal = $1 AND request_id = $2
+
+-- delete_requests --
+-- Forgets some of the answers given before an instant. Params: $1 instant, $2 limit.
+DELETE FROM request_record
+WHERE (principal, request_id) IN (
+    SELECT principal, request_id FROM request_record
+    WHERE create_time < $1
+    ORDER BY create_time
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)

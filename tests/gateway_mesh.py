@@ -1,0 +1,235 @@
+"""SessionService as its callers meet it: real gRPC, PostgreSQL and Valkey; accounts is a list."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import argon2
+import asyncpg
+import jwt
+
+from gateway import scripts
+from gateway.access_tokens import AccessTokens
+from gateway.credential_store import CredentialStore
+from gateway.passwords import Passwords
+from gateway.registration import Profile, Registration, deliverer
+from gateway.rings import Rings
+from gateway.session_check import SessionCheck
+from gateway.session_service import SessionService
+from gateway.session_store import SessionStore
+from gateway.sign_in import SignIn
+from gateway.token_keys import TokenKeys
+from holdfast.gateway.v1 import session_pb2
+from holdfast.gateway.v1 import session_service_pb2 as pb
+from holdfast.gateway.v1.session_service_pb2_grpc import (
+    SessionServiceStub,
+    add_SessionServiceServicer_to_server,
+)
+from runtime.channel import unix_channel
+from runtime.clock import ManualClock
+from runtime.ids import IdSource
+from runtime.outbox import DeliveryFailed, Outbox
+from runtime.pipe import Pipe
+from runtime.postgres import connect_pool
+from runtime.secrets import FileSecrets
+from runtime.server import Server
+from runtime.settings import Settings
+from runtime.wire import connect
+from tests.accounts_mesh import call
+from tests.databases import Database
+
+EMAIL = "ada@example.com"
+PASSWORD = "correct horse battery"
+ANONYMOUS = ("x-auth-subject", "anonymous")
+ADMIN = ("x-auth-subject", "usr_admin")
+ADDRESS = "203.0.113.7"
+UNKNOWN_USER = "usr_0a" + "9" * 32
+COMPANY = "co_0a" + "1" * 32
+#: As cheap as it gets: nobody guesses the passwords of tests.
+CHEAP = argon2.Parameters(
+    type=argon2.Type.ID,
+    version=19,
+    salt_len=16,
+    hash_len=32,
+    time_cost=1,
+    memory_cost=8,
+    parallelism=1,
+)
+
+
+class FakeAccounts:
+    """Keeps the profiles that it is told of. `refusing`: it is down."""
+
+    def __init__(self) -> None:
+        self.profiles: list[Profile] = []
+        self.refusing = False
+
+    async def create(self, profile: Profile) -> None:
+        if self.refusing:
+            raise DeliveryFailed("accounts is down")
+        self.profiles.append(profile)
+
+
+@dataclass
+class GatewayMesh:
+    """A running SessionService, its stub, and shortcuts."""
+
+    stub: SessionServiceStub
+    pool: asyncpg.Pool
+    clock: ManualClock
+    accounts: FakeAccounts
+    outbox: Outbox
+    sessions: SessionStore
+    check: SessionCheck
+    keys: TokenKeys
+    rings: Rings
+    registration: Registration
+    parts: dict[str, Any] = field(default_factory=dict)
+    _numbers: list[int] = field(default_factory=lambda: [0])
+
+    def request_id(self) -> str:
+        self._numbers[0] += 1
+        return f"test-{self._numbers[0]}"
+
+    async def register(self, email: str = EMAIL, password: str = PASSWORD) -> str:
+        request = pb.RegisterRequest(
+            request_id=self.request_id(), email=email, password=password, name="Ada"
+        )
+        answer = await call(self.stub.Register, request, principal=ANONYMOUS)
+        user_id: str = answer.user_id
+        return user_id
+
+    async def login(
+        self, email: str = EMAIL, password: str = PASSWORD, *, request_id: str = ""
+    ) -> pb.LoginResponse:
+        request = pb.LoginRequest(
+            request_id=request_id or self.request_id(), email=email, password=password
+        )
+        answer: pb.LoginResponse = await call(
+            self.stub.Login, request, principal=ANONYMOUS, metadata=_from(ADDRESS)
+        )
+        return answer
+
+    async def refresh(self, token: str, *, request_id: str = "") -> pb.RefreshResponse:
+        request = pb.RefreshRequest(request_id=request_id or self.request_id(), refresh_token=token)
+        answer: pb.RefreshResponse = await call(self.stub.Refresh, request, principal=ANONYMOUS)
+        return answer
+
+    def claims(self, access_token: str) -> dict[str, Any]:
+        """What an access token says, checked as Envoy checks it."""
+        kid = jwt.get_unverified_header(access_token)["kid"]
+        (key,) = [one for one in self.keys.read() if one.kid == kid]
+        checks = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+        found: dict[str, Any] = jwt.decode(
+            access_token,
+            key.private_key.public_key(),
+            algorithms=["ES256"],
+            audience="holdfast-edge",
+            options=checks,  # type: ignore[arg-type]  # its type is private
+        )
+        return found
+
+
+def _from(address: str) -> tuple[tuple[str, str], ...]:
+    """What Envoy makes of a caller's own claim."""
+    return (("x-forwarded-for", f"10.9.9.9, {address}"),)
+
+
+def whose(session: session_pb2.Session) -> dict[str, Any]:
+    """Options of a call that a session makes."""
+    return {
+        "principal": ("x-auth-subject", session.user_id),
+        "metadata": (("x-auth-session", session.id),),
+    }
+
+
+async def _nothing(*_: Any) -> None:
+    pass
+
+
+@asynccontextmanager
+async def valkey_pipe(settings: Settings) -> AsyncIterator[Pipe]:
+    """The gateway's connection to the second Valkey."""
+    opened = asyncio.Event()
+
+    async def on_open() -> None:
+        opened.set()
+
+    pipe = Pipe(
+        lambda: connect(settings, settings.cache_url or "", server="valkey-cache", user="gateway"),
+        inspect=_nothing,
+        on_open=on_open,
+        on_lost=_nothing,
+        queue_commands=4096,
+        scripts=scripts.ALL,
+        not_ready_reason="GATEWAY_NOT_READY",
+    )
+    await pipe.start()
+    await opened.wait()
+    yield pipe
+    await pipe.stop()
+
+
+@asynccontextmanager
+async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[GatewayMesh]:
+    """Starts the service on a clean database and an empty Valkey."""
+    clock, accounts, passwords = ManualClock(), FakeAccounts(), Passwords(CHEAP)
+    ids = IdSource(clock)
+    secrets = FileSecrets(folder / "secrets")
+    rings, keys = Rings.of(secrets, clock), TokenKeys(secrets, clock)
+    keys.ensure()
+    server = Server(folder / "gateway.a.sock")
+    async with (
+        await connect_pool(database.settings, "gateway") as pool,
+        valkey_pipe(database.settings) as pipe,
+        unix_channel(server.socket) as channel,
+    ):
+        credentials, sessions = CredentialStore(pool), SessionStore(pipe)
+        outbox = Outbox(pool, deliverer(rings, accounts.create))
+        tokens = AccessTokens(keys, clock, database.settings)
+        sign_in = SignIn(
+            credentials,
+            sessions,
+            passwords,
+            rings=rings,
+            tokens=tokens,
+            new_ids=ids,
+            clock=clock,
+        )
+        registration = Registration(
+            credentials,
+            sessions,
+            passwords,
+            rings=rings,
+            outbox=outbox,
+            new_ids=ids,
+            clock=clock,
+        )
+        service = SessionService(registration, sign_in, sessions, rings=rings)
+        add_SessionServiceServicer_to_server(service, server.services)
+        await server.start([])
+        relay = asyncio.create_task(outbox.run())
+        try:
+            yield GatewayMesh(
+                stub=SessionServiceStub(channel),
+                pool=pool,
+                clock=clock,
+                accounts=accounts,
+                outbox=outbox,
+                sessions=sessions,
+                check=SessionCheck(sessions, clock),
+                keys=keys,
+                rings=rings,
+                registration=registration,
+                parts={"credentials": credentials, "passwords": passwords, "sign_in": sign_in},
+            )
+        finally:
+            relay.cancel()
+            await asyncio.gather(relay, return_exceptions=True)
+            await server.grpc_server.stop(0)
+            passwords.close()

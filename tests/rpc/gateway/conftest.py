@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from runtime.devstack.supervisor import Devstack
+from tests.accounts_mesh import own_database, short_folder
+from tests.databases import Database
+from tests.gateway_mesh import GatewayMesh, gateway_mesh
+
+
+@pytest.fixture(scope="session")
+async def shared_gateway(devstack_base: Devstack) -> AsyncIterator[Database]:
+    async with own_database(devstack_base, "test_gateway") as created:
+        yield created
+
+
+@pytest.fixture
+async def mesh(shared_gateway: Database, cache: Redis) -> AsyncIterator[GatewayMesh]:
+    """A running SessionService on empty tables and an empty Valkey."""
+    del cache
+    connection = await asyncpg.connect(shared_gateway.dsn("gateway"))
+    await connection.execute("TRUNCATE credential, request_record, outbox CASCADE")
+    await connection.close()
+    with short_folder() as folder:
+        async with gateway_mesh(shared_gateway, folder) as running:
+            yield running

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import grpc
+import pytest
+
+from gateway.session_store import ADDRESS_ATTEMPTS, FORGET_MS, USER_ATTEMPTS, WAIT_MS_MAX
+from holdfast.gateway.v1.session_service_pb2 import LoginRequest
+from runtime.key_ring import SETTLE_MS
+from tests.accounts_mesh import Refused, refused
+from tests.gateway_mesh import ADDRESS, ANONYMOUS, EMAIL, PASSWORD, GatewayMesh, _from
+
+WRONG = "wrong horse battery"
+
+
+async def _refused(
+    mesh: GatewayMesh, email: str = EMAIL, password: str = WRONG, *, address: str = ADDRESS
+) -> Refused:
+    request = LoginRequest(request_id=mesh.request_id(), email=email, password=password)
+    return await refused(mesh.stub.Login, request, principal=ANONYMOUS, metadata=_from(address))
+
+
+async def test_begins_a_session(mesh: GatewayMesh) -> None:
+    user_id = await mesh.register()
+    answer = await mesh.login(email="ADA@example.com")
+    session = answer.session
+    assert (session.user_id, list(session.roles), session.current) == (
+        user_id,
+        ["cardholder"],
+        True,
+    )
+    # The address that Envoy saw, not the one that the caller claims to come from.
+    assert session.address == ADDRESS
+    assert session.id[4:6] == user_id[4:6]
+    claims = mesh.claims(answer.tokens.access_token)
+    assert claims["sub"] == user_id
+    assert (claims["sid"], claims["roles"]) == (session.id, "cardholder")
+    assert claims["exp"] - claims["iat"] == answer.tokens.expires_in_s == 300
+    assert "mfa_time" not in claims
+    assert await mesh.check.lives(session.id, mutates=True)
+
+
+async def test_unknown_users_and_wrong_passwords_look_alike(mesh: GatewayMesh) -> None:
+    """The same answer, and about the same time: both verify a hash."""
+    await mesh.register()
+    times: dict[str, list[float]] = {EMAIL: [], "nobody@example.com": []}
+    answers = set()
+    for number in range(12):
+        for email, taken in times.items():
+            started = time.perf_counter()
+            answer = await _refused(mesh, email, address=f"198.51.100.{number}")
+            taken.append(time.perf_counter() - started)
+            answers.add((answer.code, answer.reason, str(answer.metadata)))
+        mesh.clock.advance(WAIT_MS_MAX)
+    assert answers == {(grpc.StatusCode.UNAUTHENTICATED, "WRONG_CREDENTIALS", "{}")}
+    known, unknown = (sorted(taken)[6] for taken in times.values())
+    assert 1 / 3 < known / unknown < 3
+
+
+async def test_waits_grow_and_success_ends_them(mesh: GatewayMesh) -> None:
+    await mesh.register()
+    for number in range(USER_ATTEMPTS):
+        assert (await _refused(mesh, address=f"198.51.100.{number}")).reason == "WRONG_CREDENTIALS"
+    for wait_ms in (1_000, 2_000, 4_000, 8_000):
+        early = await _refused(mesh, password=PASSWORD)
+        assert (early.code, early.reason) == (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "TOO_MANY_ATTEMPTS",
+        )
+        assert early.metadata == {"retry_after_ms": str(wait_ms)}
+        mesh.clock.advance(wait_ms - 1)
+        assert (await _refused(mesh)).metadata == {"retry_after_ms": "1"}
+        mesh.clock.advance(1)
+        assert (await _refused(mesh)).reason == "WRONG_CREDENTIALS"
+    mesh.clock.advance(16_000)
+    await mesh.login()
+    assert (await _refused(mesh)).reason == "WRONG_CREDENTIALS"
+
+
+async def test_nobody_is_locked_out_for_long(mesh: GatewayMesh) -> None:
+    await mesh.register()
+    for number in range(USER_ATTEMPTS + 30):
+        await _refused(mesh, address=f"198.51.100.{number}")
+        mesh.clock.advance(WAIT_MS_MAX)
+    await mesh.login()
+    mesh.clock.advance(FORGET_MS)
+
+
+async def test_guesses_made_side_by_side_count(mesh: GatewayMesh) -> None:
+    """Each attempt is counted before it is made: no burst gets more than the free ones."""
+    await mesh.register()
+    answers = await asyncio.gather(*(_refused(mesh) for _ in range(20)))
+    reasons = [answer.reason for answer in answers]
+    assert reasons.count("WRONG_CREDENTIALS") == USER_ATTEMPTS
+
+
+async def test_one_address_cannot_try_many_users(mesh: GatewayMesh) -> None:
+    for number in range(ADDRESS_ATTEMPTS):
+        assert (await _refused(mesh, f"user{number}@example.com")).reason == "WRONG_CREDENTIALS"
+    assert (await _refused(mesh, "another@example.com")).reason == "TOO_MANY_ATTEMPTS"
+    await mesh.register()
+    assert (await _refused(mesh, address="198.51.100.1")).reason == "WRONG_CREDENTIALS"
+
+
+async def test_a_repeated_login_replaces_its_session(mesh: GatewayMesh) -> None:
+    await mesh.register()
+    first = await mesh.login(request_id="l-1")
+    second = await mesh.login(request_id="l-1")
+    third = await mesh.login(request_id="l-2")
+    assert not await mesh.check.lives(first.session.id, mutates=True)
+    assert await mesh.check.lives(second.session.id, mutates=True)
+    assert await mesh.check.lives(third.session.id, mutates=True)
+
+
+async def test_follows_newer_keys_and_parameters(mesh: GatewayMesh) -> None:
+    """The hashes of an address are renewed at sign-in; until then the older key finds it."""
+    await mesh.register()
+    before = await mesh.pool.fetchrow("SELECT email_hash, email_key, version FROM credential")
+    added = mesh.rings.emails.rotate()
+    mesh.clock.advance(2 * SETTLE_MS)
+    await mesh.login()
+    after = await mesh.pool.fetchrow("SELECT email_hash, email_key, version FROM credential")
+    assert (after["email_key"], after["version"]) == (added.id, before["version"])
+    assert after["email_hash"] != before["email_hash"]
+    await mesh.login()
+
+
+async def test_old_sessions_end_when_there_are_too_many(mesh: GatewayMesh) -> None:
+    await mesh.register()
+    first = await mesh.login()
+    for _ in range(50):
+        mesh.clock.advance(1)
+        await mesh.login()
+    assert not await mesh.check.lives(first.session.id, mutates=True)
+    assert len(await mesh.sessions.of_user(first.session.user_id)) == 50
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"request_id": "", "email": EMAIL, "password": PASSWORD}, "request_id"),
+        ({"request_id": "r", "email": "x", "password": PASSWORD}, "email"),
+        ({"request_id": "r", "email": EMAIL, "password": ""}, "password"),
+        ({"request_id": "r", "email": EMAIL, "password": "x" * 1025}, "password"),
+    ],
+)
+async def test_names_what_is_wrong(mesh: GatewayMesh, fields: dict[str, str], wrong: str) -> None:
+    answer = await refused(mesh.stub.Login, LoginRequest(**fields), principal=ANONYMOUS)
+    assert (answer.code, answer.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [wrong])
