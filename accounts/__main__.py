@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from accounts import upkeep
 from accounts.account_service import AccountService
 from accounts.card_service import CardService
 from accounts.closing import Closing
+from accounts.company_service import CompanyService
+from accounts.company_store import Companies
+from accounts.member_service import MemberService
 from accounts.mutation import Mutations
+from accounts.programme_service import ProgrammeService
+from accounts.programme_store import Programmes
 from accounts.projection_store import ProjectionStore
 from accounts.projector import Projector
-from accounts.rules_service import CompanyService, ProgrammeService, RulesFlow
+from accounts.rules_flow import RulesFlow
 from accounts.settings import AccountsSettings
 from accounts.store import Store
 from accounts.vault.guessing import Guesses
@@ -23,12 +29,14 @@ from holdfast.accounts.v1 import (
     account_service_pb2,
     card_service_pb2,
     company_service_pb2,
+    member_service_pb2,
     programme_service_pb2,
     vault_service_pb2,
 )
 from holdfast.accounts.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
 from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
 from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
+from holdfast.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from holdfast.accounts.v1.programme_service_pb2_grpc import add_ProgrammeServiceServicer_to_server
 from holdfast.accounts.v1.vault_service_pb2_grpc import add_VaultServiceServicer_to_server
 from runtime import server
@@ -46,6 +54,7 @@ SERVICE_NAMES = (
     programme_service_pb2.DESCRIPTOR.services_by_name["ProgrammeService"].full_name,
     company_service_pb2.DESCRIPTOR.services_by_name["CompanyService"].full_name,
     vault_service_pb2.DESCRIPTOR.services_by_name["VaultService"].full_name,
+    member_service_pb2.DESCRIPTOR.services_by_name["MemberService"].full_name,
 )
 
 
@@ -94,9 +103,7 @@ async def main() -> None:
             ),
             process.services,
         )
-        rules = RulesFlow(store, mutations, clock)
-        add_ProgrammeServiceServicer_to_server(ProgrammeService(rules), process.services)
-        add_CompanyServiceServicer_to_server(CompanyService(rules), process.services)
+        _add_companies(process, pool, mutations, ids, RulesFlow(store, mutations, clock))
         work = [
             asyncio.create_task(outbox.run()),
             asyncio.create_task(Closing(store, projector, clock).run()),
@@ -114,6 +121,23 @@ async def main() -> None:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+
+
+def _add_companies(
+    process: server.Server, pool: Any, mutations: Mutations, ids: IdSource, rules: RulesFlow
+) -> None:
+    """The services of programmes, companies and their members."""
+    clock = SystemClock()
+    companies = Companies(pool)
+    add_ProgrammeServiceServicer_to_server(
+        ProgrammeService(Programmes(pool), mutations, clock, rules), process.services
+    )
+    add_CompanyServiceServicer_to_server(
+        CompanyService(companies, mutations, ids, clock, rules), process.services
+    )
+    add_MemberServiceServicer_to_server(
+        MemberService(companies, mutations, ids, clock), process.services
+    )
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ from accounts.rules import Rules
 from accounts.store import Answer
 
 
-def answer(value: Account | Card | AccountUser | Rules) -> Answer:
+def answer(value: Account | Card | AccountUser | Rules | Answer) -> Answer:
     """The message that answers, and the key of the outbox rows that it waits for."""
     match value:
+        case Answer():
+            return value
         case Account():
             return Answer(response=convert.account(value).SerializeToString(), outbox_key=value.id)
         case Card():

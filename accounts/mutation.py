@@ -28,7 +28,8 @@ from runtime.request_id import REPLAYED
 ANSWER_MARGIN_S = 0.1
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
-Effect: TypeAlias = Callable[[Transaction], Awaitable[Account | Card | AccountUser | Rules]]
+Changed: TypeAlias = Account | Card | AccountUser | Rules | Answer
+Effect: TypeAlias = Callable[[Transaction], Awaitable[Changed]]
 
 
 class Mutations:

@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from accounts import history, rows
 from accounts.account import Account
 from accounts.account_user import AccountUser
 from accounts.card import Card, CardState
+from accounts.pages import after
 from accounts.projector import (
     account_message,
     account_user_message,
@@ -25,8 +25,8 @@ from accounts.projector import (
 from accounts.rules import Rules
 from accounts.vault.access import HeldCard
 from runtime import outbox
-from runtime.clock import datetime_of, ms_of
-from runtime.paging import Page, Position
+from runtime.clock import datetime_of
+from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 
@@ -34,9 +34,6 @@ from runtime.queries import load_queries
 FORGET_BATCH = 1_000
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
-
-#: The place before every row: lists are newest first.
-_TOP = Position(ms_of(datetime.fromisoformat("9999-01-01T00:00:00+00:00")), "")
 
 #: Above the number of every change.
 NEWEST = 2**63 - 1
@@ -92,6 +89,11 @@ class Transaction:
     def caused_by(self, key: RequestKey) -> None:
         """Says who changes what follows. Claiming a request id says it, too."""
         self._cause = key
+
+    @property
+    def connection(self) -> Any:
+        """What the other stores of the service write through, in the same transaction."""
+        return self._connection
 
     async def claim(self, key: RequestKey) -> Stored | None:
         """Takes the request id, or returns what it was used for; waits for a concurrent use."""
@@ -394,9 +396,3 @@ class Store:
 
 def _account_user(row: Any, account_id: str, user_id: str) -> AccountUser:
     return rows.account_user(row) if row else AccountUser(account_id=account_id, user_id=user_id)
-
-
-def after(page: Page) -> tuple[datetime, str, int]:
-    """The parameters of a list that is newest first."""
-    position = page.after or _TOP
-    return datetime_of(position.key), position.id, page.fetch

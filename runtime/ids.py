@@ -14,10 +14,14 @@ from runtime.clock import Clock
 from runtime.settings import PARTITIONS
 
 ACCOUNT = "acct"
+APPLICATION = "app"
 AUTHORIZATION = "auth"
 CARD = "card"
 COMPANY = "co"
+DEPARTMENT = "dept"
+DOCUMENT = "doc"
 ENTRY = "ent"
+INVITATION = "inv"
 PAN_TOKEN = "ptok"  # noqa: S105 - the prefix of an id
 PAYMENT = "pay"
 SESSION = "ses"
@@ -28,7 +32,9 @@ _POOL_BYTES = 4096
 #: Byte → character of an authorization code, 32 of them.
 _CODE_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
 
-_ID = re.compile(r"(acct|auth|card|co|ent|pay|ptok|ses|usr)_([0-9a-f]{2})([0-9a-f]{32})")
+_ID = re.compile(
+    r"(acct|app|auth|card|co|dept|doc|ent|inv|pay|ptok|ses|usr)_([0-9a-f]{2})([0-9a-f]{32})"
+)
 _PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,64}")
 

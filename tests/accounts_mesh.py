@@ -21,10 +21,15 @@ from grpc_status import rpc_status
 from accounts.account_service import AccountService
 from accounts.card_service import CardService
 from accounts.closing import Closing
+from accounts.company_service import CompanyService
+from accounts.company_store import Companies
+from accounts.member_service import MemberService
 from accounts.mutation import Mutations
+from accounts.programme_service import ProgrammeService
+from accounts.programme_store import Programmes
 from accounts.projection_store import ProjectionStore
 from accounts.projector import Projector
-from accounts.rules_service import CompanyService, ProgrammeService, RulesFlow
+from accounts.rules_flow import RulesFlow
 from accounts.store import Store
 from accounts.vault.guessing import Guesses
 from accounts.vault.keys import vault_keys
@@ -43,6 +48,10 @@ from holdfast.accounts.v1.card_service_pb2_grpc import (
 from holdfast.accounts.v1.company_service_pb2_grpc import (
     CompanyServiceStub,
     add_CompanyServiceServicer_to_server,
+)
+from holdfast.accounts.v1.member_service_pb2_grpc import (
+    MemberServiceStub,
+    add_MemberServiceServicer_to_server,
 )
 from holdfast.accounts.v1.programme_service_pb2_grpc import (
     ProgrammeServiceStub,
@@ -179,6 +188,7 @@ class AccountsMesh:
     vaults: VaultServiceStub
     vault: Vault
     vault_pool: asyncpg.Pool
+    members: MemberServiceStub
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     def request_id(self) -> str:
@@ -294,7 +304,8 @@ async def emptied(database: Database) -> None:
     """Empties the tables of the service."""
     connection = await asyncpg.connect(database.dsn("accounts"))
     await connection.execute(
-        "TRUNCATE account_user, default_rules, card, account, request_record, outbox, change"
+        "TRUNCATE account_user, default_rules, card, account, request_record, outbox, change,"
+        " invitation, company_member, department, company, programme_terms, programme"
     )
     await connection.execute("UPDATE projection SET epoch = 0, step = NULL")
     await connection.close()
@@ -334,8 +345,16 @@ async def accounts_mesh(
         add_AccountServiceServicer_to_server(accounts, server.services)
         add_CardServiceServicer_to_server(cards, server.services)
         rules = RulesFlow(store, mutations, clock)
-        add_ProgrammeServiceServicer_to_server(ProgrammeService(rules), server.services)
-        add_CompanyServiceServicer_to_server(CompanyService(rules), server.services)
+        companies = Companies(pool)
+        add_ProgrammeServiceServicer_to_server(
+            ProgrammeService(Programmes(pool), mutations, clock, rules), server.services
+        )
+        add_CompanyServiceServicer_to_server(
+            CompanyService(companies, mutations, ids, clock, rules), server.services
+        )
+        add_MemberServiceServicer_to_server(
+            MemberService(companies, mutations, ids, clock), server.services
+        )
         await server.start([])
         task = asyncio.create_task(outbox.run() if relay else asyncio.sleep(0))
         try:
@@ -355,6 +374,7 @@ async def accounts_mesh(
                 vaults=VaultServiceStub(channel),
                 vault=vault,
                 vault_pool=vault_pool,
+                members=MemberServiceStub(channel),
             )
         finally:
             task.cancel()

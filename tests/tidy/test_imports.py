@@ -33,6 +33,8 @@ PURE = frozenset(
         "accounts.vault.cvv",
         "accounts.vault.guessing",
         "accounts.vault.pan",
+        "accounts.company",
+        "accounts.programme",
     }
 )
 #: What pure modules may use of `runtime`.

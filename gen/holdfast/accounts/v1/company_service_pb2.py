@@ -24,18 +24,67 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from holdfast.accounts.v1 import company_pb2 as holdfast_dot_accounts_dot_v1_dot_company__pb2
 from holdfast.accounts.v1 import rules_pb2 as holdfast_dot_accounts_dot_v1_dot_rules__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import default_rules_pb2 as holdfast_dot_type_dot_v1_dot_default__rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*holdfast/accounts/v1/company_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a holdfast/accounts/v1/rules.proto\x1a\x1dholdfast/type/v1/access.proto\x1a$holdfast/type/v1/default_rules.proto\"\x81\x01\n\x16SetCompanyRulesRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ncompany_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x05rules\x18\x03 \x01(\x0b\x32\x1e.holdfast.type.v1.DefaultRulesB\x04\xe2\x41\x01\x01\"E\n\x17SetCompanyRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules\"2\n\x16GetCompanyRulesRequest\x12\x18\n\ncompany_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x17GetCompanyRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules2\xfb\x02\n\x0e\x43ompanyService\x12\xb5\x01\n\x0fSetCompanyRules\x12,.holdfast.accounts.v1.SetCompanyRulesRequest\x1a-.holdfast.accounts.v1.SetCompanyRulesResponse\"E\x90\x02\x02\x92\xb5\x18\x10\n\x02\x02\x03\x12\ncompany_id\x82\xd3\xe4\x93\x02(\"#/v1/companies/{company_id}:setRules:\x01*\x12\xb0\x01\n\x0fGetCompanyRules\x12,.holdfast.accounts.v1.GetCompanyRulesRequest\x1a-.holdfast.accounts.v1.GetCompanyRulesResponse\"@\x90\x02\x01\x92\xb5\x18\x11\n\x03\x02\x08\x03\x12\ncompany_id\x82\xd3\xe4\x93\x02\"\x12 /v1/companies/{company_id}/rulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*holdfast/accounts/v1/company_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"holdfast/accounts/v1/company.proto\x1a holdfast/accounts/v1/rules.proto\x1a\x1dholdfast/type/v1/access.proto\x1a$holdfast/type/v1/default_rules.proto\"\xa2\x01\n\x14\x43reateCompanyRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nlegal_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12!\n\x13registration_number\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x63ountry_code\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttime_zone\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"G\n\x15\x43reateCompanyResponse\x12.\n\x07\x63ompany\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Company\"-\n\x11GetCompanyRequest\x12\x18\n\ncompany_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"D\n\x12GetCompanyResponse\x12.\n\x07\x63ompany\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Company\"I\n\x14ListCompaniesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"b\n\x15ListCompaniesResponse\x12\x30\n\tcompanies\x18\x01 \x03(\x0b\x32\x1d.holdfast.accounts.v1.Company\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xac\x02\n\x14UpdateCompanyRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ncompany_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\nlegal_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1c\n\ttime_zone\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12=\n\x05state\x18\x05 \x01(\x0e\x32#.holdfast.accounts.v1.Company.StateB\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12=\n\x08settings\x18\x06 \x01(\x0b\x32%.holdfast.accounts.v1.CompanySettingsB\x04\xe2\x41\x01\x01\x42\r\n\x0b_legal_nameB\x0c\n\n_time_zoneB\x08\n\x06_state\"G\n\x15UpdateCompanyResponse\x12.\n\x07\x63ompany\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Company\"i\n\x17\x43reateDepartmentRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ncompany_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"P\n\x18\x43reateDepartmentResponse\x12\x34\n\ndepartment\x18\x01 \x01(\x0b\x32 .holdfast.accounts.v1.Department\"\x97\x01\n\x17UpdateDepartmentRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rdepartment_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x13\n\x05\x63lose\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x0f\n\r_display_name\"P\n\x18UpdateDepartmentResponse\x12\x34\n\ndepartment\x18\x01 \x01(\x0b\x32 .holdfast.accounts.v1.Department\"e\n\x16ListDepartmentsRequest\x12\x18\n\ncompany_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"i\n\x17ListDepartmentsResponse\x12\x35\n\x0b\x64\x65partments\x18\x01 \x03(\x0b\x32 .holdfast.accounts.v1.Department\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x01\n\x16SetCompanyRulesRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ncompany_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x05rules\x18\x03 \x01(\x0b\x32\x1e.holdfast.type.v1.DefaultRulesB\x04\xe2\x41\x01\x01\"E\n\x17SetCompanyRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules\"2\n\x16GetCompanyRulesRequest\x12\x18\n\ncompany_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x17GetCompanyRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules2\xf5\x0b\n\x0e\x43ompanyService\x12\x90\x01\n\rCreateCompany\x12*.holdfast.accounts.v1.CreateCompanyRequest\x1a+.holdfast.accounts.v1.CreateCompanyResponse\"&\x90\x02\x02\x92\xb5\x18\x07\n\x03\x02\x03\x04 \x01\x82\xd3\xe4\x93\x02\x12\"\r/v1/companies:\x01*\x12\x92\x01\n\nGetCompany\x12\'.holdfast.accounts.v1.GetCompanyRequest\x1a(.holdfast.accounts.v1.GetCompanyResponse\"1\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/companies/{company_id}\x12\x8e\x01\n\rListCompanies\x12*.holdfast.accounts.v1.ListCompaniesRequest\x1a+.holdfast.accounts.v1.ListCompaniesResponse\"$\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/companies\x12\xa4\x01\n\rUpdateCompany\x12*.holdfast.accounts.v1.UpdateCompanyRequest\x1a+.holdfast.accounts.v1.UpdateCompanyResponse\":\x90\x02\x02\x92\xb5\x18\x07\n\x03\x02\x03\x04 \x01\x82\xd3\xe4\x93\x02&\"!/v1/companies/{company_id}:update:\x01*\x12\xb2\x01\n\x10\x43reateDepartment\x12-.holdfast.accounts.v1.CreateDepartmentRequest\x1a..holdfast.accounts.v1.CreateDepartmentResponse\"?\x90\x02\x02\x92\xb5\x18\x07\n\x03\x02\x03\x04 \x01\x82\xd3\xe4\x93\x02+\"&/v1/companies/{company_id}/departments:\x01*\x12\xb2\x01\n\x10UpdateDepartment\x12-.holdfast.accounts.v1.UpdateDepartmentRequest\x1a..holdfast.accounts.v1.UpdateDepartmentResponse\"?\x90\x02\x02\x92\xb5\x18\x07\n\x03\x02\x03\x04 \x01\x82\xd3\xe4\x93\x02+\"&/v1/departments/{department_id}:update:\x01*\x12\xad\x01\n\x0fListDepartments\x12,.holdfast.accounts.v1.ListDepartmentsRequest\x1a-.holdfast.accounts.v1.ListDepartmentsResponse\"=\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02(\x12&/v1/companies/{company_id}/departments\x12\xb5\x01\n\x0fSetCompanyRules\x12,.holdfast.accounts.v1.SetCompanyRulesRequest\x1a-.holdfast.accounts.v1.SetCompanyRulesResponse\"E\x90\x02\x02\x92\xb5\x18\x10\n\x02\x02\x03\x12\ncompany_id\x82\xd3\xe4\x93\x02(\"#/v1/companies/{company_id}:setRules:\x01*\x12\xb0\x01\n\x0fGetCompanyRules\x12,.holdfast.accounts.v1.GetCompanyRulesRequest\x1a-.holdfast.accounts.v1.GetCompanyRulesResponse\"@\x90\x02\x01\x92\xb5\x18\x11\n\x03\x02\x08\x03\x12\ncompany_id\x82\xd3\xe4\x93\x02\"\x12 /v1/companies/{company_id}/rulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.accounts.v1.company_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREATECOMPANYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATECOMPANYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATECOMPANYREQUEST'].fields_by_name['legal_name']._loaded_options = None
+  _globals['_CREATECOMPANYREQUEST'].fields_by_name['legal_name']._serialized_options = b'\342A\001\002'
+  _globals['_CREATECOMPANYREQUEST'].fields_by_name['registration_number']._loaded_options = None
+  _globals['_CREATECOMPANYREQUEST'].fields_by_name['registration_number']._serialized_options = b'\342A\001\002'
+  _globals['_CREATECOMPANYREQUEST'].fields_by_name['country_code']._loaded_options = None
+  _globals['_CREATECOMPANYREQUEST'].fields_by_name['country_code']._serialized_options = b'\342A\001\002'
+  _globals['_CREATECOMPANYREQUEST'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_CREATECOMPANYREQUEST'].fields_by_name['time_zone']._serialized_options = b'\342A\001\001'
+  _globals['_GETCOMPANYREQUEST'].fields_by_name['company_id']._loaded_options = None
+  _globals['_GETCOMPANYREQUEST'].fields_by_name['company_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTCOMPANIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTCOMPANIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTCOMPANIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTCOMPANIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['company_id']._loaded_options = None
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['company_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['legal_name']._loaded_options = None
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['legal_name']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['time_zone']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['state']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['settings']._loaded_options = None
+  _globals['_UPDATECOMPANYREQUEST'].fields_by_name['settings']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDEPARTMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEDEPARTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEDEPARTMENTREQUEST'].fields_by_name['company_id']._loaded_options = None
+  _globals['_CREATEDEPARTMENTREQUEST'].fields_by_name['company_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEDEPARTMENTREQUEST'].fields_by_name['display_name']._loaded_options = None
+  _globals['_CREATEDEPARTMENTREQUEST'].fields_by_name['display_name']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEDEPARTMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATEDEPARTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEDEPARTMENTREQUEST'].fields_by_name['department_id']._loaded_options = None
+  _globals['_UPDATEDEPARTMENTREQUEST'].fields_by_name['department_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEDEPARTMENTREQUEST'].fields_by_name['display_name']._loaded_options = None
+  _globals['_UPDATEDEPARTMENTREQUEST'].fields_by_name['display_name']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDEPARTMENTREQUEST'].fields_by_name['close']._loaded_options = None
+  _globals['_UPDATEDEPARTMENTREQUEST'].fields_by_name['close']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDEPARTMENTSREQUEST'].fields_by_name['company_id']._loaded_options = None
+  _globals['_LISTDEPARTMENTSREQUEST'].fields_by_name['company_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTDEPARTMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTDEPARTMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDEPARTMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTDEPARTMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_SETCOMPANYRULESREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETCOMPANYRULESREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_SETCOMPANYRULESREQUEST'].fields_by_name['company_id']._loaded_options = None
@@ -44,18 +93,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETCOMPANYRULESREQUEST'].fields_by_name['rules']._serialized_options = b'\342A\001\001'
   _globals['_GETCOMPANYRULESREQUEST'].fields_by_name['company_id']._loaded_options = None
   _globals['_GETCOMPANYRULESREQUEST'].fields_by_name['company_id']._serialized_options = b'\342A\001\002'
+  _globals['_COMPANYSERVICE'].methods_by_name['CreateCompany']._loaded_options = None
+  _globals['_COMPANYSERVICE'].methods_by_name['CreateCompany']._serialized_options = b'\220\002\002\222\265\030\007\n\003\002\003\004 \001\202\323\344\223\002\022\"\r/v1/companies:\001*'
+  _globals['_COMPANYSERVICE'].methods_by_name['GetCompany']._loaded_options = None
+  _globals['_COMPANYSERVICE'].methods_by_name['GetCompany']._serialized_options = b'\220\002\001\222\265\030\010\n\004\002\010\003\004 \001\202\323\344\223\002\034\022\032/v1/companies/{company_id}'
+  _globals['_COMPANYSERVICE'].methods_by_name['ListCompanies']._loaded_options = None
+  _globals['_COMPANYSERVICE'].methods_by_name['ListCompanies']._serialized_options = b'\220\002\001\222\265\030\010\n\004\002\010\003\004 \001\202\323\344\223\002\017\022\r/v1/companies'
+  _globals['_COMPANYSERVICE'].methods_by_name['UpdateCompany']._loaded_options = None
+  _globals['_COMPANYSERVICE'].methods_by_name['UpdateCompany']._serialized_options = b'\220\002\002\222\265\030\007\n\003\002\003\004 \001\202\323\344\223\002&\"!/v1/companies/{company_id}:update:\001*'
+  _globals['_COMPANYSERVICE'].methods_by_name['CreateDepartment']._loaded_options = None
+  _globals['_COMPANYSERVICE'].methods_by_name['CreateDepartment']._serialized_options = b'\220\002\002\222\265\030\007\n\003\002\003\004 \001\202\323\344\223\002+\"&/v1/companies/{company_id}/departments:\001*'
+  _globals['_COMPANYSERVICE'].methods_by_name['UpdateDepartment']._loaded_options = None
+  _globals['_COMPANYSERVICE'].methods_by_name['UpdateDepartment']._serialized_options = b'\220\002\002\222\265\030\007\n\003\002\003\004 \001\202\323\344\223\002+\"&/v1/departments/{department_id}:update:\001*'
+  _globals['_COMPANYSERVICE'].methods_by_name['ListDepartments']._loaded_options = None
+  _globals['_COMPANYSERVICE'].methods_by_name['ListDepartments']._serialized_options = b'\220\002\001\222\265\030\010\n\004\002\010\003\004 \001\202\323\344\223\002(\022&/v1/companies/{company_id}/departments'
   _globals['_COMPANYSERVICE'].methods_by_name['SetCompanyRules']._loaded_options = None
   _globals['_COMPANYSERVICE'].methods_by_name['SetCompanyRules']._serialized_options = b'\220\002\002\222\265\030\020\n\002\002\003\022\ncompany_id\202\323\344\223\002(\"#/v1/companies/{company_id}:setRules:\001*'
   _globals['_COMPANYSERVICE'].methods_by_name['GetCompanyRules']._loaded_options = None
   _globals['_COMPANYSERVICE'].methods_by_name['GetCompanyRules']._serialized_options = b'\220\002\001\222\265\030\021\n\003\002\010\003\022\ncompany_id\202\323\344\223\002\"\022 /v1/companies/{company_id}/rules'
-  _globals['_SETCOMPANYRULESREQUEST']._serialized_start=235
-  _globals['_SETCOMPANYRULESREQUEST']._serialized_end=364
-  _globals['_SETCOMPANYRULESRESPONSE']._serialized_start=366
-  _globals['_SETCOMPANYRULESRESPONSE']._serialized_end=435
-  _globals['_GETCOMPANYRULESREQUEST']._serialized_start=437
-  _globals['_GETCOMPANYRULESREQUEST']._serialized_end=487
-  _globals['_GETCOMPANYRULESRESPONSE']._serialized_start=489
-  _globals['_GETCOMPANYRULESRESPONSE']._serialized_end=558
-  _globals['_COMPANYSERVICE']._serialized_start=561
-  _globals['_COMPANYSERVICE']._serialized_end=940
+  _globals['_CREATECOMPANYREQUEST']._serialized_start=271
+  _globals['_CREATECOMPANYREQUEST']._serialized_end=433
+  _globals['_CREATECOMPANYRESPONSE']._serialized_start=435
+  _globals['_CREATECOMPANYRESPONSE']._serialized_end=506
+  _globals['_GETCOMPANYREQUEST']._serialized_start=508
+  _globals['_GETCOMPANYREQUEST']._serialized_end=553
+  _globals['_GETCOMPANYRESPONSE']._serialized_start=555
+  _globals['_GETCOMPANYRESPONSE']._serialized_end=623
+  _globals['_LISTCOMPANIESREQUEST']._serialized_start=625
+  _globals['_LISTCOMPANIESREQUEST']._serialized_end=698
+  _globals['_LISTCOMPANIESRESPONSE']._serialized_start=700
+  _globals['_LISTCOMPANIESRESPONSE']._serialized_end=798
+  _globals['_UPDATECOMPANYREQUEST']._serialized_start=801
+  _globals['_UPDATECOMPANYREQUEST']._serialized_end=1101
+  _globals['_UPDATECOMPANYRESPONSE']._serialized_start=1103
+  _globals['_UPDATECOMPANYRESPONSE']._serialized_end=1174
+  _globals['_CREATEDEPARTMENTREQUEST']._serialized_start=1176
+  _globals['_CREATEDEPARTMENTREQUEST']._serialized_end=1281
+  _globals['_CREATEDEPARTMENTRESPONSE']._serialized_start=1283
+  _globals['_CREATEDEPARTMENTRESPONSE']._serialized_end=1363
+  _globals['_UPDATEDEPARTMENTREQUEST']._serialized_start=1366
+  _globals['_UPDATEDEPARTMENTREQUEST']._serialized_end=1517
+  _globals['_UPDATEDEPARTMENTRESPONSE']._serialized_start=1519
+  _globals['_UPDATEDEPARTMENTRESPONSE']._serialized_end=1599
+  _globals['_LISTDEPARTMENTSREQUEST']._serialized_start=1601
+  _globals['_LISTDEPARTMENTSREQUEST']._serialized_end=1702
+  _globals['_LISTDEPARTMENTSRESPONSE']._serialized_start=1704
+  _globals['_LISTDEPARTMENTSRESPONSE']._serialized_end=1809
+  _globals['_SETCOMPANYRULESREQUEST']._serialized_start=1812
+  _globals['_SETCOMPANYRULESREQUEST']._serialized_end=1941
+  _globals['_SETCOMPANYRULESRESPONSE']._serialized_start=1943
+  _globals['_SETCOMPANYRULESRESPONSE']._serialized_end=2012
+  _globals['_GETCOMPANYRULESREQUEST']._serialized_start=2014
+  _globals['_GETCOMPANYRULESREQUEST']._serialized_end=2064
+  _globals['_GETCOMPANYRULESRESPONSE']._serialized_start=2066
+  _globals['_GETCOMPANYRULESRESPONSE']._serialized_end=2135
+  _globals['_COMPANYSERVICE']._serialized_start=2138
+  _globals['_COMPANYSERVICE']._serialized_end=3663
 # @@protoc_insertion_point(module_scope)

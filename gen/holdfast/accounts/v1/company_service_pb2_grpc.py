@@ -26,12 +26,14 @@ if _version_not_supported:
 
 
 class CompanyServiceStub:
-    """The rules that all accounts and cards of a company obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Companies, their settings and departments, and the rules that all their accounts and cards obey.
+    Bank administrators may do everything; members of a company see it, its administrators change it,
+    its managers keep its departments. To everyone else it does not exist. Setting rules answers only
+    after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
 
     def __init__(self, channel):
@@ -40,6 +42,41 @@ class CompanyServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.CreateCompany = channel.unary_unary(
+                '/holdfast.accounts.v1.CompanyService/CreateCompany',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateCompanyRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateCompanyResponse.FromString,
+                _registered_method=True)
+        self.GetCompany = channel.unary_unary(
+                '/holdfast.accounts.v1.CompanyService/GetCompany',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.GetCompanyRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.GetCompanyResponse.FromString,
+                _registered_method=True)
+        self.ListCompanies = channel.unary_unary(
+                '/holdfast.accounts.v1.CompanyService/ListCompanies',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListCompaniesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListCompaniesResponse.FromString,
+                _registered_method=True)
+        self.UpdateCompany = channel.unary_unary(
+                '/holdfast.accounts.v1.CompanyService/UpdateCompany',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateCompanyRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateCompanyResponse.FromString,
+                _registered_method=True)
+        self.CreateDepartment = channel.unary_unary(
+                '/holdfast.accounts.v1.CompanyService/CreateDepartment',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateDepartmentRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateDepartmentResponse.FromString,
+                _registered_method=True)
+        self.UpdateDepartment = channel.unary_unary(
+                '/holdfast.accounts.v1.CompanyService/UpdateDepartment',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateDepartmentRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateDepartmentResponse.FromString,
+                _registered_method=True)
+        self.ListDepartments = channel.unary_unary(
+                '/holdfast.accounts.v1.CompanyService/ListDepartments',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListDepartmentsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListDepartmentsResponse.FromString,
+                _registered_method=True)
         self.SetCompanyRules = channel.unary_unary(
                 '/holdfast.accounts.v1.CompanyService/SetCompanyRules',
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.SetCompanyRulesRequest.SerializeToString,
@@ -53,17 +90,88 @@ class CompanyServiceStub:
 
 
 class CompanyServiceServicer:
-    """The rules that all accounts and cards of a company obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Companies, their settings and departments, and the rules that all their accounts and cards obey.
+    Bank administrators may do everything; members of a company see it, its administrators change it,
+    its managers keep its departments. To everyone else it does not exist. Setting rules answers only
+    after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
 
+    def CreateCompany(self, request, context):
+        """Creates a company. A user who creates one becomes its first administrator.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCompany(self, request, context):
+        """Returns one company.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCompanies(self, request, context):
+        """Lists companies, newest first; those of the caller, unless it is the bank's own staff.
+
+        Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCompany(self, request, context):
+        """Changes what may be changed; what is absent stays as it is.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND),
+        PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateDepartment(self, request, context):
+        """Creates a department.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND),
+        PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (DEPARTMENT_EXISTS, REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateDepartment(self, request, context):
+        """Renames a department, or closes it: members stay, without a department.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (DEPARTMENT_NOT_FOUND),
+        PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (DEPARTMENT_EXISTS, REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDepartments(self, request, context):
+        """Lists the departments of a company, newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetCompanyRules(self, request, context):
-        """Replaces all rules of a company. A limit that is new or has other content counts from now;
-        one that is as it was goes on counting. Rules it has already change nothing.
+        """Replaces all rules of a company. A limit that is new or has other content counts from now; one
+        that is as it was goes on counting. Rules it has already change nothing.
 
         Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
         UNAVAILABLE.
@@ -84,6 +192,41 @@ class CompanyServiceServicer:
 
 def add_CompanyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CreateCompany': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateCompany,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateCompanyRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateCompanyResponse.SerializeToString,
+            ),
+            'GetCompany': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCompany,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.GetCompanyRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.GetCompanyResponse.SerializeToString,
+            ),
+            'ListCompanies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCompanies,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListCompaniesRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListCompaniesResponse.SerializeToString,
+            ),
+            'UpdateCompany': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCompany,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateCompanyRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateCompanyResponse.SerializeToString,
+            ),
+            'CreateDepartment': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDepartment,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateDepartmentRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateDepartmentResponse.SerializeToString,
+            ),
+            'UpdateDepartment': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateDepartment,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateDepartmentRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateDepartmentResponse.SerializeToString,
+            ),
+            'ListDepartments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDepartments,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListDepartmentsRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListDepartmentsResponse.SerializeToString,
+            ),
             'SetCompanyRules': grpc.unary_unary_rpc_method_handler(
                     servicer.SetCompanyRules,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_company__service__pb2.SetCompanyRulesRequest.FromString,
@@ -103,13 +246,204 @@ def add_CompanyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CompanyService:
-    """The rules that all accounts and cards of a company obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Companies, their settings and departments, and the rules that all their accounts and cards obey.
+    Bank administrators may do everything; members of a company see it, its administrators change it,
+    its managers keep its departments. To everyone else it does not exist. Setting rules answers only
+    after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
+
+    @staticmethod
+    def CreateCompany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CompanyService/CreateCompany',
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateCompanyRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateCompanyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCompany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CompanyService/GetCompany',
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.GetCompanyRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.GetCompanyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCompanies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CompanyService/ListCompanies',
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListCompaniesRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListCompaniesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCompany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CompanyService/UpdateCompany',
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateCompanyRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateCompanyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDepartment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CompanyService/CreateDepartment',
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateDepartmentRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.CreateDepartmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateDepartment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CompanyService/UpdateDepartment',
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateDepartmentRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.UpdateDepartmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDepartments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CompanyService/ListDepartments',
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListDepartmentsRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_company__service__pb2.ListDepartmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def SetCompanyRules(request,

@@ -27,21 +27,64 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CompanyServiceStub:
-    """The rules that all accounts and cards of a company obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Companies, their settings and departments, and the rules that all their accounts and cards obey.
+    Bank administrators may do everything; members of a company see it, its administrators change it,
+    its managers keep its departments. To everyone else it does not exist. Setting rules answers only
+    after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CompanyServiceAsyncStub: ...
+    CreateCompany: _grpc.UnaryUnaryMultiCallable[_company_service_pb2.CreateCompanyRequest, _company_service_pb2.CreateCompanyResponse]
+    """Creates a company. A user who creates one becomes its first administrator.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    GetCompany: _grpc.UnaryUnaryMultiCallable[_company_service_pb2.GetCompanyRequest, _company_service_pb2.GetCompanyResponse]
+    """Returns one company.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND).
+    """
+    ListCompanies: _grpc.UnaryUnaryMultiCallable[_company_service_pb2.ListCompaniesRequest, _company_service_pb2.ListCompaniesResponse]
+    """Lists companies, newest first; those of the caller, unless it is the bank's own staff.
+
+    Errors: INVALID_ARGUMENT.
+    """
+    UpdateCompany: _grpc.UnaryUnaryMultiCallable[_company_service_pb2.UpdateCompanyRequest, _company_service_pb2.UpdateCompanyResponse]
+    """Changes what may be changed; what is absent stays as it is.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND),
+    PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    CreateDepartment: _grpc.UnaryUnaryMultiCallable[_company_service_pb2.CreateDepartmentRequest, _company_service_pb2.CreateDepartmentResponse]
+    """Creates a department.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND),
+    PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (DEPARTMENT_EXISTS, REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    UpdateDepartment: _grpc.UnaryUnaryMultiCallable[_company_service_pb2.UpdateDepartmentRequest, _company_service_pb2.UpdateDepartmentResponse]
+    """Renames a department, or closes it: members stay, without a department.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (DEPARTMENT_NOT_FOUND),
+    PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (DEPARTMENT_EXISTS, REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    ListDepartments: _grpc.UnaryUnaryMultiCallable[_company_service_pb2.ListDepartmentsRequest, _company_service_pb2.ListDepartmentsResponse]
+    """Lists the departments of a company, newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND).
+    """
     SetCompanyRules: _grpc.UnaryUnaryMultiCallable[_company_service_pb2.SetCompanyRulesRequest, _company_service_pb2.SetCompanyRulesResponse]
-    """Replaces all rules of a company. A limit that is new or has other content counts from now;
-    one that is as it was goes on counting. Rules it has already change nothing.
+    """Replaces all rules of a company. A limit that is new or has other content counts from now; one
+    that is as it was goes on counting. Rules it has already change nothing.
 
     Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
     UNAVAILABLE.
@@ -54,18 +97,61 @@ class CompanyServiceStub:
 
 @_typing.type_check_only
 class CompanyServiceAsyncStub(CompanyServiceStub):
-    """The rules that all accounts and cards of a company obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Companies, their settings and departments, and the rules that all their accounts and cards obey.
+    Bank administrators may do everything; members of a company see it, its administrators change it,
+    its managers keep its departments. To everyone else it does not exist. Setting rules answers only
+    after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateCompany: _aio.UnaryUnaryMultiCallable[_company_service_pb2.CreateCompanyRequest, _company_service_pb2.CreateCompanyResponse]  # type: ignore[assignment]
+    """Creates a company. A user who creates one becomes its first administrator.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    GetCompany: _aio.UnaryUnaryMultiCallable[_company_service_pb2.GetCompanyRequest, _company_service_pb2.GetCompanyResponse]  # type: ignore[assignment]
+    """Returns one company.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND).
+    """
+    ListCompanies: _aio.UnaryUnaryMultiCallable[_company_service_pb2.ListCompaniesRequest, _company_service_pb2.ListCompaniesResponse]  # type: ignore[assignment]
+    """Lists companies, newest first; those of the caller, unless it is the bank's own staff.
+
+    Errors: INVALID_ARGUMENT.
+    """
+    UpdateCompany: _aio.UnaryUnaryMultiCallable[_company_service_pb2.UpdateCompanyRequest, _company_service_pb2.UpdateCompanyResponse]  # type: ignore[assignment]
+    """Changes what may be changed; what is absent stays as it is.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND),
+    PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    CreateDepartment: _aio.UnaryUnaryMultiCallable[_company_service_pb2.CreateDepartmentRequest, _company_service_pb2.CreateDepartmentResponse]  # type: ignore[assignment]
+    """Creates a department.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND),
+    PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (DEPARTMENT_EXISTS, REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    UpdateDepartment: _aio.UnaryUnaryMultiCallable[_company_service_pb2.UpdateDepartmentRequest, _company_service_pb2.UpdateDepartmentResponse]  # type: ignore[assignment]
+    """Renames a department, or closes it: members stay, without a department.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (DEPARTMENT_NOT_FOUND),
+    PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (DEPARTMENT_EXISTS, REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    ListDepartments: _aio.UnaryUnaryMultiCallable[_company_service_pb2.ListDepartmentsRequest, _company_service_pb2.ListDepartmentsResponse]  # type: ignore[assignment]
+    """Lists the departments of a company, newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND).
+    """
     SetCompanyRules: _aio.UnaryUnaryMultiCallable[_company_service_pb2.SetCompanyRulesRequest, _company_service_pb2.SetCompanyRulesResponse]  # type: ignore[assignment]
-    """Replaces all rules of a company. A limit that is new or has other content counts from now;
-    one that is as it was goes on counting. Rules it has already change nothing.
+    """Replaces all rules of a company. A limit that is new or has other content counts from now; one
+    that is as it was goes on counting. Rules it has already change nothing.
 
     Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
     UNAVAILABLE.
@@ -77,13 +163,98 @@ class CompanyServiceAsyncStub(CompanyServiceStub):
     """
 
 class CompanyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The rules that all accounts and cards of a company obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Companies, their settings and departments, and the rules that all their accounts and cards obey.
+    Bank administrators may do everything; members of a company see it, its administrators change it,
+    its managers keep its departments. To everyone else it does not exist. Setting rules answers only
+    after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
+
+    @_abc_1.abstractmethod
+    def CreateCompany(
+        self,
+        request: _company_service_pb2.CreateCompanyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_company_service_pb2.CreateCompanyResponse, _abc.Awaitable[_company_service_pb2.CreateCompanyResponse]]:
+        """Creates a company. A user who creates one becomes its first administrator.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCompany(
+        self,
+        request: _company_service_pb2.GetCompanyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_company_service_pb2.GetCompanyResponse, _abc.Awaitable[_company_service_pb2.GetCompanyResponse]]:
+        """Returns one company.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListCompanies(
+        self,
+        request: _company_service_pb2.ListCompaniesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_company_service_pb2.ListCompaniesResponse, _abc.Awaitable[_company_service_pb2.ListCompaniesResponse]]:
+        """Lists companies, newest first; those of the caller, unless it is the bank's own staff.
+
+        Errors: INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateCompany(
+        self,
+        request: _company_service_pb2.UpdateCompanyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_company_service_pb2.UpdateCompanyResponse, _abc.Awaitable[_company_service_pb2.UpdateCompanyResponse]]:
+        """Changes what may be changed; what is absent stays as it is.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND),
+        PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateDepartment(
+        self,
+        request: _company_service_pb2.CreateDepartmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_company_service_pb2.CreateDepartmentResponse, _abc.Awaitable[_company_service_pb2.CreateDepartmentResponse]]:
+        """Creates a department.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND),
+        PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (DEPARTMENT_EXISTS, REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateDepartment(
+        self,
+        request: _company_service_pb2.UpdateDepartmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_company_service_pb2.UpdateDepartmentResponse, _abc.Awaitable[_company_service_pb2.UpdateDepartmentResponse]]:
+        """Renames a department, or closes it: members stay, without a department.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (DEPARTMENT_NOT_FOUND),
+        PERMISSION_DENIED (ROLE_TOO_LOW), ALREADY_EXISTS (DEPARTMENT_EXISTS, REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDepartments(
+        self,
+        request: _company_service_pb2.ListDepartmentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_company_service_pb2.ListDepartmentsResponse, _abc.Awaitable[_company_service_pb2.ListDepartmentsResponse]]:
+        """Lists the departments of a company, newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND).
+        """
 
     @_abc_1.abstractmethod
     def SetCompanyRules(
@@ -91,8 +262,8 @@ class CompanyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _company_service_pb2.SetCompanyRulesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_company_service_pb2.SetCompanyRulesResponse, _abc.Awaitable[_company_service_pb2.SetCompanyRulesResponse]]:
-        """Replaces all rules of a company. A limit that is new or has other content counts from now;
-        one that is as it was goes on counting. Rules it has already change nothing.
+        """Replaces all rules of a company. A limit that is new or has other content counts from now; one
+        that is as it was goes on counting. Rules it has already change nothing.
 
         Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
         UNAVAILABLE.

@@ -3,9 +3,14 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from holdfast.accounts.v1 import card_pb2 as _card_pb2
+from holdfast.accounts.v1 import programme_pb2 as _programme_pb2
 from holdfast.accounts.v1 import rules_pb2 as _rules_pb2
+from holdfast.accounts.v1 import terms_pb2 as _terms_pb2
 from holdfast.type.v1 import default_rules_pb2 as _default_rules_pb2
 import builtins as _builtins
 import sys
@@ -17,6 +22,429 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class CreateProgrammeRequest(_message.Message):
+    """Creates a programme."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROGRAMME_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    BIN_FIELD_NUMBER: _builtins.int
+    UNDERWRITING_FIELD_NUMBER: _builtins.int
+    FIRST_CARD_KIND_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    programme_id: _builtins.str
+    """Its id, `prog_` and 1 to 32 characters of `[a-z0-9_]`."""
+    display_name: _builtins.str
+    """What people call it, at most 100 characters."""
+    kind: _programme_pb2.Programme.Kind.ValueType
+    """Whom it is for."""
+    network: _programme_pb2.Programme.Network.ValueType
+    """Network of its cards."""
+    currency_code: _builtins.str
+    """Billing currency, ISO 4217."""
+    bin: _builtins.str
+    """First 6 or 8 digits of its card numbers, as the network begins them."""
+    first_card_kind: _card_pb2.Card.Kind.ValueType
+    """Kind of the first card of an account. Default: virtual."""
+    @_builtins.property
+    def underwriting(self) -> _programme_pb2.Underwriting:
+        """What applications are judged by; limits are required."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        programme_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        kind: _programme_pb2.Programme.Kind.ValueType = ...,
+        network: _programme_pb2.Programme.Network.ValueType = ...,
+        currency_code: _builtins.str = ...,
+        bin: _builtins.str = ...,
+        underwriting: _programme_pb2.Underwriting | None = ...,
+        first_card_kind: _card_pb2.Card.Kind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["underwriting", b"underwriting"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bin", b"bin", "currency_code", b"currency_code", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "kind", b"kind", "network", b"network", "programme_id", b"programme_id", "request_id", b"request_id", "underwriting", b"underwriting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateProgrammeRequest: _TypeAlias = CreateProgrammeRequest  # noqa: Y015
+
+@_typing.final
+class CreateProgrammeResponse(_message.Message):
+    """The created programme."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def programme(self) -> _programme_pb2.Programme:
+        """The programme."""
+
+    def __init__(
+        self,
+        *,
+        programme: _programme_pb2.Programme | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["programme", b"programme"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["programme", b"programme"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateProgrammeResponse: _TypeAlias = CreateProgrammeResponse  # noqa: Y015
+
+@_typing.final
+class GetProgrammeRequest(_message.Message):
+    """Asks for one programme."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_ID_FIELD_NUMBER: _builtins.int
+    programme_id: _builtins.str
+    """The programme, `prog_` and 1 to 32 characters of `[a-z0-9_]`."""
+    def __init__(
+        self,
+        *,
+        programme_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["programme_id", b"programme_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProgrammeRequest: _TypeAlias = GetProgrammeRequest  # noqa: Y015
+
+@_typing.final
+class GetProgrammeResponse(_message.Message):
+    """One programme."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def programme(self) -> _programme_pb2.Programme:
+        """The programme."""
+
+    def __init__(
+        self,
+        *,
+        programme: _programme_pb2.Programme | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["programme", b"programme"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["programme", b"programme"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProgrammeResponse: _TypeAlias = GetProgrammeResponse  # noqa: Y015
+
+@_typing.final
+class ListProgrammesRequest(_message.Message):
+    """Asks for programmes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many, 1 to 500; default 50; larger values mean 500."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProgrammesRequest: _TypeAlias = ListProgrammesRequest  # noqa: Y015
+
+@_typing.final
+class ListProgrammesResponse(_message.Message):
+    """One page of programmes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMMES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Opaque token of the next page; empty on the last one."""
+    @_builtins.property
+    def programmes(self) -> _containers.RepeatedCompositeFieldContainer[_programme_pb2.Programme]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        programmes: _abc.Iterable[_programme_pb2.Programme] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "programmes", b"programmes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProgrammesResponse: _TypeAlias = ListProgrammesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateProgrammeRequest(_message.Message):
+    """Changes a programme."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROGRAMME_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    UNDERWRITING_FIELD_NUMBER: _builtins.int
+    FIRST_CARD_KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    programme_id: _builtins.str
+    """The programme, `prog_` and 1 to 32 characters of `[a-z0-9_]`."""
+    display_name: _builtins.str
+    """What people call it, at most 100 characters."""
+    first_card_kind: _card_pb2.Card.Kind.ValueType
+    """Kind of the first card of an account."""
+    state: _programme_pb2.Programme.State.ValueType
+    """Whether it takes new applications."""
+    @_builtins.property
+    def underwriting(self) -> _programme_pb2.Underwriting:
+        """All of what applications are judged by."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        programme_id: _builtins.str = ...,
+        display_name: _builtins.str | None = ...,
+        underwriting: _programme_pb2.Underwriting | None = ...,
+        first_card_kind: _card_pb2.Card.Kind.ValueType | None = ...,
+        state: _programme_pb2.Programme.State.ValueType | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "_first_card_kind", b"_first_card_kind", "_state", b"_state", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "state", b"state", "underwriting", b"underwriting"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "_first_card_kind", b"_first_card_kind", "_state", b"_state", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "programme_id", b"programme_id", "request_id", b"request_id", "state", b"state", "underwriting", b"underwriting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__display_name: _TypeAlias = _typing.Literal["display_name"]  # noqa: Y015
+    _WhichOneofArgType__display_name: _TypeAlias = _typing.Literal["_display_name", b"_display_name"]  # noqa: Y015
+    _WhichOneofReturnType__first_card_kind: _TypeAlias = _typing.Literal["first_card_kind"]  # noqa: Y015
+    _WhichOneofArgType__first_card_kind: _TypeAlias = _typing.Literal["_first_card_kind", b"_first_card_kind"]  # noqa: Y015
+    _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
+    _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__display_name) -> _WhichOneofReturnType__display_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first_card_kind) -> _WhichOneofReturnType__first_card_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
+
+Global___UpdateProgrammeRequest: _TypeAlias = UpdateProgrammeRequest  # noqa: Y015
+
+@_typing.final
+class UpdateProgrammeResponse(_message.Message):
+    """The changed programme."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def programme(self) -> _programme_pb2.Programme:
+        """The programme."""
+
+    def __init__(
+        self,
+        *,
+        programme: _programme_pb2.Programme | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["programme", b"programme"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["programme", b"programme"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateProgrammeResponse: _TypeAlias = UpdateProgrammeResponse  # noqa: Y015
+
+@_typing.final
+class AddProgrammeTermsRequest(_message.Message):
+    """Adds terms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROGRAMME_ID_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    programme_id: _builtins.str
+    """The programme, `prog_` and 1 to 32 characters of `[a-z0-9_]`."""
+    @_builtins.property
+    def terms(self) -> _terms_pb2.Terms:
+        """The prices."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        programme_id: _builtins.str = ...,
+        terms: _terms_pb2.Terms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["programme_id", b"programme_id", "request_id", b"request_id", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddProgrammeTermsRequest: _TypeAlias = AddProgrammeTermsRequest  # noqa: Y015
+
+@_typing.final
+class AddProgrammeTermsResponse(_message.Message):
+    """The added terms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terms(self) -> _terms_pb2.ProgrammeTerms:
+        """The terms with their version."""
+
+    def __init__(
+        self,
+        *,
+        terms: _terms_pb2.ProgrammeTerms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddProgrammeTermsResponse: _TypeAlias = AddProgrammeTermsResponse  # noqa: Y015
+
+@_typing.final
+class GetProgrammeTermsRequest(_message.Message):
+    """Asks for the terms of a day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_ID_FIELD_NUMBER: _builtins.int
+    ON_DATE_FIELD_NUMBER: _builtins.int
+    programme_id: _builtins.str
+    """The programme, `prog_` and 1 to 32 characters of `[a-z0-9_]`."""
+    on_date: _builtins.str
+    """The day, `YYYY-MM-DD`. Default: today, UTC."""
+    def __init__(
+        self,
+        *,
+        programme_id: _builtins.str = ...,
+        on_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_date", b"on_date", "programme_id", b"programme_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProgrammeTermsRequest: _TypeAlias = GetProgrammeTermsRequest  # noqa: Y015
+
+@_typing.final
+class GetProgrammeTermsResponse(_message.Message):
+    """The terms of that day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terms(self) -> _terms_pb2.ProgrammeTerms:
+        """The terms."""
+
+    def __init__(
+        self,
+        *,
+        terms: _terms_pb2.ProgrammeTerms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProgrammeTermsResponse: _TypeAlias = GetProgrammeTermsResponse  # noqa: Y015
+
+@_typing.final
+class ListProgrammeTermsRequest(_message.Message):
+    """Asks for terms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    programme_id: _builtins.str
+    """The programme, `prog_` and 1 to 32 characters of `[a-z0-9_]`."""
+    page_size: _builtins.int
+    """At most this many, 1 to 500; default 50; larger values mean 500."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        programme_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "programme_id", b"programme_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProgrammeTermsRequest: _TypeAlias = ListProgrammeTermsRequest  # noqa: Y015
+
+@_typing.final
+class ListProgrammeTermsResponse(_message.Message):
+    """One page of terms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Opaque token of the next page; empty on the last one."""
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[_terms_pb2.ProgrammeTerms]:
+        """Latest first."""
+
+    def __init__(
+        self,
+        *,
+        terms: _abc.Iterable[_terms_pb2.ProgrammeTerms] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProgrammeTermsResponse: _TypeAlias = ListProgrammeTermsResponse  # noqa: Y015
 
 @_typing.final
 class SetProgrammeRulesRequest(_message.Message):

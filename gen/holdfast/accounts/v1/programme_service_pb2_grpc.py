@@ -26,12 +26,12 @@ if _version_not_supported:
 
 
 class ProgrammeServiceStub:
-    """The rules that all accounts and cards of a programme obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Card programmes: what they are, their prices, and the rules that all their accounts and cards
+    obey. Setting rules answers only after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
 
     def __init__(self, channel):
@@ -40,6 +40,41 @@ class ProgrammeServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.CreateProgramme = channel.unary_unary(
+                '/holdfast.accounts.v1.ProgrammeService/CreateProgramme',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.CreateProgrammeRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.CreateProgrammeResponse.FromString,
+                _registered_method=True)
+        self.GetProgramme = channel.unary_unary(
+                '/holdfast.accounts.v1.ProgrammeService/GetProgramme',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeResponse.FromString,
+                _registered_method=True)
+        self.ListProgrammes = channel.unary_unary(
+                '/holdfast.accounts.v1.ProgrammeService/ListProgrammes',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammesResponse.FromString,
+                _registered_method=True)
+        self.UpdateProgramme = channel.unary_unary(
+                '/holdfast.accounts.v1.ProgrammeService/UpdateProgramme',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.UpdateProgrammeRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.UpdateProgrammeResponse.FromString,
+                _registered_method=True)
+        self.AddProgrammeTerms = channel.unary_unary(
+                '/holdfast.accounts.v1.ProgrammeService/AddProgrammeTerms',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.AddProgrammeTermsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.AddProgrammeTermsResponse.FromString,
+                _registered_method=True)
+        self.GetProgrammeTerms = channel.unary_unary(
+                '/holdfast.accounts.v1.ProgrammeService/GetProgrammeTerms',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeTermsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeTermsResponse.FromString,
+                _registered_method=True)
+        self.ListProgrammeTerms = channel.unary_unary(
+                '/holdfast.accounts.v1.ProgrammeService/ListProgrammeTerms',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammeTermsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammeTermsResponse.FromString,
+                _registered_method=True)
         self.SetProgrammeRules = channel.unary_unary(
                 '/holdfast.accounts.v1.ProgrammeService/SetProgrammeRules',
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.SetProgrammeRulesRequest.SerializeToString,
@@ -53,13 +88,83 @@ class ProgrammeServiceStub:
 
 
 class ProgrammeServiceServicer:
-    """The rules that all accounts and cards of a programme obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Card programmes: what they are, their prices, and the rules that all their accounts and cards
+    obey. Setting rules answers only after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
+
+    def CreateProgramme(self, request, context):
+        """Creates a programme. What is chosen for good (kind, network, currency, BIN) is chosen here.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (PROGRAMME_EXISTS,
+        REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProgramme(self, request, context):
+        """Returns one programme.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProgrammes(self, request, context):
+        """Lists programmes, newest first.
+
+        Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProgramme(self, request, context):
+        """Changes what may be changed; what is absent stays as it is. Applications that were judged
+        before keep their result.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddProgrammeTerms(self, request, context):
+        """Adds prices that apply from a day on, later than those of all terms before. The first terms may
+        begin at once; once there are some, a day in the past is refused, and a rate or fee may only
+        rise with 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
+        FAILED_PRECONDITION (TERMS_NOT_LATER, TERMS_IN_THE_PAST, NOTICE_TOO_SHORT), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProgrammeTerms(self, request, context):
+        """Returns the terms that apply on a day.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND, TERMS_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProgrammeTerms(self, request, context):
+        """Lists all terms of a programme, latest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def SetProgrammeRules(self, request, context):
         """Replaces all rules of a programme. A limit that is new or has other content counts from now;
@@ -84,6 +189,41 @@ class ProgrammeServiceServicer:
 
 def add_ProgrammeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CreateProgramme': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateProgramme,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.CreateProgrammeRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.CreateProgrammeResponse.SerializeToString,
+            ),
+            'GetProgramme': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProgramme,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeResponse.SerializeToString,
+            ),
+            'ListProgrammes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProgrammes,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammesRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammesResponse.SerializeToString,
+            ),
+            'UpdateProgramme': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProgramme,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.UpdateProgrammeRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.UpdateProgrammeResponse.SerializeToString,
+            ),
+            'AddProgrammeTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddProgrammeTerms,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.AddProgrammeTermsRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.AddProgrammeTermsResponse.SerializeToString,
+            ),
+            'GetProgrammeTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProgrammeTerms,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeTermsRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeTermsResponse.SerializeToString,
+            ),
+            'ListProgrammeTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProgrammeTerms,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammeTermsRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammeTermsResponse.SerializeToString,
+            ),
             'SetProgrammeRules': grpc.unary_unary_rpc_method_handler(
                     servicer.SetProgrammeRules,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.SetProgrammeRulesRequest.FromString,
@@ -103,13 +243,202 @@ def add_ProgrammeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProgrammeService:
-    """The rules that all accounts and cards of a programme obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Card programmes: what they are, their prices, and the rules that all their accounts and cards
+    obey. Setting rules answers only after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
+
+    @staticmethod
+    def CreateProgramme(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.ProgrammeService/CreateProgramme',
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.CreateProgrammeRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.CreateProgrammeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProgramme(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.ProgrammeService/GetProgramme',
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProgrammes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.ProgrammeService/ListProgrammes',
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammesRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProgramme(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.ProgrammeService/UpdateProgramme',
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.UpdateProgrammeRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.UpdateProgrammeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddProgrammeTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.ProgrammeService/AddProgrammeTerms',
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.AddProgrammeTermsRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.AddProgrammeTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProgrammeTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.ProgrammeService/GetProgrammeTerms',
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeTermsRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.GetProgrammeTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProgrammeTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.ProgrammeService/ListProgrammeTerms',
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammeTermsRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_programme__service__pb2.ListProgrammeTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def SetProgrammeRules(request,

@@ -27,18 +27,60 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProgrammeServiceStub:
-    """The rules that all accounts and cards of a programme obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Card programmes: what they are, their prices, and the rules that all their accounts and cards
+    obey. Setting rules answers only after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProgrammeServiceAsyncStub: ...
+    CreateProgramme: _grpc.UnaryUnaryMultiCallable[_programme_service_pb2.CreateProgrammeRequest, _programme_service_pb2.CreateProgrammeResponse]
+    """Creates a programme. What is chosen for good (kind, network, currency, BIN) is chosen here.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (PROGRAMME_EXISTS,
+    REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    GetProgramme: _grpc.UnaryUnaryMultiCallable[_programme_service_pb2.GetProgrammeRequest, _programme_service_pb2.GetProgrammeResponse]
+    """Returns one programme.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND).
+    """
+    ListProgrammes: _grpc.UnaryUnaryMultiCallable[_programme_service_pb2.ListProgrammesRequest, _programme_service_pb2.ListProgrammesResponse]
+    """Lists programmes, newest first.
+
+    Errors: INVALID_ARGUMENT.
+    """
+    UpdateProgramme: _grpc.UnaryUnaryMultiCallable[_programme_service_pb2.UpdateProgrammeRequest, _programme_service_pb2.UpdateProgrammeResponse]
+    """Changes what may be changed; what is absent stays as it is. Applications that were judged
+    before keep their result.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    AddProgrammeTerms: _grpc.UnaryUnaryMultiCallable[_programme_service_pb2.AddProgrammeTermsRequest, _programme_service_pb2.AddProgrammeTermsResponse]
+    """Adds prices that apply from a day on, later than those of all terms before. The first terms may
+    begin at once; once there are some, a day in the past is refused, and a rate or fee may only
+    rise with 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
+    FAILED_PRECONDITION (TERMS_NOT_LATER, TERMS_IN_THE_PAST, NOTICE_TOO_SHORT), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    GetProgrammeTerms: _grpc.UnaryUnaryMultiCallable[_programme_service_pb2.GetProgrammeTermsRequest, _programme_service_pb2.GetProgrammeTermsResponse]
+    """Returns the terms that apply on a day.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND, TERMS_NOT_FOUND).
+    """
+    ListProgrammeTerms: _grpc.UnaryUnaryMultiCallable[_programme_service_pb2.ListProgrammeTermsRequest, _programme_service_pb2.ListProgrammeTermsResponse]
+    """Lists all terms of a programme, latest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND).
+    """
     SetProgrammeRules: _grpc.UnaryUnaryMultiCallable[_programme_service_pb2.SetProgrammeRulesRequest, _programme_service_pb2.SetProgrammeRulesResponse]
     """Replaces all rules of a programme. A limit that is new or has other content counts from now;
     one that is as it was goes on counting. Rules it has already change nothing.
@@ -54,15 +96,57 @@ class ProgrammeServiceStub:
 
 @_typing.type_check_only
 class ProgrammeServiceAsyncStub(ProgrammeServiceStub):
-    """The rules that all accounts and cards of a programme obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Card programmes: what they are, their prices, and the rules that all their accounts and cards
+    obey. Setting rules answers only after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateProgramme: _aio.UnaryUnaryMultiCallable[_programme_service_pb2.CreateProgrammeRequest, _programme_service_pb2.CreateProgrammeResponse]  # type: ignore[assignment]
+    """Creates a programme. What is chosen for good (kind, network, currency, BIN) is chosen here.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (PROGRAMME_EXISTS,
+    REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    GetProgramme: _aio.UnaryUnaryMultiCallable[_programme_service_pb2.GetProgrammeRequest, _programme_service_pb2.GetProgrammeResponse]  # type: ignore[assignment]
+    """Returns one programme.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND).
+    """
+    ListProgrammes: _aio.UnaryUnaryMultiCallable[_programme_service_pb2.ListProgrammesRequest, _programme_service_pb2.ListProgrammesResponse]  # type: ignore[assignment]
+    """Lists programmes, newest first.
+
+    Errors: INVALID_ARGUMENT.
+    """
+    UpdateProgramme: _aio.UnaryUnaryMultiCallable[_programme_service_pb2.UpdateProgrammeRequest, _programme_service_pb2.UpdateProgrammeResponse]  # type: ignore[assignment]
+    """Changes what may be changed; what is absent stays as it is. Applications that were judged
+    before keep their result.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    AddProgrammeTerms: _aio.UnaryUnaryMultiCallable[_programme_service_pb2.AddProgrammeTermsRequest, _programme_service_pb2.AddProgrammeTermsResponse]  # type: ignore[assignment]
+    """Adds prices that apply from a day on, later than those of all terms before. The first terms may
+    begin at once; once there are some, a day in the past is refused, and a rate or fee may only
+    rise with 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
+    FAILED_PRECONDITION (TERMS_NOT_LATER, TERMS_IN_THE_PAST, NOTICE_TOO_SHORT), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    GetProgrammeTerms: _aio.UnaryUnaryMultiCallable[_programme_service_pb2.GetProgrammeTermsRequest, _programme_service_pb2.GetProgrammeTermsResponse]  # type: ignore[assignment]
+    """Returns the terms that apply on a day.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND, TERMS_NOT_FOUND).
+    """
+    ListProgrammeTerms: _aio.UnaryUnaryMultiCallable[_programme_service_pb2.ListProgrammeTermsRequest, _programme_service_pb2.ListProgrammeTermsResponse]  # type: ignore[assignment]
+    """Lists all terms of a programme, latest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND).
+    """
     SetProgrammeRules: _aio.UnaryUnaryMultiCallable[_programme_service_pb2.SetProgrammeRulesRequest, _programme_service_pb2.SetProgrammeRulesResponse]  # type: ignore[assignment]
     """Replaces all rules of a programme. A limit that is new or has other content counts from now;
     one that is as it was goes on counting. Rules it has already change nothing.
@@ -77,13 +161,97 @@ class ProgrammeServiceAsyncStub(ProgrammeServiceStub):
     """
 
 class ProgrammeServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The rules that all accounts and cards of a programme obey. Setting them answers only after the
-    authorizer has them everywhere.
+    """Card programmes: what they are, their prices, and the rules that all their accounts and cards
+    obey. Setting rules answers only after the authorizer has them everywhere.
 
-    Mutations carry a `request_id`, unique for the caller: the same id with the same content
-    returns the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE
-    means *unknown*: repeat the request.
+    Mutations carry a `request_id`, unique for the caller: the same id with the same content returns
+    the stored answer, with other content ALREADY_EXISTS / REQUEST_ID_REUSED. UNAVAILABLE means
+    *unknown*: repeat the request.
     """
+
+    @_abc_1.abstractmethod
+    def CreateProgramme(
+        self,
+        request: _programme_service_pb2.CreateProgrammeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_programme_service_pb2.CreateProgrammeResponse, _abc.Awaitable[_programme_service_pb2.CreateProgrammeResponse]]:
+        """Creates a programme. What is chosen for good (kind, network, currency, BIN) is chosen here.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (PROGRAMME_EXISTS,
+        REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetProgramme(
+        self,
+        request: _programme_service_pb2.GetProgrammeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_programme_service_pb2.GetProgrammeResponse, _abc.Awaitable[_programme_service_pb2.GetProgrammeResponse]]:
+        """Returns one programme.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListProgrammes(
+        self,
+        request: _programme_service_pb2.ListProgrammesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_programme_service_pb2.ListProgrammesResponse, _abc.Awaitable[_programme_service_pb2.ListProgrammesResponse]]:
+        """Lists programmes, newest first.
+
+        Errors: INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateProgramme(
+        self,
+        request: _programme_service_pb2.UpdateProgrammeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_programme_service_pb2.UpdateProgrammeResponse, _abc.Awaitable[_programme_service_pb2.UpdateProgrammeResponse]]:
+        """Changes what may be changed; what is absent stays as it is. Applications that were judged
+        before keep their result.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def AddProgrammeTerms(
+        self,
+        request: _programme_service_pb2.AddProgrammeTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_programme_service_pb2.AddProgrammeTermsResponse, _abc.Awaitable[_programme_service_pb2.AddProgrammeTermsResponse]]:
+        """Adds prices that apply from a day on, later than those of all terms before. The first terms may
+        begin at once; once there are some, a day in the past is refused, and a rate or fee may only
+        rise with 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
+        FAILED_PRECONDITION (TERMS_NOT_LATER, TERMS_IN_THE_PAST, NOTICE_TOO_SHORT), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetProgrammeTerms(
+        self,
+        request: _programme_service_pb2.GetProgrammeTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_programme_service_pb2.GetProgrammeTermsResponse, _abc.Awaitable[_programme_service_pb2.GetProgrammeTermsResponse]]:
+        """Returns the terms that apply on a day.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND, TERMS_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListProgrammeTerms(
+        self,
+        request: _programme_service_pb2.ListProgrammeTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_programme_service_pb2.ListProgrammeTermsResponse, _abc.Awaitable[_programme_service_pb2.ListProgrammeTermsResponse]]:
+        """Lists all terms of a programme, latest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (PROGRAMME_NOT_FOUND).
+        """
 
     @_abc_1.abstractmethod
     def SetProgrammeRules(
