@@ -117,7 +117,7 @@ def add_services(
 async def serve(settings: GatewaySettings) -> None:
     """Serves until SIGTERM."""
     clock = SystemClock()
-    keys = TokenKeys(secrets_of(settings), clock)
+    keys = TokenKeys(settings, clock)
     keys.ensure()
     grpc = server.Server(settings.socket)
     pipe = cache_pipe(settings)

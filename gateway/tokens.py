@@ -12,11 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.access import TOKEN_ROLES
-from runtime.tokens import JWKS_CACHE_S, TOKEN_LIFETIME_S_MAX
+from runtime.tokens import TOKEN_LIFETIME_S_MAX
 
 ALGORITHM = "ES256"
-#: A key signs only after every checker has had two chances to fetch it.
-PUBLISH_MS = 2 * JWKS_CACHE_S * 1000
 
 _COORDINATE_BYTES = 32
 #: An id with a prefix. Never a SPIFFE id: a token must not name a card network.
@@ -97,11 +95,13 @@ def public_jwk(key: TokenKey) -> PublicJwk:
     return PublicJwk(kid=key.kid, x=_coordinate(numbers.x), y=_coordinate(numbers.y))
 
 
-def signing_key(keys: Sequence[TokenKey], *, now_ms: int) -> TokenKey:
-    """The newest key that checkers surely know; the oldest while all are new."""
+def signing_key(keys: Sequence[TokenKey], *, now_ms: int, publish_ms: int) -> TokenKey:
+    """The newest key that checkers surely know, because it was published `publish_ms` ago; the
+    oldest while all are new.
+    """
     assert keys, "a key is made before anything is signed"
     oldest_first = sorted(keys, key=lambda key: key.kid)
-    known = [key for key in oldest_first if key.created_ms + PUBLISH_MS <= now_ms]
+    known = [key for key in oldest_first if key.created_ms + publish_ms <= now_ms]
     return known[-1] if known else oldest_first[0]
 
 

@@ -21,7 +21,6 @@ from runtime.pki import pki_path
 from runtime.server import HEALTH_INTERVAL_S
 from runtime.settings import SERVICES, SLOTS, Settings
 from runtime.tokens import (
-    JWKS_CACHE_S,
     TOKEN_AUDIENCE,
     TOKEN_CLOCK_SKEW_S,
     TOKEN_LIFETIME_S_MAX,
@@ -161,5 +160,5 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "token_audience": TOKEN_AUDIENCE,
         "token_lifetime_s_max": TOKEN_LIFETIME_S_MAX,
         "token_clock_skew_s": TOKEN_CLOCK_SKEW_S,
-        "jwks_cache_s": JWKS_CACHE_S,
+        "jwks_cache_s": settings.jwks_cache_s,
     }

@@ -135,6 +135,58 @@ def ensure_certificates(settings: Settings, *, clock: Clock | None = None) -> No
         write_sds(pki_path(settings), names, ca=ca_path(settings))
 
 
+def rotate_certificates(settings: Settings, *, clock: Clock | None = None) -> tuple[str, ...]:
+    """Replaces every certificate and its key; returns their names. Connections that stand go on
+    with the old ones, which stay valid until they end.
+    """
+    now = datetime_of((clock or SystemClock()).now_ms())
+    with _locked(settings):
+        authority = _own_authority(settings, now)
+        # Also those of networks, as far as their keys are ours.
+        known = {subject.name: subject for subject in _subjects(settings)}
+        for path in pki_path(settings).glob("network-*.pem"):
+            known.setdefault(path.stem, _network(settings, path.stem.removeprefix("network-")))
+        for subject in known.values():
+            _issue(settings, subject, authority, now)
+    return tuple(sorted(known))
+
+
+def stage_authority(settings: Settings, *, clock: Clock | None = None) -> None:
+    """Makes another CA, which is trusted from now on and signs nothing yet. Everybody who trusts
+    `ca.pem` needs the new one before `adopt_authority`.
+    """
+    now = datetime_of((clock or SystemClock()).now_ms())
+    with _locked(settings):
+        authority = _own_authority(settings, now)
+        if _next_key_path(settings).exists():
+            return
+        key = ec.generate_private_key(ec.SECP256R1())
+        staged = make_authority_certificate(key, now)
+        write_atomically(_next_key_path(settings), private_pem(key), mode=0o600)
+        _write_bundle(settings, (*authority.bundle, staged))
+
+
+def adopt_authority(settings: Settings, *, clock: Clock | None = None) -> tuple[str, ...]:
+    """Lets the staged CA sign, and replaces every certificate. The old CA stays trusted until its
+    end: connections and clients with its certificates go on. ValueError if none is staged.
+    """
+    now = datetime_of((clock or SystemClock()).now_ms())
+    with _locked(settings):
+        authority = _own_authority(settings, now)
+        if not _next_key_path(settings).exists():
+            raise ValueError("no CA is staged: run `holdfast keys rotate ca` first")
+        key = serialization.load_pem_private_key(
+            _next_key_path(settings).read_bytes(), password=None
+        )
+        staged = [one for one in authority.bundle if one.public_key() == key.public_key()]
+        if not staged:
+            raise ValueError("the staged CA is not in ca.pem: remove ca.next.key and stage anew")
+        # The key goes first, as in _ensure_authority, which finds its certificate in the bundle.
+        _next_key_path(settings).replace(_ca_key_path(settings))
+        _write_bundle(settings, (*staged, *(one for one in authority.bundle if one not in staged)))
+    return rotate_certificates(settings, clock=clock)
+
+
 def issue_network_certificate(
     settings: Settings, name: str, *, clock: Clock | None = None
 ) -> Credentials:
@@ -143,9 +195,7 @@ def issue_network_certificate(
         raise ValueError(f"network name {name!r}: use lower-case letters, digits and hyphens")
     now = datetime_of((clock or SystemClock()).now_ms())
     with _locked(settings):
-        if _is_foreign(settings):
-            raise ValueError(f"{ca_path(settings)} is of another CA: ask that one for certificates")
-        authority = _ensure_authority(settings, now)
+        authority = _own_authority(settings, now)
         _ensure_leaf(settings, _network(settings, name), authority, now)
     return load_credentials(settings, f"network-{name}")
 
@@ -184,6 +234,21 @@ def _ca_key_path(settings: Settings) -> Path:
     return pki_path(settings) / "ca.key"
 
 
+def _next_key_path(settings: Settings) -> Path:
+    return pki_path(settings) / "ca.next.key"
+
+
+def _own_authority(settings: Settings, now: datetime) -> _Authority:
+    if _is_foreign(settings):
+        raise ValueError(f"{ca_path(settings)} is of another CA: ask that one for certificates")
+    return _ensure_authority(settings, now)
+
+
+def _write_bundle(settings: Settings, bundle: tuple[x509.Certificate, ...]) -> None:
+    content = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in bundle)
+    write_atomically(ca_path(settings), content, mode=0o644)
+
+
 def _is_foreign(settings: Settings) -> bool:
     """True if somebody else's CA issues the certificates: we have its certificate only."""
     return ca_path(settings).exists() and not _ca_key_path(settings).exists()
@@ -206,19 +271,17 @@ def _ensure_authority(settings: Settings, now: datetime) -> _Authority:
         key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
         assert isinstance(key, ec.EllipticCurvePrivateKey), "ca.key is an EC key"
         bundle = tuple(x509.load_pem_x509_certificates(ca_path(settings).read_bytes()))
-        if (
-            bundle[0].public_key() == key.public_key()
-            and bundle[0].not_valid_after_utc - now > CA_RENEW_BEFORE
-        ):
-            return _Authority(key=key, certificate=bundle[0], bundle=bundle)
+        # The key's own, wherever it stands: a CA that is adopted has its key in place first.
+        own = [one for one in bundle if one.public_key() == key.public_key()]
+        if own and own[0].not_valid_after_utc - now > CA_RENEW_BEFORE:
+            return _Authority(key=key, certificate=own[0], bundle=bundle)
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = make_authority_certificate(key, now)
     kept = tuple(old for old in bundle if old.not_valid_after_utc > now)
     bundle = (certificate, *kept)
     # The key goes first: a crash in between leaves a pair that does not match, and is made anew.
     write_atomically(key_path, private_pem(key), mode=0o600)
-    content = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in bundle)
-    write_atomically(ca_path(settings), content, mode=0o644)
+    _write_bundle(settings, bundle)
     return _Authority(key=key, certificate=certificate, bundle=bundle)
 
 
@@ -226,8 +289,11 @@ def _ensure_leaf(
     settings: Settings, subject: _Subject, authority: _Authority, now: datetime
 ) -> None:
     path = identity_path(settings, subject.name)
-    if path.exists() and _is_current(path, subject, authority, now):
-        return
+    if not path.exists() or not _is_current(path, subject, authority, now):
+        _issue(settings, subject, authority, now)
+
+
+def _issue(settings: Settings, subject: _Subject, authority: _Authority, now: datetime) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = make_leaf_certificate(
         authority.certificate,
@@ -239,7 +305,7 @@ def _ensure_leaf(
         now=now,
     )
     content = private_pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
-    write_atomically(path, content, mode=0o600)
+    write_atomically(identity_path(settings, subject.name), content, mode=0o600)
 
 
 def _is_current(path: Path, subject: _Subject, authority: _Authority, now: datetime) -> bool:

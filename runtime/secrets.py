@@ -146,6 +146,11 @@ def secret_text(settings: Settings, name: str) -> str:
     return secrets_of(settings).read(name).decode().strip()
 
 
+def is_secret_name(name: str) -> bool:
+    """True for names that a secret may have."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _checked(name: str) -> str:
-    assert _NAME.fullmatch(name), f"{name!r} is no name of a secret"
+    assert is_secret_name(name), f"{name!r} is no name of a secret"
     return name

@@ -55,6 +55,12 @@ class Settings(BaseSettings):
         description="Where secrets come from: files below home (0600), or variables"
         " HOLDFAST_SECRET_<NAME>; what is not in the environment is read from files.",
     )
+    jwks_cache_s: int = Field(
+        default=60,
+        ge=1,
+        le=3600,
+        description="How long Envoy keeps the token keys, s; a new key signs after twice that.",
+    )
     instance: str = Field(
         default="",
         description="Name of this process, e.g. authz-0; the supervisor sets it.",

@@ -11,8 +11,6 @@ TOKEN_LIFETIME_S = 300
 TOKEN_LIFETIME_S_MAX = 3600
 #: How far the clocks of signer and checker may differ.
 TOKEN_CLOCK_SKEW_S = 10
-#: How long Envoy keeps the key set. A key is published this long before anything is signed with it.
-JWKS_CACHE_S = 60
 
 
 def token_issuer(settings: Settings) -> str:

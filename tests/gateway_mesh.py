@@ -36,7 +36,7 @@ from runtime.ids import IdSource
 from runtime.outbox import DeliveryFailed, Outbox
 from runtime.pipe import Pipe
 from runtime.postgres import connect_pool
-from runtime.secrets import FileSecrets
+from runtime.secrets import secrets_of
 from runtime.server import Server
 from runtime.settings import Settings
 from runtime.wire import connect
@@ -180,8 +180,9 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
     """Starts the service on a clean database and an empty Valkey."""
     clock, accounts, passwords = ManualClock(), FakeAccounts(), Passwords(CHEAP)
     ids = IdSource(clock)
-    secrets = FileSecrets(folder / "secrets")
-    rings, keys = Rings.of(secrets, clock), TokenKeys(secrets, clock)
+    settings = Settings(home=folder)
+    secrets = secrets_of(settings)
+    rings, keys = Rings.of(secrets, clock), TokenKeys(settings, clock)
     keys.ensure()
     server = Server(folder / "gateway.a.sock")
     async with (

@@ -25,6 +25,7 @@ COMMANDS = {
     "journal": ("journal", "Show what happened to an account, entry by entry."),
     "rehydrate": ("rehydrate", "Rebuild Valkey from the ledger, when its data is lost or wrong."),
     "token": ("token", "Print an access token for the edge."),
+    "keys": ("keys", "Rotate keys and certificates while everything runs."),
     "user": ("user", "Register a user with any roles: the first administrator."),
     "envoy": ("envoy", "Show or check Envoy's configuration."),
     "bench": ("bench", "Measure how fast this machine authorizes, and check the books."),

@@ -14,7 +14,6 @@ from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, JsonOption, Output
 from runtime.clock import Clock, SystemClock
 from runtime.log import configure_logging
-from runtime.secrets import secrets_of
 from runtime.settings import Settings
 from runtime.tokens import TOKEN_AUDIENCE, TOKEN_LIFETIME_S, TOKEN_LIFETIME_S_MAX, token_issuer
 
@@ -37,7 +36,7 @@ def issue_token(
 ) -> str:
     """Signs a token with the home's newest published key; makes the first key if there is none."""
     clock = clock or SystemClock()
-    keys = TokenKeys(secrets_of(settings), clock)
+    keys = TokenKeys(settings, clock)
     keys.ensure()
     now_ms = clock.now_ms()
     claims = tokens.Claims(

@@ -25,7 +25,6 @@ from holdfast.gateway.v1 import jwks_service_pb2_grpc
 from runtime import envoyconfig, pki
 from runtime.clock import SystemClock
 from runtime.metrics import MetricsServer
-from runtime.secrets import secrets_of
 from runtime.server import Server
 from runtime.settings import Settings
 from tests.e2e.edge.upstream import ACCOUNTS, AUTHZ, Recorder, add_fakes
@@ -51,7 +50,7 @@ class World:
     @property
     def keys(self) -> TokenKeys:
         """The keys that tokens are signed with."""
-        return TokenKeys(secrets_of(self.settings), SystemClock())
+        return TokenKeys(self.settings, SystemClock())
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """What a good token says; None removes a claim."""
@@ -113,9 +112,9 @@ async def until(condition: Callable[[], Any], *, timeout_s: float = START_TIMEOU
 
 
 @asynccontextmanager
-async def running_world(folder: Path) -> AsyncIterator[World]:
+async def running_world(folder: Path, **fields: Any) -> AsyncIterator[World]:
     """Starts the servers, then Envoy; waits until tokens are accepted."""
-    settings = Settings(home=folder / "home", run_dir=folder / "run")
+    settings = Settings(home=folder / "home", run_dir=folder / "run", **fields)
     settings.run_path.mkdir(mode=0o700)
     recorder = Recorder()
     async with AsyncExitStack() as stack:
@@ -150,7 +149,7 @@ async def _start_servers(
     authz = Server(settings.socket_of("authz-0"))
     accounts = Server(settings.socket_of("accounts"))
     gateway = Server(settings.socket_of("gateway"))
-    keys = TokenKeys(secrets_of(settings), SystemClock())
+    keys = TokenKeys(settings, SystemClock())
     keys.ensure()
     jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), gateway.services)
     for server, names in (

@@ -15,9 +15,11 @@ from gateway import tokens
 from gateway.token_keys import UNUSED_MS, TokenKeys
 from runtime.clock import ManualClock
 from runtime.key_ring import KeyRing
-from runtime.secrets import FileSecrets
+from runtime.secrets import secrets_of
+from runtime.settings import Settings
 
 NOW_MS = 1_800_000_000_000
+PUBLISH_MS = 120_000
 CLAIMS = tokens.Claims(
     issuer="https://holdfast.local",
     audience="holdfast-edge",
@@ -81,13 +83,15 @@ def test_what_is_not_signed(
 
 
 def test_the_newest_key_that_checkers_know_signs() -> None:
-    old, current = _key(NOW_MS - 10 * tokens.PUBLISH_MS), _key(NOW_MS - tokens.PUBLISH_MS)
-    fresh = _key(NOW_MS - tokens.PUBLISH_MS + 1)
-    assert tokens.signing_key([fresh, old, current], now_ms=NOW_MS) is current
+    old, current = _key(NOW_MS - 10 * PUBLISH_MS), _key(NOW_MS - PUBLISH_MS)
+    fresh = _key(NOW_MS - PUBLISH_MS + 1)
+    assert (
+        tokens.signing_key([fresh, old, current], now_ms=NOW_MS, publish_ms=PUBLISH_MS) is current
+    )
     # Of an installation a second old, nobody has fetched keys before the first one was there.
-    assert tokens.signing_key([fresh], now_ms=NOW_MS) is fresh
+    assert tokens.signing_key([fresh], now_ms=NOW_MS, publish_ms=PUBLISH_MS) is fresh
     newer = _key(NOW_MS)
-    assert tokens.signing_key([newer, fresh], now_ms=NOW_MS) is fresh
+    assert tokens.signing_key([newer, fresh], now_ms=NOW_MS, publish_ms=PUBLISH_MS) is fresh
 
 
 def test_coordinates_keep_their_leading_zeroes() -> None:
@@ -101,16 +105,16 @@ def test_a_key_does_not_print_itself() -> None:
     assert "private" not in repr(_key(NOW_MS)).lower()
 
 
-def _ring(secrets: FileSecrets, clock: ManualClock) -> TokenKeys:
-    keys = TokenKeys(secrets, clock)
+def _ring(settings: Settings, clock: ManualClock) -> TokenKeys:
+    keys = TokenKeys(settings, clock)
     keys.ensure()
     return keys
 
 
 def test_keys_are_private_and_stay(tmp_path: Path) -> None:
-    secrets, clock = FileSecrets(tmp_path / "secrets"), ManualClock()
-    (key,) = _ring(secrets, clock).read()
-    (again,) = _ring(secrets, clock).read()
+    settings, clock = Settings(home=tmp_path), ManualClock()
+    (key,) = _ring(settings, clock).read()
+    (again,) = _ring(settings, clock).read()
     assert tokens.public_jwk(again) == tokens.public_jwk(key)
     assert stat.S_IMODE((tmp_path / "secrets" / "token-keys").stat().st_mode) == 0o600
 
@@ -119,14 +123,14 @@ def test_a_new_key_signs_once_known_and_an_old_one_stays_while_its_tokens_live(
     tmp_path: Path,
 ) -> None:
     """Rotation is noticed by another process, and no step of it refuses a living token."""
-    secrets, clock = FileSecrets(tmp_path / "secrets"), ManualClock()
-    keys, operator = _ring(secrets, clock), TokenKeys(secrets, clock)
+    settings, clock = Settings(home=tmp_path), ManualClock()
+    keys, operator = _ring(settings, clock), TokenKeys(settings, clock)
     (old,) = keys.read()
     clock.advance(1)
     new = operator.rotate()
     assert [key.kid for key in keys.read()] == [old.kid, new]
     assert keys.signing().kid == old.kid
-    clock.advance(tokens.PUBLISH_MS - 1)
+    clock.advance(PUBLISH_MS - 1)
     assert keys.signing().kid == old.kid
     clock.advance(1)
     assert keys.signing().kid == new
@@ -148,8 +152,8 @@ def _der(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def test_broken_keys_do_not_take_the_others_down(tmp_path: Path) -> None:
-    secrets, clock = FileSecrets(tmp_path / "secrets"), ManualClock()
-    keys = _ring(secrets, clock)
+    settings, clock = Settings(home=tmp_path), ManualClock()
+    keys = _ring(settings, clock)
     (good,) = keys.read()
     for broken in (
         b"junk",
@@ -157,5 +161,5 @@ def test_broken_keys_do_not_take_the_others_down(tmp_path: Path) -> None:
         _der(rsa.generate_private_key(65537, 2048)),
         _der(ec.generate_private_key(ec.SECP384R1())),
     ):
-        KeyRing(secrets, "token-keys", clock, make=lambda: broken).rotate()  # noqa: B023
+        KeyRing(secrets_of(settings), "token-keys", clock, make=lambda: broken).rotate()  # noqa: B023
     assert [key.kid for key in keys.read()] == [good.kid]

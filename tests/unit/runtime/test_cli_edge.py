@@ -51,6 +51,27 @@ def test_a_token_as_json(home: Path) -> None:
     assert jwt.get_unverified_header(again["token"])["kid"] == kid
 
 
+def test_keys_are_rotated(home: Path) -> None:
+    """Nothing has to run: files change, and whoever reads them notices."""
+    assert _holdfast(home, "token", "--subject", "usr_a", "--role", "admin").returncode == 0
+    done = _holdfast(home, "keys", "rotate", "--json")
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) == {"token", "certificates"}
+    ring = json.loads((home / "secrets" / "token-keys").read_text())
+    assert len(ring["keys"]) == 2
+    assert "staged" in _holdfast(home, "keys", "rotate", "ca").stdout
+    assert _holdfast(home, "keys", "rotate", "ca", "--adopt").returncode == 0
+    for arguments, says in (
+        (("ca", "--adopt"), "no CA is staged"),
+        (("token", "--adopt"), "--adopt goes with ca"),
+        (("postgres-owner",), "no key ring"),
+        (("../token-keys",), "no key ring"),
+    ):
+        refused = _holdfast(home, "keys", "rotate", *arguments)
+        assert refused.returncode != 0
+        assert says in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
