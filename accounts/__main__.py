@@ -40,6 +40,7 @@ from holdfast.accounts.v1.member_service_pb2_grpc import add_MemberServiceServic
 from holdfast.accounts.v1.programme_service_pb2_grpc import add_ProgrammeServiceServicer_to_server
 from holdfast.accounts.v1.vault_service_pb2_grpc import add_VaultServiceServicer_to_server
 from runtime import server
+from runtime.audit.log import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import SystemClock
 from runtime.ids import IdSource
@@ -85,7 +86,8 @@ async def main() -> None:
             clock,
             reveals_per_hour=settings.accounts_reveals_per_hour,
         )
-        process = server.Server(settings.socket)
+        audit = AuditLog(pool, settings.secret("audit-seal"))
+        process = server.Server(settings.socket, audit=audit)
         add_AccountServiceServicer_to_server(
             AccountService(store, mutations, ids, clock), process.services
         )
@@ -108,6 +110,7 @@ async def main() -> None:
             asyncio.create_task(outbox.run()),
             asyncio.create_task(Closing(store, projector, clock).run()),
             asyncio.create_task(upkeep.follow_keys(vault.rotate)),
+            asyncio.create_task(audit.run()),
             asyncio.create_task(upkeep.follow_epochs(ProjectionStore(pool), outbox, projector)),
             asyncio.create_task(
                 upkeep.forget_requests(

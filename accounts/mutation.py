@@ -1,8 +1,8 @@
 """What every mutation has in common: once per request id, and answered when the authorizer has it.
 
-One transaction holds the request record, the change and its outbox row. Then the answer waits for
-the projection, also when nothing was changed and when the answer was stored before: whoever is
-answered may rely on the authorizer.
+One transaction holds the request record, the change, its outbox row and its audit entry. Then the
+answer waits for the projection, also when nothing was changed and when the answer was stored
+before: whoever is answered may rely on the authorizer.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from runtime.request_id import REPLAYED
 #: Left of the caller's deadline for the answer itself.
 ANSWER_MARGIN_S = 0.1
 
+#: What the audit log says of a request that was answered before: nothing was changed.
+REPLAYED_REASON = "REPLAYED"
+
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 Changed: TypeAlias = Account | Card | AccountUser | Rules | Answer
 Effect: TypeAlias = Callable[[Transaction], Awaitable[Changed]]
@@ -48,12 +51,19 @@ class Mutations:
         async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
             stored = await transaction.claim(key)
             if stored is None:
-                answer = answers.answer(await effect(transaction))
+                changed = await effect(transaction)
+                answer = answers.answer(changed)
                 await transaction.answer(key, answer)
+                before = transaction.found(changed)
+                await transaction.record(
+                    before=None if before is None else answers.message_of(before),
+                    after=answers.message_of(changed),
+                )
             elif (stored.method, stored.fingerprint) != (key.method, key.fingerprint):
                 raise RequestIdReused(key.request_id)
             else:
                 answer = stored.answer
+                await transaction.record(reason=REPLAYED_REASON)
         await self._projected(answer, context)
         if stored is not None:
             await context.send_initial_metadata(REPLAYED)

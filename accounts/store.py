@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
+from google.protobuf.message import Message
 
 from accounts import history, rows
 from accounts.account import Account
@@ -25,6 +26,7 @@ from accounts.projector import (
 from accounts.rules import Rules
 from accounts.vault.access import HeldCard
 from runtime import outbox
+from runtime.audit import log as audit
 from runtime.clock import datetime_of
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
@@ -85,6 +87,8 @@ class Transaction:
         self._cause = BY_ITSELF
         #: What was locked for a change, as it was.
         self._locked: dict[tuple[str, str], history.Recorded] = {}
+        #: The same, for those who ask after the change.
+        self._found: dict[tuple[str, str], history.Recorded] = {}
 
     def caused_by(self, key: RequestKey) -> None:
         """Says who changes what follows. Claiming a request id says it, too."""
@@ -94,6 +98,16 @@ class Transaction:
     def connection(self) -> Any:
         """What the other stores of the service write through, in the same transaction."""
         return self._connection
+
+    def found(self, changed: history.Recorded) -> history.Recorded | None:
+        """What a changed resource was when it was locked; None if it is new."""
+        return self._found.get((history.subject_of(changed), history.user_of(changed)))
+
+    async def record(
+        self, *, before: Message | None = None, after: Message | None = None, reason: str = ""
+    ) -> None:
+        """Adds the audit entry of the running call."""
+        await audit.record(self._connection, before=before, after=after, reason=reason)
 
     async def claim(self, key: RequestKey) -> Stored | None:
         """Takes the request id, or returns what it was used for; waits for a concurrent use."""
@@ -266,9 +280,8 @@ class Transaction:
     async def rules(self, scope_id: str) -> Rules:
         """The rules of a programme or company, locked for a change; new ones at version 0."""
         await self._connection.execute(_SQL["ensure_rules"], scope_id, self._now)
-        return rows.rules(
-            await self._connection.fetchrow(_SQL["select_rules_for_update"], scope_id)
-        )
+        row = await self._connection.fetchrow(_SQL["select_rules_for_update"], scope_id)
+        return self._keep(rows.rules(row))
 
     async def update_rules(self, rules: Rules) -> None:
         """Writes the next version of locked rules."""
@@ -284,6 +297,7 @@ class Transaction:
 
     def _lock(self, value: _Locked) -> _Locked:
         self._locked[history.subject_of(value), history.user_of(value)] = value
+        self._found.setdefault((history.subject_of(value), history.user_of(value)), value)
         return value
 
     async def _record(self, value: history.Recorded) -> None:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from runtime.errors import Unauthenticated
 from runtime.record import record
 from runtime.request_id import IDEMPOTENCY_KEY_HEADER
+from runtime.trace import TRACE_HEADER, TRACE_LENGTH_MAX, bound_trace_id
 
 SUBJECT_HEADER = "x-auth-subject"
 SPIFFE_HEADER = "x-auth-spiffe"
@@ -27,9 +28,20 @@ SESSION_HEADER = "x-auth-session"
 MFA_TIME_HEADER = "x-auth-mfa-time"
 SCOPES_HEADER = "x-auth-scopes"
 
+#: Envoy appends the address that it was called from; what stands before it is anybody's claim.
+FORWARDED_HEADER = "x-forwarded-for"
+
 _CLAIMS = frozenset({COMPANY_HEADER, SESSION_HEADER, MFA_TIME_HEADER, SCOPES_HEADER})
-_READ = _CLAIMS | {SUBJECT_HEADER, SPIFFE_HEADER, ROLES_HEADER, IDEMPOTENCY_KEY_HEADER}
+_READ = _CLAIMS | {
+    SUBJECT_HEADER,
+    SPIFFE_HEADER,
+    ROLES_HEADER,
+    IDEMPOTENCY_KEY_HEADER,
+    TRACE_HEADER,
+    FORWARDED_HEADER,
+}
 _PRINCIPAL_LENGTH_MAX = 256
+_PEER_LENGTH_MAX = 64
 _SPIFFE = "spiffe://"
 
 
@@ -59,6 +71,15 @@ class Identity:
     #: The call's `idempotency-key` metadata (runtime.request_id), read on the way.
     idempotency_keys: tuple[tuple[str, str | bytes], ...] = ()
     claims: Claims = NO_CLAIMS
+    #: The call's `x-request-id` (runtime.trace).
+    trace_id: str = ""
+    #: The call's `x-forwarded-for`, as it came.
+    forwarded_for: str = ""
+
+    @property
+    def peer(self) -> str:
+        """The address that the call came to Envoy from."""
+        return self.forwarded_for.rpartition(",")[2].strip()[:_PEER_LENGTH_MAX]
 
     @property
     def sees_everything(self) -> bool:
@@ -75,6 +96,17 @@ def current_identity() -> Identity:
     return _current.get()
 
 
+def find_identity() -> Identity | None:
+    """The same; None outside of an RPC, and before its caller is known."""
+    return _current.get(None)
+
+
+def current_trace_id() -> str:
+    """What this is done for (runtime.trace); empty if nobody asked for it."""
+    identity = _current.get(None)
+    return bound_trace_id() or (identity.trace_id if identity else "")
+
+
 def set_identity(identity: Identity, method: str) -> None:
     """Used by the interceptor only."""
     _current.set(identity)
@@ -84,7 +116,9 @@ def set_identity(identity: Identity, method: str) -> None:
 def call_fields() -> dict[str, str]:
     """What a log line says of the RPC that runs now; nothing outside of one."""
     identity = _current.get(None)
-    return {"principal": identity.principal, "method": _method.get()} if identity else {}
+    fields = {"principal": identity.principal, "method": _method.get()} if identity else {}
+    trace_id = current_trace_id()
+    return {**fields, "trace_id": trace_id} if trace_id else fields
 
 
 def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
@@ -94,7 +128,7 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
     only, and nothing else has a colon, so that no token can speak for a network or for ourselves.
     """
     found: list[str] = []
-    roles = ""
+    roles = trace_id = forwarded_for = ""
     idempotency_keys: tuple[tuple[str, str | bytes], ...] = ()
     claims: dict[str, str] = {}
     for pair in metadata:
@@ -108,6 +142,10 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
             found.append("" if ":" in text else text)
         elif key == ROLES_HEADER:
             roles = text
+        elif key == TRACE_HEADER:
+            trace_id = text[:TRACE_LENGTH_MAX]
+        elif key == FORWARDED_HEADER:
+            forwarded_for = text
         elif key in _CLAIMS:
             claims[key] = text
         else:
@@ -119,6 +157,8 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
         roles=_words(roles),
         idempotency_keys=idempotency_keys,
         claims=_claims_of(claims) if claims else NO_CLAIMS,
+        trace_id=trace_id,
+        forwarded_for=forwarded_for,
     )
 
 

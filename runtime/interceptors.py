@@ -162,10 +162,13 @@ INTERCEPTORS = (
 
 
 def guarded(
-    handler: grpc.RpcMethodHandler[Any, Any], method_name: str
+    handler: grpc.RpcMethodHandler[Any, Any],
+    method_name: str,
+    *,
+    audit: AsyncServerInterceptor | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """The handler of a unary method with every interceptor around it; `method_name` as it stands in
-    the path. An open service's stays as it is.
+    the path. An open service's stays as it is. `audit` comes within the one for errors.
     """
     if method_name.startswith(tuple(f"/{service}/" for service in OPEN_SERVICES)):
         return handler
@@ -178,6 +181,8 @@ def guarded(
     if policy is not None and policy.owner:
         inner = _around(inner, OwnershipInterceptor(policy), method_name)
     for interceptor in reversed(INTERCEPTORS):
+        if audit is not None and isinstance(interceptor, ErrorInterceptor):
+            inner = _around(inner, audit, method_name)
         inner = _around(inner, interceptor, method_name)
 
     async def call(request: Any, context: Any) -> Any:

@@ -24,10 +24,11 @@ import asyncpg
 from runtime import dsn
 from runtime.settings import Settings
 
-#: Services with a role, a schema and a secret `postgres-<service>`.
-SERVICES = ("authz", "accounts", "gateway", "vault")
-#: Where the migrations of those lie that are a part of another service.
-_PARTS = {"vault": "accounts/vault"}
+#: Services with a role, a schema and a secret `postgres-<service>`. Nobody runs as `audit`: it owns
+#: what the others may add to and not change.
+SERVICES = ("authz", "accounts", "gateway", "vault", "audit")
+#: Where the migrations of those lie that are a part of something else.
+_PARTS = {"vault": "accounts/vault", "audit": "runtime/audit"}
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _DATABASE_DEFAULT = "holdfast"

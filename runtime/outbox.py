@@ -22,9 +22,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.identity import current_trace_id
 from runtime.log import get_logger
 from runtime.metrics import OUTBOX_PENDING
 from runtime.queries import load_queries
+from runtime.trace import tracing
 
 if TYPE_CHECKING:
     import asyncpg
@@ -77,6 +79,8 @@ class Row:
     payload: bytes
     create_time: datetime
     attempts: int
+    #: The call that caused it (runtime.trace); empty: none did.
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,9 @@ Deliver = Callable[[Row], Awaitable[None]]
 
 async def append(connection: Any, message: Message) -> None:
     """Adds a row in the caller's transaction. Call `Outbox.wake` after the commit."""
-    await connection.execute(_SQL["append_row"], message.topic, message.key, message.payload)
+    await connection.execute(
+        _SQL["append_row"], message.topic, message.key, message.payload, current_trace_id()
+    )
 
 
 class Outbox:
@@ -215,19 +221,23 @@ class Outbox:
 
     async def _deliver_one(self, row: Row) -> bool:
         try:
-            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
-                await self._deliver(row)
+            with tracing(row.trace_id):
+                async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+                    await self._deliver(row)
         except (DeliveryFailed, TimeoutError) as error:
             logger.warning(
                 "outbox_delivery_failed",
                 topic=row.topic,
                 key=row.key,
                 attempts=row.attempts + 1,
+                trace_id=row.trace_id,
                 error=str(error) or "timeout",
             )
             return False
         except Exception:
-            logger.exception("outbox_delivery_failed", topic=row.topic, key=row.key)
+            logger.exception(
+                "outbox_delivery_failed", topic=row.topic, key=row.key, trace_id=row.trace_id
+            )
             return False
         return True
 

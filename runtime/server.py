@@ -16,6 +16,8 @@ import pygrpc_native.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from runtime.audit.interceptor import AuditInterceptor, is_mutation
+from runtime.audit.log import AuditLog
 from runtime.interceptors import guarded
 from runtime.log import get_logger
 from runtime.metrics import MetricsServer
@@ -62,11 +64,12 @@ class SlotLock:
 
 class Services:
     """What `add_…Servicer_to_server` is given: registers each method with the interceptors around
-    it.
+    it; mutations with one more, if there is an audit log.
     """
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(self, server: grpc.aio.Server, audit: AuditLog | None) -> None:
         self._server = server
+        self._audit = AuditInterceptor(audit) if audit is not None else None
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]
@@ -75,9 +78,18 @@ class Services:
         self._server.add_registered_method_handlers(
             service_name,
             {
-                name: guarded(handler, f"/{service_name}/{name}")
+                name: self._guarded(handler, f"/{service_name}/{name}")
                 for name, handler in method_handlers.items()
             },
+        )
+
+    def _guarded(
+        self, handler: grpc.RpcMethodHandler[Any, Any], method_name: str
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        if self._audit is None or method_name.startswith("/grpc."):
+            return guarded(handler, method_name)
+        return guarded(
+            handler, method_name, audit=self._audit if is_mutation(method_name) else None
         )
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
@@ -85,9 +97,13 @@ class Services:
 
 
 class Server:
-    """A gRPC server on a unix socket. Services are added to `services` before `start`."""
+    """A gRPC server on a unix socket. Services are added to `services` before `start`. With an
+    audit log every mutating call has an entry.
+    """
 
-    def __init__(self, socket: Path, *, kind: ServerKind = "grpcio") -> None:
+    def __init__(
+        self, socket: Path, *, kind: ServerKind = "grpcio", audit: AuditLog | None = None
+    ) -> None:
         self.socket = socket
         options = [
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -99,7 +115,7 @@ class Server:
             if kind == "native"
             else grpc.aio.server(options=options)
         )
-        self.services: Any = Services(self.grpc_server)
+        self.services: Any = Services(self.grpc_server, audit)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.services)
         self._serving = False

@@ -68,6 +68,7 @@ from holdfast.authz.v1.projection_service_pb2_grpc import (
 )
 from holdfast.type.v1.money_pb2 import Money
 from runtime import dsn, migrations
+from runtime.audit.log import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
 from runtime.devstack.supervisor import Devstack
@@ -83,6 +84,8 @@ OTHER_OWNER = "usr_0b" + "2" * 32
 UNKNOWN_ACCOUNT = "acct_0a" + "3" * 32
 UNKNOWN_CARD = "card_0a" + "4" * 32
 BIN = "400000"
+#: Key of the audit log's chain.
+SEAL_KEY = "a key of the tests"
 TESTER = ("x-auth-subject", "tester")
 
 
@@ -93,6 +96,7 @@ class FakeAuthorizer(ProjectionServiceServicer):
         self.socket = socket
         self.versions: dict[str, int] = {}
         self.requests: list[Any] = []
+        self.trace_ids: list[str] = []
         self.refusing = False
         self.epoch = 1
         self.delay_s = 0.0
@@ -155,6 +159,8 @@ class FakeAuthorizer(ProjectionServiceServicer):
         if self.refusing:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the gate is closed")
         self.requests.append(request)
+        metadata = dict(context.invocation_metadata())
+        self.trace_ids.append(metadata.get("x-request-id", ""))
         self.versions[name] = max(self.versions.get(name, 0), request.version)
         return self.versions[name] - self.lag
 
@@ -174,6 +180,7 @@ class AccountsMesh:
     """A running accounts service, its stubs, and shortcuts."""
 
     pool: asyncpg.Pool
+    audit: AuditLog
     store: Store
     outbox: Outbox
     projector: Projector
@@ -323,13 +330,15 @@ async def accounts_mesh(
     ids = IdSource(clock)
     authorizer = FakeAuthorizer(folder / "authz.sock")
     await authorizer.start()
-    server = Server(folder / "accounts.a.sock")
+    socket = folder / "accounts.a.sock"
     async with (
         await connect_pool(database.settings, "accounts") as pool,
         await connect_pool(database.settings, "vault", max_size=4) as vault_pool,
         unix_channel(authorizer.socket) as egress,
-        unix_channel(server.socket) as channel,
+        unix_channel(socket) as channel,
     ):
+        audit = AuditLog(pool, SEAL_KEY)
+        server = Server(socket, audit=audit)
         store = Store(pool)
         projector = Projector(egress)
         outbox = Outbox(pool, projector.deliver)
@@ -360,6 +369,7 @@ async def accounts_mesh(
         try:
             yield AccountsMesh(
                 pool=pool,
+                audit=audit,
                 store=store,
                 outbox=outbox,
                 projector=projector,

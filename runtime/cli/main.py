@@ -23,6 +23,7 @@ COMMANDS = {
     "load": ("load", "Let users loose on a mesh of its own; exit 1 if a promise is broken."),
     "reconcile": ("reconcile", "Compare every balance with the ledger; exit 1 if one differs."),
     "journal": ("journal", "Show what happened to an account, entry by entry."),
+    "audit": ("audit", "List who did what, and check that nobody has changed the list."),
     "rehydrate": ("rehydrate", "Rebuild Valkey from the ledger, when its data is lost or wrong."),
     "token": ("token", "Print an access token for the edge."),
     "keys": ("keys", "Rotate keys and certificates while everything runs."),

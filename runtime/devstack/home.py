@@ -43,6 +43,7 @@ POSTGRES_SECRETS = (
     "postgres-accounts",
     "postgres-gateway",
     "postgres-vault",
+    "postgres-audit",
 )
 #: Secrets of the embedded Valkeys' users. Servers that others run have their login in the URL.
 MONEY_SECRETS = (
@@ -53,6 +54,8 @@ MONEY_SECRETS = (
 )
 #: Key of the authorizer's request fingerprints.
 AUTHZ_SECRETS = ("authz-fingerprint",)
+#: Key of the audit log's chain.
+AUDIT_SECRETS = ("audit-seal",)
 CACHE_SECRETS = ("valkey-cache-gateway", "valkey-cache-operator")
 _SECRET_BYTES = 32
 _SERVERS = ("postgres", "valkey-money", "valkey-cache")
@@ -191,6 +194,7 @@ def _secrets(settings: StackSettings) -> tuple[str, ...]:
     return (
         *POSTGRES_SECRETS,
         *AUTHZ_SECRETS,
+        *AUDIT_SECRETS,
         *(MONEY_SECRETS if settings.redis_url is None else ()),
         *(CACHE_SECRETS if settings.cache_url is None else ()),
     )

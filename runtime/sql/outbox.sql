@@ -1,6 +1,6 @@
 -- append_row --
--- Adds a row to be delivered. Params: $1 topic, $2 key, $3 payload.
-INSERT INTO outbox (topic, key, payload) VALUES ($1, $2, $3)
+-- Adds a row to be delivered. Params: $1 topic, $2 key, $3 payload, $4 trace id.
+INSERT INTO outbox (topic, key, payload, trace_id) VALUES ($1, $2, $3, $4)
 
 -- lock_keys --
 -- Locks the oldest row of each key that is due and that no other relay works on: whoever holds a
@@ -17,7 +17,7 @@ FOR UPDATE OF oldest SKIP LOCKED
 
 -- select_rows --
 -- The rows of some keys, oldest first. Params: $1 keys, $2 limit.
-SELECT id, topic, key, payload, create_time, attempts
+SELECT id, topic, key, payload, create_time, attempts, trace_id
 FROM outbox
 WHERE key = ANY($1)
 ORDER BY id

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eholdfast/type/v1/options.proto\x12\x10holdfast.type.v1\x1a google/protobuf/descriptor.proto\":\n\x0e\x44\x65\x63lineOptions\x12\x15\n\rresponse_code\x18\x01 \x01(\t\x12\x11\n\tretryable\x18\x02 \x01(\x08:V\n\x07\x64\x65\x63line\x12!.google.protobuf.EnumValueOptions\x18\xd1\x86\x03 \x01(\x0b\x32 .holdfast.type.v1.DeclineOptionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eholdfast/type/v1/options.proto\x12\x10holdfast.type.v1\x1a google/protobuf/descriptor.proto\":\n\x0e\x44\x65\x63lineOptions\x12\x15\n\rresponse_code\x18\x01 \x01(\t\x12\x11\n\tretryable\x18\x02 \x01(\x08:V\n\x07\x64\x65\x63line\x12!.google.protobuf.EnumValueOptions\x18\xd1\x86\x03 \x01(\x0b\x32 .holdfast.type.v1.DeclineOptions:2\n\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xd2\x86\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)

@@ -47,5 +47,10 @@ class DeclineOptions(_message.Message):
 Global___DeclineOptions: _TypeAlias = DeclineOptions  # noqa: Y015
 
 DECLINE_FIELD_NUMBER: _builtins.int
+SENSITIVE_FIELD_NUMBER: _builtins.int
 decline: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___DeclineOptions]
 """Network answer and retry advice of one decline reason."""
+sensitive: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+"""True for what is secret or says who somebody is: never recorded in the audit log, never logged.
+Fields whose names say so already (`password`, `email`, `token`, …) need no option.
+"""

@@ -1,0 +1,83 @@
+"""The mutating call that runs now, and the entry that says of it what happened."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+
+from runtime.audit.entry import TARGETS_MAX, AuditEntry
+from runtime.audit.redaction import ids_in, redacted
+from runtime.identity import Identity, find_identity
+
+#: Longer than any the contract allows: what is cut off was refused as well.
+_REQUEST_ID_KEPT = 128
+
+
+@dataclass(slots=True, kw_only=True)
+class AuditedCall:
+    """One call of a mutating method."""
+
+    method: str
+    request: Any
+    #: Whether the change was recorded, in the transaction that made it.
+    recorded: bool = field(default=False)
+
+
+_current: ContextVar[AuditedCall | None] = ContextVar("audited_call", default=None)
+
+
+def begin(call: AuditedCall) -> Token[AuditedCall | None]:
+    """Used by the interceptor only."""
+    return _current.set(call)
+
+
+def end(token: Token[AuditedCall | None]) -> None:
+    """Used by the interceptor only."""
+    _current.reset(token)
+
+
+def mark_recorded() -> None:
+    """What the call changed has its entry."""
+    call = _current.get()
+    if call is not None:
+        call.recorded = True
+
+
+def entry_of_call(
+    *,
+    before: Message | None = None,
+    after: Message | None = None,
+    targets: tuple[str, ...] = (),
+    code: str = "OK",
+    reason: str = "",
+) -> AuditEntry:
+    """An entry about the call that runs now. `targets` come on top of the ids in the messages."""
+    call = _current.get()
+    request = call.request if call is not None and isinstance(call.request, Message) else None
+    identity = find_identity()
+    messages = [one for one in (request, before, after) if one is not None]
+    found = dict.fromkeys((*targets, *ids_in(*messages)))
+    return AuditEntry(
+        actor=identity.principal if identity else "",
+        roles=tuple(sorted(identity.roles)) if identity else (),
+        peer=identity.peer if identity else "",
+        method=call.method if call else "",
+        targets=tuple(one for one in found if one)[:TARGETS_MAX],
+        request_id=_request_id(request, identity),
+        trace_id=identity.trace_id if identity else "",
+        code=code,
+        reason=reason,
+        before=redacted(before) if before is not None else None,
+        after=redacted(after) if after is not None else None,
+    )
+
+
+def _request_id(request: Message | None, identity: Identity | None) -> str:
+    """The mutation's own id: its field, or the header of JSON clients."""
+    value = str(getattr(request, "request_id", ""))
+    if not value and identity is not None:
+        value = next((str(text) for _, text in identity.idempotency_keys), "")
+    return value[:_REQUEST_ID_KEPT]

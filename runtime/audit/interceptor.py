@@ -1,0 +1,52 @@
+"""Gives every mutating call its entry: refusals always, changes unless their transaction did."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.message import Message
+from grpc_interceptor.server import AsyncServerInterceptor
+
+from runtime.audit import call
+from runtime.audit.log import AuditLog
+from runtime.errors import HoldfastError, Internal
+
+
+def is_mutation(method_name: str) -> bool:
+    """True for a method whose contract does not say that it only reads."""
+    service, _, method = method_name.strip("/").partition("/")
+    options = (
+        descriptor_pool.Default().FindServiceByName(service).methods_by_name[method].GetOptions()
+    )
+    return bool(options.idempotency_level != MethodOptions.NO_SIDE_EFFECTS)
+
+
+class AuditInterceptor(AsyncServerInterceptor):
+    """Stands within the one that turns errors into statuses, and around all that may refuse."""
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+
+    async def intercept(self, method: Any, request: Any, context: Any, method_name: str) -> Any:
+        """Writes the entry before the caller is answered."""
+        running = call.AuditedCall(method=method_name, request=request)
+        token = call.begin(running)
+        try:
+            answer = await method(request, context)
+            if not running.recorded:
+                after = answer if isinstance(answer, Message) else None
+                await self._log.write(call.entry_of_call(after=after))
+        except (grpc.aio.AbortError, grpc.aio.UsageError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            known = error if isinstance(error, HoldfastError) else Internal("")
+            await self._log.write(call.entry_of_call(code=known.code.name, reason=known.reason))
+            raise
+        else:
+            return answer
+        finally:
+            call.end(token)

@@ -1,0 +1,89 @@
+-- write_entry --
+-- Adds an entry, to be sealed. Params: $1 actor, $2 roles, $3 peer, $4 method, $5 targets,
+-- $6 request_id, $7 trace_id, $8 code, $9 reason, $10 before, $11 after.
+WITH written AS (
+    INSERT INTO audit.entry (
+        actor, roles, peer, method, targets, request_id, trace_id, code, reason, before, after
+    )
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    RETURNING id
+)
+INSERT INTO audit.unsealed (entry_id) SELECT id FROM written
+
+-- try_lock_chain --
+-- Takes the right to seal this service's entries until the commit; false if another has it.
+SELECT pg_try_advisory_xact_lock(hashtextextended('audit.' || current_user, 0))
+
+-- select_unsealed --
+-- The service's oldest entries without a link. Params: $1 limit.
+SELECT
+    e.id, e.service, e.record_time, e.actor, e.roles, e.peer, e.method, e.targets, e.request_id,
+    e.trace_id, e.code, e.reason, e.before, e.after
+FROM audit.unsealed AS u
+JOIN audit.entry AS e ON e.id = u.entry_id
+WHERE current_user = 'holdfast_' || u.service
+ORDER BY u.entry_id
+LIMIT $1
+
+-- select_head --
+-- The last link of the service's chain.
+SELECT number, hash
+FROM audit.link
+WHERE current_user = 'holdfast_' || service
+ORDER BY number DESC
+LIMIT 1
+
+-- write_links --
+-- Continues the chain. Params: $1 numbers, $2 entry ids, $3 hashes.
+INSERT INTO audit.link (number, entry_id, hash)
+SELECT number, entry_id, hash
+FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS linked (number, entry_id, hash)
+
+-- delete_unsealed --
+-- Takes sealed entries from the list of those that wait. Params: $1 entry ids.
+DELETE FROM audit.unsealed WHERE entry_id = ANY($1)
+
+-- list_chains --
+-- Services that have entries or links.
+SELECT service FROM audit.link UNION SELECT service FROM audit.entry ORDER BY service
+
+-- select_chain --
+-- A service's chain in order, each link with its entry, null where that is gone. Params: $1 service.
+SELECT
+    l.number, l.hash, l.entry_id,
+    e.id, e.service, e.record_time, e.actor, e.roles, e.peer, e.method, e.targets, e.request_id,
+    e.trace_id, e.code, e.reason, e.before, e.after
+FROM audit.link AS l
+LEFT JOIN audit.entry AS e ON e.id = l.entry_id
+WHERE l.service = $1
+ORDER BY l.number
+
+-- select_never_sealed --
+-- The first entry of a service that has had no link for too long, and the number of those that wait.
+-- Params: $1 service, $2 seconds after which an entry must have one.
+SELECT
+    min(e.id) FILTER (WHERE e.record_time < clock_timestamp() - make_interval(secs => $2)) AS first_id,
+    count(*) AS waiting
+FROM audit.entry AS e
+WHERE e.service = $1 AND NOT EXISTS (SELECT FROM audit.link AS l WHERE l.entry_id = e.id)
+
+-- find_link --
+-- Whether some chain has a link with this hash. Params: $1 hash.
+SELECT EXISTS (SELECT FROM audit.link WHERE hash = $1)
+
+-- list_entries --
+-- Entries, newest first, after a place. Empty filters: all. Params: $1 time, $2 id of the place,
+-- $3 limit, $4 service, $5 actor, $6 target, $7 method, $8 trace_id, $9 true: only refusals.
+SELECT
+    id, service, record_time, actor, roles, peer, method, targets, request_id, trace_id, code,
+    reason, before, after
+FROM audit.entry
+WHERE (record_time, id) < ($1, $2)
+    AND ($4 = '' OR service = $4)
+    AND ($5 = '' OR actor = $5)
+    AND ($6 = '' OR targets @> ARRAY[$6])
+    AND ($7 = '' OR method = $7)
+    AND ($8 = '' OR trace_id = $8)
+    AND (NOT $9 OR code <> 'OK')
+ORDER BY record_time DESC, id DESC
+LIMIT $3
