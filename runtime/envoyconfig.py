@@ -26,6 +26,7 @@ from runtime.tokens import (
     TOKEN_LIFETIME_S_MAX,
     token_issuer,
 )
+from runtime.trace import TRACE_ID_REGEX
 
 ENVOY_TEMPLATES = Path(__file__).resolve().parent.parent / "envoy"
 #: Once each is above zero, Envoy has the token keys: before that every token is refused.
@@ -154,6 +155,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
             "message": _OVERLOADED.message,
             "details": b64encode(status_of(_OVERLOADED).SerializeToString()).decode().rstrip("="),
         },
+        "trace_id_regex": TRACE_ID_REGEX,
         "cors_origin_regex": _CORS_ORIGIN_REGEX,
         "json_body_bytes_max": _JSON_BODY_BYTES_MAX,
         "token_issuer": token_issuer(settings),

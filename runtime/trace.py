@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 TRACE_HEADER = "x-request-id"
-#: What Envoy lets in (envoy/common.yaml.j2).
+#: What Envoy lets in.
 TRACE_LENGTH_MAX = 64
+TRACE_ID_REGEX = rf"[A-Za-z0-9._:/-]{{1,{TRACE_LENGTH_MAX}}}"
 
 _bound: ContextVar[str] = ContextVar("trace_id", default="")
 
