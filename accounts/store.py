@@ -88,7 +88,7 @@ class Transaction:
         #: What was locked for a change, as it was.
         self._locked: dict[tuple[str, str], history.Recorded] = {}
         #: The same, for those who ask after the change.
-        self._found: dict[tuple[str, str], history.Recorded] = {}
+        self._found: dict[tuple[str, str], history.Recorded | Rules] = {}
 
     def caused_by(self, key: RequestKey) -> None:
         """Says who changes what follows. Claiming a request id says it, too."""
@@ -99,9 +99,9 @@ class Transaction:
         """What the other stores of the service write through, in the same transaction."""
         return self._connection
 
-    def found(self, changed: history.Recorded) -> history.Recorded | None:
+    def found(self, changed: history.Recorded | Rules) -> history.Recorded | Rules | None:
         """What a changed resource was when it was locked; None if it is new."""
-        return self._found.get((history.subject_of(changed), history.user_of(changed)))
+        return self._found.get(_place_of(changed))
 
     async def record(
         self, *, before: Message | None = None, after: Message | None = None, reason: str = ""
@@ -281,7 +281,9 @@ class Transaction:
         """The rules of a programme or company, locked for a change; new ones at version 0."""
         await self._connection.execute(_SQL["ensure_rules"], scope_id, self._now)
         row = await self._connection.fetchrow(_SQL["select_rules_for_update"], scope_id)
-        return self._keep(rows.rules(row))
+        found = rows.rules(row)
+        self._found.setdefault(_place_of(found), found)
+        return found
 
     async def update_rules(self, rules: Rules) -> None:
         """Writes the next version of locked rules."""
@@ -297,7 +299,7 @@ class Transaction:
 
     def _lock(self, value: _Locked) -> _Locked:
         self._locked[history.subject_of(value), history.user_of(value)] = value
-        self._found.setdefault((history.subject_of(value), history.user_of(value)), value)
+        self._found.setdefault(_place_of(value), value)
         return value
 
     async def _record(self, value: history.Recorded) -> None:
@@ -410,3 +412,9 @@ class Store:
 
 def _account_user(row: Any, account_id: str, user_id: str) -> AccountUser:
     return rows.account_user(row) if row else AccountUser(account_id=account_id, user_id=user_id)
+
+
+def _place_of(value: history.Recorded | Rules) -> tuple[str, str]:
+    if isinstance(value, Rules):
+        return value.scope_id, ""
+    return history.subject_of(value), history.user_of(value)

@@ -48,7 +48,8 @@ DELETE FROM audit.unsealed WHERE entry_id = ANY($1)
 SELECT service FROM audit.link UNION SELECT service FROM audit.entry ORDER BY service
 
 -- select_chain --
--- A service's chain in order, each link with its entry, null where that is gone. Params: $1 service.
+-- A service's chain in order, each link with its entry, null where that is gone. Params: $1
+-- service.
 SELECT
     l.number, l.hash, l.entry_id,
     e.id, e.service, e.record_time, e.actor, e.roles, e.peer, e.method, e.targets, e.request_id,
