@@ -60,10 +60,12 @@ WHERE l.service = $1
 ORDER BY l.number
 
 -- select_never_sealed --
--- The first entry of a service that has had no link for too long, and the number of those that wait.
+-- The first entry of a service that has had no link for too long, and how many wait.
 -- Params: $1 service, $2 seconds after which an entry must have one.
 SELECT
-    min(e.id) FILTER (WHERE e.record_time < clock_timestamp() - make_interval(secs => $2)) AS first_id,
+    min(e.id) FILTER (
+        WHERE e.record_time < clock_timestamp() - make_interval(secs => $2)
+    ) AS first_id,
     count(*) AS waiting
 FROM audit.entry AS e
 WHERE e.service = $1 AND NOT EXISTS (SELECT FROM audit.link AS l WHERE l.entry_id = e.id)

@@ -28,10 +28,10 @@ async def test_a_callers_id_is_kept_and_answered(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "x" * 65, 'quote"brace}', "two words", "a,b", "<script>", "ü".encode()], ids=repr
+    "value", ["", "x" * 65, 'quote"brace}', "two words", "a,b", "<script>", "a=b;c"], ids=repr
 )
-async def test_anything_else_is_replaced(world: World, value: str | bytes) -> None:
-    headers: dict[str, str | bytes] = {**world.bearer(), "x-request-id": value}
+async def test_anything_else_is_replaced(world: World, value: str) -> None:
+    headers = {**world.bearer(), "x-request-id": value}
     answer = await world.web.get(BALANCE, headers=headers)
     made = answer.headers["x-request-id"]
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", made)
