@@ -25,6 +25,7 @@ from holdfast.gateway.v1 import (
     session_service_pb2_grpc,
 )
 from runtime import server
+from runtime.audit.log import AuditLog
 from runtime.clock import Clock, SystemClock
 from runtime.ids import IdSource
 from runtime.log import configure_logging
@@ -119,14 +120,16 @@ async def serve(settings: GatewaySettings) -> None:
     clock = SystemClock()
     keys = TokenKeys(settings, clock)
     keys.ensure()
-    grpc = server.Server(settings.socket)
     pipe = cache_pipe(settings)
     async with await connect_pool(
         settings, "gateway", max_size=settings.gateway_postgres_connections
     ) as pool:
+        audit = AuditLog(pool, settings.secret("audit-seal"))
+        grpc = server.Server(settings.socket, audit=audit)
         add_services(grpc, pool, pipe, keys=keys, settings=settings, clock=clock)
         await pipe.start()
         work = [
+            asyncio.create_task(audit.run()),
             asyncio.create_task(upkeep.prune_keys(keys)),
             asyncio.create_task(
                 upkeep.forget_requests(

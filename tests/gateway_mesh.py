@@ -30,6 +30,7 @@ from holdfast.gateway.v1.session_service_pb2_grpc import (
     SessionServiceStub,
     add_SessionServiceServicer_to_server,
 )
+from runtime.audit.log import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
 from runtime.ids import IdSource
@@ -40,7 +41,7 @@ from runtime.secrets import secrets_of
 from runtime.server import Server
 from runtime.settings import Settings
 from runtime.wire import connect
-from tests.accounts_mesh import call
+from tests.accounts_mesh import SEAL_KEY, call
 from tests.databases import Database
 
 EMAIL = "ada@example.com"
@@ -184,12 +185,13 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
     secrets = secrets_of(settings)
     rings, keys = Rings.of(secrets, clock), TokenKeys(settings, clock)
     keys.ensure()
-    server = Server(folder / "gateway.a.sock")
+    socket = folder / "gateway.a.sock"
     async with (
         await connect_pool(database.settings, "gateway") as pool,
         valkey_pipe(database.settings) as pipe,
-        unix_channel(server.socket) as channel,
+        unix_channel(socket) as channel,
     ):
+        server = Server(socket, audit=AuditLog(pool, SEAL_KEY))
         credentials, sessions = CredentialStore(pool), SessionStore(pipe)
         outbox = Outbox(pool, deliverer(rings, accounts.create))
         tokens = AccessTokens(keys, clock, database.settings)
