@@ -54,11 +54,7 @@ class Mutations:
                 changed = await effect(transaction)
                 answer = answers.answer(changed)
                 await transaction.answer(key, answer)
-                before = transaction.found(changed)
-                await transaction.record(
-                    before=None if before is None else answers.message_of(before),
-                    after=answers.message_of(changed),
-                )
+                await self._record(transaction, changed)
             elif (stored.method, stored.fingerprint) != (key.method, key.fingerprint):
                 raise RequestIdReused(key.request_id)
             else:
@@ -68,6 +64,16 @@ class Mutations:
         if stored is not None:
             await context.send_initial_metadata(REPLAYED)
         return answer.response
+
+    async def _record(self, transaction: Transaction, changed: Changed) -> None:
+        if isinstance(changed, Answer):
+            await transaction.record(targets=(changed.outbox_key,))
+            return
+        before = transaction.found(changed)
+        await transaction.record(
+            before=None if before is None else answers.message_of(before),
+            after=answers.message_of(changed),
+        )
 
     async def _projected(self, answer: Answer, context: Context) -> None:
         remaining_s = context.time_remaining()

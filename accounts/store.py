@@ -104,10 +104,17 @@ class Transaction:
         return self._found.get(_place_of(changed))
 
     async def record(
-        self, *, before: Message | None = None, after: Message | None = None, reason: str = ""
+        self,
+        *,
+        before: Message | None = None,
+        after: Message | None = None,
+        targets: tuple[str, ...] = (),
+        reason: str = "",
     ) -> None:
         """Adds the audit entry of the running call."""
-        await audit.record(self._connection, before=before, after=after, reason=reason)
+        await audit.record(
+            self._connection, before=before, after=after, targets=targets, reason=reason
+        )
 
     async def claim(self, key: RequestKey) -> Stored | None:
         """Takes the request id, or returns what it was used for; waits for a concurrent use."""
