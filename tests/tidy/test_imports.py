@@ -35,6 +35,14 @@ PURE = frozenset(
         "accounts.vault.pan",
         "accounts.company",
         "accounts.programme",
+        "accounts.billing.balances",
+        "accounts.billing.calendar",
+        "accounts.billing.closing",
+        "accounts.billing.delinquency",
+        "accounts.billing.fees",
+        "accounts.billing.interest",
+        "accounts.billing.minimum",
+        "accounts.billing.terms",
     }
 )
 #: What pure modules may use of `runtime`.

@@ -1,0 +1,94 @@
+"""Billing cycles: when they close and when payment is due. No I/O, no clock, no grpc.
+
+Days are those of the account's timezone. A cycle closes on the same day of each month, on the last
+one where a month is too short. Payment is due on the same day of each month, whatever its length
+(12 CFR 1026.7(b)(11)), at least 21 days after the cycle has closed.
+"""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from accounts.billing.terms import DUE_AFTER_DAYS
+
+CLOSING_DAYS = range(1, 32)
+#: Due this many days of the month before the closing day, in the month after; so that from the end
+#: of the shortest month on there are 25 days.
+_DUE_BEFORE = 3
+_DUE_DAYS = range(1, 29)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """One billing cycle: `start` to `end`, both included."""
+
+    start: date
+    end: date
+    due: date
+
+    @property
+    def days(self) -> int:
+        """How many days it has."""
+        return (self.end - self.start).days + 1
+
+    def dates(self) -> list[date]:
+        """Each of its days."""
+        return [self.start + timedelta(days=number) for number in range(self.days)]
+
+
+def due_day(closing_day: int) -> int:
+    """The day of the month on which payments are due, 1 to 28."""
+    assert closing_day in CLOSING_DAYS, "checked where the account is opened"
+    day = min(closing_day, 28) - _DUE_BEFORE
+    return day if day >= 1 else closing_day + 25
+
+
+def closing_date(year: int, month: int, closing_day: int) -> date:
+    """The day on which that month's cycle closes."""
+    return date(year, month, min(closing_day, calendar.monthrange(year, month)[1]))
+
+
+def first_cycle(opened_on: date, closing_day: int) -> Cycle:
+    """From the opening to the first closing day after it."""
+    end = closing_date(opened_on.year, opened_on.month, closing_day)
+    if end <= opened_on:
+        end = _closing_after(end, closing_day)
+    return Cycle(start=opened_on, end=end, due=due_date(end, closing_day))
+
+
+def next_cycle(before: Cycle, closing_day: int) -> Cycle:
+    """The cycle after one that has closed; it ends in the next month."""
+    end = _closing_after(before.end, closing_day)
+    return Cycle(start=before.end + timedelta(days=1), end=end, due=due_date(end, closing_day))
+
+
+def due_date(closed_on: date, closing_day: int) -> date:
+    """When a statement's payment is due: the first due day that leaves time enough."""
+    day = due_day(closing_day)
+    year, month = closed_on.year, closed_on.month
+    while (found := date(year, month, day)) < closed_on + timedelta(days=DUE_AFTER_DAYS):
+        year, month = _month_after(year, month)
+    return found
+
+
+def day_of(instant_ms: int, timezone: ZoneInfo) -> date:
+    """The day on which something happened, for the account."""
+    return datetime.fromtimestamp(instant_ms / 1000, UTC).astimezone(timezone).date()
+
+
+def ends_ms(day: date, timezone: ZoneInfo) -> int:
+    """The first millisecond after a day of the account: 23, 24 or 25 hours after it began."""
+    after = day + timedelta(days=1)
+    return int(datetime(after.year, after.month, after.day, tzinfo=timezone).timestamp() * 1000)
+
+
+def _closing_after(closed_on: date, closing_day: int) -> date:
+    year, month = _month_after(closed_on.year, closed_on.month)
+    return closing_date(year, month, closing_day)
+
+
+def _month_after(year: int, month: int) -> tuple[int, int]:
+    return (year + month // 12, month % 12 + 1)

@@ -1,0 +1,76 @@
+"""Fees and what limits them. No I/O, no clock, no grpc."""
+
+from __future__ import annotations
+
+from datetime import date
+from fractions import Fraction
+
+from accounts.billing.terms import WHOLE_BP, Fees
+
+#: The dearer fee applies if the same happened within this many cycles (12 CFR 1026.52(b)(1)(ii)).
+AGAIN_CYCLES = 6
+
+
+def late_fee(
+    fees: Fees, *, minimum_minor: int, paid_by_due_minor: int, cycles_since_last: int | None
+) -> int:
+    """The fee for a minimum that was not paid by its due date; never more than that minimum
+    (12 CFR 1026.52(b)(2)(i)(A)). `cycles_since_last`: None if there was no late payment before.
+    """
+    if minimum_minor <= 0 or paid_by_due_minor >= minimum_minor:
+        return 0
+    return min(_tier(fees.late_minor, fees.late_again_minor, cycles_since_last), minimum_minor)
+
+
+def returned_fee(fees: Fees, *, minimum_minor: int, cycles_since_last: int | None) -> int:
+    """The fee for a payment that was returned; never more than the minimum that was due before it.
+    (12 CFR 1026.52(b)(2)(i)(A)); and never beside a late fee for the same payment, see `heavier`.
+    """
+    tier = _tier(fees.returned_minor, fees.returned_again_minor, cycles_since_last)
+    return max(min(tier, minimum_minor), 0)
+
+
+def heavier(late_minor: int, returned_minor: int) -> tuple[int, int]:
+    """One event has one penalty fee (12 CFR 1026.52(b)(2)(ii)): the late fee stands, and of the
+    returned payment only what it would cost more.
+    """
+    return late_minor, max(returned_minor - late_minor, 0)
+
+
+def cash_fee(fees: Fees, amount_minor: int) -> int:
+    """The fee for a cash advance: a share of it, at least the floor; nothing for nothing."""
+    if amount_minor <= 0:
+        return 0
+    return max(share_of(amount_minor, fees.cash_share_bp), fees.cash_floor_minor)
+
+
+def foreign_fee(fees: Fees, amount_minor: int) -> int:
+    """The fee for a purchase in another currency."""
+    return share_of(max(amount_minor, 0), fees.foreign_share_bp)
+
+
+def annual_fee_due(opened_on: date, *, charged_through: date | None, today: date) -> date | None:
+    """The next anniversary whose annual fee is due by today; the opening is the first. 29 February
+    has its anniversary on the last day of that month.
+    """
+    years = 0 if charged_through is None else charged_through.year - opened_on.year + 1
+    due = anniversary(opened_on, years)
+    return due if due <= today else None
+
+
+def anniversary(opened_on: date, years: int) -> date:
+    """The day that many years later."""
+    try:
+        return opened_on.replace(year=opened_on.year + years)
+    except ValueError:
+        return opened_on.replace(year=opened_on.year + years, day=28)
+
+
+def share_of(amount_minor: int, share_bp: int) -> int:
+    """A share in basis points, rounded half to even."""
+    return round(Fraction(amount_minor * share_bp, WHOLE_BP))
+
+
+def _tier(first_minor: int, again_minor: int, cycles_since_last: int | None) -> int:
+    again = cycles_since_last is not None and cycles_since_last <= AGAIN_CYCLES
+    return max(again_minor, first_minor) if again else first_minor

@@ -1,0 +1,146 @@
+"""Terms of a credit product, as agreed with its cardholders. No I/O, no clock, no grpc.
+
+Rates are annual percentage rates in basis points: 2499 is 24.99 %. Amounts are minor units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import StrEnum
+
+#: An increase takes effect no earlier than this after its notice (12 CFR 1026.9(c)(2)).
+NOTICE_DAYS = 45
+#: A statement is sent at least this long before its payment is due (12 CFR 1026.5(b)(2)(ii)).
+DUE_AFTER_DAYS = 21
+#: 100 % in basis points.
+WHOLE_BP = 10_000
+
+
+class Category(StrEnum):
+    """What a part of the balance came from; the names are the contract's."""
+
+    PURCHASE = "PURCHASE"
+    CASH = "CASH"
+    FEE = "FEE"
+    INTEREST = "INTEREST"
+
+
+class Method(StrEnum):
+    """How balances of many days become interest."""
+
+    #: Each day's balance at that day's rate.
+    DAILY = "DAILY"
+    #: The average of the cycle's balances, at the rate of its last day.
+    AVERAGE_DAILY = "AVERAGE_DAILY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """A lower rate of one category, up to and including a day."""
+
+    category: Category
+    apr_bp: int
+    until: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinimumRule:
+    """The least that a statement asks for: a share of the balance, fees, interest and what is past
+    due, but no less than the floor, and no more than the balance.
+    """
+
+    floor_minor: int
+    share_bp: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fees:
+    """Fees in minor units; shares in basis points; 0: none."""
+
+    #: The first violation, and another of the same kind within six cycles (12 CFR 1026.52(b)(1)).
+    late_minor: int = 0
+    late_again_minor: int = 0
+    returned_minor: int = 0
+    returned_again_minor: int = 0
+    cash_floor_minor: int = 0
+    cash_share_bp: int = 0
+    foreign_share_bp: int = 0
+    annual_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """One version of a product's terms, in force from a day on."""
+
+    effective_from: date
+    apr_bp: dict[Category, int]
+    minimum: MinimumRule
+    fees: Fees = field(default_factory=Fees)
+    #: For all balances of an account that has been late for long; None: there is none.
+    penalty_apr_bp: int | None = None
+    method: Method = Method.DAILY
+    #: False: purchases bear interest from the day they are posted, whatever was paid.
+    grace: bool = True
+    #: Interest of a cycle is at least this, if there is any.
+    interest_minimum_minor: int = 0
+    #: Days of a year: 365 also in leap years, as most cardholder agreements have it.
+    year_days: int = 365
+
+    def rate_bp(
+        self, category: Category, on: date, *, promotions: tuple[Promotion, ...], penalty: bool
+    ) -> int:
+        """The annual rate of a category on a day. A penalty ends every promotion."""
+        standard = self.apr_bp.get(category, 0)
+        if penalty and self.penalty_apr_bp is not None:
+            return max(standard, self.penalty_apr_bp)
+        offered = [one.apr_bp for one in promotions if one.category is category and on <= one.until]
+        return min([standard, *offered])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermsTooSoon:
+    """Refusal: an increase needs notice."""
+
+    earliest: date
+    raised: tuple[str, ...]
+
+
+def in_force(versions: tuple[Terms, ...], on: date) -> Terms:
+    """The version that applies on a day; the first one before any began."""
+    assert versions, "a product has terms from its first day"
+    ordered = sorted(versions, key=lambda one: one.effective_from)
+    began = [one for one in ordered if one.effective_from <= on]
+    return began[-1] if began else ordered[0]
+
+
+def check_change(current: Terms, planned: Terms, *, announced_on: date) -> TermsTooSoon | None:
+    """Refuses what makes an account dearer sooner than its cardholders must be told."""
+    raised = _raised(current, planned)
+    earliest = announced_on + timedelta(days=NOTICE_DAYS)
+    if raised and planned.effective_from < earliest:
+        return TermsTooSoon(earliest=earliest, raised=raised)
+    return None
+
+
+def _raised(current: Terms, planned: Terms) -> tuple[str, ...]:
+    found = [
+        f"apr.{category.value.lower()}"
+        for category in Category
+        if planned.apr_bp.get(category, 0) > current.apr_bp.get(category, 0)
+    ]
+    if (planned.penalty_apr_bp or 0) > (current.penalty_apr_bp or 0):
+        found.append("apr.penalty")
+    found += [
+        f"fees.{name}"
+        for name in Fees.__dataclass_fields__
+        if getattr(planned.fees, name) > getattr(current.fees, name)
+    ]
+    found += [
+        f"minimum.{name}"
+        for name in MinimumRule.__dataclass_fields__
+        if getattr(planned.minimum, name) > getattr(current.minimum, name)
+    ]
+    if current.grace and not planned.grace:
+        found.append("grace")
+    return tuple(found)
