@@ -15,10 +15,9 @@ from zoneinfo import ZoneInfo
 from accounts.billing.terms import DUE_AFTER_DAYS
 
 CLOSING_DAYS = range(1, 32)
-#: Due this many days of the month before the closing day, in the month after; so that from the end
-#: of the shortest month on there are 25 days.
-_DUE_BEFORE = 3
-_DUE_DAYS = range(1, 29)
+#: Days from closing to the due date, in the shortest month.
+DUE_DAYS = range(DUE_AFTER_DAYS, 29)
+_SHORTEST_MONTH = 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +38,23 @@ class Cycle:
         return [self.start + timedelta(days=number) for number in range(self.days)]
 
 
-def due_day(closing_day: int) -> int:
-    """The day of the month on which payments are due, 1 to 28."""
-    assert closing_day in CLOSING_DAYS, "checked where the account is opened"
-    day = min(closing_day, 28) - _DUE_BEFORE
-    return day if day >= 1 else closing_day + 25
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """When an account's cycles close and payments are due."""
+
+    closing_day: int
+    #: Never fewer days from closing to the due date.
+    due_days: int = 25
+
+    def __post_init__(self) -> None:
+        assert self.closing_day in CLOSING_DAYS, "checked with the product's terms"
+        assert self.due_days in DUE_DAYS, "checked with the product's terms"
+
+    @property
+    def due_day(self) -> int:
+        """The day of the month on which payments are due, 1 to 28."""
+        day = min(self.closing_day, _SHORTEST_MONTH) + self.due_days
+        return day - _SHORTEST_MONTH if day > _SHORTEST_MONTH else day
 
 
 def closing_date(year: int, month: int, closing_day: int) -> date:
@@ -51,25 +62,26 @@ def closing_date(year: int, month: int, closing_day: int) -> date:
     return date(year, month, min(closing_day, calendar.monthrange(year, month)[1]))
 
 
-def first_cycle(opened_on: date, closing_day: int) -> Cycle:
+def first_cycle(opened_on: date, rhythm: Rhythm) -> Cycle:
     """From the opening to the first closing day after it."""
-    end = closing_date(opened_on.year, opened_on.month, closing_day)
+    end = closing_date(opened_on.year, opened_on.month, rhythm.closing_day)
     if end <= opened_on:
-        end = _closing_after(end, closing_day)
-    return Cycle(start=opened_on, end=end, due=due_date(end, closing_day))
+        end = _closing_after(end, rhythm)
+    return Cycle(start=opened_on, end=end, due=due_date(end, rhythm))
 
 
-def next_cycle(before: Cycle, closing_day: int) -> Cycle:
+def next_cycle(before: Cycle, rhythm: Rhythm) -> Cycle:
     """The cycle after one that has closed; it ends in the next month."""
-    end = _closing_after(before.end, closing_day)
-    return Cycle(start=before.end + timedelta(days=1), end=end, due=due_date(end, closing_day))
+    end = _closing_after(before.end, rhythm)
+    return Cycle(start=before.end + timedelta(days=1), end=end, due=due_date(end, rhythm))
 
 
-def due_date(closed_on: date, closing_day: int) -> date:
+def due_date(closed_on: date, rhythm: Rhythm) -> date:
     """When a statement's payment is due: the first due day that leaves time enough."""
-    day = due_day(closing_day)
     year, month = closed_on.year, closed_on.month
-    while (found := date(year, month, day)) < closed_on + timedelta(days=DUE_AFTER_DAYS):
+    while (found := date(year, month, rhythm.due_day)) < closed_on + timedelta(
+        days=rhythm.due_days
+    ):
         year, month = _month_after(year, month)
     return found
 
@@ -85,9 +97,9 @@ def ends_ms(day: date, timezone: ZoneInfo) -> int:
     return int(datetime(after.year, after.month, after.day, tzinfo=timezone).timestamp() * 1000)
 
 
-def _closing_after(closed_on: date, closing_day: int) -> date:
+def _closing_after(closed_on: date, rhythm: Rhythm) -> date:
     year, month = _month_after(closed_on.year, closed_on.month)
-    return closing_date(year, month, closing_day)
+    return closing_date(year, month, rhythm.closing_day)
 
 
 def _month_after(year: int, month: int) -> tuple[int, int]:

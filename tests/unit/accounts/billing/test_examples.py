@@ -10,7 +10,7 @@ from datetime import date
 import pytest
 
 from accounts.billing.balances import Balances, Change, Event
-from accounts.billing.calendar import Cycle, first_cycle, next_cycle
+from accounts.billing.calendar import Cycle, Rhythm, first_cycle, next_cycle
 from accounts.billing.closing import FIRST, Closed, close, correction
 from accounts.billing.interest import Opening
 from accounts.billing.terms import Category, Method, MinimumRule, Promotion, Terms
@@ -21,11 +21,11 @@ TERMS = Terms(
     minimum=MinimumRule(floor_minor=3500, share_bp=100),
     penalty_apr_bp=2920,
 )
-CLOSING_DAY = 15
+RHYTHM = Rhythm(closing_day=15)
 #: 16 January to 15 February, due 12 March; 16 February to 15 March; 16 March to 15 April.
 JANUARY = Cycle(start=date(2026, 1, 16), end=date(2026, 2, 15), due=date(2026, 3, 12))
-FEBRUARY = next_cycle(JANUARY, CLOSING_DAY)
-MARCH = next_cycle(FEBRUARY, CLOSING_DAY)
+FEBRUARY = next_cycle(JANUARY, RHYTHM)
+MARCH = next_cycle(FEBRUARY, RHYTHM)
 
 
 def buys(month: int, day: int, amount: int, category: Category = Category.PURCHASE) -> Event:
@@ -199,7 +199,7 @@ def test_a_backdated_payment_gives_interest_back() -> None:
 def test_29_february_is_a_day_like_any_other() -> None:
     """2028 is a leap year: from 16 February to 15 March there are 29 days."""
     january = Cycle(start=date(2028, 1, 16), end=date(2028, 2, 15), due=date(2028, 3, 12))
-    february = next_cycle(january, CLOSING_DAY)
+    february = next_cycle(january, RHYTHM)
     opening = close(
         january,
         FIRST,
@@ -249,5 +249,5 @@ def test_the_average_of_days_takes_the_last_days_rate() -> None:
 )
 def test_due_dates(closing_day: int, end: date, due: date) -> None:
     """At least 21 days after closing, on the same day of each month."""
-    cycle = first_cycle(date(2026, 2, 1), closing_day)
+    cycle = first_cycle(date(2026, 2, 1), Rhythm(closing_day=closing_day))
     assert (cycle.end, cycle.due) == (end, due)

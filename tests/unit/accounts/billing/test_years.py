@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.billing.balances import Change, Event
-from accounts.billing.calendar import Cycle, first_cycle, next_cycle
+from accounts.billing.calendar import Cycle, Rhythm, first_cycle, next_cycle
 from accounts.billing.closing import FIRST, Closed, close
 from accounts.billing.interest import Opening
 from accounts.billing.terms import Category, MinimumRule, Terms
@@ -74,7 +74,8 @@ def run_year(
         floor=3500,
         share="1.00",
     )
-    cycle, opening = first_cycle(opened_on, closing_day), FIRST
+    rhythm = Rhythm(closing_day=closing_day)
+    cycle, opening = first_cycle(opened_on, rhythm), FIRST
     found = []
     for events, payment in drawn:
         happened = events_of(events, payment, cycle, opening)
@@ -89,7 +90,7 @@ def run_year(
             ],
         )
         found.append((closed, said, happened))
-        cycle, opening = next_cycle(cycle, closing_day), closed.carried
+        cycle, opening = next_cycle(cycle, rhythm), closed.carried
     return found
 
 
@@ -139,16 +140,19 @@ def test_what_must_hold_of_every_statement(
         balance = closed.closing_minor
 
 
-@given(opened_on=st.dates(date(2023, 1, 1), date(2032, 12, 31)), closing_day=st.integers(1, 31))
-def test_cycles_follow_each_other_without_a_gap(opened_on: date, closing_day: int) -> None:
-    """Due 21 to 31 days after closing, on one day of the month, within the next cycle."""
-    cycle = first_cycle(opened_on, closing_day)
+@given(
+    opened_on=st.dates(date(2023, 1, 1), date(2032, 12, 31)),
+    rhythm=st.builds(Rhythm, closing_day=st.integers(1, 31), due_days=st.integers(21, 28)),
+)
+def test_cycles_follow_each_other_without_a_gap(opened_on: date, rhythm: Rhythm) -> None:
+    """Due enough days after closing, on one day of the month, within the next cycle."""
+    cycle = first_cycle(opened_on, rhythm)
     assert cycle.start == opened_on < cycle.end
     days = set()
     for _ in range(30):
-        after = next_cycle(cycle, closing_day)
+        after = next_cycle(cycle, rhythm)
         assert after.start == cycle.end + timedelta(days=1)
-        assert 21 <= (cycle.due - cycle.end).days <= 31
+        assert rhythm.due_days <= (cycle.due - cycle.end).days <= 31
         assert after.start <= cycle.due <= after.end
         assert 28 <= after.days <= 31
         days.add(cycle.due.day)
