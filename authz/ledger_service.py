@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import grpc
@@ -19,7 +20,12 @@ from runtime import ids
 from runtime.clock import ms_of
 from runtime.money import is_currency
 from runtime.paging import Position, page_of
+from runtime.settings import PARTITIONS
 from runtime.validate import Violations, timestamp
+
+#: Entries of one answer to a follower.
+FOLLOW_DEFAULT = 1_000
+FOLLOW_MAX = 2_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -61,13 +67,34 @@ class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
         partition = ids.partition_of(request.account_id)
         lines: dict[int, list[pb.Line]] = {}
         for line in await ask(self._ledger.lines(partition, [row["pseq"] for row in shown])):
-            amount = Money(currency_code=line["currency"], amount_minor=line["amount_minor"])
-            lines.setdefault(line["pseq"], []).append(
-                pb.Line(ledger_account=line["ledger_account"], amount=amount)
-            )
+            lines.setdefault(line["pseq"], []).append(_line(line))
         return ledger_rpc.ListEntriesResponse(
             entries=[_entry(row, lines.get(row["pseq"], [])) for row in shown],
             next_page_token=page.token_after(Position(shown[-1]["seq"], "")) if more else "",
+        )
+
+    async def FollowEntries(
+        self, request: ledger_rpc.FollowEntriesRequest, context: Context
+    ) -> ledger_rpc.FollowEntriesResponse:
+        """Returns what was settled after positions."""
+        check = Violations()
+        _check_positions(request, check)
+        if not 0 <= request.page_size <= FOLLOW_MAX:
+            check.add("page_size", f"must be 1 to {FOLLOW_MAX}")
+        check.raise_if_any()
+        limit = request.page_size or FOLLOW_DEFAULT
+        each = max(limit // len(request.after), 1)
+        positions = [(one.partition, one.pseq) for one in request.after]
+        rows = await ask(self._ledger.entries_after(positions, limit_each=each))
+        counts = Counter(row["partition"] for row in rows)
+        lines: dict[tuple[int, int], list[pb.Line]] = {}
+        for line in await ask(
+            self._ledger.lines_of([(row["partition"], row["pseq"]) for row in rows])
+        ):
+            lines.setdefault((line["partition"], line["pseq"]), []).append(_line(line))
+        return ledger_rpc.FollowEntriesResponse(
+            entries=[_entry(row, lines.get((row["partition"], row["pseq"]), [])) for row in rows],
+            more=any(count == each for count in counts.values()),
         )
 
     async def GetTrialBalance(
@@ -83,6 +110,22 @@ class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
             rows=[_trial_row(row) for row in rows],
             entry_count=await ask(self._ledger.entry_count()),
         )
+
+
+def _check_positions(request: ledger_rpc.FollowEntriesRequest, check: Violations) -> None:
+    partitions = [one.partition for one in request.after]
+    if not 1 <= len(partitions) <= PARTITIONS or len(set(partitions)) < len(partitions):
+        check.add("after", f"must name 1 to {PARTITIONS} partitions, each once")
+    for number, one in enumerate(request.after):
+        if not 0 <= one.partition < PARTITIONS:
+            check.add(f"after[{number}].partition", f"must be 0 to {PARTITIONS - 1}")
+        if one.pseq < 0:
+            check.add(f"after[{number}].pseq", "must not be negative")
+
+
+def _line(row: Any) -> pb.Line:
+    amount = Money(currency_code=row["currency"], amount_minor=row["amount_minor"])
+    return pb.Line(ledger_account=row["ledger_account"], amount=amount)
 
 
 def _trial_row(row: Any) -> pb.TrialBalanceRow:
@@ -123,6 +166,12 @@ def _entry(row: Any, lines: list[pb.Line]) -> pb.Entry:
         lines=lines,
         decider=row["decided_by"] or "",
         external_reason=row["external_reason"],
+        user_id=row["user_id"] or "",
+        company_id=row["company_id"] or "",
+        programme_id=row["programme_id"] or "",
+        root_card_id=row["root_card_id"] or "",
+        payment_id=row["payment_id"] or "",
+        related_entry_id=row["related_entry_id"] or "",
     )
     if kind in DECISIONS:
         request = rpc.AuthorizeRequest.FromString(row["request"])

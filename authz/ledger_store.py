@@ -141,6 +141,20 @@ class LedgerStore:
         """The money lines of some entries."""
         return await self._fetch("list_lines", partition, list(pseqs))
 
+    async def entries_after(
+        self, positions: Sequence[tuple[int, int]], *, limit_each: int
+    ) -> list[asyncpg.Record]:
+        """What follows each (partition, pseq), in order."""
+        partitions, pseqs = zip(*positions, strict=True)
+        return await self._fetch("follow_entries", partitions, pseqs, limit_each)
+
+    async def lines_of(self, places: Sequence[tuple[int, int]]) -> list[asyncpg.Record]:
+        """The money lines of entries by (partition, pseq)."""
+        if not places:
+            return []
+        partitions, pseqs = zip(*places, strict=True)
+        return await self._fetch("follow_lines", partitions, pseqs)
+
     async def trial_balance(self, currency: str | None) -> list[asyncpg.Record]:
         """Totals by currency and ledger account."""
         return await self._fetch("trial_balance", currency)

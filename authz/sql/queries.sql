@@ -69,6 +69,23 @@ WHERE account_id = $1 AND ($2::bigint IS NULL OR seq < $2)
 ORDER BY seq DESC
 LIMIT $3
 
+-- follow_entries --
+-- What follows some positions. Params: $1 partitions, $2 the pseq of each, $3 limit for each.
+SELECT e.* FROM unnest($1::smallint[], $2::bigint[]) AS after (partition, pseq)
+CROSS JOIN LATERAL (
+    SELECT * FROM journal_entry j
+    WHERE j.partition = after.partition AND j.pseq > after.pseq
+    ORDER BY j.pseq LIMIT $3
+) e
+ORDER BY e.partition, e.pseq
+
+-- follow_lines --
+-- The lines of some entries. Params: $1 partitions, $2 the pseq of each.
+SELECT partition, pseq, ledger_account, currency, amount_minor
+FROM journal_line
+WHERE (partition, pseq) IN (SELECT * FROM unnest($1::smallint[], $2::bigint[]))
+ORDER BY partition, pseq, line
+
 -- list_lines --
 -- The lines of some entries. Params: $1 partition, $2 pseqs.
 SELECT pseq, ledger_account, currency, amount_minor

@@ -160,6 +160,12 @@ class Entry(_message.Message):
     LINES_FIELD_NUMBER: _builtins.int
     DECIDER_FIELD_NUMBER: _builtins.int
     EXTERNAL_REASON_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    COMPANY_ID_FIELD_NUMBER: _builtins.int
+    PROGRAMME_ID_FIELD_NUMBER: _builtins.int
+    ROOT_CARD_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    RELATED_ENTRY_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`ent_` id."""
     partition: _builtins.int
@@ -186,6 +192,18 @@ class Entry(_message.Message):
     """Who decided, as in `Authorization.decider`; empty for configuration."""
     external_reason: _builtins.str
     """Why the external decision was as it was, in the issuer's words."""
+    user_id: _builtins.str
+    """User whose card it was, or who owns the account; empty if nobody in particular does."""
+    company_id: _builtins.str
+    """Company that owns the account; empty for personal ones."""
+    programme_id: _builtins.str
+    """Programme of the account."""
+    root_card_id: _builtins.str
+    """First card of the card's line of replacements."""
+    payment_id: _builtins.str
+    """Payment, if one is involved."""
+    related_entry_id: _builtins.str
+    """Entry that this one reverses or corrects."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of the movement: held, captured or released; 0 for declines and configuration."""
@@ -247,10 +265,16 @@ class Entry(_message.Message):
         lines: _abc.Iterable[Global___Line] | None = ...,
         decider: _builtins.str = ...,
         external_reason: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        company_id: _builtins.str = ...,
+        programme_id: _builtins.str = ...,
+        root_card_id: _builtins.str = ...,
+        payment_id: _builtins.str = ...,
+        related_entry_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "posted", b"posted", "record_time", b"record_time", "unreleased", b"unreleased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "authorization_id", b"authorization_id", "card_id", b"card_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "external_reason", b"external_reason", "held", b"held", "id", b"id", "lines", b"lines", "merchant", b"merchant", "partition", b"partition", "posted", b"posted", "principal", b"principal", "pseq", b"pseq", "record_time", b"record_time", "request_id", b"request_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "external_reason", b"external_reason", "held", b"held", "id", b"id", "lines", b"lines", "merchant", b"merchant", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,11 @@ class LedgerServiceStub:
                 request_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListEntriesRequest.SerializeToString,
                 response_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
+        self.FollowEntries = channel.unary_unary(
+                '/holdfast.authz.v1.LedgerService/FollowEntries',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesResponse.FromString,
+                _registered_method=True)
         self.GetTrialBalance = channel.unary_unary(
                 '/holdfast.authz.v1.LedgerService/GetTrialBalance',
                 request_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.GetTrialBalanceRequest.SerializeToString,
@@ -53,6 +58,17 @@ class LedgerServiceServicer:
 
     def ListEntries(self, request, context):
         """Lists settled journal entries of an account, newest first.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FollowEntries(self, request, context):
+        """Returns what was settled after given positions, for services that follow the ledger: each keeps
+        the position of every partition in the transaction that takes an entry in, and so misses none
+        and takes none twice. Mesh only.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
@@ -77,6 +93,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.ListEntries,
                     request_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListEntriesRequest.FromString,
                     response_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListEntriesResponse.SerializeToString,
+            ),
+            'FollowEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.FollowEntries,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesResponse.SerializeToString,
             ),
             'GetTrialBalance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTrialBalance,
@@ -112,6 +133,33 @@ class LedgerService:
             '/holdfast.authz.v1.LedgerService/ListEntries',
             holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListEntriesRequest.SerializeToString,
             holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FollowEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.LedgerService/FollowEntries',
+            holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

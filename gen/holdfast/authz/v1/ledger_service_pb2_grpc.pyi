@@ -38,6 +38,13 @@ class LedgerServiceStub:
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
+    FollowEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.FollowEntriesRequest, _ledger_service_pb2.FollowEntriesResponse]
+    """Returns what was settled after given positions, for services that follow the ledger: each keeps
+    the position of every partition in the transaction that takes an entry in, and so misses none
+    and takes none twice. Mesh only.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
     GetTrialBalance: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetTrialBalanceRequest, _ledger_service_pb2.GetTrialBalanceResponse]
     """Returns the trial balance: debits, credits and balance of every ledger account and currency.
     The balances of one currency sum to zero.
@@ -52,6 +59,13 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists settled journal entries of an account, newest first.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    FollowEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.FollowEntriesRequest, _ledger_service_pb2.FollowEntriesResponse]  # type: ignore[assignment]
+    """Returns what was settled after given positions, for services that follow the ledger: each keeps
+    the position of every partition in the transaction that takes an entry in, and so misses none
+    and takes none twice. Mesh only.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -72,6 +86,19 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ListEntriesResponse, _abc.Awaitable[_ledger_service_pb2.ListEntriesResponse]]:
         """Lists settled journal entries of an account, newest first.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def FollowEntries(
+        self,
+        request: _ledger_service_pb2.FollowEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.FollowEntriesResponse, _abc.Awaitable[_ledger_service_pb2.FollowEntriesResponse]]:
+        """Returns what was settled after given positions, for services that follow the ledger: each keeps
+        the position of every partition in the transaction that takes an entry in, and so misses none
+        and takes none twice. Mesh only.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """

@@ -1,0 +1,101 @@
+"""Follows the ledger: every settled entry is taken in once, in order within its partition.
+
+The positions stand in the follower's own schema (table `ledger_position`) and move in the
+transaction that takes the entries in: who dies in between has done nothing. Positions are locked
+meanwhile, so several processes of one service may follow; they take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from holdfast.authz.v1 import ledger_pb2, ledger_service_pb2
+from holdfast.authz.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from runtime.log import get_logger
+from runtime.queries import load_queries
+
+if TYPE_CHECKING:
+    import asyncpg
+
+#: Entries of one transaction.
+PAGE = 1_000
+#: How often is looked when there was nothing new.
+POLL_S = 0.5
+#: How long to wait after a failure.
+PAUSE_S = 1.0
+CALL_TIMEOUT_S = 5.0
+
+_SQL = load_queries(Path(__file__).with_name("sql") / "follower.sql")
+
+Entry = ledger_pb2.Entry
+#: Takes entries in, on the connection whose transaction moves the positions.
+Take = Callable[[Any, Sequence[Entry]], Awaitable[None]]
+
+logger = get_logger()
+
+
+class LedgerGapError(Exception):
+    """The ledger answered with an entry that does not follow the one before."""
+
+
+class Follower:
+    """Asks for what was settled, and has it taken in."""
+
+    def __init__(self, pool: asyncpg.Pool, channel: grpc.aio.Channel, take: Take) -> None:
+        self._pool = pool
+        self._ledger: Any = LedgerServiceStub(channel)
+        self._take = take
+
+    async def run(self) -> None:
+        """For ever; no failure ends it."""
+        while True:
+            pause_s = POLL_S
+            try:
+                pause_s = 0 if await self.step() else POLL_S
+            except grpc.aio.AioRpcError as error:
+                logger.debug("ledger_unknown", because=f"{error.code().name}: {error.details()}")
+                pause_s = PAUSE_S
+            except Exception:
+                logger.exception("follower_failed")
+                pause_s = PAUSE_S
+            await asyncio.sleep(pause_s)
+
+    async def caught_up(self) -> None:
+        """Returns once nothing more is settled than was taken in."""
+        while await self.step():
+            pass
+
+    async def step(self) -> bool:
+        """Takes one page in; True if there is more."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(_SQL["lock_positions"])
+            positions = {row["partition"]: row["pseq"] for row in rows}
+            answer: ledger_service_pb2.FollowEntriesResponse = await self._ledger.FollowEntries(
+                ledger_service_pb2.FollowEntriesRequest(
+                    after=[
+                        ledger_service_pb2.EntryPosition(partition=partition, pseq=pseq)
+                        for partition, pseq in positions.items()
+                    ],
+                    page_size=PAGE,
+                ),
+                timeout=CALL_TIMEOUT_S,
+            )
+            if not answer.entries:
+                return False
+            for entry in answer.entries:
+                if entry.pseq != positions[entry.partition] + 1:
+                    raise LedgerGapError(
+                        f"partition {entry.partition}: {entry.pseq} after"
+                        f" {positions[entry.partition]}"
+                    )
+                positions[entry.partition] = entry.pseq
+            await self._take(connection, answer.entries)
+            await connection.execute(
+                _SQL["move_positions"], list(positions), list(positions.values())
+            )
+            return answer.more
