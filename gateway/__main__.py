@@ -12,6 +12,8 @@ from gateway.credential_store import CredentialStore
 from gateway.passwords import Passwords
 from gateway.registration import Registration
 from gateway.rings import Rings
+from gateway.second_factor import SecondFactors
+from gateway.second_factor_service import SecondFactorService
 from gateway.service import JwksService
 from gateway.session_service import SessionService
 from gateway.session_store import SessionStore
@@ -21,6 +23,8 @@ from gateway.token_keys import TokenKeys
 from holdfast.gateway.v1 import (
     jwks_service_pb2,
     jwks_service_pb2_grpc,
+    second_factor_service_pb2,
+    second_factor_service_pb2_grpc,
     session_service_pb2,
     session_service_pb2_grpc,
 )
@@ -37,6 +41,7 @@ from runtime.wire import Wire, connect
 SERVICE_NAMES = (
     jwks_service_pb2.DESCRIPTOR.services_by_name["JwksService"].full_name,
     session_service_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name,
+    second_factor_service_pb2.DESCRIPTOR.services_by_name["SecondFactorService"].full_name,
 )
 
 
@@ -65,17 +70,19 @@ def cache_pipe(settings: GatewaySettings) -> Pipe:
     )
 
 
-def session_service(
+def add_sessions(
+    grpc: server.Server,
     credentials: CredentialStore,
     pipe: Pipe,
-    passwords: Passwords,
     *,
     keys: TokenKeys,
     settings: GatewaySettings,
     clock: Clock,
-) -> SessionService:
-    """SessionService with all that it needs."""
+) -> None:
+    """Adds what signs users in, with all that it needs."""
+    passwords, tokens = Passwords(), AccessTokens(keys, clock, settings)
     rings = Rings.of(secrets_of(settings), clock)
+    factors = SecondFactors(credentials, rings=rings, issuer=settings.trust_domain, clock=clock)
     sessions, new_ids = SessionStore(pipe), IdSource(clock)
     registration = Registration(
         credentials,
@@ -90,12 +97,19 @@ def session_service(
         credentials,
         sessions,
         passwords,
+        factors,
         rings=rings,
-        tokens=AccessTokens(keys, clock, settings),
+        tokens=tokens,
         new_ids=new_ids,
         clock=clock,
     )
-    return SessionService(registration, sign_in, sessions, rings=rings)
+    session_service_pb2_grpc.add_SessionServiceServicer_to_server(
+        SessionService(registration, sign_in, sessions, rings=rings), grpc.services
+    )
+    second_factor_service_pb2_grpc.add_SecondFactorServiceServicer_to_server(
+        SecondFactorService(factors, sign_in, sessions, rings=rings, tokens=tokens, clock=clock),
+        grpc.services,
+    )
 
 
 def add_services(
@@ -109,10 +123,7 @@ def add_services(
 ) -> None:
     """Adds all that gateway answers."""
     jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), grpc.services)
-    sessions = session_service(
-        CredentialStore(pool), pipe, Passwords(), keys=keys, settings=settings, clock=clock
-    )
-    session_service_pb2_grpc.add_SessionServiceServicer_to_server(sessions, grpc.services)
+    add_sessions(grpc, CredentialStore(pool), pipe, keys=keys, settings=settings, clock=clock)
 
 
 async def serve(settings: GatewaySettings) -> None:

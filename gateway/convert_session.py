@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
@@ -18,6 +18,7 @@ from gateway.registration import NewUser
 from gateway.rings import Rings
 from gateway.session import Session
 from gateway.sign_in import Begun, Client
+from holdfast.gateway.v1 import second_factor_service_pb2 as factor_pb
 from holdfast.gateway.v1 import session_pb2
 from holdfast.gateway.v1 import session_service_pb2 as pb
 from runtime import ids
@@ -36,9 +37,15 @@ _FORWARDED_HEADER = "x-forwarded-for"
 _CLIENT_LENGTH_MAX = 128
 _ADDRESS_LENGTH_MAX = 64
 _TOKEN_LENGTH_MAX = 256
+_CODE_LENGTH_MAX = 32
 _NAME_LENGTH_MAX = 128
 _PASSWORD_LENGTH_MAX = 1024
 
+CodeRequest: TypeAlias = (
+    factor_pb.ConfirmSecondFactorRequest
+    | factor_pb.VerifySecondFactorRequest
+    | factor_pb.RemoveSecondFactorRequest
+)
 Request = TypeVar("Request", bound=Message)
 
 
@@ -49,6 +56,7 @@ class LoginCommand:
     request_id: str
     email: str
     password: str = field(repr=False)
+    code: str = field(repr=False)
 
 
 def register(request: pb.RegisterRequest, context: Any, rings: Rings) -> tuple[RequestKey, NewUser]:
@@ -71,9 +79,14 @@ def login(request: pb.LoginRequest, context: Any) -> LoginCommand:
     request_id = request_id_of(request.request_id, context.invocation_metadata(), violations)
     email = _email(request.email, violations)
     _some_password("password", request.password, violations)
+    violations.text("code", request.code, limit=_CODE_LENGTH_MAX)
     violations.raise_if_any()
-    password = normalized_password(request.password)
-    return LoginCommand(request_id=request_id, email=email, password=password)
+    return LoginCommand(
+        request_id=request_id,
+        email=email,
+        password=normalized_password(request.password),
+        code=request.code,
+    )
 
 
 def refresh(request: pb.RefreshRequest, context: Any) -> tuple[str, str]:
@@ -114,7 +127,19 @@ def set_access(
     return key, roles
 
 
-def request_id(request: pb.LogoutRequest | pb.RevokeSessionRequest, context: Any) -> None:
+def code(request: CodeRequest, context: Any, rings: Rings) -> RequestKey:
+    """Checks the requests that show a code of a second factor."""
+    violations = Violations()
+    key = key_of(request, context, violations, rings=rings)
+    violations.text("code", request.code, limit=_CODE_LENGTH_MAX, required=True)
+    violations.raise_if_any()
+    return key
+
+
+def request_id(
+    request: pb.LogoutRequest | pb.RevokeSessionRequest | factor_pb.EnrollSecondFactorRequest,
+    context: Any,
+) -> None:
     """Checks the request id of what may be repeated without one."""
     violations = Violations()
     request_id_of(request.request_id, context.invocation_metadata(), violations)

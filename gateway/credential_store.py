@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 
 from gateway.credential import Credential
+from gateway.factor_store import FactorStore
 from runtime import outbox
 from runtime.clock import datetime_of, ms_of
 from runtime.errors import RequestIdReused, Unavailable
@@ -56,6 +57,7 @@ class Transaction:
 
     def __init__(self, connection: Any, *, now_ms: int) -> None:
         self._connection = connection
+        self.factors = FactorStore(connection)
         self._now = datetime_of(now_ms)
 
     async def claim(self, key: RequestKey) -> bytes | None:
@@ -125,6 +127,7 @@ class CredentialStore:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self.factors = FactorStore(pool)
 
     @asynccontextmanager
     async def transaction(self, *, now_ms: int) -> AsyncIterator[Transaction]:

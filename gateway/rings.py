@@ -20,6 +20,8 @@ class Rings:
     refresh_tokens: KeyRing
     #: Fingerprints of requests, which may hold passwords.
     requests: KeyRing
+    #: Hashes of recovery codes.
+    recovery: KeyRing
     #: Seals profiles until accounts has them, and second factors.
     users: KeyRing
 
@@ -30,5 +32,6 @@ class Rings:
             emails=key_ring(secrets, "gateway-emails", clock),
             refresh_tokens=key_ring(secrets, "gateway-refresh-tokens", clock),
             requests=key_ring(secrets, "gateway-requests", clock),
+            recovery=key_ring(secrets, "gateway-recovery-codes", clock),
             users=key_ring(secrets, "gateway-users", clock),
         )

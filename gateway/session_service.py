@@ -53,6 +53,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
             request_id=command.request_id,
             email=command.email,
             password=command.password,
+            code=command.code,
             client=convert.client(context),
         )
         return pb.LoginResponse(

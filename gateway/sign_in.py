@@ -12,6 +12,7 @@ from gateway.credential_store import CredentialStore, RequestKey, Transaction
 from gateway.passwords import Passwords
 from gateway.rings import Rings
 from gateway.scripts import Status
+from gateway.second_factor import SecondFactors, code_required, wrong_code
 from gateway.session import Session, new_refresh_token, parse_refresh_token
 from gateway.session_store import Exchange, SessionStore
 from runtime import ids
@@ -47,6 +48,7 @@ class SignIn:
         credentials: CredentialStore,
         sessions: SessionStore,
         passwords: Passwords,
+        factors: SecondFactors,
         *,
         rings: Rings,
         tokens: AccessTokens,
@@ -57,14 +59,17 @@ class SignIn:
         self._credentials = credentials
         self._sessions = sessions
         self._passwords = passwords
+        self._factors = factors
         self._rings = rings
         self._tokens = tokens
         self._ids = new_ids
         self._clock = clock
         self._random_bytes = random_bytes
 
-    async def login(self, *, request_id: str, email: str, password: str, client: Client) -> Begun:
-        """Begins a session of whoever knows the password."""
+    async def login(
+        self, *, request_id: str, email: str, password: str, code: str, client: Client
+    ) -> Begun:
+        """Begins a session of whoever knows the password and has the second factor."""
         hashes = self._rings.emails.macs(email.encode())
         _, attempts = self._rings.emails.mac(email.encode())
         await self.admit(attempts.hex(), client)
@@ -73,9 +78,10 @@ class SignIn:
         verified = await self._passwords.verify(password, stored)
         if credential is None or not verified or credential.disabled:
             raise wrong_credentials()
+        mfa_ms = await self._second_factor(credential.user_id, code)
         await self._sessions.forgive(attempts.hex(), client.address)
         await self._renew_hashes(credential, email=email, password=password)
-        return await self.begin(credential, request_id=request_id, client=client)
+        return await self.begin(credential, request_id=request_id, client=client, mfa_ms=mfa_ms)
 
     async def begin(
         self, credential: Credential, *, request_id: str, client: Client, mfa_ms: int = 0
@@ -177,6 +183,16 @@ class SignIn:
         )
         if wait_ms:
             raise too_many_attempts(wait_ms)
+
+    async def _second_factor(self, user_id: str, code: str) -> int:
+        """When a second factor was shown: now, or 0 if none is asked for."""
+        if not await self._factors.is_required(user_id):
+            return 0
+        if not code:
+            raise code_required()
+        if not await self._factors.verify(user_id, code):
+            raise wrong_code()
+        return self._clock.now_ms()
 
     def _signature(self, signed: bytes) -> bytes:
         return self._rings.refresh_tokens.mac(signed)[1]

@@ -19,6 +19,8 @@ from gateway.credential_store import CredentialStore
 from gateway.passwords import Passwords
 from gateway.registration import Profile, Registration, deliverer
 from gateway.rings import Rings
+from gateway.second_factor import SecondFactors
+from gateway.second_factor_service import SecondFactorService
 from gateway.session_check import SessionCheck
 from gateway.session_service import SessionService
 from gateway.session_store import SessionStore
@@ -26,6 +28,10 @@ from gateway.sign_in import SignIn
 from gateway.token_keys import TokenKeys
 from holdfast.gateway.v1 import session_pb2
 from holdfast.gateway.v1 import session_service_pb2 as pb
+from holdfast.gateway.v1.second_factor_service_pb2_grpc import (
+    SecondFactorServiceStub,
+    add_SecondFactorServiceServicer_to_server,
+)
 from holdfast.gateway.v1.session_service_pb2_grpc import (
     SessionServiceStub,
     add_SessionServiceServicer_to_server,
@@ -81,6 +87,7 @@ class GatewayMesh:
     """A running SessionService, its stub, and shortcuts."""
 
     stub: SessionServiceStub
+    factors: SecondFactorServiceStub
     pool: asyncpg.Pool
     clock: ManualClock
     accounts: FakeAccounts
@@ -90,7 +97,6 @@ class GatewayMesh:
     keys: TokenKeys
     rings: Rings
     registration: Registration
-    parts: dict[str, Any] = field(default_factory=dict)
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     def request_id(self) -> str:
@@ -106,10 +112,15 @@ class GatewayMesh:
         return user_id
 
     async def login(
-        self, email: str = EMAIL, password: str = PASSWORD, *, request_id: str = ""
+        self,
+        email: str = EMAIL,
+        password: str = PASSWORD,
+        *,
+        request_id: str = "",
+        code: str = "",
     ) -> pb.LoginResponse:
         request = pb.LoginRequest(
-            request_id=request_id or self.request_id(), email=email, password=password
+            request_id=request_id or self.request_id(), email=email, password=password, code=code
         )
         answer: pb.LoginResponse = await call(
             self.stub.Login, request, principal=ANONYMOUS, metadata=_from(ADDRESS)
@@ -195,10 +206,12 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
         credentials, sessions = CredentialStore(pool), SessionStore(pipe)
         outbox = Outbox(pool, deliverer(rings, accounts.create))
         tokens = AccessTokens(keys, clock, database.settings)
+        factors = SecondFactors(credentials, rings=rings, issuer="holdfast.local", clock=clock)
         sign_in = SignIn(
             credentials,
             sessions,
             passwords,
+            factors,
             rings=rings,
             tokens=tokens,
             new_ids=ids,
@@ -215,11 +228,18 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
         )
         service = SessionService(registration, sign_in, sessions, rings=rings)
         add_SessionServiceServicer_to_server(service, server.services)
+        add_SecondFactorServiceServicer_to_server(
+            SecondFactorService(
+                factors, sign_in, sessions, rings=rings, tokens=tokens, clock=clock
+            ),
+            server.services,
+        )
         await server.start([])
         relay = asyncio.create_task(outbox.run())
         try:
             yield GatewayMesh(
                 stub=SessionServiceStub(channel),
+                factors=SecondFactorServiceStub(channel),
                 pool=pool,
                 clock=clock,
                 accounts=accounts,
@@ -229,7 +249,6 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
                 keys=keys,
                 rings=rings,
                 registration=registration,
-                parts={"credentials": credentials, "passwords": passwords, "sign_in": sign_in},
             )
         finally:
             relay.cancel()

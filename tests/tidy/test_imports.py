@@ -27,6 +27,7 @@ PURE = frozenset(
         "authz.windows",
         "accounts.account",
         "gateway.credential",
+        "gateway.totp",
         "accounts.account_user",
         "accounts.card",
         "accounts.machine",

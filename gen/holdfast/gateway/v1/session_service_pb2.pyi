@@ -84,22 +84,26 @@ class LoginRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id of the request; or the Idempotency-Key header."""
     email: _builtins.str
     """The address that was registered."""
     password: _builtins.str
     """The password."""
+    code: _builtins.str
+    """Who has a second factor: the six digits that the app shows, or a recovery code."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         email: _builtins.str = ...,
         password: _builtins.str = ...,
+        code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "password", b"password", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "email", b"email", "password", b"password", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

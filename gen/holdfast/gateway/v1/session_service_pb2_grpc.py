@@ -111,8 +111,9 @@ class SessionServiceServicer:
         count for the user and for the address they come from. Repeated: another session in place of
         the one that the first request began.
 
-        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS), RESOURCE_EXHAUSTED
-        (TOO_MANY_ATTEMPTS, with `retry_after_ms`), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS; with the right password:
+        CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `retry_after_ms`),
+        UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,8 +51,9 @@ class SessionServiceStub:
     count for the user and for the address they come from. Repeated: another session in place of
     the one that the first request began.
 
-    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS), RESOURCE_EXHAUSTED
-    (TOO_MANY_ATTEMPTS, with `retry_after_ms`), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS; with the right password:
+    CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `retry_after_ms`),
+    UNAVAILABLE.
     """
     Refresh: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RefreshRequest, _session_service_pb2.RefreshResponse]
     """Exchanges a refresh token for new tokens; each works once. Whoever shows an old one again ends
@@ -118,8 +119,9 @@ class SessionServiceAsyncStub(SessionServiceStub):
     count for the user and for the address they come from. Repeated: another session in place of
     the one that the first request began.
 
-    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS), RESOURCE_EXHAUSTED
-    (TOO_MANY_ATTEMPTS, with `retry_after_ms`), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS; with the right password:
+    CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `retry_after_ms`),
+    UNAVAILABLE.
     """
     Refresh: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RefreshRequest, _session_service_pb2.RefreshResponse]  # type: ignore[assignment]
     """Exchanges a refresh token for new tokens; each works once. Whoever shows an old one again ends
@@ -194,8 +196,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         count for the user and for the address they come from. Repeated: another session in place of
         the one that the first request began.
 
-        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS), RESOURCE_EXHAUSTED
-        (TOO_MANY_ATTEMPTS, with `retry_after_ms`), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS; with the right password:
+        CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `retry_after_ms`),
+        UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

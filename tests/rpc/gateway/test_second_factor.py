@@ -1,0 +1,169 @@
+"""SecondFactorService, and what Login asks for then."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b32decode
+from typing import Any
+
+import grpc
+import pytest
+
+from gateway import totp
+from gateway.session_store import USER_ATTEMPTS
+from holdfast.gateway.v1 import second_factor_service_pb2 as pb
+from holdfast.gateway.v1.session_pb2 import Session
+from holdfast.gateway.v1.session_service_pb2 import LoginRequest
+from runtime.key_ring import SETTLE_MS
+from tests.accounts_mesh import call, call_replayed, refused
+from tests.gateway_mesh import ADMIN, ANONYMOUS, EMAIL, PASSWORD, GatewayMesh, whose
+
+
+def _code(mesh: GatewayMesh, secret: str) -> str:
+    return totp.code_at(b32decode(secret), mesh.clock.now_ms() // totp.STEP_MS)
+
+
+def _later(mesh: GatewayMesh) -> None:
+    """A code works once: the next one comes."""
+    mesh.clock.advance(totp.STEP_MS)
+
+
+async def _confirmed(mesh: GatewayMesh) -> tuple[Session, str, list[str]]:
+    await mesh.register()
+    session = (await mesh.login()).session
+    enrolled = await call(
+        mesh.factors.EnrollSecondFactor,
+        pb.EnrollSecondFactorRequest(request_id="e-1"),
+        **whose(session),
+    )
+    request = pb.ConfirmSecondFactorRequest(request_id="c-1", code=_code(mesh, enrolled.secret))
+    confirmed, replayed = await call_replayed(
+        mesh.factors.ConfirmSecondFactor, request, **whose(session)
+    )
+    assert not replayed
+    again, replayed = await call_replayed(
+        mesh.factors.ConfirmSecondFactor, request, **whose(session)
+    )
+    assert (again, replayed) == (confirmed, True)
+    _later(mesh)
+    return session, enrolled.secret, list(confirmed.recovery_codes)
+
+
+async def _reason(mesh: GatewayMesh, code: str) -> str:
+    request = LoginRequest(request_id=mesh.request_id(), email=EMAIL, password=PASSWORD, code=code)
+    return (await refused(mesh.stub.Login, request, principal=ANONYMOUS)).reason
+
+
+async def test_login_asks_for_it(mesh: GatewayMesh) -> None:
+    session, secret, recovery = await _confirmed(mesh)
+    assert (await mesh.sessions.of_user(session.user_id))[0].mfa_ms > 0
+    assert await _reason(mesh, "") == "CODE_REQUIRED"
+    assert await _reason(mesh, "000000") == "WRONG_CODE"
+    code = _code(mesh, secret)
+    begun = await mesh.login(code=f" {code[:3]} {code[3:]}")
+    claims = mesh.claims(begun.tokens.access_token)
+    assert claims["mfa_time"] == str(mesh.clock.now_ms() // 1000)
+    assert await _reason(mesh, code) == "WRONG_CODE"
+    # Recovery codes work once each, also after their key was replaced.
+    mesh.rings.recovery.rotate()
+    mesh.clock.advance(2 * SETTLE_MS)
+    await mesh.login(code=recovery[0].upper())
+    assert await _reason(mesh, recovery[0]) == "WRONG_CODE"
+    await mesh.login(code=recovery[1])
+
+
+async def test_a_code_works_once_side_by_side(mesh: GatewayMesh) -> None:
+    _, secret, recovery = await _confirmed(mesh)
+    for code in (_code(mesh, secret), recovery[0]):
+        answers = await asyncio.gather(
+            *(mesh.login(code=code) for _ in range(4)), return_exceptions=True
+        )
+        assert sum(not isinstance(answer, BaseException) for answer in answers) == 1
+
+
+async def test_showing_it_again_renews_the_time(mesh: GatewayMesh) -> None:
+    session, secret, _ = await _confirmed(mesh)
+    mesh.clock.advance(600_000)
+    request = pb.VerifySecondFactorRequest(request_id="v-1", code=_code(mesh, secret))
+    shown_ms = mesh.clock.now_ms()
+    answer = await call(mesh.factors.VerifySecondFactor, request, **whose(session))
+    assert answer.session.mfa_time.ToMilliseconds() == shown_ms
+    assert mesh.claims(answer.access_token)["mfa_time"] == str(shown_ms // 1000)
+    # A repetition proves nothing new.
+    mesh.clock.advance(600_000)
+    again, replayed = await call_replayed(
+        mesh.factors.VerifySecondFactor, request, **whose(session)
+    )
+    assert replayed
+    assert mesh.claims(again.access_token)["mfa_time"] == str(shown_ms // 1000)
+
+
+async def test_guesses_are_limited(mesh: GatewayMesh) -> None:
+    session, *_ = await _confirmed(mesh)
+    reasons = [
+        (
+            await refused(
+                mesh.factors.VerifySecondFactor,
+                pb.VerifySecondFactorRequest(request_id=f"g-{number}", code="000000"),
+                **whose(session),
+            )
+        ).reason
+        for number in range(USER_ATTEMPTS + 1)
+    ]
+    assert reasons == ["WRONG_CODE"] * USER_ATTEMPTS + ["TOO_MANY_ATTEMPTS"]
+
+
+async def test_removes_it(mesh: GatewayMesh) -> None:
+    session, secret, recovery = await _confirmed(mesh)
+    request = pb.RemoveSecondFactorRequest(request_id="x-1", code=_code(mesh, secret))
+    await call(mesh.factors.RemoveSecondFactor, request, **whose(session))
+    await call(mesh.factors.RemoveSecondFactor, request, **whose(session))
+    await mesh.login()
+    gone = await refused(
+        mesh.factors.VerifySecondFactor,
+        pb.VerifySecondFactorRequest(request_id="v-9", code=recovery[0]),
+        **whose(session),
+    )
+    assert (gone.code, gone.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "SECOND_FACTOR_STATE",
+    )
+
+
+async def test_one_at_a_time_and_confirmed_once(mesh: GatewayMesh) -> None:
+    session, secret, _ = await _confirmed(mesh)
+    again = pb.EnrollSecondFactorRequest(request_id="e-2")
+    answer = await refused(mesh.factors.EnrollSecondFactor, again, **whose(session))
+    assert answer.reason == "SECOND_FACTOR_STATE"
+    confirm = pb.ConfirmSecondFactorRequest(request_id="c-2", code=_code(mesh, secret))
+    answer = await refused(mesh.factors.ConfirmSecondFactor, confirm, **whose(session))
+    assert answer.reason == "SECOND_FACTOR_STATE"
+
+
+async def test_stores_no_secret(mesh: GatewayMesh) -> None:
+    _, secret, recovery = await _confirmed(mesh)
+    for table in ("second_factor", "recovery_code", "request_record"):
+        for row in await mesh.pool.fetch(f"SELECT * FROM {table}"):
+            stored = b"".join(value for value in row if isinstance(value, bytes))
+            assert b32decode(secret) not in stored
+            assert not any(code.encode() in stored for code in recovery)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_type"),
+    [
+        ("ConfirmSecondFactor", pb.ConfirmSecondFactorRequest),
+        ("VerifySecondFactor", pb.VerifySecondFactorRequest),
+        ("RemoveSecondFactor", pb.RemoveSecondFactorRequest),
+        ("EnrollSecondFactor", pb.EnrollSecondFactorRequest),
+    ],
+)
+async def test_names_what_is_wrong(mesh: GatewayMesh, method: str, request_type: Any) -> None:
+    await mesh.register()
+    session = (await mesh.login()).session
+    wrong = ["request_id"] if method.startswith("Enroll") else ["request_id", "code"]
+    answer = await refused(getattr(mesh.factors, method), request_type(), **whose(session))
+    assert (answer.code, answer.fields) == (grpc.StatusCode.INVALID_ARGUMENT, wrong)
+    fields = {"request_id": "r"} | ({} if len(wrong) == 1 else {"code": "000000"})
+    nobody = await refused(getattr(mesh.factors, method), request_type(**fields), principal=ADMIN)
+    assert nobody.reason == "NO_SESSION"
