@@ -13,10 +13,12 @@ from accounts.company_service import CompanyService
 from accounts.company_store import Companies
 from accounts.member_service import MemberService
 from accounts.mutation import Mutations
+from accounts.numbers import CardNumbers
 from accounts.programme_service import ProgrammeService
 from accounts.programme_store import Programmes
 from accounts.projection_store import ProjectionStore
 from accounts.projector import Projector
+from accounts.renewals import Renewals
 from accounts.rules_flow import RulesFlow
 from accounts.settings import AccountsSettings
 from accounts.store import Store
@@ -86,14 +88,15 @@ async def main() -> None:
             clock,
             reveals_per_hour=settings.accounts_reveals_per_hour,
         )
+        numbers = CardNumbers(vault, bin_digits=settings.accounts_bin)
+        renewals = Renewals(store, outbox, numbers, clock, days=settings.accounts_renewal_days)
         audit = AuditLog(pool, settings.secret("audit-seal"))
         process = server.Server(settings.socket, audit=audit)
         add_AccountServiceServicer_to_server(
             AccountService(store, mutations, ids, clock), process.services
         )
         add_CardServiceServicer_to_server(
-            CardService(store, mutations, ids, clock, vault, bin_digits=settings.accounts_bin),
-            process.services,
+            CardService(store, mutations, ids, clock, numbers=numbers), process.services
         )
         add_VaultServiceServicer_to_server(
             VaultService(
@@ -108,6 +111,7 @@ async def main() -> None:
         _add_companies(process, pool, mutations, ids, RulesFlow(store, mutations, clock))
         work = [
             asyncio.create_task(outbox.run()),
+            asyncio.create_task(renewals.run()),
             asyncio.create_task(Closing(store, projector, clock).run()),
             asyncio.create_task(upkeep.follow_keys(vault.rotate)),
             asyncio.create_task(audit.run()),

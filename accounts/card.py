@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from accounts.machine import IllegalTransition, Machine, Step
 
@@ -18,6 +19,7 @@ class CardKind(StrEnum):
     VIRTUAL = "VIRTUAL"
     PHYSICAL = "PHYSICAL"
     SINGLE_USE = "SINGLE_USE"
+    MERCHANT_LOCKED = "MERCHANT_LOCKED"
 
 
 class CardState(StrEnum):
@@ -27,6 +29,8 @@ class CardState(StrEnum):
     ACTIVE = "ACTIVE"
     FROZEN = "FROZEN"
     CLOSED = "CLOSED"
+    LOST = "LOST"
+    STOLEN = "STOLEN"
 
 
 class Transition(StrEnum):
@@ -35,6 +39,19 @@ class Transition(StrEnum):
     FREEZE = "FREEZE"
     UNFREEZE = "UNFREEZE"
     CLOSE = "CLOSE"
+    ACTIVATE = "ACTIVATE"
+    REPORT_LOST = "REPORT_LOST"
+    REPORT_STOLEN = "REPORT_STOLEN"
+
+
+class ShippingState(StrEnum):
+    """Where plastic is; the names are the contract's."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    ORDERED = "ORDERED"
+    SHIPPED = "SHIPPED"
+    DELIVERED = "DELIVERED"
+    RETURNED = "RETURNED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +75,16 @@ class Card:
     user_id: str = ""
     #: First digits of its number, which itself is in the vault.
     bin: str = ""
+    nickname: str = ""
+    shipping: ShippingState = ShippingState.UNSPECIFIED
+    carrier: str = ""
+    tracking_number: str = ""
+    #: Of plastic: its holder has it.
+    received: bool = False
+    replaces_card_id: str = ""
+    replaced_by_card_id: str = ""
+    #: What checks against fraud remember up to then is forgotten; 0: nothing is.
+    suspicion_clear_time_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,45 +94,73 @@ class IssueCard:
     account_id: str
     kind: CardKind
     user_id: str = ""
+    nickname: str = ""
+    #: As the contract serializes them.
+    controls: bytes = b""
 
 
-#: Plastic travels by mail: it stays inactive until its holder has it.
-INITIAL_STATES = {
-    CardKind.VIRTUAL: CardState.ACTIVE,
-    CardKind.PHYSICAL: CardState.INACTIVE,
-    CardKind.SINGLE_USE: CardState.ACTIVE,
-}
+_INACTIVE, _ACTIVE, _FROZEN, _CLOSED, _LOST, _STOLEN = CardState
+#: States that a card can be used again from.
+LIVING = frozenset({_INACTIVE, _ACTIVE, _FROZEN})
 
-_INACTIVE, _ACTIVE, _FROZEN, _CLOSED = CardState
-
-#: Unfreezing never activates: an inactive card has not reached its holder.
+#: Unfreezing never activates: an inactive card has not reached its holder. What was lost can turn
+#: out to be stolen, never the other way round.
 CARDS = Machine(
     "card",
     {
         Transition.FREEZE: Step(_FROZEN, frozenset({_ACTIVE})),
         Transition.UNFREEZE: Step(_ACTIVE, frozenset({_FROZEN})),
-        Transition.CLOSE: Step(_CLOSED, frozenset({_INACTIVE, _ACTIVE, _FROZEN})),
+        Transition.CLOSE: Step(_CLOSED, LIVING, done=frozenset({_LOST, _STOLEN})),
+        Transition.ACTIVATE: Step(_ACTIVE, frozenset({_INACTIVE})),
+        Transition.REPORT_LOST: Step(_LOST, LIVING),
+        Transition.REPORT_STOLEN: Step(_STOLEN, LIVING | {_LOST}),
     },
 )
 
 
 def issue_card(command: IssueCard, *, card_id: str, now_ms: int) -> Card:
     """A new card at version 1, the first of its line; it has no number yet (`with_number`)."""
-    issued = datetime.fromtimestamp(now_ms / 1000, UTC)
-    return Card(
-        id=card_id,
-        account_id=command.account_id,
-        root_card_id=card_id,
-        kind=command.kind,
-        state=INITIAL_STATES[command.kind],
-        last4="",
-        expiry_month=issued.month,
-        expiry_year=issued.year + VALID_YEARS,
-        version=1,
-        create_time_ms=now_ms,
-        update_time_ms=now_ms,
-        user_id=command.user_id,
+    expiry = expiry_of(now_ms)
+    return made(
+        Card(
+            id=card_id,
+            account_id=command.account_id,
+            root_card_id=card_id,
+            kind=command.kind,
+            state=_ACTIVE,
+            last4="",
+            expiry_month=expiry.month,
+            expiry_year=expiry.year,
+            version=1,
+            create_time_ms=now_ms,
+            update_time_ms=now_ms,
+            controls=command.controls,
+            user_id=command.user_id,
+            nickname=command.nickname,
+        )
     )
+
+
+def made(card: Card) -> Card:
+    """A new card as it leaves us: plastic travels by mail, and is inactive until its holder has
+    it; what has a number only is active at once.
+    """
+    if card.kind is not CardKind.PHYSICAL:
+        return card
+    return replace(card, state=_INACTIVE, shipping=ShippingState.ORDERED)
+
+
+class Expiry(NamedTuple):
+    """The last month in which a card is valid."""
+
+    year: int
+    month: int
+
+
+def expiry_of(now_ms: int) -> Expiry:
+    """The expiry of a card that is made now."""
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    return Expiry(now.year + VALID_YEARS, now.month)
 
 
 def with_number(card: Card, *, bin_digits: str, last4: str) -> Card:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from accounts import convert, convert_controls
-from accounts.account import require_open
-from accounts.account_user import require_user
-from accounts.card import Card, Transition, issue_card, move, set_controls, with_number
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from accounts import card_flow, convert, convert_card, convert_controls, convert_lifecycle
+from accounts.account import Account
+from accounts.card import Card, CardKind, Transition, move, set_controls
+from accounts.card_life import (
+    ACTIVATION_TRIES_MAX,
+    activate,
+    clear_suspicion,
+    update,
+    update_shipping,
+)
+from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
-from accounts.store import Store, Transaction
-from accounts.vault.vault import Vault
+from accounts.numbers import CardNumbers
+from accounts.store import RequestKey, Store, Transaction
+from holdfast.accounts.v1 import card_lifecycle_pb2 as life
 from holdfast.accounts.v1 import card_pb2
 from holdfast.accounts.v1 import card_service_pb2 as pb
 from holdfast.accounts.v1.card_service_pb2_grpc import CardServiceServicer
@@ -16,9 +27,14 @@ from runtime import ids
 from runtime.clock import Clock
 from runtime.paging import Position
 
+#: From a locked card and its account, which stands still, to the next version. It writes by itself.
+Change: TypeAlias = Callable[[Transaction, tuple[Card, Account]], Awaitable[Card]]
+#: The same of a card alone, decided purely.
+Decide: TypeAlias = Callable[[Card], Card | IllegalTransition | convert_card.CardRefusal]
+
 
 class CardService(CardServiceServicer):
-    """Issues and manages cards. The vault makes their numbers, from `bin_digits`."""
+    """Issues and manages cards; the vault gives them their numbers."""
 
     def __init__(
         self,
@@ -26,47 +42,32 @@ class CardService(CardServiceServicer):
         mutations: Mutations,
         new_ids: ids.IdSource,
         clock: Clock,
-        vault: Vault,
         *,
-        bin_digits: str,
+        numbers: CardNumbers,
     ) -> None:
         self._store = store
         self._mutations = mutations
         self._ids = new_ids
         self._clock = clock
-        self._vault = vault
-        self._bin_digits = bin_digits
+        self._numbers = numbers
 
     async def IssueCard(
         self, request: pb.IssueCardRequest, context: Context
     ) -> pb.IssueCardResponse:
         """Issues a card on an open account."""
         key, command = convert.issue_card(request, context)
-        card = issue_card(
-            command,
-            card_id=self._ids.new(ids.CARD, ids.partition_of(command.account_id)),
-            now_ms=self._clock.now_ms(),
-        )
+        card_id = self._ids.new(ids.CARD, ids.partition_of(command.account_id))
+        now_ms = self._clock.now_ms()
 
         async def effect(transaction: Transaction) -> Card:
-            account = await transaction.steady_account(command.account_id)
-            if account is None:
-                raise convert.account_not_found(command.account_id)
-            if refusal := require_open(account):
-                raise convert.refusal(refusal)
-            if card.user_id:
-                user = await transaction.steady_account_user(account.id, card.user_id)
-                if unknown := require_user(user, owner_id=account.owner_id):
-                    raise convert.refusal(unknown)
-            number = await self._vault.issue(
-                card.id,
-                bin_digits=self._bin_digits,
-                expiry_month=card.expiry_month,
-                expiry_year=card.expiry_year,
+            return await card_flow.issue(
+                transaction,
+                self._numbers,
+                command,
+                request.controls,
+                card_id=card_id,
+                now_ms=now_ms,
             )
-            numbered = with_number(card, bin_digits=number.bin, last4=number.last4)
-            await transaction.insert_card(numbered)
-            return numbered
 
         answer = await self._mutations.run(key, effect, context)
         return pb.IssueCardResponse(card=card_pb2.Card.FromString(answer))
@@ -114,6 +115,115 @@ class CardService(CardServiceServicer):
         """Closes a card for good."""
         return pb.CloseCardResponse(card=await self._move(request, Transition.CLOSE, context))
 
+    async def ReportCardLost(
+        self, request: life.ReportCardLostRequest, context: Context
+    ) -> life.ReportCardLostResponse:
+        """Closes a lost card."""
+        return life.ReportCardLostResponse(
+            card=await self._move(request, Transition.REPORT_LOST, context)
+        )
+
+    async def ReportCardStolen(
+        self, request: life.ReportCardStolenRequest, context: Context
+    ) -> life.ReportCardStolenResponse:
+        """Closes a stolen card."""
+        return life.ReportCardStolenResponse(
+            card=await self._move(request, Transition.REPORT_STOLEN, context)
+        )
+
+    async def ActivateCard(
+        self, request: life.ActivateCardRequest, context: Context
+    ) -> life.ActivateCardResponse:
+        """Activates plastic that its holder has."""
+        key, details = convert_card.activate_card(request, context)
+        now_ms = self._clock.now_ms()
+        if details is not None and not await self._store.count_activation(
+            request.card_id, most=ACTIVATION_TRIES_MAX
+        ):
+            if await self._store.card(request.card_id) is None:
+                raise convert.card_not_found(request.card_id)
+            raise convert_card.activation_locked()
+        card = await self._decide(
+            key, request.card_id, lambda card: activate(card, details, now_ms=now_ms), context
+        )
+        return life.ActivateCardResponse(card=card)
+
+    async def ReplaceCard(
+        self, request: life.ReplaceCardRequest, context: Context
+    ) -> life.ReplaceCardResponse:
+        """Issues a card with a new number in place of another one."""
+        key, reason = convert_card.replace_card(request, context)
+        card_id = self._ids.new(ids.CARD, ids.partition_of(request.card_id))
+        now_ms = self._clock.now_ms()
+
+        async def change(transaction: Transaction, found: tuple[Card, Account]) -> Card:
+            return await card_flow.replaced(
+                transaction, self._numbers, found, reason, card_id=card_id, now_ms=now_ms
+            )
+
+        card = await self._change(key, request.card_id, change, context)
+        return life.ReplaceCardResponse(card=card)
+
+    async def ReissueCard(
+        self, request: life.ReissueCardRequest, context: Context
+    ) -> life.ReissueCardResponse:
+        """Makes a card anew with the same number."""
+        return life.ReissueCardResponse(card=await self._make_anew(request, context))
+
+    async def RenewCard(
+        self, request: life.RenewCardRequest, context: Context
+    ) -> life.RenewCardResponse:
+        """Renews a card that expires soon."""
+        return life.RenewCardResponse(card=await self._make_anew(request, context))
+
+    async def UpdateCard(
+        self, request: life.UpdateCardRequest, context: Context
+    ) -> life.UpdateCardResponse:
+        """Changes a card's nickname or user."""
+        key, command = convert_card.update_card(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def change(transaction: Transaction, found: tuple[Card, Account]) -> Card:
+            card, account = found
+            changed = update(
+                card, nickname=command.nickname, user_id=command.user_id, now_ms=now_ms
+            )
+            if not isinstance(changed, Card):
+                raise convert_card.refusal(changed)
+            if changed.user_id != card.user_id:
+                await card_flow.check_user(transaction, account, changed.user_id)
+            if changed is not card:
+                await transaction.update_card(changed)
+            return changed
+
+        card = await self._change(key, command.card_id, change, context)
+        return life.UpdateCardResponse(card=card)
+
+    async def UpdateCardShipping(
+        self, request: life.UpdateCardShippingRequest, context: Context
+    ) -> life.UpdateCardShippingResponse:
+        """Says where plastic is."""
+        key, command = convert_card.update_shipping(request, context)
+        now_ms = self._clock.now_ms()
+        card = await self._decide(
+            key,
+            request.card_id,
+            lambda card: update_shipping(card, command, now_ms=now_ms),
+            context,
+        )
+        return life.UpdateCardShippingResponse(card=card)
+
+    async def ClearCardSuspicion(
+        self, request: life.ClearCardSuspicionRequest, context: Context
+    ) -> life.ClearCardSuspicionResponse:
+        """Forgets what checks against fraud suspect of a card."""
+        key, card_id = convert.card_transition(request, context)
+        now_ms = self._clock.now_ms()
+        card = await self._decide(
+            key, card_id, lambda card: clear_suspicion(card, now_ms=now_ms), context
+        )
+        return life.ClearCardSuspicionResponse(card=card)
+
     async def SetCardControls(
         self, request: pb.SetCardControlsRequest, context: Context
     ) -> pb.SetCardControlsResponse:
@@ -121,12 +231,11 @@ class CardService(CardServiceServicer):
         key, card_id = convert_controls.set_card_controls(request, context)
         now_ms = self._clock.now_ms()
 
-        async def effect(transaction: Transaction) -> Card:
-            found = await transaction.card_of_steady_account(card_id)
-            if found is None:
-                raise convert.card_not_found(card_id)
+        async def change(transaction: Transaction, found: tuple[Card, Account]) -> Card:
             card, account = found
             convert_controls.check_currency(request.controls, account.currency_code)
+            if card.kind is CardKind.MERCHANT_LOCKED:
+                convert_card.check_merchant_lock(request.controls)
             controls = convert_controls.counting(
                 request.controls, before=card.controls, now_ms=now_ms
             )
@@ -135,8 +244,21 @@ class CardService(CardServiceServicer):
                 await transaction.update_card(changed)
             return changed
 
-        answer = await self._mutations.run(key, effect, context)
-        return pb.SetCardControlsResponse(card=card_pb2.Card.FromString(answer))
+        card = await self._change(key, card_id, change, context)
+        return pb.SetCardControlsResponse(card=card)
+
+    async def ListCardChanges(
+        self, request: life.ListCardChangesRequest, context: Context
+    ) -> life.ListCardChangesResponse:
+        """Lists every change of a card and of its line, newest first."""
+        del context
+        page = convert_card.changes_page(request)
+        card = await self._store.card(request.card_id)
+        if card is None:
+            raise convert.card_not_found(request.card_id)
+        found = await self._store.changes(page, line_id=card.root_card_id)
+        changes, token = convert_lifecycle.changes_page(page, found)
+        return life.ListCardChangesResponse(changes=changes, next_page_token=token)
 
     async def _move(
         self, request: convert.CardTransitionRequest, transition: Transition, context: Context
@@ -144,16 +266,53 @@ class CardService(CardServiceServicer):
         """The same five steps for every transition."""
         key, card_id = convert.card_transition(request, context)
         now_ms = self._clock.now_ms()
+        return await self._decide(
+            key, card_id, lambda card: move(card, transition, now_ms=now_ms), context
+        )
+
+    async def _make_anew(
+        self, request: life.ReissueCardRequest | life.RenewCardRequest, context: Context
+    ) -> card_pb2.Card:
+        key, card_id = convert.card_transition(request, context)
+        renewal = isinstance(request, life.RenewCardRequest)
+        now_ms = self._clock.now_ms()
+
+        async def change(transaction: Transaction, found: tuple[Card, Account]) -> Card:
+            return await card_flow.made_anew(
+                transaction, self._numbers, found, renewal=renewal, now_ms=now_ms
+            )
+
+        return await self._change(key, card_id, change, context)
+
+    async def _decide(
+        self, key: RequestKey, card_id: str, decide: Decide, context: Context
+    ) -> card_pb2.Card:
+        """A change that depends on the card alone, whatever becomes of its account."""
 
         async def effect(transaction: Transaction) -> Card:
             card = await transaction.card(card_id)
             if card is None:
                 raise convert.card_not_found(card_id)
-            moved = move(card, transition, now_ms=now_ms)
-            if not isinstance(moved, Card):
-                raise convert.refusal(moved)
-            if moved is not card:
-                await transaction.update_card(moved)
-            return moved
+            changed = decide(card)
+            if isinstance(changed, IllegalTransition):
+                raise convert.refusal(changed)
+            if not isinstance(changed, Card):
+                raise convert_card.refusal(changed)
+            if changed is not card:
+                await transaction.update_card(changed)
+            return changed
+
+        return card_pb2.Card.FromString(await self._mutations.run(key, effect, context))
+
+    async def _change(
+        self, key: RequestKey, card_id: str, change: Change, context: Context
+    ) -> card_pb2.Card:
+        """A change that depends on the card's account, too."""
+
+        async def effect(transaction: Transaction) -> Card:
+            found = await transaction.card_of_steady_account(card_id)
+            if found is None:
+                raise convert.card_not_found(card_id)
+            return await change(transaction, found)
 
         return card_pb2.Card.FromString(await self._mutations.run(key, effect, context))

@@ -17,12 +17,13 @@ from accounts.account import (
     UpdateCreditLimit,
 )
 from accounts.account_user import UserNotOnAccount
-from accounts.card import Card, CardKind, IssueCard
+from accounts.card import Card, CardKind, IssueCard, ShippingState
 from accounts.machine import IllegalTransition
 from accounts.store import RequestKey
 from holdfast.accounts.v1 import (
     account_pb2,
     account_service_pb2,
+    card_lifecycle_pb2,
     card_pb2,
     card_service_pb2,
 )
@@ -39,6 +40,7 @@ from runtime.errors import (
 from runtime.identity import current_identity
 from runtime.paging import Page, page_of
 from runtime.request_id import request_id_of
+from runtime.spend_controls import check_controls
 from runtime.validate import Violations, timestamp
 
 Refusal: TypeAlias = AccountNotOpen | OtherCurrency | UserNotOnAccount | IllegalTransition
@@ -46,7 +48,15 @@ CardTransitionRequest: TypeAlias = (
     card_service_pb2.FreezeCardRequest
     | card_service_pb2.UnfreezeCardRequest
     | card_service_pb2.CloseCardRequest
+    | card_lifecycle_pb2.ReportCardLostRequest
+    | card_lifecycle_pb2.ReportCardStolenRequest
+    | card_lifecycle_pb2.ReissueCardRequest
+    | card_lifecycle_pb2.RenewCardRequest
+    | card_lifecycle_pb2.ClearCardSuspicionRequest
 )
+
+#: Characters of what a holder calls a card.
+NICKNAME_LENGTH = 64
 
 _KIND = card_pb2.Card.Kind
 _KINDS: dict[int, object] = dict(_KIND.DESCRIPTOR.values_by_number)
@@ -101,13 +111,19 @@ def issue_card(
     violations.id("account_id", request.account_id, ids.ACCOUNT)
     violations.enum("kind", request.kind, _KINDS, required=True)
     violations.id("user_id", request.user_id, ids.USER, required=False)
+    violations.text("nickname", request.nickname, limit=NICKNAME_LENGTH)
+    check_controls("controls", request.controls, violations, currency_code="", of_card=True)
     violations.raise_if_any()
-    kind = CardKind(_KIND.Name(request.kind).removeprefix("KIND_"))
-    return key, IssueCard(account_id=request.account_id, kind=kind, user_id=request.user_id)
+    return key, IssueCard(
+        account_id=request.account_id,
+        kind=CardKind(_KIND.Name(request.kind).removeprefix("KIND_")),
+        user_id=request.user_id,
+        nickname=request.nickname,
+    )
 
 
 def card_transition(request: CardTransitionRequest, context: Any) -> tuple[RequestKey, str]:
-    """Checks FreezeCardRequest, UnfreezeCardRequest, CloseCardRequest; returns the card's id."""
+    """Checks requests that name a card and nothing else; returns the card's id."""
     violations = Violations()
     key = key_of(request, context, violations)
     violations.id("card_id", request.card_id, ids.CARD)
@@ -187,6 +203,24 @@ def card(value: Card) -> card_pb2.Card:
         update_time=timestamp(value.update_time_ms),
         controls=SpendControls.FromString(value.controls) if value.controls else None,
         user_id=value.user_id,
+        nickname=value.nickname,
+        shipping=_shipping(value),
+        received=value.received,
+        replaces_card_id=value.replaces_card_id,
+        replaced_by_card_id=value.replaced_by_card_id,
+        suspicion_clear_time=(
+            timestamp(value.suspicion_clear_time_ms) if value.suspicion_clear_time_ms else None
+        ),
+    )
+
+
+def _shipping(value: Card) -> card_pb2.Shipping | None:
+    if value.shipping is ShippingState.UNSPECIFIED:
+        return None
+    return card_pb2.Shipping(
+        state=card_pb2.Shipping.State.Value(f"STATE_{value.shipping}"),
+        carrier=value.carrier,
+        tracking_number=value.tracking_number,
     )
 
 

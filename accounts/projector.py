@@ -19,6 +19,7 @@ from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime import ids
 from runtime.outbox import DELIVERY_TIMEOUT_S, DeliveryFailed, Message, Row
+from runtime.validate import timestamp
 
 ACCOUNT_TOPIC = "account"
 CARD_TOPIC = "card"
@@ -48,9 +49,10 @@ def account_message(account: Account) -> Message:
     return Message(topic=ACCOUNT_TOPIC, key=account.id, payload=request.SerializeToString())
 
 
-def card_message(card: Card) -> Message:
-    """The outbox message of a card's version; ordered behind its account's."""
-    request = projection.ApplyCardRequest(
+def card_request(card: Card) -> projection.ApplyCardRequest:
+    """A card's version, for the authorizer."""
+    cleared_ms = card.suspicion_clear_time_ms
+    return projection.ApplyCardRequest(
         version=card.version,
         card_id=card.id,
         account_id=card.account_id,
@@ -61,7 +63,13 @@ def card_message(card: Card) -> Message:
         expiry_year=card.expiry_year,
         controls=SpendControls.FromString(card.controls) if card.controls else None,
         user_id=card.user_id,
+        suspicion_clear_time=timestamp(cleared_ms) if cleared_ms else None,
     )
+
+
+def card_message(card: Card) -> Message:
+    """The outbox message of a card's version; ordered behind its account's."""
+    request = card_request(card)
     return Message(topic=CARD_TOPIC, key=card.account_id, payload=request.SerializeToString())
 
 

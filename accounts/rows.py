@@ -8,7 +8,7 @@ from typing import Any
 
 from accounts.account import Account, AccountState
 from accounts.account_user import AccountUser, UserState
-from accounts.card import Card, CardKind, CardState
+from accounts.card import Card, CardKind, CardState, ShippingState
 from accounts.history import FieldChange
 from accounts.rules import Rules
 from runtime.clock import ms_of
@@ -38,8 +38,15 @@ def account(row: Any) -> Account:
 def card(row: Any) -> Card:
     """A card from its row."""
     fields = _with_times(row)
-    more = {"kind": CardKind(fields["kind"]), "state": CardState(fields["state"])}
-    return Card(**fields | more | {"user_id": fields["user_id"] or ""})
+    cleared = fields.pop("suspicion_clear_time")
+    more = {
+        "kind": CardKind(fields["kind"]),
+        "state": CardState(fields["state"]),
+        "shipping": ShippingState(fields["shipping"]),
+        "suspicion_clear_time_ms": ms_of(cleared) if cleared else 0,
+    }
+    names = ("user_id", "replaces_card_id", "replaced_by_card_id")
+    return Card(**fields | more | {name: fields[name] or "" for name in names})
 
 
 def account_user(row: Any) -> AccountUser:

@@ -37,6 +37,9 @@ class AccountsSettings(Settings):
     accounts_unknown_pans_per_minute: int = Field(
         default=60, ge=1, le=100_000, description="Unknown card numbers that a network may ask for."
     )
+    accounts_renewal_days: int = Field(
+        default=30, ge=1, le=89, description="Days before its expiry that a card in use is renewed."
+    )
     accounts_vault_connections: int = Field(
         default=4, ge=1, le=64, description="Most connections of the vault to PostgreSQL at once."
     )

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from google.protobuf.message import Message
 from accounts import history, rows
 from accounts.account import Account
 from accounts.account_user import AccountUser
-from accounts.card import Card, CardState
+from accounts.card import LIVING, Card, CardState
 from accounts.pages import after
 from accounts.projector import (
     account_message,
@@ -237,6 +238,11 @@ class Transaction:
             datetime_of(card.create_time_ms),
             datetime_of(card.update_time_ms),
             card.user_id or None,
+            card.controls,
+            card.nickname,
+            card.shipping,
+            card.replaces_card_id or None,
+            _time(card.suspicion_clear_time_ms),
             card.bin,
         )
         await self._record(card)
@@ -251,6 +257,16 @@ class Transaction:
             card.state,
             datetime_of(card.update_time_ms),
             card.controls,
+            card.user_id or None,
+            card.expiry_month,
+            card.expiry_year,
+            card.nickname,
+            card.shipping,
+            card.carrier,
+            card.tracking_number,
+            card.received,
+            card.replaced_by_card_id or None,
+            _time(card.suspicion_clear_time_ms),
         )
         assert tag == "UPDATE 1", f"{card.id} was not locked at version {card.version - 1}"
         await self._record(card)
@@ -374,9 +390,18 @@ class Store:
             row = await self._pool.fetchrow(_SQL["select_held_card"], card_id)
         if row is None:
             return None
-        return HeldCard(
-            holder_id=row["holder_id"], closed=CardState(row["state"]) is CardState.CLOSED
-        )
+        return HeldCard(holder_id=row["holder_id"], closed=CardState(row["state"]) not in LIVING)
+
+    async def count_activation(self, card_id: str, *, most: int) -> bool:
+        """Counts a try to activate a card, whatever comes of it; False after too many."""
+        with refusing_when_down():
+            tries = await self._pool.fetchval(_SQL["count_activation"], card_id, most)
+        return tries is not None
+
+    async def expiring(self, *, year: int, month: int, limit: int) -> list[str]:
+        """Cards in use that expire in a month or before."""
+        found = await self._pool.fetch(_SQL["list_expiring"], year, month, limit)
+        return [row["id"] for row in found]
 
     async def cards(self, page: Page, *, account_id: str) -> list[Card]:
         """The cards of an account, newest first."""
@@ -415,6 +440,10 @@ class Store:
             _SQL["delete_requests"], datetime_of(before_ms), FORGET_BATCH
         )
         return int(tag.rpartition(" ")[2])
+
+
+def _time(ms: int) -> datetime | None:
+    return datetime_of(ms) if ms else None
 
 
 def _account_user(row: Any, account_id: str, user_id: str) -> AccountUser:

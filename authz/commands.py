@@ -171,6 +171,8 @@ class ApplyCard:
     single_use: bool
     controls: bytes
     user_id: str
+    #: What checks against fraud remember up to then is forgotten; 0: nothing is.
+    suspicion_clear_ms: int
     raw: bytes
 
 

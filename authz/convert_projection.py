@@ -13,7 +13,7 @@ from runtime.clock import ms_of
 from runtime.identity import Identity
 from runtime.money import AMOUNT_MINOR_LIMIT
 from runtime.spend_controls import check_controls, check_rules
-from runtime.validate import Violations
+from runtime.validate import Violations, milliseconds
 
 EXPIRY_YEARS = range(2000, 2100)
 
@@ -66,6 +66,7 @@ def apply_card(request: projection.ApplyCardRequest, identity: Identity) -> Appl
     if request.expiry_year not in EXPIRY_YEARS:
         check.add("expiry_year", "must be from 2000 to 2099")
     check_controls("controls", request.controls, check, currency_code="", of_card=True)
+    check.timestamp("suspicion_clear_time", request)
     check.raise_if_any()
     for name in ("account_id", "root_card_id"):
         _check_partition(name, getattr(request, name), request.card_id, check)
@@ -81,6 +82,7 @@ def apply_card(request: projection.ApplyCardRequest, identity: Identity) -> Appl
         single_use=request.single_use,
         controls=_controls(request),
         user_id=request.user_id,
+        suspicion_clear_ms=milliseconds(request.suspicion_clear_time),
         raw=request.SerializeToString(deterministic=True),
     )
 

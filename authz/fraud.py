@@ -104,3 +104,14 @@ def remembered(item: str, before: str, *, most: int, now_ms: int, age_ms: int | 
         if one and (age_ms is None or now_ms - int(one.rpartition(",")[2]) < age_ms)
     ]
     return ";".join([item, *kept][:most])
+
+
+def forgotten(declines: str, *, clear_ms: int) -> str:
+    """The declines that are left after a card was cleared of suspicion."""
+    return ";".join(ms for ms in declines.split(";") if ms and int(ms) > clear_ms)
+
+
+def trusted(abroad: str, *, clear_ms: int) -> str:
+    """The countries that a card was used in: those up to then are as if known for long."""
+    items = (one.split(",") for one in abroad.split(";") if one)
+    return ";".join(f"{country},{ms if int(ms) > clear_ms else 0}" for country, ms in items)

@@ -51,6 +51,8 @@ def apply_card(command: ApplyCard, entry: bytes, *, now_ms: int) -> Call:
             keys.card(command.card_id),
             keys.account(command.account_id),
             keys.journal(tag),
+            keys.learned(command.root_card_id),
+            keys.recent(command.root_card_id),
         ),
         (
             str(now_ms),
@@ -63,6 +65,7 @@ def apply_card(command: ApplyCard, entry: bytes, *, now_ms: int) -> Call:
             entry,
             command.controls,
             command.user_id,
+            str(command.suspicion_clear_ms or ""),
         ),
     )
 

@@ -14,8 +14,10 @@ from authz.fraud import (
     BOUGHT_MAX,
     DECLINES_MAX,
     RECENT_MS,
+    forgotten,
     merchant_print,
     remembered,
+    trusted,
 )
 from authz.rehydrate_rows import Lifetimes, Write, hset
 from runtime.clock import ms_of
@@ -58,17 +60,28 @@ class Memories:
             )
             card.written_at_ms = now_ms
 
-    def writes(self, lifetimes: Lifetimes) -> Iterable[Write]:
-        """The keys that have not expired since."""
+    def writes(self, lifetimes: Lifetimes, cleared: Mapping[str, int]) -> Iterable[Write]:
+        """The keys that have not expired since. `cleared` says by root card up to when `apply_card`
+        has cleared it of suspicion.
+        """
         for root_card_id, card in self.cards.items():
-            lists = {"declines": card.declines, "bought": card.bought}
+            clear_ms = cleared.get(root_card_id, 0)
+            declines = forgotten(card.declines, clear_ms=clear_ms)
+            lists = {"declines": declines, "bought": card.bought}
             left_ms = lifetimes.left(card.written_at_ms, RECENT_MS)
             if left_ms > 0 and any(lists.values()):
                 key = keys.recent(root_card_id)
                 content = {name: text for name, text in lists.items() if text}
                 yield Write((hset(key, content), ("PEXPIRE", key, str(left_ms))))
             if card.abroad:
-                yield Write((hset(keys.learned(root_card_id), {"abroad": card.abroad}),))
+                yield Write(
+                    (
+                        hset(
+                            keys.learned(root_card_id),
+                            {"abroad": trusted(card.abroad, clear_ms=clear_ms)},
+                        ),
+                    )
+                )
 
 
 def _merchant(row: Mapping[str, Any]) -> str:

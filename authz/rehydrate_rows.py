@@ -19,6 +19,7 @@ from authz.settings import AuthzSettings
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from runtime import ids
 from runtime.clock import ms_of
+from runtime.validate import milliseconds
 
 HOUR_MS = 3_600_000
 
@@ -66,6 +67,15 @@ class Configuration:
         elif kind == EntryType.CARD_APPLIED:
             card = projection.ApplyCardRequest.FromString(request)
             self.cards[card.card_id] = card
+
+    @property
+    def cleared(self) -> dict[str, int]:
+        """By root card, the ms up to which its line is cleared of suspicion."""
+        found: dict[str, int] = {}
+        for card in self.cards.values():
+            clear_ms = milliseconds(card.suspicion_clear_time)
+            found[card.root_card_id] = max(found.get(card.root_card_id, 0), clear_ms)
+        return found
 
     @property
     def single_use(self) -> list[str]:

@@ -50,7 +50,7 @@ async def rebuild_partition(
     await _accounts(store, partition, configured.configuration, rebuilt)
     await _cards(store, configured.configuration, rebuilt)
     await store.write(list(configured.rules.writes(keys.TAGS[partition])))
-    await _memories(store, partition, lifetimes)
+    await _memories(store, partition, lifetimes, configured.configuration)
     await _holds(store, partition, lifetimes, rebuilt)
     await _windows(store, partition, configured, lifetimes, rebuilt)
     await _records(store, partition, position, lifetimes, rebuilt)
@@ -80,14 +80,16 @@ async def _cards(store: RehydrateStore, configuration: Configuration, rebuilt: R
         await store.write([rows.used_write(row["root_card_id"]) for row in used])
 
 
-async def _memories(store: RehydrateStore, partition: int, lifetimes: Lifetimes) -> None:
+async def _memories(
+    store: RehydrateStore, partition: int, lifetimes: Lifetimes, configuration: Configuration
+) -> None:
     # What was written last may remember what is as old again.
     since = datetime_of(lifetimes.now_ms - 2 * RECENT_MS)
     memories = Memories()
     async for page in store.rows("list_remembered", partition, since):
         for row in page:
             memories.add(row)
-    await store.write(list(memories.writes(lifetimes)))
+    await store.write(list(memories.writes(lifetimes, configuration.cleared)))
 
 
 async def _holds(

@@ -25,10 +25,12 @@ from accounts.company_service import CompanyService
 from accounts.company_store import Companies
 from accounts.member_service import MemberService
 from accounts.mutation import Mutations
+from accounts.numbers import CardNumbers
 from accounts.programme_service import ProgrammeService
 from accounts.programme_store import Programmes
 from accounts.projection_store import ProjectionStore
 from accounts.projector import Projector
+from accounts.renewals import Renewals
 from accounts.rules_flow import RulesFlow
 from accounts.store import Store
 from accounts.vault.guessing import Guesses
@@ -186,6 +188,7 @@ class AccountsMesh:
     projector: Projector
     projections: ProjectionStore
     closing: Closing
+    renewals: Renewals
     clock: ManualClock
     authorizer: FakeAuthorizer
     accounts: AccountServiceStub
@@ -346,7 +349,8 @@ async def accounts_mesh(
         accounts = AccountService(store, mutations, ids, clock)
         keys = vault_keys(FileSecrets(folder / "secrets"), clock)
         vault = Vault(VaultStore(vault_pool), keys, clock, reveals_per_hour=3)
-        cards = CardService(store, mutations, ids, clock, vault, bin_digits=BIN)
+        numbers = CardNumbers(vault, bin_digits=BIN)
+        cards = CardService(store, mutations, ids, clock, numbers=numbers)
         guesses = Guesses(per_minute=3)
         add_VaultServiceServicer_to_server(
             VaultService(vault, store, guesses, clock, mfa_age_s=300), server.services
@@ -375,6 +379,7 @@ async def accounts_mesh(
                 projector=projector,
                 projections=ProjectionStore(pool),
                 closing=Closing(store, projector, clock),
+                renewals=Renewals(store, outbox, numbers, clock, days=30),
                 clock=clock,
                 authorizer=authorizer,
                 accounts=AccountServiceStub(channel),

@@ -35,6 +35,7 @@ from runtime.clock import Clock, ManualClock
 from runtime.identity import ROLES_HEADER, SPIFFE_HEADER, SUBJECT_HEADER
 from runtime.ids import IdSource
 from runtime.server import Server
+from runtime.validate import timestamp
 from tests.databases import Database
 
 NETWORK = ((SPIFFE_HEADER, "spiffe://holdfast.local/network/demo"),)
@@ -115,6 +116,7 @@ class AuthzMesh:
         root_card_id: str = "",
         controls: SpendControls | None = None,
         user_id: str = "",
+        clear_ms: int = 0,
     ) -> int:
         """Projects a card; returns the version that the authorizer has."""
         answer = await self.projection.ApplyCard(
@@ -129,6 +131,7 @@ class AuthzMesh:
                 single_use=single_use,
                 expiry_month=12,
                 expiry_year=expiry_year,
+                suspicion_clear_time=timestamp(clear_ms) if clear_ms else None,
             ),
             metadata=ACCOUNTS,
         )

@@ -44,7 +44,9 @@ LIMIT $2
 -- list_cards_by_id --
 -- Cards by their ids. Params: $1 place after, $2 limit.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls, user_id, id AS place
+    create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin,
+    id AS place
 FROM card
 WHERE id > $1
 ORDER BY id

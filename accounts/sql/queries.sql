@@ -72,14 +72,16 @@ WHERE id = $1
 -- select_card --
 -- One card. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls, user_id, bin
+    create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
 FROM card
 WHERE id = $1
 
 -- select_card_for_update --
 -- One card, locked for a change of it. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls, user_id, bin
+    create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
 FROM card
 WHERE id = $1
 FOR NO KEY UPDATE
@@ -87,7 +89,8 @@ FOR NO KEY UPDATE
 -- select_cards_of_user_for_update --
 -- The cards that a user has on an account, locked for a change. Params: $1 account_id, $2 user_id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls, user_id
+    create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
 FROM card
 WHERE account_id = $1 AND user_id = $2
 ORDER BY id
@@ -97,7 +100,8 @@ FOR NO KEY UPDATE
 -- Cards of an account older than a position, newest first. Params: $1 create_time, $2 id, $3 limit,
 -- $4 account_id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls, user_id, bin
+    create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
 FROM card
 WHERE account_id = $4 AND (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
@@ -112,17 +116,38 @@ WHERE card.id = $1
 -- insert_card --
 -- Records a new card. Params: $1 id, $2 account_id, $3 root_card_id, $4 kind, $5 state, $6 last4,
 -- $7 expiry_month, $8 expiry_year, $9 version, $10 create_time, $11 update_time, $12 user_id,
--- $13 bin.
+-- $13 controls, $14 nickname, $15 shipping, $16 replaces_card_id, $17 suspicion_clear_time,
+-- $18 bin.
 INSERT INTO card (id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year,
-    version, create_time, update_time, user_id, bin)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    version, create_time, update_time, user_id, controls, nickname, shipping, replaces_card_id,
+    suspicion_clear_time, bin)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 
 -- update_card --
 -- Writes the next version of a card. Params: $1 id, $2 version, $3 state, $4 update_time,
--- $5 controls.
+-- $5 controls, $6 user_id, $7 expiry_month, $8 expiry_year, $9 nickname, $10 shipping, $11 carrier,
+-- $12 tracking_number, $13 received, $14 replaced_by_card_id, $15 suspicion_clear_time.
 UPDATE card
-SET version = $2, state = $3, update_time = $4, controls = $5
+SET version = $2, state = $3, update_time = $4, controls = $5, user_id = $6, expiry_month = $7,
+    expiry_year = $8, nickname = $9, shipping = $10, carrier = $11, tracking_number = $12,
+    received = $13, replaced_by_card_id = $14, suspicion_clear_time = $15,
+    activation_tries = CASE WHEN $10 = 'ORDERED' THEN 0 ELSE activation_tries END
 WHERE id = $1 AND version = $2 - 1
+
+-- count_activation --
+-- Counts a try to activate a card, unless there were too many. Params: $1 id, $2 most.
+UPDATE card SET activation_tries = activation_tries + 1
+WHERE id = $1 AND activation_tries < $2
+RETURNING activation_tries
+
+-- list_expiring --
+-- Cards in use, of open accounts, that expire in a month or before: the first first. Params:
+-- $1 year, $2 month, $3 limit.
+SELECT c.id FROM card c JOIN account a ON a.id = c.account_id
+WHERE c.state IN ('ACTIVE', 'FROZEN') AND c.kind <> 'SINGLE_USE' AND a.state = 'OPEN'
+  AND (c.expiry_year, c.expiry_month) <= ($1, $2)
+ORDER BY c.expiry_year, c.expiry_month, c.id
+LIMIT $3
 
 -- select_account_user --
 -- What a user may use an account for. Params: $1 account_id, $2 user_id.

@@ -30,6 +30,7 @@ PURE = frozenset(
         "gateway.totp",
         "accounts.account_user",
         "accounts.card",
+        "accounts.card_life",
         "accounts.machine",
         "accounts.vault.cvv",
         "accounts.vault.guessing",

@@ -87,7 +87,9 @@ async def test_without_the_authorizer_the_outcome_is_unknown_until_it_is_back(
     assert mesh.authorizer.versions[card.id] == 2
 
 
-@pytest.mark.parametrize(("state", "allowed"), [("INACTIVE", "CLOSED"), ("CLOSED", "")])
+@pytest.mark.parametrize(
+    ("state", "allowed"), [("INACTIVE", "CLOSED,ACTIVE,LOST,STOLEN"), ("CLOSED", "")]
+)
 async def test_illegal_transition(mesh: AccountsMesh, state: str, allowed: str) -> None:
     card = await mesh.issue_card((await mesh.open_account()).id)
     await mesh.set_card_state(card.id, state)

@@ -34,7 +34,9 @@ async def test_unfreezing_an_active_card_changes_nothing(mesh: AccountsMesh) -> 
     assert (await call(mesh.cards.UnfreezeCard, _request(card.id))).card == card
 
 
-@pytest.mark.parametrize(("state", "allowed"), [("INACTIVE", "CLOSED"), ("CLOSED", "")])
+@pytest.mark.parametrize(
+    ("state", "allowed"), [("INACTIVE", "CLOSED,ACTIVE,LOST,STOLEN"), ("CLOSED", "")]
+)
 async def test_illegal_transition(mesh: AccountsMesh, state: str, allowed: str) -> None:
     card = await mesh.issue_card((await mesh.open_account()).id)
     await mesh.set_card_state(card.id, state)

@@ -11,6 +11,7 @@ from accounts.card import (
     CardKind,
     CardState,
     IssueCard,
+    ShippingState,
     Transition,
     issue_card,
     move,
@@ -19,8 +20,8 @@ from accounts.card import (
 from accounts.machine import IllegalTransition
 from runtime.clock import ms_of
 
-INACTIVE, ACTIVE, FROZEN, CLOSED = CardState
-FREEZE, UNFREEZE, CLOSE = Transition
+INACTIVE, ACTIVE, FROZEN, CLOSED, LOST, STOLEN = CardState
+FREEZE, UNFREEZE, CLOSE, ACTIVATE, REPORT_LOST, REPORT_STOLEN = Transition
 
 
 def _card(kind: CardKind = CardKind.VIRTUAL, *, now_ms: int = 1_000) -> Card:
@@ -34,12 +35,15 @@ def _card(kind: CardKind = CardKind.VIRTUAL, *, now_ms: int = 1_000) -> Card:
         (CardKind.VIRTUAL, ACTIVE),
         (CardKind.PHYSICAL, INACTIVE),
         (CardKind.SINGLE_USE, ACTIVE),
+        (CardKind.MERCHANT_LOCKED, ACTIVE),
     ],
 )
 def test_issue_card(kind: CardKind, state: CardState) -> None:
     card = _card(kind)
     assert (card.kind, card.state, card.version) == (kind, state, 1)
     assert card.root_card_id == card.id
+    shipped = ShippingState.ORDERED if state is INACTIVE else ShippingState.UNSPECIFIED
+    assert (card.shipping, card.received) == (shipped, False)
 
 
 @pytest.mark.parametrize(
@@ -55,27 +59,24 @@ def test_cards_are_valid_for_four_years(issued: datetime, month: int, year: int)
     assert (card.expiry_month, card.expiry_year) == (month, year)
 
 
-#: Every transition from every state: the next state, or None where it is refused.
+#: Every transition from every state, in their order: the next state, or None where it is refused.
+ROWS: dict[Transition, tuple[CardState | None, ...]] = {
+    FREEZE: (None, FROZEN, FROZEN, None, None, None),
+    UNFREEZE: (None, ACTIVE, ACTIVE, None, None, None),
+    CLOSE: (CLOSED, CLOSED, CLOSED, CLOSED, LOST, STOLEN),
+    ACTIVATE: (ACTIVE, ACTIVE, None, None, None, None),
+    REPORT_LOST: (LOST, LOST, LOST, None, LOST, None),
+    REPORT_STOLEN: (STOLEN, STOLEN, STOLEN, None, STOLEN, STOLEN),
+}
 TABLE = [
-    (FREEZE, INACTIVE, None),
-    (FREEZE, ACTIVE, FROZEN),
-    (FREEZE, FROZEN, FROZEN),
-    (FREEZE, CLOSED, None),
-    (UNFREEZE, INACTIVE, None),
-    (UNFREEZE, ACTIVE, ACTIVE),
-    (UNFREEZE, FROZEN, ACTIVE),
-    (UNFREEZE, CLOSED, None),
-    (CLOSE, INACTIVE, CLOSED),
-    (CLOSE, ACTIVE, CLOSED),
-    (CLOSE, FROZEN, CLOSED),
-    (CLOSE, CLOSED, CLOSED),
+    (transition, state, target)
+    for transition, row in ROWS.items()
+    for state, target in zip(CardState, row, strict=True)
 ]
 
 
 def test_table_is_complete() -> None:
-    pairs = {(transition, state) for transition, state, _ in TABLE}
-    assert pairs == {(transition, state) for transition in Transition for state in CardState}
-    assert set(CARDS.steps) == set(Transition)
+    assert set(ROWS) == set(Transition) == set(CARDS.steps)
 
 
 @pytest.mark.parametrize(("transition", "state", "target"), TABLE)
@@ -94,7 +95,14 @@ def test_move(transition: Transition, state: CardState, target: CardState | None
 
 @pytest.mark.parametrize(
     ("state", "states"),
-    [(INACTIVE, {CLOSED}), (ACTIVE, {FROZEN, CLOSED}), (FROZEN, {ACTIVE, CLOSED}), (CLOSED, set())],
+    [
+        (INACTIVE, {ACTIVE, CLOSED, LOST, STOLEN}),
+        (ACTIVE, {FROZEN, CLOSED, LOST, STOLEN}),
+        (FROZEN, {ACTIVE, CLOSED, LOST, STOLEN}),
+        (CLOSED, set()),
+        (LOST, {STOLEN}),
+        (STOLEN, set()),
+    ],
 )
 def test_reachable(state: CardState, states: set[CardState]) -> None:
     assert set(CARDS.reachable(state)) == states

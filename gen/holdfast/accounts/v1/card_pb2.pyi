@@ -39,6 +39,8 @@ class Card(_message.Message):
         """Plastic; INACTIVE until its holder activates it."""
         KIND_SINGLE_USE: Card._Kind.ValueType  # 3
         """Virtual, used up by the first approved authorization."""
+        KIND_MERCHANT_LOCKED: Card._Kind.ValueType  # 4
+        """Virtual, locked to the first merchant that it pays: `controls.merchant_lock` is always set."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What kind of card it is."""
@@ -51,6 +53,8 @@ class Card(_message.Message):
     """Plastic; INACTIVE until its holder activates it."""
     KIND_SINGLE_USE: Card.Kind.ValueType  # 3
     """Virtual, used up by the first approved authorization."""
+    KIND_MERCHANT_LOCKED: Card.Kind.ValueType  # 4
+    """Virtual, locked to the first merchant that it pays: `controls.merchant_lock` is always set."""
 
     class _State:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -68,6 +72,10 @@ class Card(_message.Message):
         """Blocked until it is unfrozen."""
         STATE_CLOSED: Card._State.ValueType  # 4
         """Closed for good."""
+        STATE_LOST: Card._State.ValueType  # 5
+        """Reported lost: closed for good."""
+        STATE_STOLEN: Card._State.ValueType  # 6
+        """Reported stolen: closed for good."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where the card is in its life."""
@@ -82,6 +90,10 @@ class Card(_message.Message):
     """Blocked until it is unfrozen."""
     STATE_CLOSED: Card.State.ValueType  # 4
     """Closed for good."""
+    STATE_LOST: Card.State.ValueType  # 5
+    """Reported lost: closed for good."""
+    STATE_STOLEN: Card.State.ValueType  # 6
+    """Reported stolen: closed for good."""
 
     ID_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
@@ -97,6 +109,12 @@ class Card(_message.Message):
     CONTROLS_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     BIN_FIELD_NUMBER: _builtins.int
+    NICKNAME_FIELD_NUMBER: _builtins.int
+    SHIPPING_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    REPLACES_CARD_ID_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_CARD_ID_FIELD_NUMBER: _builtins.int
+    SUSPICION_CLEAR_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`card_` id; carries the account's partition."""
     account_id: _builtins.str
@@ -119,6 +137,14 @@ class Card(_message.Message):
     """User whose card it is; empty: nobody in particular."""
     bin: _builtins.str
     """First six or eight digits of the card number; empty if the card has none."""
+    nickname: _builtins.str
+    """What its holder calls it."""
+    received: _builtins.bool
+    """Of plastic: its holder has it, and has said so by activating it."""
+    replaces_card_id: _builtins.str
+    """Card that this one replaces; empty: none."""
+    replaced_by_card_id: _builtins.str
+    """Card that replaces this one; empty: none."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the card was issued."""
@@ -130,6 +156,14 @@ class Card(_message.Message):
     @_builtins.property
     def controls(self) -> _spend_controls_pb2.SpendControls:
         """What the card may be used for; absent: nothing is restricted."""
+
+    @_builtins.property
+    def shipping(self) -> Global___Shipping:
+        """Of plastic: where it is."""
+
+    @_builtins.property
+    def suspicion_clear_time(self) -> _timestamp_pb2.Timestamp:
+        """What checks against fraud suspected up to then is forgotten; absent: nothing is."""
 
     def __init__(
         self,
@@ -148,11 +182,78 @@ class Card(_message.Message):
         controls: _spend_controls_pb2.SpendControls | None = ...,
         user_id: _builtins.str = ...,
         bin: _builtins.str = ...,
+        nickname: _builtins.str = ...,
+        shipping: Global___Shipping | None = ...,
+        received: _builtins.bool = ...,
+        replaces_card_id: _builtins.str = ...,
+        replaced_by_card_id: _builtins.str = ...,
+        suspicion_clear_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "shipping", b"shipping", "suspicion_clear_time", b"suspicion_clear_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "bin", b"bin", "controls", b"controls", "create_time", b"create_time", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "id", b"id", "kind", b"kind", "last4", b"last4", "root_card_id", b"root_card_id", "state", b"state", "update_time", b"update_time", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "bin", b"bin", "controls", b"controls", "create_time", b"create_time", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "id", b"id", "kind", b"kind", "last4", b"last4", "nickname", b"nickname", "received", b"received", "replaced_by_card_id", b"replaced_by_card_id", "replaces_card_id", b"replaces_card_id", "root_card_id", b"root_card_id", "shipping", b"shipping", "state", b"state", "suspicion_clear_time", b"suspicion_clear_time", "update_time", b"update_time", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Card: _TypeAlias = Card  # noqa: Y015
+
+@_typing.final
+class Shipping(_message.Message):
+    """The way of a card through the mail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Shipping._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Shipping._State.ValueType  # 0
+        """It is no plastic."""
+        STATE_ORDERED: Shipping._State.ValueType  # 1
+        """Ordered from who makes it."""
+        STATE_SHIPPED: Shipping._State.ValueType  # 2
+        """On its way."""
+        STATE_DELIVERED: Shipping._State.ValueType  # 3
+        """Delivered, as the carrier says."""
+        STATE_RETURNED: Shipping._State.ValueType  # 4
+        """Came back: it can be shipped again."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Where it is."""
+
+    STATE_UNSPECIFIED: Shipping.State.ValueType  # 0
+    """It is no plastic."""
+    STATE_ORDERED: Shipping.State.ValueType  # 1
+    """Ordered from who makes it."""
+    STATE_SHIPPED: Shipping.State.ValueType  # 2
+    """On its way."""
+    STATE_DELIVERED: Shipping.State.ValueType  # 3
+    """Delivered, as the carrier says."""
+    STATE_RETURNED: Shipping.State.ValueType  # 4
+    """Came back: it can be shipped again."""
+
+    STATE_FIELD_NUMBER: _builtins.int
+    CARRIER_FIELD_NUMBER: _builtins.int
+    TRACKING_NUMBER_FIELD_NUMBER: _builtins.int
+    state: Global___Shipping.State.ValueType
+    """State. Set by UpdateCardShipping."""
+    carrier: _builtins.str
+    """Who carries it."""
+    tracking_number: _builtins.str
+    """The carrier's number of it."""
+    def __init__(
+        self,
+        *,
+        state: Global___Shipping.State.ValueType = ...,
+        carrier: _builtins.str = ...,
+        tracking_number: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "state", b"state", "tracking_number", b"tracking_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shipping: _TypeAlias = Shipping  # noqa: Y015

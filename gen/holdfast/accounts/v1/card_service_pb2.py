@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from holdfast.accounts.v1 import card_pb2 as holdfast_dot_accounts_dot_v1_dot_card__pb2
+from holdfast.accounts.v1 import card_lifecycle_pb2 as holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/card_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a\x1dholdfast/type/v1/access.proto\x1a%holdfast/type/v1/spend_controls.proto\"\x92\x01\n\x10IssueCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"=\n\x11IssueCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\'\n\x0eGetCardRequest\x12\x15\n\x07\x63\x61rd_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x0fGetCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"_\n\x10ListCardsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x11ListCardsResponse\x12)\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11\x46reezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x12\x46reezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"F\n\x13UnfreezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x14UnfreezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"C\n\x10\x43loseCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"=\n\x11\x43loseCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\x82\x01\n\x16SetCardControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"C\n\x17SetCardControlsResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card2\xdd\x08\n\x0b\x43\x61rdService\x12\x8a\x01\n\tIssueCard\x12&.holdfast.accounts.v1.IssueCardRequest\x1a\'.holdfast.accounts.v1.IssueCardResponse\",\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02\x0e\"\t/v1/cards:\x01*\x12\x8b\x01\n\x07GetCard\x12$.holdfast.accounts.v1.GetCardRequest\x1a%.holdfast.accounts.v1.GetCardResponse\"3\x90\x02\x01\x92\xb5\x18\x11\n\x04\x02\x08\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/cards/{card_id}\x12\x9e\x01\n\tListCards\x12&.holdfast.accounts.v1.ListCardsRequest\x1a\'.holdfast.accounts.v1.ListCardsResponse\"@\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02!\x12\x1f/v1/accounts/{account_id}/cards\x12\x9d\x01\n\nFreezeCard\x12\'.holdfast.accounts.v1.FreezeCardRequest\x1a(.holdfast.accounts.v1.FreezeCardResponse\"<\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:freeze:\x01*\x12\xa5\x01\n\x0cUnfreezeCard\x12).holdfast.accounts.v1.UnfreezeCardRequest\x1a*.holdfast.accounts.v1.UnfreezeCardResponse\">\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02!\"\x1c/v1/cards/{card_id}:unfreeze:\x01*\x12\x97\x01\n\tCloseCard\x12&.holdfast.accounts.v1.CloseCardRequest\x1a\'.holdfast.accounts.v1.CloseCardResponse\"9\x90\x02\x02\x92\xb5\x18\x0e\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/cards/{card_id}:close:\x01*\x12\xaf\x01\n\x0fSetCardControls\x12,.holdfast.accounts.v1.SetCardControlsRequest\x1a-.holdfast.accounts.v1.SetCardControlsResponse\"?\x90\x02\x02\x92\xb5\x18\x0e\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x82\xd3\xe4\x93\x02$\"\x1f/v1/cards/{card_id}:setControls:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/card_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a)holdfast/accounts/v1/card_lifecycle.proto\x1a\x1dholdfast/type/v1/access.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xe3\x01\n\x10IssueCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08nickname\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x37\n\x08\x63ontrols\x18\x06 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"=\n\x11IssueCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\'\n\x0eGetCardRequest\x12\x15\n\x07\x63\x61rd_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x0fGetCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"_\n\x10ListCardsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x11ListCardsResponse\x12)\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11\x46reezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x12\x46reezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"F\n\x13UnfreezeCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x14UnfreezeCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"C\n\x10\x43loseCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"=\n\x11\x43loseCardResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card\"\x82\x01\n\x16SetCardControlsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x03 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"C\n\x17SetCardControlsResponse\x12(\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Card2\xfd\x15\n\x0b\x43\x61rdService\x12\x8a\x01\n\tIssueCard\x12&.holdfast.accounts.v1.IssueCardRequest\x1a\'.holdfast.accounts.v1.IssueCardResponse\",\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02\x0e\"\t/v1/cards:\x01*\x12\x8b\x01\n\x07GetCard\x12$.holdfast.accounts.v1.GetCardRequest\x1a%.holdfast.accounts.v1.GetCardResponse\"3\x90\x02\x01\x92\xb5\x18\x11\n\x04\x02\x08\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/cards/{card_id}\x12\x9e\x01\n\tListCards\x12&.holdfast.accounts.v1.ListCardsRequest\x1a\'.holdfast.accounts.v1.ListCardsResponse\"@\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02!\x12\x1f/v1/accounts/{account_id}/cards\x12\x9d\x01\n\nFreezeCard\x12\'.holdfast.accounts.v1.FreezeCardRequest\x1a(.holdfast.accounts.v1.FreezeCardResponse\"<\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:freeze:\x01*\x12\xa5\x01\n\x0cUnfreezeCard\x12).holdfast.accounts.v1.UnfreezeCardRequest\x1a*.holdfast.accounts.v1.UnfreezeCardResponse\">\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02!\"\x1c/v1/cards/{card_id}:unfreeze:\x01*\x12\x97\x01\n\tCloseCard\x12&.holdfast.accounts.v1.CloseCardRequest\x1a\'.holdfast.accounts.v1.CloseCardResponse\"9\x90\x02\x02\x92\xb5\x18\x0e\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/cards/{card_id}:close:\x01*\x12\xa5\x01\n\x0c\x41\x63tivateCard\x12).holdfast.accounts.v1.ActivateCardRequest\x1a*.holdfast.accounts.v1.ActivateCardResponse\">\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02!\"\x1c/v1/cards/{card_id}:activate:\x01*\x12\xad\x01\n\x0eReportCardLost\x12+.holdfast.accounts.v1.ReportCardLostRequest\x1a,.holdfast.accounts.v1.ReportCardLostResponse\"@\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02#\"\x1e/v1/cards/{card_id}:reportLost:\x01*\x12\xb5\x01\n\x10ReportCardStolen\x12-.holdfast.accounts.v1.ReportCardStolenRequest\x1a..holdfast.accounts.v1.ReportCardStolenResponse\"B\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02%\" /v1/cards/{card_id}:reportStolen:\x01*\x12\xa1\x01\n\x0bReplaceCard\x12(.holdfast.accounts.v1.ReplaceCardRequest\x1a).holdfast.accounts.v1.ReplaceCardResponse\"=\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02 \"\x1b/v1/cards/{card_id}:replace:\x01*\x12\x9e\x01\n\x0bReissueCard\x12(.holdfast.accounts.v1.ReissueCardRequest\x1a).holdfast.accounts.v1.ReissueCardResponse\":\x90\x02\x02\x92\xb5\x18\r\n\x02\x02\x03\x12\x07\x63\x61rd_id\x82\xd3\xe4\x93\x02 \"\x1b/v1/cards/{card_id}:reissue:\x01*\x12\x96\x01\n\tRenewCard\x12&.holdfast.accounts.v1.RenewCardRequest\x1a\'.holdfast.accounts.v1.RenewCardResponse\"8\x90\x02\x02\x92\xb5\x18\r\n\x02\x02\x03\x12\x07\x63\x61rd_id\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/cards/{card_id}:renew:\x01*\x12\x9b\x01\n\nUpdateCard\x12\'.holdfast.accounts.v1.UpdateCardRequest\x1a(.holdfast.accounts.v1.UpdateCardResponse\":\x90\x02\x02\x92\xb5\x18\x0e\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:update:\x01*\x12\xb0\x01\n\x12UpdateCardShipping\x12/.holdfast.accounts.v1.UpdateCardShippingRequest\x1a\x30.holdfast.accounts.v1.UpdateCardShippingResponse\"7\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\'\"\"/v1/cards/{card_id}:updateShipping:\x01*\x12\xb0\x01\n\x12\x43learCardSuspicion\x12/.holdfast.accounts.v1.ClearCardSuspicionRequest\x1a\x30.holdfast.accounts.v1.ClearCardSuspicionResponse\"7\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\'\"\"/v1/cards/{card_id}:clearSuspicion:\x01*\x12\xab\x01\n\x0fListCardChanges\x12,.holdfast.accounts.v1.ListCardChangesRequest\x1a-.holdfast.accounts.v1.ListCardChangesResponse\";\x90\x02\x01\x92\xb5\x18\x11\n\x04\x02\x08\x03\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/cards/{card_id}/changes\x12\xaf\x01\n\x0fSetCardControls\x12,.holdfast.accounts.v1.SetCardControlsRequest\x1a-.holdfast.accounts.v1.SetCardControlsResponse\"?\x90\x02\x02\x92\xb5\x18\x0e\n\x03\x02\x03\x04\x12\x07\x63\x61rd_id\x82\xd3\xe4\x93\x02$\"\x1f/v1/cards/{card_id}:setControls:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +45,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUECARDREQUEST'].fields_by_name['kind']._serialized_options = b'\342A\001\002'
   _globals['_ISSUECARDREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_ISSUECARDREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\001'
+  _globals['_ISSUECARDREQUEST'].fields_by_name['nickname']._loaded_options = None
+  _globals['_ISSUECARDREQUEST'].fields_by_name['nickname']._serialized_options = b'\342A\001\001'
+  _globals['_ISSUECARDREQUEST'].fields_by_name['controls']._loaded_options = None
+  _globals['_ISSUECARDREQUEST'].fields_by_name['controls']._serialized_options = b'\342A\001\001'
   _globals['_GETCARDREQUEST'].fields_by_name['card_id']._loaded_options = None
   _globals['_GETCARDREQUEST'].fields_by_name['card_id']._serialized_options = b'\342A\001\002'
   _globals['_LISTCARDSREQUEST'].fields_by_name['account_id']._loaded_options = None
@@ -82,36 +87,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARDSERVICE'].methods_by_name['UnfreezeCard']._serialized_options = b'\220\002\002\222\265\030\020\n\003\002\003\004\022\007card_id\030\001\202\323\344\223\002!\"\034/v1/cards/{card_id}:unfreeze:\001*'
   _globals['_CARDSERVICE'].methods_by_name['CloseCard']._loaded_options = None
   _globals['_CARDSERVICE'].methods_by_name['CloseCard']._serialized_options = b'\220\002\002\222\265\030\016\n\003\002\003\004\022\007card_id\202\323\344\223\002\036\"\031/v1/cards/{card_id}:close:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['ActivateCard']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['ActivateCard']._serialized_options = b'\220\002\002\222\265\030\020\n\003\002\003\004\022\007card_id\030\001\202\323\344\223\002!\"\034/v1/cards/{card_id}:activate:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['ReportCardLost']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['ReportCardLost']._serialized_options = b'\220\002\002\222\265\030\020\n\003\002\003\004\022\007card_id\030\001\202\323\344\223\002#\"\036/v1/cards/{card_id}:reportLost:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['ReportCardStolen']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['ReportCardStolen']._serialized_options = b'\220\002\002\222\265\030\020\n\003\002\003\004\022\007card_id\030\001\202\323\344\223\002%\" /v1/cards/{card_id}:reportStolen:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['ReplaceCard']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['ReplaceCard']._serialized_options = b'\220\002\002\222\265\030\020\n\003\002\003\004\022\007card_id\030\001\202\323\344\223\002 \"\033/v1/cards/{card_id}:replace:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['ReissueCard']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['ReissueCard']._serialized_options = b'\220\002\002\222\265\030\r\n\002\002\003\022\007card_id\202\323\344\223\002 \"\033/v1/cards/{card_id}:reissue:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['RenewCard']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['RenewCard']._serialized_options = b'\220\002\002\222\265\030\r\n\002\002\003\022\007card_id\202\323\344\223\002\036\"\031/v1/cards/{card_id}:renew:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['UpdateCard']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['UpdateCard']._serialized_options = b'\220\002\002\222\265\030\016\n\003\002\003\004\022\007card_id\202\323\344\223\002\037\"\032/v1/cards/{card_id}:update:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['UpdateCardShipping']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['UpdateCardShipping']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\002\'\"\"/v1/cards/{card_id}:updateShipping:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['ClearCardSuspicion']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['ClearCardSuspicion']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\002\'\"\"/v1/cards/{card_id}:clearSuspicion:\001*'
+  _globals['_CARDSERVICE'].methods_by_name['ListCardChanges']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['ListCardChanges']._serialized_options = b'\220\002\001\222\265\030\021\n\004\002\010\003\004\022\007card_id\030\001\202\323\344\223\002\035\022\033/v1/cards/{card_id}/changes'
   _globals['_CARDSERVICE'].methods_by_name['SetCardControls']._loaded_options = None
   _globals['_CARDSERVICE'].methods_by_name['SetCardControls']._serialized_options = b'\220\002\002\222\265\030\016\n\003\002\003\004\022\007card_id\202\323\344\223\002$\"\037/v1/cards/{card_id}:setControls:\001*'
-  _globals['_ISSUECARDREQUEST']._serialized_start=232
-  _globals['_ISSUECARDREQUEST']._serialized_end=378
-  _globals['_ISSUECARDRESPONSE']._serialized_start=380
-  _globals['_ISSUECARDRESPONSE']._serialized_end=441
-  _globals['_GETCARDREQUEST']._serialized_start=443
-  _globals['_GETCARDREQUEST']._serialized_end=482
-  _globals['_GETCARDRESPONSE']._serialized_start=484
-  _globals['_GETCARDRESPONSE']._serialized_end=543
-  _globals['_LISTCARDSREQUEST']._serialized_start=545
-  _globals['_LISTCARDSREQUEST']._serialized_end=640
-  _globals['_LISTCARDSRESPONSE']._serialized_start=642
-  _globals['_LISTCARDSRESPONSE']._serialized_end=729
-  _globals['_FREEZECARDREQUEST']._serialized_start=731
-  _globals['_FREEZECARDREQUEST']._serialized_end=799
-  _globals['_FREEZECARDRESPONSE']._serialized_start=801
-  _globals['_FREEZECARDRESPONSE']._serialized_end=863
-  _globals['_UNFREEZECARDREQUEST']._serialized_start=865
-  _globals['_UNFREEZECARDREQUEST']._serialized_end=935
-  _globals['_UNFREEZECARDRESPONSE']._serialized_start=937
-  _globals['_UNFREEZECARDRESPONSE']._serialized_end=1001
-  _globals['_CLOSECARDREQUEST']._serialized_start=1003
-  _globals['_CLOSECARDREQUEST']._serialized_end=1070
-  _globals['_CLOSECARDRESPONSE']._serialized_start=1072
-  _globals['_CLOSECARDRESPONSE']._serialized_end=1133
-  _globals['_SETCARDCONTROLSREQUEST']._serialized_start=1136
-  _globals['_SETCARDCONTROLSREQUEST']._serialized_end=1266
-  _globals['_SETCARDCONTROLSRESPONSE']._serialized_start=1268
-  _globals['_SETCARDCONTROLSRESPONSE']._serialized_end=1335
-  _globals['_CARDSERVICE']._serialized_start=1338
-  _globals['_CARDSERVICE']._serialized_end=2455
+  _globals['_ISSUECARDREQUEST']._serialized_start=275
+  _globals['_ISSUECARDREQUEST']._serialized_end=502
+  _globals['_ISSUECARDRESPONSE']._serialized_start=504
+  _globals['_ISSUECARDRESPONSE']._serialized_end=565
+  _globals['_GETCARDREQUEST']._serialized_start=567
+  _globals['_GETCARDREQUEST']._serialized_end=606
+  _globals['_GETCARDRESPONSE']._serialized_start=608
+  _globals['_GETCARDRESPONSE']._serialized_end=667
+  _globals['_LISTCARDSREQUEST']._serialized_start=669
+  _globals['_LISTCARDSREQUEST']._serialized_end=764
+  _globals['_LISTCARDSRESPONSE']._serialized_start=766
+  _globals['_LISTCARDSRESPONSE']._serialized_end=853
+  _globals['_FREEZECARDREQUEST']._serialized_start=855
+  _globals['_FREEZECARDREQUEST']._serialized_end=923
+  _globals['_FREEZECARDRESPONSE']._serialized_start=925
+  _globals['_FREEZECARDRESPONSE']._serialized_end=987
+  _globals['_UNFREEZECARDREQUEST']._serialized_start=989
+  _globals['_UNFREEZECARDREQUEST']._serialized_end=1059
+  _globals['_UNFREEZECARDRESPONSE']._serialized_start=1061
+  _globals['_UNFREEZECARDRESPONSE']._serialized_end=1125
+  _globals['_CLOSECARDREQUEST']._serialized_start=1127
+  _globals['_CLOSECARDREQUEST']._serialized_end=1194
+  _globals['_CLOSECARDRESPONSE']._serialized_start=1196
+  _globals['_CLOSECARDRESPONSE']._serialized_end=1257
+  _globals['_SETCARDCONTROLSREQUEST']._serialized_start=1260
+  _globals['_SETCARDCONTROLSREQUEST']._serialized_end=1390
+  _globals['_SETCARDCONTROLSRESPONSE']._serialized_start=1392
+  _globals['_SETCARDCONTROLSRESPONSE']._serialized_end=1459
+  _globals['_CARDSERVICE']._serialized_start=1462
+  _globals['_CARDSERVICE']._serialized_end=4275
 # @@protoc_insertion_point(module_scope)

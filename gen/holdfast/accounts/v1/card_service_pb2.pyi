@@ -30,6 +30,8 @@ class IssueCardRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    NICKNAME_FIELD_NUMBER: _builtins.int
+    CONTROLS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
     account_id: _builtins.str
@@ -40,6 +42,12 @@ class IssueCardRequest(_message.Message):
     """User whose card it is, the account's owner or one who shares it: the user's controls on the
     account bind it. Default: nobody in particular.
     """
+    nickname: _builtins.str
+    """What its holder calls it, at most 64 characters."""
+    @_builtins.property
+    def controls(self) -> _spend_controls_pb2.SpendControls:
+        """What the card may be used for. Default: nothing is restricted."""
+
     def __init__(
         self,
         *,
@@ -47,10 +55,12 @@ class IssueCardRequest(_message.Message):
         account_id: _builtins.str = ...,
         kind: _card_pb2.Card.Kind.ValueType = ...,
         user_id: _builtins.str = ...,
+        nickname: _builtins.str = ...,
+        controls: _spend_controls_pb2.SpendControls | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "kind", b"kind", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "controls", b"controls", "kind", b"kind", "nickname", b"nickname", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

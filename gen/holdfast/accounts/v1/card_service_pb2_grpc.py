@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from holdfast.accounts.v1 import card_lifecycle_pb2 as holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2
 from holdfast.accounts.v1 import card_service_pb2 as holdfast_dot_accounts_dot_v1_dot_card__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -70,6 +71,56 @@ class CardServiceStub:
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardResponse.FromString,
                 _registered_method=True)
+        self.ActivateCard = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/ActivateCard',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ActivateCardRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ActivateCardResponse.FromString,
+                _registered_method=True)
+        self.ReportCardLost = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/ReportCardLost',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardLostRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardLostResponse.FromString,
+                _registered_method=True)
+        self.ReportCardStolen = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/ReportCardStolen',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardStolenRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardStolenResponse.FromString,
+                _registered_method=True)
+        self.ReplaceCard = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/ReplaceCard',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReplaceCardRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReplaceCardResponse.FromString,
+                _registered_method=True)
+        self.ReissueCard = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/ReissueCard',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReissueCardRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReissueCardResponse.FromString,
+                _registered_method=True)
+        self.RenewCard = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/RenewCard',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.RenewCardRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.RenewCardResponse.FromString,
+                _registered_method=True)
+        self.UpdateCard = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/UpdateCard',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardResponse.FromString,
+                _registered_method=True)
+        self.UpdateCardShipping = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/UpdateCardShipping',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardShippingRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardShippingResponse.FromString,
+                _registered_method=True)
+        self.ClearCardSuspicion = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/ClearCardSuspicion',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ClearCardSuspicionRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ClearCardSuspicionResponse.FromString,
+                _registered_method=True)
+        self.ListCardChanges = channel.unary_unary(
+                '/holdfast.accounts.v1.CardService/ListCardChanges',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ListCardChangesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ListCardChangesResponse.FromString,
+                _registered_method=True)
         self.SetCardControls = channel.unary_unary(
                 '/holdfast.accounts.v1.CardService/SetCardControls',
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.SetCardControlsRequest.SerializeToString,
@@ -135,9 +186,116 @@ class CardServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseCard(self, request, context):
-        """Closes a card for good. Earlier purchases still clear. Closing a closed card changes nothing.
+        """Closes a card for good. Earlier purchases still clear. Closing a card that is closed, lost or
+        stolen changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateCard(self, request, context):
+        """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
+        times; an administrator may activate any card without. An active card whose plastic was made
+        anew is noted as received. Activating a card that is active and received changes nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
+        CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportCardLost(self, request, context):
+        """Closes a lost card: purchases decline with CARD_LOST. Reporting it again changes nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportCardStolen(self, request, context):
+        """Closes a stolen card: purchases decline with CARD_STOLEN. A lost one can turn out to be stolen.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplaceCard(self, request, context):
+        """Issues a card with a new number in place of another one, which is closed, lost or stolen from
+        then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
+        card stays used.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
+        CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReissueCard(self, request, context):
+        """Makes a card anew with the same number and a later expiry, e.g. because it is damaged. It stays
+        usable; plastic is ordered.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewCard(self, request, context):
+        """Renews a card that expires within 90 days: same number, four more years; plastic is ordered.
+        Cards that are in use are renewed by themselves before they expire, single-use ones are not.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
+        RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCard(self, request, context):
+        """Changes a card's nickname or user; what is absent stays.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT; CARD_STATE: the
+        user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCardShipping(self, request, context):
+        """Says where plastic is. What it says already changes nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearCardSuspicion(self, request, context):
+        """Forgets what checks against fraud suspect of a card and of those it replaces: declines that
+        looked like card testing, and the wait after the first use in a country.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCardChanges(self, request, context):
+        """Lists every change of a card and of all cards of its line of replacements, newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,6 +344,56 @@ def add_CardServiceServicer_to_server(servicer, server):
                     servicer.CloseCard,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardResponse.SerializeToString,
+            ),
+            'ActivateCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateCard,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ActivateCardRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ActivateCardResponse.SerializeToString,
+            ),
+            'ReportCardLost': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportCardLost,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardLostRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardLostResponse.SerializeToString,
+            ),
+            'ReportCardStolen': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportCardStolen,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardStolenRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardStolenResponse.SerializeToString,
+            ),
+            'ReplaceCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplaceCard,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReplaceCardRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReplaceCardResponse.SerializeToString,
+            ),
+            'ReissueCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReissueCard,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReissueCardRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReissueCardResponse.SerializeToString,
+            ),
+            'RenewCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCard,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.RenewCardRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.RenewCardResponse.SerializeToString,
+            ),
+            'UpdateCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCard,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardResponse.SerializeToString,
+            ),
+            'UpdateCardShipping': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCardShipping,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardShippingRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardShippingResponse.SerializeToString,
+            ),
+            'ClearCardSuspicion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearCardSuspicion,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ClearCardSuspicionRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ClearCardSuspicionResponse.SerializeToString,
+            ),
+            'ListCardChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCardChanges,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ListCardChangesRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ListCardChangesResponse.SerializeToString,
             ),
             'SetCardControls': grpc.unary_unary_rpc_method_handler(
                     servicer.SetCardControls,
@@ -361,6 +569,276 @@ class CardService:
             '/holdfast.accounts.v1.CardService/CloseCard',
             holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardRequest.SerializeToString,
             holdfast_dot_accounts_dot_v1_dot_card__service__pb2.CloseCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/ActivateCard',
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ActivateCardRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ActivateCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportCardLost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/ReportCardLost',
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardLostRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardLostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportCardStolen(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/ReportCardStolen',
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardStolenRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReportCardStolenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaceCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/ReplaceCard',
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReplaceCardRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReplaceCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReissueCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/ReissueCard',
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReissueCardRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ReissueCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/RenewCard',
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.RenewCardRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.RenewCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/UpdateCard',
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCardShipping(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/UpdateCardShipping',
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardShippingRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.UpdateCardShippingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearCardSuspicion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/ClearCardSuspicion',
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ClearCardSuspicionRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ClearCardSuspicionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCardChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.CardService/ListCardChanges',
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ListCardChangesRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_card__lifecycle__pb2.ListCardChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from holdfast.accounts.v1 import card_lifecycle_pb2 as _card_lifecycle_pb2
 from holdfast.accounts.v1 import card_service_pb2 as _card_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -68,9 +69,76 @@ class CardServiceStub:
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.CloseCardRequest, _card_service_pb2.CloseCardResponse]
-    """Closes a card for good. Earlier purchases still clear. Closing a closed card changes nothing.
+    """Closes a card for good. Earlier purchases still clear. Closing a card that is closed, lost or
+    stolen changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ActivateCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ActivateCardRequest, _card_lifecycle_pb2.ActivateCardResponse]
+    """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
+    times; an administrator may activate any card without. An active card whose plastic was made
+    anew is noted as received. Activating a card that is active and received changes nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
+    CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ReportCardLost: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReportCardLostRequest, _card_lifecycle_pb2.ReportCardLostResponse]
+    """Closes a lost card: purchases decline with CARD_LOST. Reporting it again changes nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ReportCardStolen: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReportCardStolenRequest, _card_lifecycle_pb2.ReportCardStolenResponse]
+    """Closes a stolen card: purchases decline with CARD_STOLEN. A lost one can turn out to be stolen.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ReplaceCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReplaceCardRequest, _card_lifecycle_pb2.ReplaceCardResponse]
+    """Issues a card with a new number in place of another one, which is closed, lost or stolen from
+    then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
+    card stays used.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
+    CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    ReissueCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReissueCardRequest, _card_lifecycle_pb2.ReissueCardResponse]
+    """Makes a card anew with the same number and a later expiry, e.g. because it is damaged. It stays
+    usable; plastic is ordered.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    RenewCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.RenewCardRequest, _card_lifecycle_pb2.RenewCardResponse]
+    """Renews a card that expires within 90 days: same number, four more years; plastic is ordered.
+    Cards that are in use are renewed by themselves before they expire, single-use ones are not.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
+    RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    UpdateCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.UpdateCardRequest, _card_lifecycle_pb2.UpdateCardResponse]
+    """Changes a card's nickname or user; what is absent stays.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT; CARD_STATE: the
+    user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    UpdateCardShipping: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.UpdateCardShippingRequest, _card_lifecycle_pb2.UpdateCardShippingResponse]
+    """Says where plastic is. What it says already changes nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ClearCardSuspicion: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ClearCardSuspicionRequest, _card_lifecycle_pb2.ClearCardSuspicionResponse]
+    """Forgets what checks against fraud suspect of a card and of those it replaces: declines that
+    looked like card testing, and the wait after the first use in a country.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ListCardChanges: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ListCardChangesRequest, _card_lifecycle_pb2.ListCardChangesResponse]
+    """Lists every change of a card and of all cards of its line of replacements, newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     SetCardControls: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.SetCardControlsRequest, _card_service_pb2.SetCardControlsResponse]
     """Replaces all spend controls of a card. A limit that is new or has other content counts
@@ -120,9 +188,76 @@ class CardServiceAsyncStub(CardServiceStub):
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.CloseCardRequest, _card_service_pb2.CloseCardResponse]  # type: ignore[assignment]
-    """Closes a card for good. Earlier purchases still clear. Closing a closed card changes nothing.
+    """Closes a card for good. Earlier purchases still clear. Closing a card that is closed, lost or
+    stolen changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ActivateCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ActivateCardRequest, _card_lifecycle_pb2.ActivateCardResponse]  # type: ignore[assignment]
+    """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
+    times; an administrator may activate any card without. An active card whose plastic was made
+    anew is noted as received. Activating a card that is active and received changes nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
+    CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ReportCardLost: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReportCardLostRequest, _card_lifecycle_pb2.ReportCardLostResponse]  # type: ignore[assignment]
+    """Closes a lost card: purchases decline with CARD_LOST. Reporting it again changes nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ReportCardStolen: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReportCardStolenRequest, _card_lifecycle_pb2.ReportCardStolenResponse]  # type: ignore[assignment]
+    """Closes a stolen card: purchases decline with CARD_STOLEN. A lost one can turn out to be stolen.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ReplaceCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReplaceCardRequest, _card_lifecycle_pb2.ReplaceCardResponse]  # type: ignore[assignment]
+    """Issues a card with a new number in place of another one, which is closed, lost or stolen from
+    then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
+    card stays used.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
+    CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    ReissueCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReissueCardRequest, _card_lifecycle_pb2.ReissueCardResponse]  # type: ignore[assignment]
+    """Makes a card anew with the same number and a later expiry, e.g. because it is damaged. It stays
+    usable; plastic is ordered.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    RenewCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.RenewCardRequest, _card_lifecycle_pb2.RenewCardResponse]  # type: ignore[assignment]
+    """Renews a card that expires within 90 days: same number, four more years; plastic is ordered.
+    Cards that are in use are renewed by themselves before they expire, single-use ones are not.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
+    RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    UpdateCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.UpdateCardRequest, _card_lifecycle_pb2.UpdateCardResponse]  # type: ignore[assignment]
+    """Changes a card's nickname or user; what is absent stays.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT; CARD_STATE: the
+    user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    UpdateCardShipping: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.UpdateCardShippingRequest, _card_lifecycle_pb2.UpdateCardShippingResponse]  # type: ignore[assignment]
+    """Says where plastic is. What it says already changes nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ClearCardSuspicion: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ClearCardSuspicionRequest, _card_lifecycle_pb2.ClearCardSuspicionResponse]  # type: ignore[assignment]
+    """Forgets what checks against fraud suspect of a card and of those it replaces: declines that
+    looked like card testing, and the wait after the first use in a country.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ListCardChanges: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ListCardChangesRequest, _card_lifecycle_pb2.ListCardChangesResponse]  # type: ignore[assignment]
+    """Lists every change of a card and of all cards of its line of replacements, newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     SetCardControls: _aio.UnaryUnaryMultiCallable[_card_service_pb2.SetCardControlsRequest, _card_service_pb2.SetCardControlsResponse]  # type: ignore[assignment]
     """Replaces all spend controls of a card. A limit that is new or has other content counts
@@ -205,9 +340,136 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _card_service_pb2.CloseCardRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_card_service_pb2.CloseCardResponse, _abc.Awaitable[_card_service_pb2.CloseCardResponse]]:
-        """Closes a card for good. Earlier purchases still clear. Closing a closed card changes nothing.
+        """Closes a card for good. Earlier purchases still clear. Closing a card that is closed, lost or
+        stolen changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ActivateCard(
+        self,
+        request: _card_lifecycle_pb2.ActivateCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_lifecycle_pb2.ActivateCardResponse, _abc.Awaitable[_card_lifecycle_pb2.ActivateCardResponse]]:
+        """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
+        times; an administrator may activate any card without. An active card whose plastic was made
+        anew is noted as received. Activating a card that is active and received changes nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
+        CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportCardLost(
+        self,
+        request: _card_lifecycle_pb2.ReportCardLostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_lifecycle_pb2.ReportCardLostResponse, _abc.Awaitable[_card_lifecycle_pb2.ReportCardLostResponse]]:
+        """Closes a lost card: purchases decline with CARD_LOST. Reporting it again changes nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportCardStolen(
+        self,
+        request: _card_lifecycle_pb2.ReportCardStolenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_lifecycle_pb2.ReportCardStolenResponse, _abc.Awaitable[_card_lifecycle_pb2.ReportCardStolenResponse]]:
+        """Closes a stolen card: purchases decline with CARD_STOLEN. A lost one can turn out to be stolen.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplaceCard(
+        self,
+        request: _card_lifecycle_pb2.ReplaceCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_lifecycle_pb2.ReplaceCardResponse, _abc.Awaitable[_card_lifecycle_pb2.ReplaceCardResponse]]:
+        """Issues a card with a new number in place of another one, which is closed, lost or stolen from
+        then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
+        card stays used.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
+        CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReissueCard(
+        self,
+        request: _card_lifecycle_pb2.ReissueCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_lifecycle_pb2.ReissueCardResponse, _abc.Awaitable[_card_lifecycle_pb2.ReissueCardResponse]]:
+        """Makes a card anew with the same number and a later expiry, e.g. because it is damaged. It stays
+        usable; plastic is ordered.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def RenewCard(
+        self,
+        request: _card_lifecycle_pb2.RenewCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_lifecycle_pb2.RenewCardResponse, _abc.Awaitable[_card_lifecycle_pb2.RenewCardResponse]]:
+        """Renews a card that expires within 90 days: same number, four more years; plastic is ordered.
+        Cards that are in use are renewed by themselves before they expire, single-use ones are not.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
+        RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateCard(
+        self,
+        request: _card_lifecycle_pb2.UpdateCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_lifecycle_pb2.UpdateCardResponse, _abc.Awaitable[_card_lifecycle_pb2.UpdateCardResponse]]:
+        """Changes a card's nickname or user; what is absent stays.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT; CARD_STATE: the
+        user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateCardShipping(
+        self,
+        request: _card_lifecycle_pb2.UpdateCardShippingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_lifecycle_pb2.UpdateCardShippingResponse, _abc.Awaitable[_card_lifecycle_pb2.UpdateCardShippingResponse]]:
+        """Says where plastic is. What it says already changes nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ClearCardSuspicion(
+        self,
+        request: _card_lifecycle_pb2.ClearCardSuspicionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_lifecycle_pb2.ClearCardSuspicionResponse, _abc.Awaitable[_card_lifecycle_pb2.ClearCardSuspicionResponse]]:
+        """Forgets what checks against fraud suspect of a card and of those it replaces: declines that
+        looked like card testing, and the wait after the first use in a country.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCardChanges(
+        self,
+        request: _card_lifecycle_pb2.ListCardChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_lifecycle_pb2.ListCardChangesResponse, _abc.Awaitable[_card_lifecycle_pb2.ListCardChangesResponse]]:
+        """Lists every change of a card and of all cards of its line of replacements, newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

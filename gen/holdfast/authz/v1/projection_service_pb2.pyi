@@ -5,6 +5,7 @@ isort:skip_file
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from holdfast.type.v1 import default_rules_pb2 as _default_rules_pb2
 from holdfast.type.v1 import money_pb2 as _money_pb2
@@ -188,6 +189,7 @@ class ApplyCardRequest(_message.Message):
     EXPIRY_YEAR_FIELD_NUMBER: _builtins.int
     CONTROLS_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    SUSPICION_CLEAR_TIME_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of this configuration, from 1."""
     card_id: _builtins.str
@@ -210,6 +212,12 @@ class ApplyCardRequest(_message.Message):
     def controls(self) -> _spend_controls_pb2.SpendControls:
         """What the card may be used for. Limits count for all cards of its line."""
 
+    @_builtins.property
+    def suspicion_clear_time(self) -> _timestamp_pb2.Timestamp:
+        """What checks against fraud remember of its line of cards up to then is forgotten: declines, and
+        the waits after the first use in a country. Default: nothing is.
+        """
+
     def __init__(
         self,
         *,
@@ -223,10 +231,11 @@ class ApplyCardRequest(_message.Message):
         expiry_year: _builtins.int = ...,
         controls: _spend_controls_pb2.SpendControls | None = ...,
         user_id: _builtins.str = ...,
+        suspicion_clear_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "suspicion_clear_time", b"suspicion_clear_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_id", b"card_id", "controls", b"controls", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "root_card_id", b"root_card_id", "single_use", b"single_use", "state", b"state", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_id", b"card_id", "controls", b"controls", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "root_card_id", b"root_card_id", "single_use", b"single_use", "state", b"state", "suspicion_clear_time", b"suspicion_clear_time", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,96 @@
+"""Issuing, replacing and renewing, whoever asks for it: from a locked card to its next version."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from accounts import convert, convert_card, convert_controls
+from accounts.account import Account, require_open
+from accounts.account_user import require_user
+from accounts.card import Card, CardKind, IssueCard, issue_card
+from accounts.card_life import ReplacementReason, reissue, renew, replace_card
+from accounts.numbers import CardNumbers
+from accounts.store import Transaction
+from holdfast.type.v1.spend_controls_pb2 import SpendControls
+
+
+async def issue(
+    transaction: Transaction,
+    numbers: CardNumbers,
+    command: IssueCard,
+    controls: SpendControls,
+    *,
+    card_id: str,
+    now_ms: int,
+) -> Card:
+    """Issues a card on an open account, for its owner or one who shares it."""
+    account = await transaction.steady_account(command.account_id)
+    if account is None:
+        raise convert.account_not_found(command.account_id)
+    _check_open(account)
+    await check_user(transaction, account, command.user_id)
+    convert_controls.check_currency(controls, account.currency_code)
+    wanted = SpendControls()
+    wanted.CopyFrom(controls)
+    wanted.merchant_lock |= command.kind is CardKind.MERCHANT_LOCKED
+    kept = convert_controls.counting(wanted, before=b"", now_ms=now_ms)
+    card = issue_card(replace(command, controls=kept), card_id=card_id, now_ms=now_ms)
+    card = await numbers.issue(card)
+    await transaction.insert_card(card)
+    return card
+
+
+async def replaced(
+    transaction: Transaction,
+    numbers: CardNumbers,
+    found: tuple[Card, Account],
+    reason: ReplacementReason,
+    *,
+    card_id: str,
+    now_ms: int,
+) -> Card:
+    """Issues a card in place of a locked one, which ends."""
+    card, account = found
+    _check_open(account)
+    both = replace_card(card, reason, card_id=card_id, now_ms=now_ms)
+    if not isinstance(both, tuple):
+        raise convert_card.refusal(both)
+    old, new = both
+    new = await numbers.issue(new)
+    await transaction.insert_card(new)
+    await transaction.update_card(old)
+    return new
+
+
+async def made_anew(
+    transaction: Transaction,
+    numbers: CardNumbers,
+    found: tuple[Card, Account],
+    *,
+    renewal: bool,
+    now_ms: int,
+) -> Card:
+    """Lets a locked card keep its number for longer."""
+    card, account = found
+    _check_open(account)
+    changed = renew(card, now_ms=now_ms) if renewal else reissue(card, now_ms=now_ms)
+    if not isinstance(changed, Card):
+        raise convert_card.refusal(changed)
+    if changed is card:
+        return card
+    await numbers.renew(changed)
+    await transaction.update_card(changed)
+    return changed
+
+
+async def check_user(transaction: Transaction, account: Account, user_id: str) -> None:
+    """Refuses to give a card to someone who neither owns nor shares the account."""
+    if user_id:
+        user = await transaction.steady_account_user(account.id, user_id)
+        if refusal := require_user(user, owner_id=account.owner_id):
+            raise convert.refusal(refusal)
+
+
+def _check_open(account: Account) -> None:
+    if refusal := require_open(account):
+        raise convert.refusal(refusal)

@@ -1,0 +1,73 @@
+"""Renews cards before they expire, so that nobody stands at a till with a card of last month."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from accounts import card_flow
+from accounts.card_life import RENEWAL_DAYS_MAX
+from accounts.numbers import CardNumbers
+from accounts.store import BY_ITSELF, Store
+from runtime.clock import Clock, datetime_of
+from runtime.errors import FailedPrecondition
+from runtime.log import get_logger
+from runtime.outbox import Outbox
+
+#: How often to look for cards that expire.
+INTERVAL_S = 3_600.0
+#: Cards that one look takes on.
+BATCH = 100
+
+logger = get_logger()
+
+
+class Renewals:
+    """Renews cards in use, of open accounts, `days` before the month of their expiry."""
+
+    def __init__(
+        self, store: Store, outbox: Outbox, numbers: CardNumbers, clock: Clock, *, days: int
+    ) -> None:
+        assert days < RENEWAL_DAYS_MAX, "cards cannot be renewed earlier than that"
+        self._store = store
+        self._outbox = outbox
+        self._numbers = numbers
+        self._clock = clock
+        self._days = days
+
+    async def run(self) -> None:
+        """Renews cards for ever; no failure ends it."""
+        while True:
+            renewed = 0
+            try:
+                renewed = await self.renew_due()
+            except Exception:
+                logger.exception("renewals_failed")
+            await asyncio.sleep(0 if renewed else INTERVAL_S)
+
+    async def renew_due(self) -> int:
+        """One batch; returns how many are renewed."""
+        soon = datetime_of(self._clock.now_ms()) + timedelta(days=self._days)
+        # The last month that has ended by then.
+        last = soon.replace(day=1) - timedelta(days=1)
+        due = await self._store.expiring(year=last.year, month=last.month, limit=BATCH)
+        renewed = sum([await self._renew(card_id) for card_id in due])
+        self._outbox.wake()
+        return renewed
+
+    async def _renew(self, card_id: str) -> bool:
+        now_ms = self._clock.now_ms()
+        try:
+            async with self._store.transaction(now_ms=now_ms) as transaction:
+                transaction.caused_by(replace(BY_ITSELF, method="RenewCard"))
+                found = await transaction.card_of_steady_account(card_id)
+                assert found is not None, "cards are never deleted"
+                await card_flow.made_anew(
+                    transaction, self._numbers, found, renewal=True, now_ms=now_ms
+                )
+        except FailedPrecondition as error:
+            # Closed in between, or the account was; or it has no number to keep.
+            logger.info("renewal_refused", card_id=card_id, reason=error.reason)
+            return False
+        return True
