@@ -6,11 +6,9 @@ Rates are annual percentage rates in basis points: 2499 is 24.99 %. Amounts are 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 
-#: An increase takes effect no earlier than this after its notice (12 CFR 1026.9(c)(2)).
-NOTICE_DAYS = 45
 #: A statement is sent at least this long before its payment is due (12 CFR 1026.5(b)(2)(ii)).
 DUE_AFTER_DAYS = 21
 #: 100 % in basis points.
@@ -96,51 +94,3 @@ class Terms:
             return max(standard, self.penalty_apr_bp)
         offered = [one.apr_bp for one in promotions if one.category is category and on <= one.until]
         return min([standard, *offered])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TermsTooSoon:
-    """Refusal: an increase needs notice."""
-
-    earliest: date
-    raised: tuple[str, ...]
-
-
-def in_force(versions: tuple[Terms, ...], on: date) -> Terms:
-    """The version that applies on a day; the first one before any began."""
-    assert versions, "a product has terms from its first day"
-    ordered = sorted(versions, key=lambda one: one.effective_from)
-    began = [one for one in ordered if one.effective_from <= on]
-    return began[-1] if began else ordered[0]
-
-
-def check_change(current: Terms, planned: Terms, *, announced_on: date) -> TermsTooSoon | None:
-    """Refuses what makes an account dearer sooner than its cardholders must be told."""
-    raised = _raised(current, planned)
-    earliest = announced_on + timedelta(days=NOTICE_DAYS)
-    if raised and planned.effective_from < earliest:
-        return TermsTooSoon(earliest=earliest, raised=raised)
-    return None
-
-
-def _raised(current: Terms, planned: Terms) -> tuple[str, ...]:
-    found = [
-        f"apr.{category.value.lower()}"
-        for category in Category
-        if planned.apr_bp.get(category, 0) > current.apr_bp.get(category, 0)
-    ]
-    if (planned.penalty_apr_bp or 0) > (current.penalty_apr_bp or 0):
-        found.append("apr.penalty")
-    found += [
-        f"fees.{name}"
-        for name in Fees.__dataclass_fields__
-        if getattr(planned.fees, name) > getattr(current.fees, name)
-    ]
-    found += [
-        f"minimum.{name}"
-        for name in MinimumRule.__dataclass_fields__
-        if getattr(planned.minimum, name) > getattr(current.minimum, name)
-    ]
-    if current.grace and not planned.grace:
-        found.append("grace")
-    return tuple(found)

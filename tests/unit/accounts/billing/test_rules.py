@@ -1,8 +1,7 @@
-"""Fees, minimum payments, the warning, lateness, changes of terms, and days."""
+"""Fees, minimum payments, the warning, lateness, and days."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
@@ -20,10 +19,6 @@ from accounts.billing.terms import (
     Category,
     Fees,
     MinimumRule,
-    Terms,
-    TermsTooSoon,
-    check_change,
-    in_force,
 )
 
 FEES = Fees(
@@ -37,9 +32,6 @@ FEES = Fees(
     annual_minor=9_500,
 )
 RULE = MinimumRule(floor_minor=3_500, share_bp=100)
-TERMS = Terms(
-    effective_from=date(2026, 1, 1), apr_bp={Category.PURCHASE: 2000}, minimum=RULE, fees=FEES
-)
 
 
 @pytest.mark.parametrize(
@@ -181,30 +173,6 @@ def test_spending_is_blocked_from_a_bucket_on() -> None:
     assert blocks_spending(Bucket.DAYS_60, blocked_from=Bucket.DAYS_30)
     assert not blocks_spending(Bucket.DAYS_1_29, blocked_from=Bucket.DAYS_30)
     assert not blocks_spending(Bucket.CURRENT, blocked_from=Bucket.CURRENT)
-
-
-def test_an_increase_needs_45_days_notice() -> None:
-    """A decrease none; what was raised is named."""
-    dearer = replace(
-        TERMS,
-        effective_from=date(2026, 6, 1),
-        apr_bp={Category.PURCHASE: 2100},
-        fees=replace(FEES, annual_minor=9_600),
-    )
-    refused = check_change(TERMS, dearer, announced_on=date(2026, 4, 18))
-    assert refused == TermsTooSoon(
-        earliest=date(2026, 6, 2), raised=("apr.purchase", "fees.annual_minor")
-    )
-    assert check_change(TERMS, dearer, announced_on=date(2026, 4, 17)) is None
-    assert check_change(dearer, TERMS, announced_on=date(2026, 1, 1)) is None
-
-
-def test_terms_of_a_day() -> None:
-    """The latest that has begun; a change never rewrites the past."""
-    later = replace(TERMS, effective_from=date(2026, 6, 1))
-    assert in_force((later, TERMS), date(2026, 5, 31)) is TERMS
-    assert in_force((later, TERMS), date(2026, 6, 1)) is later
-    assert in_force((later,), date(2020, 1, 1)) is later
 
 
 @given(
