@@ -6,7 +6,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from loadtest import authorize, bare_script, baselines, idle, overload, scale, settlement
+from loadtest import (
+    authorize,
+    bare_script,
+    baselines,
+    idle,
+    overload,
+    rolling,
+    scale,
+    settlement,
+)
 from loadtest.conditions import conditions
 from loadtest.session import Options, Session
 
@@ -26,6 +35,7 @@ SCENARIOS: dict[str, Scenario] = {
     "overload": overload.overload,
     "settlement": settlement.settlement,
     "idle": idle.idle,
+    "rolling": rolling.rolling,
     "empty": baselines.empty,
     "million": scale.million,
 }

@@ -18,6 +18,9 @@ from loadtest.outcome import Outcome, of_grpc, of_json
 RECEIVE_WINDOW = frames.WINDOW_MAX
 _RECEIVE_TOP_UP = 1 << 24
 _READ_BYTES = 1 << 18
+#: How long a caller of a closed loop pauses when it was told to slow down.
+REST_S = 0.02
+_RESTING_MAX = 4096
 #: Different header blocks of answers that are remembered; a date makes one per second.
 _BLOCKS_MAX = 4096
 
@@ -52,6 +55,8 @@ class Connection:
         self.record = Record()
         #: Calls under way by stream: when they should have started.
         self.started: dict[int, float] = {}
+        #: When the callers that were told to slow down call again; a closed loop respects it.
+        self.resting: deque[float] = deque(maxlen=_RESTING_MAX)
         self.streams_max = 100
         self._shape, self._shape_again = shapes
         self._decide: Callable[[bytes], Outcome] = of_json if as_json else of_grpc
@@ -168,6 +173,8 @@ class Connection:
         message = self._answers.pop(stream, b"")
         if started is None:
             return
+        if status == Outcome.RESOURCE_EXHAUSTED:
+            self.resting.append(now + REST_S)
         good = status in (0, Outcome.OK)
         self.record.add(started, now, self._decide(message) if good else status)
 

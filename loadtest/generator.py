@@ -131,7 +131,10 @@ class Generator:
         job = self._job
         share, more = divmod(job.depth, job.connections)
         for place, connection in enumerate(self._connections):
-            for _ in range(share + (place < more) - connection.in_flight):
+            while connection.resting and connection.resting[0] <= now:
+                connection.resting.popleft()
+            busy = connection.in_flight + len(connection.resting)
+            for _ in range(share + (place < more) - busy):
                 if job.calls and self._number >= job.calls:
                     return 0.0
                 self._call(connection, now)

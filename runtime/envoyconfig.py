@@ -42,6 +42,13 @@ _VALIDATE_TIMEOUT_S = 30
 #: Calls that one server may have at once; more are refused. At 1,300 answers a second and server,
 #: whoever is let in is answered within 100 ms. Fewer would shed short bursts, too.
 CALLS_AT_ONCE = 128
+#: The network listener lets in fewer while answers take longer than `Settings.latency_target_ms`,
+#: but per server not fewer than this.
+CALLS_AT_LEAST = 64
+_LATENCY_PERCENTILE = 90
+#: What that listener's own refusal looks like inside of Envoy.
+_SHED_STATUS = 507
+_REQUESTS_PER_CYCLE = 16
 _OVERLOADED = ResourceExhausted("too many calls at once; slow down", reason="OVERLOADED")
 #: Browsers on the machine itself; tokens travel in a header, so no cookie is at stake.
 _CORS_ORIGIN_REGEX = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
@@ -150,7 +157,12 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "descriptor_path": str(DESCRIPTOR_PATH),
         "status_codes": _STATUS_CODES,
         "calls_at_once": CALLS_AT_ONCE,
+        "calls_at_least": CALLS_AT_LEAST,
         "health_interval_s": HEALTH_INTERVAL_S,
+        "latency_percentile": _LATENCY_PERCENTILE,
+        "latency_target_s": settings.latency_target_ms / 1000,
+        "requests_per_cycle": _REQUESTS_PER_CYCLE,
+        "shed_status": _SHED_STATUS,
         "overloaded": {
             "message": _OVERLOADED.message,
             "details": b64encode(status_of(_OVERLOADED).SerializeToString()).decode().rstrip("="),

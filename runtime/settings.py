@@ -69,6 +69,13 @@ class Settings(BaseSettings):
         default="a",
         description="Which of its two endpoint slots this server takes.",
     )
+    latency_target_ms: int = Field(
+        default=60,
+        ge=1,
+        le=10_000,
+        description="Card networks' calls are shed while a tenth of them takes longer than this:"
+        " raise it if an external decision is asked and takes its time.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least severe log line that is written."
     )

@@ -28,6 +28,7 @@ class Child:
         log: Path,
         user: OsUser | None = None,
         death_signal: signal.Signals = signal.SIGKILL,
+        niceness: int = 0,
     ) -> None:
         # The kernel sends the death signal when the spawning *thread* ends.
         assert threading.current_thread() is threading.main_thread(), "spawn from the main thread"
@@ -35,6 +36,7 @@ class Child:
             *(sys.executable, "-I", "-S", str(_SPAWN)),
             *(str(os.getpid()), str(int(death_signal))),
             *(str(user.uid if user else -1), str(user.gid if user else -1)),
+            str(niceness),
         ]
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:

@@ -66,6 +66,8 @@ class ProcessSpec:
     #: Sent by the kernel when the supervisor dies.
     death_signal: signal.Signals = signal.SIGKILL
     ready_timeout_s: float = 30.0
+    #: How far it gives way to others when there is not enough processor for all.
+    niceness: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -225,6 +227,7 @@ class Process:
             log=spec.log,
             user=spec.user,
             death_signal=spec.death_signal,
+            niceness=spec.niceness,
         )
 
     async def _started(self, child: Child, spec: ProcessSpec) -> None:

@@ -17,6 +17,10 @@ from runtime.devstack.home import Home
 from runtime.devstack.process import ProcessSpec
 from runtime.settings import Settings
 
+#: Under a flood, whoever refuses calls must have its turn before those who answer them: otherwise
+#: all calls wait in front of Envoy, where nobody refuses them.
+NICENESS = 5
+
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -45,6 +49,7 @@ class ServiceSpec:
     readiness: Readiness = Readiness.GRPC
     ready_timeout_s: float = 30.0
     stop_timeout_s: float = 8.0
+    niceness: int = NICENESS
 
 
 def mesh(*, authz_workers: int) -> tuple[ServiceSpec, ...]:
@@ -57,7 +62,8 @@ def mesh(*, authz_workers: int) -> tuple[ServiceSpec, ...]:
         for number in range(authz_workers)
     )
     return (
-        ServiceSpec(instance="gateway", arguments=("-m", "gateway")),
+        # Envoy waits for what it says.
+        ServiceSpec(instance="gateway", arguments=("-m", "gateway"), niceness=0),
         ServiceSpec(
             instance="settler", arguments=("-m", "authz.settler"), readiness=Readiness.HTTP
         ),
@@ -85,6 +91,7 @@ def process(service: ServiceSpec, *, home: Home, settings: Settings, slot: str) 
         # gRPC servers bind over a living server's socket and unlink it when that one stops.
         obstacles=(socket, metrics_socket),
         ready_timeout_s=service.ready_timeout_s,
+        niceness=service.niceness,
         hurry_signal=signal.SIGINT,
         stop_timeout_s=service.stop_timeout_s,
     )

@@ -1,0 +1,111 @@
+"""Scenario: every service is restarted, and certificates are renewed, while calls go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import Message
+
+from holdfast.accounts.v1 import account_service_pb2 as account_pb
+from holdfast.gateway.v1 import jwks_service_pb2 as jwks_pb
+from loadtest import messages
+from loadtest.drive import DECIDED, Run, drive
+from loadtest.mesh import Mesh, open_mesh
+from loadtest.session import Session, line
+from runtime import pki
+from runtime.mesh_client import TokenSource
+
+RATE = 500
+#: Calls before and after; a restart of two workers takes about six seconds.
+_BEFORE_S = 2
+_SECONDS = 16
+_CERTIFICATES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """Which calls go on while something is restarted."""
+
+    method: str
+    request: Message
+
+
+#: Reads of a service; the authorizer's and the settler's calls are purchases.
+_READS = {
+    "accounts": _Target(
+        method="/holdfast.accounts.v1.AccountService/ListAccounts",
+        request=account_pb.ListAccountsRequest(owner_id=f"usr_2a{'0' * 32}", page_size=1),
+    ),
+    "gateway": _Target(
+        method="/holdfast.gateway.v1.JwksService/GetJwks", request=jwks_pb.GetJwksRequest()
+    ),
+}
+
+
+async def rolling(session: Session) -> None:
+    """Counts the calls that fail: there should be none."""
+    found: dict[str, Any] = {}
+    async with open_mesh(workers=session.options.workers) as mesh:
+        cards = await mesh.open_accounts(session.options.accounts_few)
+        await mesh.settle()
+        for name in ("authz", "settler", *_READS):
+            found[name] = await _during(session, mesh, cards, name, partial(mesh.stack.roll, name))
+        renew = partial(_renew, mesh)
+        found["certificates"] = await _during(session, mesh, cards, "certificates", renew)
+        await session.check_books(mesh, "rolling")
+    session.document["rolling"] = found
+
+
+async def _during(
+    session: Session, mesh: Mesh, cards: list[str], name: str, act: Callable[[], Awaitable[None]]
+) -> dict[str, Any]:
+    """A run, and what is done in it."""
+    work = asyncio.create_task(_calls(mesh, cards, name))
+    await asyncio.sleep(_BEFORE_S)
+    began = asyncio.get_running_loop().time()
+    await act()
+    seconds = asyncio.get_running_loop().time() - began
+    assert not work.done(), f"{name} took longer than the calls lasted"
+    run = await work
+    failed = {str(status): count for status, count in run.counts.items() if status not in DECIDED}
+    session.say(f"{name}, in {seconds:.1f} s at {RATE}/s: failed {failed or 0}; {line(run)}")
+    return {
+        "calls": len(run.calls.outcomes),
+        "failed": failed,
+        "seconds": round(seconds, 2),
+        **asdict(run.latency),
+    }
+
+
+async def _calls(mesh: Mesh, cards: list[str], name: str) -> Run:
+    steps = ((RATE, _SECONDS),)
+    if name not in _READS:
+        return await mesh.purchase(cards, steps=steps)
+    read = _READS[name]
+    token = TokenSource(mesh.stack.settings, roles=("admin",)).token()
+    headers = [
+        *messages.grpc_headers(read.method, tls=True),
+        ("authorization", f"Bearer {token}"),
+    ]
+    batch = messages.distinct([read.request])
+    job = messages.job(mesh.edge, headers, batch, steps=steps)
+    return await drive(job, batch.tails, watched=mesh.processes)
+
+
+async def _renew(mesh: Mesh) -> None:
+    """New certificates for every listener and service, several times; Envoy is told by rename."""
+    settings = mesh.stack.settings
+    for _ in range(_CERTIFICATES):
+        for path in _leaves(pki.pki_path(settings)):
+            path.unlink()
+        pki.ensure_certificates(settings)
+        await asyncio.sleep(1)
+
+
+def _leaves(folder: Path) -> list[Path]:
+    return [*folder.glob("envoy-*.pem"), *folder.glob("service-*.pem")]
