@@ -7,8 +7,10 @@ an answer for `READ_CACHE_MS`, so that what is read often costs nothing.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from gateway.session_store import SessionStore
+from gateway.sign_in import session_ended
 from runtime.clock import Clock
 
 #: How long an ended session may still read: well below the minute that is promised.
@@ -19,11 +21,19 @@ CACHE_MAX = 100_000
 class SessionCheck:
     """Answers for the sessions of all users."""
 
-    def __init__(self, sessions: SessionStore, clock: Clock) -> None:
+    def __init__(self, sessions: SessionStore, clock: Clock, *, reads: Iterable[str] = ()) -> None:
         self._sessions = sessions
+        #: gRPC paths of the methods that change nothing.
+        self._reads = frozenset(reads)
         self._clock = clock
         #: Session to the time until which its reads need not ask, oldest first.
         self._lives: OrderedDict[str, int] = OrderedDict()
+
+    async def check(self, session_id: str, subject: str, method: str) -> None:
+        """Refuses a call, by its gRPC path, whose token belongs to a session that has ended."""
+        del subject  # the token is signed: it names both
+        if not await self.lives(session_id, mutates=method not in self._reads):
+            raise session_ended()
 
     async def lives(self, session_id: str, *, mutates: bool) -> bool:
         """Whether a call of this session may go on. Unavailable if nobody can tell."""

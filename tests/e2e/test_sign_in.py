@@ -1,0 +1,71 @@
+"""A person at the edge: JSON over HTTPS, from registering to signing out."""
+
+from __future__ import annotations
+
+import ssl
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from runtime import pki
+from runtime.devstack.supervisor import Devstack
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+async def web(full_mesh: Devstack) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that trusts the mesh, and has nothing else."""
+    url = f"https://localhost:{full_mesh.ports['edge_https']}"
+    trust = ssl.create_default_context(cafile=str(pki.ca_path(full_mesh.settings)))
+    async with httpx.AsyncClient(base_url=url, verify=trust) as client:
+        yield client
+
+
+async def _post(
+    web: httpx.AsyncClient, path: str, body: dict[str, Any], *, token: str = ""
+) -> httpx.Response:
+    headers = {"idempotency-key": uuid.uuid4().hex}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    return await web.post(path, json=body, headers=headers)
+
+
+async def _get(web: httpx.AsyncClient, path: str, token: str) -> httpx.Response:
+    return await web.get(path, headers={"authorization": f"Bearer {token}"})
+
+
+async def _signed_in(web: httpx.AsyncClient) -> tuple[dict[str, str], dict[str, Any]]:
+    """A new user's tokens, and the session."""
+    email = f"{uuid.uuid4().hex}@example.com"
+    body = {"email": email, "password": PASSWORD, "name": "Ada"}
+    registered = await _post(web, "/v1/users:register", body)
+    assert registered.status_code == 200, registered.text
+    login = await _post(web, "/v1/sessions:login", {"email": email, "password": PASSWORD})
+    assert login.status_code == 200, login.text
+    assert login.json()["session"]["user_id"] == registered.json()["user_id"]
+    return login.json()["tokens"], login.json()["session"]
+
+
+async def test_a_cardholder_signs_in_and_sees_what_is_own(web: httpx.AsyncClient) -> None:
+    tokens, session = await _signed_in(web)
+    current = await _get(web, "/v1/sessions/current", tokens["access_token"])
+    assert current.status_code == 200, current.text
+    assert current.json()["session"]["id"] == session["id"]
+    assert session["roles"] == ["cardholder"]
+    # Neither what is somebody else's, nor what administrators do.
+    card = f"/v1/cards/card_0a{uuid.uuid4().hex}"
+    assert (await _get(web, card, tokens["access_token"])).status_code in (403, 404)
+    body = {"roles": ["admin"]}
+    path = f"/v1/users/{session['user_id']}:setAccess"
+    assert (await _post(web, path, body, token=tokens["access_token"])).status_code == 403
+
+
+async def test_a_wrong_password_is_refused(web: httpx.AsyncClient) -> None:
+    body = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD}
+    answer = await _post(web, "/v1/sessions:login", body)
+    assert answer.status_code == 401
+    assert answer.json()["details"][0]["reason"] == "WRONG_CREDENTIALS"
