@@ -19,6 +19,8 @@ class Status(StrEnum):
     ADMITTED = "ADMITTED"
     TOO_SOON = "TOO_SOON"
     FORGIVEN = "FORGIVEN"
+    TAKEN = "TAKEN"
+    OVER_LIMIT = "OVER_LIMIT"
 
 
 _FOLDER = Path(__file__).parent / "lua"
@@ -32,5 +34,6 @@ BEGIN_SESSION = _load("begin_session")
 REFRESH_SESSION = _load("refresh_session")
 TAKE_ATTEMPT = _load("take_attempt")
 FORGIVE_ATTEMPTS = _load("forgive_attempts")
+TAKE_REQUEST = _load("take_request")
 
-ALL = (BEGIN_SESSION, REFRESH_SESSION, TAKE_ATTEMPT, FORGIVE_ATTEMPTS)
+ALL = (BEGIN_SESSION, REFRESH_SESSION, TAKE_ATTEMPT, FORGIVE_ATTEMPTS, TAKE_REQUEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from runtime.rate_limits import KEY_LIMIT_MAX
 from runtime.settings import Settings
 
 
@@ -19,4 +20,29 @@ class GatewaySettings(Settings):
     )
     gateway_request_lifetime_h: int = Field(
         default=24, ge=1, le=24 * 365, description="How long a request id is remembered."
+    )
+    # Limits are calls in any 60 s.
+    limit_caller_per_minute: int = Field(
+        default=100,
+        ge=0,
+        le=KEY_LIMIT_MAX,
+        description="Calls per minute of each API key and each user; 0: any number.",
+    )
+    limit_public_per_minute: int = Field(
+        default=600,
+        ge=0,
+        le=KEY_LIMIT_MAX,
+        description="Calls per minute of each address that names nobody; 0: any number.",
+    )
+    limit_sign_in_per_minute: int = Field(
+        default=30,
+        ge=0,
+        le=KEY_LIMIT_MAX,
+        description="Attempts to sign in per minute of each address; 0: any number.",
+    )
+    limit_reveal_per_minute: int = Field(
+        default=10,
+        ge=0,
+        le=KEY_LIMIT_MAX,
+        description="Card numbers that each caller may see per minute; 0: any number.",
     )

@@ -11,9 +11,18 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
 # Before the descriptor set is parsed: without the extension's module its options are dropped.
-from holdfast.type.v1 import access_pb2, options_pb2
+from holdfast.type.v1 import access_pb2, options_pb2, rate_limit_pb2
 
-__all__ = ["DESCRIPTOR_PATH", "PACKAGE", "Binding", "Rpc", "contract", "options_pb2", "rpcs"]
+__all__ = [
+    "DESCRIPTOR_PATH",
+    "PACKAGE",
+    "Binding",
+    "Rpc",
+    "contract",
+    "options_pb2",
+    "rate_limit_pb2",
+    "rpcs",
+]
 
 #: The contract, as `make gen` writes it and Envoy's transcoder reads it.
 DESCRIPTOR_PATH = Path(__file__).resolve().parent.parent / "gen" / "holdfast.binpb"

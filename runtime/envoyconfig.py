@@ -6,7 +6,6 @@ The same templates serve the supervisor, `holdfast envoy render` and a sidecar.
 from __future__ import annotations
 
 import subprocess
-from base64 import b64encode
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from runtime import rate_limits
 from runtime.access import load_access
 from runtime.contract import DESCRIPTOR_PATH
-from runtime.errors import ResourceExhausted, status_of
+from runtime.error_text import header_of, json_of
+from runtime.errors import ResourceExhausted, Unavailable
 from runtime.pki import pki_path
 from runtime.server import HEALTH_INTERVAL_S
 from runtime.settings import SERVICES, SLOTS, Settings
@@ -49,7 +50,28 @@ _LATENCY_PERCENTILE = 90
 #: What that listener's own refusal looks like inside of Envoy.
 _SHED_STATUS = 507
 _REQUESTS_PER_CYCLE = 16
+#: How long Envoy waits for gateway to say whose an API key is.
+_CHECK_TIMEOUT_S = 1
 _OVERLOADED = ResourceExhausted("too many calls at once; slow down", reason="OVERLOADED")
+#: Refusals of gateway's, by what Envoy calls them.
+_TOLD_BY_GATEWAY = ("ext_authz_denied", "request_rate_limited")
+#: Refusals of Envoy's own that say why.
+_TOLD_BY_ENVOY = (
+    (
+        "local_rate_limited",
+        ResourceExhausted(
+            "far too many calls; slow down", reason="RATE_LIMITED", retry_after_ms=1000
+        ),
+    ),
+    (
+        "ext_authz_error",
+        Unavailable("API keys cannot be checked now; try again", reason="CHECK_UNAVAILABLE"),
+    ),
+    (
+        "rate_limiter_error",
+        Unavailable("calls like this are refused for the moment", reason="LIMITER_UNAVAILABLE"),
+    ),
+)
 #: Browsers on the machine itself; tokens travel in a header, so no cookie is at stake.
 _CORS_ORIGIN_REGEX = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 #: Envoy's own HTTP answers as google.rpc.Code, first match wins.
@@ -133,6 +155,8 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
     workers = [f"authz-{number}" for number in range(authz_workers)]
     processes = [*workers, *(name for name in SERVICES if name != "authz")]
     servers = {"authz": workers, "accounts": ["accounts"], "gateway": ["gateway"]}
+    # The same server, asked by Envoy itself.
+    servers["gateway-checks"] = servers["gateway"]
     return {
         "node_id": f"holdfast-{settings.trust_domain}",
         "ports": ports,
@@ -165,9 +189,22 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "shed_status": _SHED_STATUS,
         "overloaded": {
             "message": _OVERLOADED.message,
-            "details": b64encode(status_of(_OVERLOADED).SerializeToString()).decode().rstrip("="),
+            "details": header_of(_OVERLOADED),
         },
         "trace_id_regex": TRACE_ID_REGEX,
+        "checks": {"timeout_s": _CHECK_TIMEOUT_S, "api_key_role": "merchant"},
+        "told_by_gateway": _TOLD_BY_GATEWAY,
+        "told_by_envoy": [
+            {
+                "code_details": code_details,
+                "message": error.message,
+                "details": header_of(error),
+                "json": json_of(error),
+            }
+            for code_details, error in _TOLD_BY_ENVOY
+        ],
+        "caps": rate_limits.caps(settings),
+        "trusted_hops": settings.trusted_hops,
         "cors_origin_regex": _CORS_ORIGIN_REGEX,
         "json_body_bytes_max": _JSON_BODY_BYTES_MAX,
         "token_issuer": token_issuer(settings),

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "holdfast"
@@ -37,12 +38,15 @@ class HoldfastError(Exception):
         reason: str | None = None,
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[Violation] = (),
+        retry_after_ms: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason or self.default_reason
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
+        #: When the same may succeed, if that is known.
+        self.retry_after_ms = retry_after_ms
 
 
 class InvalidArgument(HoldfastError):
@@ -131,10 +135,11 @@ class Internal(HoldfastError):
 
 
 def status_of(error: HoldfastError) -> status_pb2.Status:
-    """The error as google.rpc.Status with ErrorInfo and, for wrong fields, BadRequest."""
+    """The error as google.rpc.Status with ErrorInfo; for wrong fields BadRequest, and RetryInfo
+    where it is known when to try again.
+    """
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    details: list[any_pb2.Any] = [any_pb2.Any()]
-    details[0].Pack(info)
+    details = [_packed(info)]
     if error.violations:
         bad_request = error_details_pb2.BadRequest(
             field_violations=[
@@ -144,6 +149,15 @@ def status_of(error: HoldfastError) -> status_pb2.Status:
                 for v in error.violations
             ]
         )
-        details.append(any_pb2.Any())
-        details[1].Pack(bad_request)
+        details.append(_packed(bad_request))
+    if error.retry_after_ms is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(error.retry_after_ms)
+        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=error.code.value[0], message=error.message, details=details)
+
+
+def _packed(detail: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

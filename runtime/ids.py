@@ -14,6 +14,7 @@ from runtime.clock import Clock
 from runtime.settings import PARTITIONS
 
 ACCOUNT = "acct"
+API_KEY = "key"
 APPLICATION = "app"
 AUTHORIZATION = "auth"
 CARD = "card"
@@ -33,7 +34,7 @@ _POOL_BYTES = 4096
 _CODE_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
 
 _ID = re.compile(
-    r"(acct|app|auth|card|co|dept|doc|ent|inv|pay|ptok|ses|usr)_([0-9a-f]{2})([0-9a-f]{32})"
+    r"(acct|app|auth|card|co|dept|doc|ent|inv|key|pay|ptok|ses|usr)_([0-9a-f]{2})([0-9a-f]{32})"
 )
 _PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,64}")

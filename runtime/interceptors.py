@@ -38,6 +38,12 @@ MAXIMUM_DEADLINE_S = 30.0
 #: Reached by Envoy and by people with access to the socket; they carry no identity.
 OPEN_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
 
+#: Called by Envoy itself, about a call whose caller is in the request: no identity of their own.
+ENVOY_SERVICES = (
+    "envoy.service.auth.v3.Authorization",
+    "envoy.service.ratelimit.v3.RateLimitService",
+)
+
 logger = get_logger()
 Method = Callable[[Any, Any], Awaitable[Any]]
 
@@ -180,7 +186,10 @@ def guarded(
     inner: Method = handler.unary_unary
     if policy is not None and policy.owner:
         inner = _around(inner, OwnershipInterceptor(policy), method_name)
-    for interceptor in reversed(INTERCEPTORS):
+    passed: tuple[AsyncServerInterceptor, ...] = INTERCEPTORS
+    if method_name.startswith(tuple(f"/{service}/" for service in ENVOY_SERVICES)):
+        passed = INTERCEPTORS[:-1]
+    for interceptor in reversed(passed):
         if audit is not None and isinstance(interceptor, ErrorInterceptor):
             inner = _around(inner, audit, method_name)
         inner = _around(inner, interceptor, method_name)

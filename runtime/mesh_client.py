@@ -23,11 +23,9 @@ from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
 from runtime import pki
 from runtime.access import TOKEN_ROLES
 from runtime.cli.token import issue_token
-from runtime.settings import Settings
+from runtime.settings import OPERATOR, Settings
 from runtime.tokens import TOKEN_LIFETIME_S
 
-#: Whom the tokens of this client name.
-SUBJECT = "usr_operator"
 #: Deadline of one call, in seconds; Envoy ends a call after 10.
 CALL_TIMEOUT_S = 10.0
 
@@ -53,7 +51,7 @@ class TokenSource:
     def token(self) -> str:
         """A token that is good for minutes."""
         if time.monotonic() >= self._renew_at:
-            self._token = issue_token(self._settings, subject=SUBJECT, roles=self._roles)
+            self._token = issue_token(self._settings, subject=OPERATOR, roles=self._roles)
             self._renew_at = time.monotonic() + TOKEN_LIFETIME_S / 2
         return self._token
 

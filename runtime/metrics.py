@@ -74,6 +74,8 @@ BATCH_COMMANDS = Histogram(
     "Commands per pipeline.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
+#: Calls of the edge refused because a limit was used up, by what it counts.
+LIMITED_CALLS = Counter("holdfast_limited_calls_total", "Calls over a limit.", ["counted"])
 #: 1 while the authorizer may decide, 0 while the gate is closed.
 GATE_OPEN = Gauge("holdfast_gate_open", "1 while the gate is open.")
 #: Journal entries settled to PostgreSQL.

@@ -6,13 +6,18 @@ Each service subclasses `Settings` with its own fields. Every variable is `HOLDF
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: Number of partitions of an installation. Fixed for its life: ids carry the partition.
 PARTITIONS = 64
+
+#: Whom tokens of the command line name: bench, load, replay, demo. No user has such an id.
+OPERATOR = "usr_operator"
+#: The highest limit of calls per minute.
+LIMIT_MAX = 600_000
 
 #: What the servers of one installation are called; also their sockets, certificates and metrics.
 SERVICES = ("authz", "settler", "accounts", "gateway")
@@ -80,10 +85,44 @@ class Settings(BaseSettings):
         default="INFO", description="Least severe log line that is written."
     )
 
+    trusted_hops: int = Field(
+        default=0,
+        ge=0,
+        le=8,
+        description="Proxies of your own in front of the edge: so many entries of X-Forwarded-For"
+        " are believed.",
+    )
+    limits: Literal["on", "off"] = Field(
+        default="on", description="Whether calls of the edge are counted and limited."
+    )
+    limit_operator_per_minute: int = Field(
+        default=LIMIT_MAX,
+        ge=0,
+        le=LIMIT_MAX,
+        description="Calls per minute of the command line itself (bench, load, replay, demo);"
+        " 0: any number.",
+    )
+    limit_principals: dict[str, Annotated[int, Field(ge=0, le=LIMIT_MAX)]] = Field(
+        default_factory=dict,
+        description="Users with a limit of their own, in calls per minute, as JSON:"
+        ' `{"usr_…": 1000}`; 0: any number.',
+    )
+    network_connections: int = Field(
+        default=1000, ge=1, description="Most connections of card networks at once."
+    )
+    network_calls_per_second: int = Field(
+        default=20_000, ge=1, description="Most calls per second of one such connection."
+    )
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @property
+    def principal_limits(self) -> dict[str, int]:
+        """Calls per minute of callers that have a limit of their own; 0: any number."""
+        return {OPERATOR: self.limit_operator_per_minute, **self.limit_principals}
 
     @property
     def run_path(self) -> Path:

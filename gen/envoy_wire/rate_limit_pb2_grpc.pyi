@@ -34,11 +34,13 @@ class RateLimitServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RateLimitServiceAsyncStub: ...
     ShouldRateLimit: _grpc.UnaryUnaryMultiCallable[_rate_limit_pb2.RateLimitRequest, _rate_limit_pb2.RateLimitResponse]
+    """It counts, but changes nothing that anybody would ask about later: no audit."""
 
 @_typing.type_check_only
 class RateLimitServiceAsyncStub(RateLimitServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ShouldRateLimit: _aio.UnaryUnaryMultiCallable[_rate_limit_pb2.RateLimitRequest, _rate_limit_pb2.RateLimitResponse]  # type: ignore[assignment]
+    """It counts, but changes nothing that anybody would ask about later: no audit."""
 
 class RateLimitServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -46,6 +48,7 @@ class RateLimitServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _rate_limit_pb2.RateLimitRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_rate_limit_pb2.RateLimitResponse, _abc.Awaitable[_rate_limit_pb2.RateLimitResponse]]: ...
+    ) -> _typing.Union[_rate_limit_pb2.RateLimitResponse, _abc.Awaitable[_rate_limit_pb2.RateLimitResponse]]:
+        """It counts, but changes nothing that anybody would ask about later: no audit."""
 
 def add_RateLimitServiceServicer_to_server(servicer: RateLimitServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,7 +24,8 @@ def _managers(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for listener in config["static_resources"]["listeners"]:
         for chain in listener["filter_chains"]:
             for one in chain["filters"]:
-                yield listener["name"], one["typed_config"]
+                if one["name"].endswith("http_connection_manager"):
+                    yield listener["name"], one["typed_config"]
 
 
 def test_the_same_input_gives_the_same_text(settings: Settings) -> None:

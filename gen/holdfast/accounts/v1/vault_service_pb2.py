@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
+from holdfast.type.v1 import rate_limit_pb2 as holdfast_dot_type_dot_v1_dot_rate__limit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(holdfast/accounts/v1/vault_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1dholdfast/type/v1/access.proto\"Z\n\x11RevealCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x12RevealCardResponse\x12\x0b\n\x03pan\x18\x01 \x01(\t\x12\x0b\n\x03\x63vv\x18\x02 \x01(\t\x12\x14\n\x0c\x65xpiry_month\x18\x03 \x01(\x05\x12\x13\n\x0b\x65xpiry_year\x18\x04 \x01(\x05\"&\n\x11ResolvePanRequest\x12\x11\n\x03pan\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\'\n\x12ResolvePanResponse\x12\x11\n\tpan_token\x18\x01 \x01(\t2\xbb\x02\n\x0cVaultService\x12\x9c\x01\n\nRevealCard\x12\'.holdfast.accounts.v1.RevealCardRequest\x1a(.holdfast.accounts.v1.RevealCardResponse\";\x90\x02\x02\x92\xb5\x18\x0f\n\x02\x02\x04\x12\x07\x63\x61rd_id\x18\x01\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:reveal:\x01*\x12\x8b\x01\n\nResolvePan\x12\'.holdfast.accounts.v1.ResolvePanRequest\x1a(.holdfast.accounts.v1.ResolvePanResponse\"*\x90\x02\x01\x92\xb5\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/panTokens:resolve:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(holdfast/accounts/v1/vault_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1dholdfast/type/v1/access.proto\x1a!holdfast/type/v1/rate_limit.proto\"Z\n\x11RevealCardRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x12RevealCardResponse\x12\x0b\n\x03pan\x18\x01 \x01(\t\x12\x0b\n\x03\x63vv\x18\x02 \x01(\t\x12\x14\n\x0c\x65xpiry_month\x18\x03 \x01(\x05\x12\x13\n\x0b\x65xpiry_year\x18\x04 \x01(\x05\"&\n\x11ResolvePanRequest\x12\x11\n\x03pan\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\'\n\x12ResolvePanResponse\x12\x11\n\tpan_token\x18\x01 \x01(\t2\xbf\x02\n\x0cVaultService\x12\xa0\x01\n\nRevealCard\x12\'.holdfast.accounts.v1.RevealCardRequest\x1a(.holdfast.accounts.v1.RevealCardResponse\"?\x90\x02\x02\x92\xb5\x18\x0f\n\x02\x02\x04\x12\x07\x63\x61rd_id\x18\x01\x98\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/cards/{card_id}:reveal:\x01*\x12\x8b\x01\n\nResolvePan\x12\'.holdfast.accounts.v1.ResolvePanRequest\x1a(.holdfast.accounts.v1.ResolvePanResponse\"*\x90\x02\x01\x92\xb5\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/panTokens:resolve:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,17 +44,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVEPANREQUEST'].fields_by_name['pan']._loaded_options = None
   _globals['_RESOLVEPANREQUEST'].fields_by_name['pan']._serialized_options = b'\342A\001\002'
   _globals['_VAULTSERVICE'].methods_by_name['RevealCard']._loaded_options = None
-  _globals['_VAULTSERVICE'].methods_by_name['RevealCard']._serialized_options = b'\220\002\002\222\265\030\017\n\002\002\004\022\007card_id\030\001\202\323\344\223\002\037\"\032/v1/cards/{card_id}:reveal:\001*'
+  _globals['_VAULTSERVICE'].methods_by_name['RevealCard']._serialized_options = b'\220\002\002\222\265\030\017\n\002\002\004\022\007card_id\030\001\230\265\030\003\202\323\344\223\002\037\"\032/v1/cards/{card_id}:reveal:\001*'
   _globals['_VAULTSERVICE'].methods_by_name['ResolvePan']._loaded_options = None
   _globals['_VAULTSERVICE'].methods_by_name['ResolvePan']._serialized_options = b'\220\002\001\222\265\030\003\n\001\006\202\323\344\223\002\032\"\025/v1/panTokens:resolve:\001*'
-  _globals['_REVEALCARDREQUEST']._serialized_start=160
-  _globals['_REVEALCARDREQUEST']._serialized_end=250
-  _globals['_REVEALCARDRESPONSE']._serialized_start=252
-  _globals['_REVEALCARDRESPONSE']._serialized_end=341
-  _globals['_RESOLVEPANREQUEST']._serialized_start=343
-  _globals['_RESOLVEPANREQUEST']._serialized_end=381
-  _globals['_RESOLVEPANRESPONSE']._serialized_start=383
-  _globals['_RESOLVEPANRESPONSE']._serialized_end=422
-  _globals['_VAULTSERVICE']._serialized_start=425
-  _globals['_VAULTSERVICE']._serialized_end=740
+  _globals['_REVEALCARDREQUEST']._serialized_start=195
+  _globals['_REVEALCARDREQUEST']._serialized_end=285
+  _globals['_REVEALCARDRESPONSE']._serialized_start=287
+  _globals['_REVEALCARDRESPONSE']._serialized_end=376
+  _globals['_RESOLVEPANREQUEST']._serialized_start=378
+  _globals['_RESOLVEPANREQUEST']._serialized_end=416
+  _globals['_RESOLVEPANRESPONSE']._serialized_start=418
+  _globals['_RESOLVEPANRESPONSE']._serialized_end=457
+  _globals['_VAULTSERVICE']._serialized_start=460
+  _globals['_VAULTSERVICE']._serialized_end=779
 # @@protoc_insertion_point(module_scope)
