@@ -35,6 +35,27 @@ _STEPS = (
 )
 
 
+#: Kinds of objects, in the order in which they are projected.
+STEPS = len(_STEPS)
+
+
+class Page(NamedTuple):
+    """Objects as the authorizer should have them, and the place of the last one."""
+
+    messages: list[Message]
+    last_place: str
+
+
+async def read_page(connection: Any, step: int, after_place: str) -> Page:
+    """The next objects of a kind; none at its end."""
+    found = await connection.fetch(_SQL[_STEPS[step].query], after_place, PROJECTION_PAGE)
+    messages = [
+        _STEPS[step].message({name: value for name, value in row.items() if name != "place"})
+        for row in found
+    ]
+    return Page(messages, found[-1]["place"] if found else after_place)
+
+
 class ProjectionStore:
     """The row that says which epoch everything was projected to, and how far."""
 
@@ -59,12 +80,9 @@ class ProjectionStore:
             if standing["step"] is None:
                 return
             step: int = standing["step"]
-            found = await connection.fetch(
-                _SQL[_STEPS[step].query], standing["after_place"], PROJECTION_PAGE
-            )
-            for row in found:
-                fields = {name: value for name, value in row.items() if name != "place"}
-                await outbox.append(connection, _STEPS[step].message(fields))
+            page = await read_page(connection, step, standing["after_place"])
+            for message in page.messages:
+                await outbox.append(connection, message)
             following = step + 1 if step + 1 < len(_STEPS) else None
-            move = (step, found[-1]["place"]) if found else (following, "")
+            move = (step, page.last_place) if page.messages else (following, "")
             await connection.execute(_SQL["move_projection"], *move)

@@ -81,6 +81,17 @@ def compare_locks(
     return found
 
 
+def compare_used(before: set[str], ledger: set[str], after: set[str]) -> list[Difference]:
+    """Single-use cards are used up once, by their root cards: those marked in Valkey before the
+    ledger was read are used in it, and those used in the ledger are marked after that.
+    """
+    compared = "Valkey / authorizations"
+    return [
+        *(_difference(name, "used", "used", ABSENT, compared) for name in sorted(before - ledger)),
+        *(_difference(name, "used", ABSENT, "used", compared) for name in sorted(ledger - after)),
+    ]
+
+
 def _difference(subject: str, field: str, found: str, expected: str, compared: str) -> Difference:
     return Difference(
         subject=subject, field=field, found=found, expected=expected, compared=compared

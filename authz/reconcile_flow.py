@@ -15,7 +15,7 @@ from typing import Any
 
 from authz import reconcile
 from authz.reconcile import Balance, Difference, Place
-from authz.reconcile_counted import compare_locks, compare_windows
+from authz.reconcile_counted import compare_locks, compare_used, compare_windows
 from authz.reconcile_store import PartitionState, ReconcileStore
 from runtime.clock import Clock
 from runtime.ids import partition_of
@@ -44,6 +44,7 @@ _CHECKS: dict[str, tuple[tuple[tuple[str, str, str], ...], str]] = {
         "account_balance / its authorizations",
     ),
     "unbalanced_entries": ((("sum_minor", "sum_minor", ""),), "lines of an entry / zero"),
+    "lines_without_entry": ((("lines", "lines", ""),), "lines / their entries"),
     "totals_against_lines": (
         (
             ("debit_minor", "debit_minor", "lines_debit_minor"),
@@ -205,6 +206,7 @@ class Reconciler:
         uses = configured.uses(now_ms=self._clock.now_ms())
         roots = {card.root_card_id for card in configured.configuration.cards.values()}
         locks = await self._store.locks(roots)
+        marks = await self._store.used_marks(roots)
         pages = [page async for page in self._store.windows(partition, list(uses))]
         place = await self._store.place(partition)
         state = await self._settled(partition, place)
@@ -218,6 +220,9 @@ class Reconciler:
         )
         for page in pages:
             self._tell(compare_windows(partition, uses, page, counted))
+        used = await self._store.used_cards(configured.configuration.single_use)
+        later = await self._store.used_marks(roots | used)
+        self._tell(compare_used(marks, used, later))
         now = await self._store.locks(roots | counted.locks.keys())
         self._tell(compare_locks(locks, counted.locks, now))
 

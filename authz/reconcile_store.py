@@ -25,7 +25,11 @@ from runtime.settings import Settings
 PAGE = 500
 
 _SQL = Path(__file__).parent / "sql"
-_QUERIES = load_queries(_SQL / "reconcile.sql") | load_queries(_SQL / "counted.sql")
+_QUERIES = {
+    name: text
+    for file in ("reconcile.sql", "counted.sql", "rehydrate.sql")
+    for name, text in load_queries(_SQL / file).items()
+}
 _BALANCE_FIELDS = ("seq", "limit", "posted", "held", "unreleased")
 
 
@@ -188,6 +192,25 @@ class ReconcileStore:
                 }
                 if lock:
                     found[root_card_id] = lock
+        return found
+
+    async def used_marks(self, root_card_ids: Iterable[str]) -> set[str]:
+        """Lines of cards that are marked as used up in Valkey."""
+        found: set[str] = set()
+        for page in _pages(list(root_card_ids)):
+            pipeline = self._valkey.pipeline(transaction=False)
+            for root_card_id in page:
+                pipeline.hexists(keys.learned(root_card_id), "used")
+            marks = await pipeline.execute()
+            found |= {name for name, mark in zip(page, marks, strict=True) if mark}
+        return found
+
+    async def used_cards(self, card_ids: Sequence[str]) -> set[str]:
+        """Lines of these single-use cards that are used up in the ledger."""
+        found: set[str] = set()
+        for page in _pages(card_ids):
+            rows = await self._fetch("list_used_cards", list(page))
+            found |= {row["root_card_id"] for row in rows}
         return found
 
     async def valkey_accounts(self) -> AsyncIterator[list[str]]:

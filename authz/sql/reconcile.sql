@@ -110,6 +110,13 @@ FROM journal_line WHERE partition = $1
 GROUP BY pseq, currency
 HAVING sum(amount_minor) <> 0
 
+-- lines_without_entry --
+-- Lines whose entry is not there. Params: $1 partition.
+SELECT l.pseq, count(*) AS lines
+FROM journal_line l LEFT JOIN journal_entry e ON e.partition = l.partition AND e.pseq = l.pseq
+WHERE l.partition = $1 AND e.pseq IS NULL
+GROUP BY l.pseq
+
 -- totals_against_lines --
 -- Running totals that are not the sum of their lines. Params: $1 partition.
 SELECT currency, ledger_account,

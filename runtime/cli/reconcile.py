@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +22,7 @@ from authz.reconcile_flow import Books, Reconciler
 from authz.reconcile_store import open_store
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
+from runtime.cli.reconcile_configuration import reconcile_configuration
 from runtime.cli.running import run_to_end
 from runtime.clock import SystemClock
 from runtime.devstack import state
@@ -41,7 +42,8 @@ def run(
     ] = 30.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Compares every account in Valkey with the ledger, and the ledger with itself.
+    """Compares every account in Valkey with the ledger, the ledger with itself, and what the
+    authorizer was told of accounts, cards, users and rules with what accounts has decided.
 
     Works while business goes on: each account is compared as of one and the same entry. Exit 1 if
     anything differs.
@@ -89,13 +91,15 @@ async def reconcile(
 ) -> Books:
     """Reconciles the running installation with these settings."""
     async with open_store(settings) as store:
-        return await Reconciler(
+        books = await Reconciler(
             store,
             clock=SystemClock(),
             settle_timeout_s=settle_timeout_s,
             on_difference=on_difference,
             on_partition=on_partition,
         ).run()
+    more = await reconcile_configuration(settings, on_difference=on_difference)
+    return replace(books, differences=books.differences + more)
 
 
 def shown(books: Books, kept: list[Difference]) -> Group:

@@ -64,13 +64,15 @@ async def issue_card(
     account_id: str,
     *,
     kind: card_pb2.Card.Kind.ValueType = card_pb2.Card.KIND_VIRTUAL,
+    user_id: str = "",
 ) -> card_pb2.Card:
-    """A card that is active at once."""
+    """A new card; but for plastic, it is active at once."""
     issued = await stage.mesh.cards.IssueCard(
         card_service_pb2.IssueCardRequest(
             request_id=stage.request_id(),
             account_id=account_id,
             kind=kind,
+            user_id=user_id,
         ),
         timeout=CALL_TIMEOUT_S,
     )

@@ -13,7 +13,7 @@ from holdfast.accounts.v1 import card_service_pb2
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import decline_reason_pb2 as reasons
 from runtime import pki
-from runtime.demo import answers, lives, requests
+from runtime.demo import answers, households, lives, requests
 from runtime.demo.stage import CURRENCY, Stage, money
 from runtime.mesh_client import CALL_TIMEOUT_S
 from runtime.request_id import REPLAYED
@@ -176,4 +176,5 @@ SCENES: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     repeat,
     over_json,
     *lives.SCENES,
+    *households.SCENES,
 )

@@ -38,6 +38,8 @@ class Stage:
     holders: dict[str, Holder] = field(default_factory=dict)
     #: Authorizations that a later scene comes back to, by name.
     authorizations: dict[str, str] = field(default_factory=dict)
+    #: Cards that a later scene comes back to, by whose they are.
+    cards: dict[str, str] = field(default_factory=dict)
     #: What is shown, for programs: one list of facts per scene.
     scenes: list[dict[str, Any]] = field(default_factory=list)
 

@@ -47,9 +47,13 @@ async def test_the_demo(holdfast: Holdfast) -> None:
         "CARD_FROZEN",
         "SINGLE_USE_ALREADY_USED",
         "SPEND_LIMIT_EXCEEDED",
+        "CARD_NOT_ACTIVATED",
+        "SPEND_LIMIT_EXCEEDED",
+        "CARD_LOST",
+        "SPEND_LIMIT_EXCEEDED",
     ]
     left = [(fact["control_id"], fact["left_minor"]) for fact in facts if "left_minor" in fact]
-    assert left == [("card/daily", 1_500)]
+    assert left == [("card/daily", 1_500), ("user/daily", 1_000)]
     assert [fact["idempotent_replayed"] for fact in facts if "idempotent_replayed" in fact] == [
         "true"
     ]
