@@ -1,0 +1,141 @@
+"""Scenario: what the edge costs: the same purchases past Envoy, and through more and more of it.
+
+For each step Envoy's own configuration is written again with fewer filters at the edge, and Envoy is
+restarted. Everything else is as it always is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from loadtest import messages
+from loadtest.drive import drive
+from loadtest.job import Target
+from loadtest.mesh import Mesh, open_mesh
+from loadtest.session import DEPTH_FEW, Session, line, summary
+from runtime.mesh_client import SUBJECT, TokenSource
+
+#: Calls per second at which latency is compared.
+RATE = 500
+_ROLE = "merchant"
+_TOKEN = "jwt_authn"
+_POLICY = ("rbac",)
+_LIMITS = ("ext_authz", "ratelimit", "local_ratelimit")
+#: Step → filters that are left out.
+STEPS = {
+    "listener": (_TOKEN, *_POLICY, *_LIMITS),
+    "token": (*_POLICY, *_LIMITS),
+    "policy": _LIMITS,
+    "limits": (),
+}
+_PREFIX = "envoy.filters.http."
+
+
+async def edge(session: Session) -> None:
+    """Measures each step, the worker's own socket first."""
+    found: dict[str, Any] = {}
+    async with open_mesh(workers=session.options.workers) as mesh:
+        cards = await mesh.open_accounts(session.options.accounts_few)
+        await mesh.settle()
+        settings = mesh.stack.settings
+        numbers = range(session.options.workers)
+        direct = Target(sockets=tuple(str(settings.socket_of(f"authz-{n}")) for n in numbers))
+        identity = [("x-auth-subject", SUBJECT), ("x-auth-roles", _ROLE)]
+        found["direct"] = await _measure(session, mesh, cards, "direct", direct, headers=identity)
+        path = mesh.stack.home.root / "envoy" / "envoy.yaml"
+        whole = path.read_text()
+        for name, left_out in STEPS.items():
+            if not _write(path, whole, left_out, identity if name == "listener" else []):
+                continue
+            await mesh.stack.restart("envoy")
+            token = TokenSource(settings, roles=(_ROLE,)).token()
+            headers = [("authorization", f"Bearer {token}")]
+            found[name] = await _measure(session, mesh, cards, name, mesh.edge, headers=headers)
+        await session.check_books(mesh, "edge")
+    session.document["edge"] = found
+
+
+async def _measure(
+    session: Session,
+    mesh: Mesh,
+    cards: list[str],
+    name: str,
+    target: Target,
+    *,
+    headers: list[tuple[str, str]],
+) -> dict[str, Any]:
+    """The most with few callers, then latency and CPU per call at one rate."""
+    sent = [*messages.grpc_headers(messages.AUTHORIZE, tls=not target.sockets), *headers]
+    options = session.options
+    runs = []
+    for fields in (
+        {"depth": DEPTH_FEW, "seconds": options.warmup_s},
+        {"depth": DEPTH_FEW, "seconds": options.seconds},
+        {"steps": ((RATE, options.sweep_seconds),)},
+    ):
+        batch = messages.purchases(cards)
+        job = messages.job(target, sent, batch, **fields)
+        run = await drive(job, batch.tails, watched=mesh.processes)
+        mesh.answered.add(run)
+        runs.append(run)
+    _, most, steady = runs
+    session.say(f"edge, {name}, {DEPTH_FEW} in flight: {line(most)}")
+    session.say(f"edge, {name}, {RATE}/s: {line(steady)}")
+    return {
+        **summary([most]),
+        "at_rate": {
+            "rate": RATE,
+            "errors": steady.errors,
+            "cpu_us_per_call": steady.cpu_us_per_call(),
+            **asdict(steady.latency),
+        },
+    }
+
+
+def _write(
+    path: Path, whole: str, left_out: tuple[str, ...], identity: list[tuple[str, str]]
+) -> bool:
+    """Writes the configuration without these filters at the edge; with an identity for those who
+    then have none. False: there is nothing that this step would add.
+    """
+    document = yaml.safe_load(whole)
+    manager = next(
+        one["filter_chains"][0]["filters"][0]["typed_config"]
+        for one in document["static_resources"]["listeners"]
+        if one["name"] == "edge_https"
+    )
+    filters = manager["http_filters"]
+    names = {one["name"].removeprefix(_PREFIX) for one in filters}
+    if not left_out and not names & set(_LIMITS):
+        return False
+    for one in filters:
+        if one["name"] == f"{_PREFIX}{_TOKEN}" and _TOKEN in left_out:
+            # It stays, for Envoy counts as ready once it has the keys; but it asks for nothing.
+            one["typed_config"]["rules"] = []
+    leaving = set(left_out) - {_TOKEN}
+    kept = [one for one in filters if one["name"].removeprefix(_PREFIX) not in leaving]
+    if identity:
+        # Behind the filter for tokens, which removes the headers that it would set.
+        kept.insert(-1, _stating(identity))
+    manager["http_filters"] = kept
+    path.write_text(yaml.safe_dump(document))
+    return True
+
+
+def _stating(identity: list[tuple[str, str]]) -> dict[str, Any]:
+    kind = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+    return {
+        "name": f"{_PREFIX}header_mutation",
+        "typed_config": {
+            "@type": kind,
+            "mutations": {
+                "request_mutations": [
+                    {"append": {"header": {"key": key, "value": value}}} for key, value in identity
+                ]
+            },
+        },
+    }
