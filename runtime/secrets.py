@@ -1,4 +1,4 @@
-"""Where secrets come from: files (the default) or the environment, chosen by a setting.
+"""Where secrets come from: files (the default), environment or Vault, chosen by a setting.
 
 A provider hands out named secrets, whole, and tells cheaply whether one has changed, so that who
 asks before each use sees a rotation without a restart. Keys that rotate are one secret each: see
@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -53,6 +54,12 @@ class FileSecrets:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileSecrets) and other._folder == self._folder
+
+    def __hash__(self) -> int:
+        return hash(self._folder)
 
     def read(self, name: str) -> bytes:
         """The file's content."""
@@ -138,7 +145,29 @@ def variable_of(name: str) -> str:
 def secrets_of(settings: Settings) -> SecretsProvider:
     """The provider that the settings choose (HOLDFAST_SECRETS)."""
     files = FileSecrets(settings.home / "secrets")
-    return files if settings.secrets == "files" else EnvironmentSecrets(files)
+    match settings.secrets:
+        case "files":
+            return files
+        case "environment":
+            return EnvironmentSecrets(files)
+        case "vault":
+            return _vault(
+                settings.vault_url,
+                settings.home / settings.vault_token_file,
+                settings.vault_mount,
+                settings.vault_folder,
+                files,
+            )
+
+
+@cache
+def _vault(
+    url: str, token_file: Path, mount: str, folder: str, files: FileSecrets
+) -> SecretsProvider:
+    """One per process and place: it keeps what it has read."""
+    from runtime.vault import VaultSecrets  # noqa: PLC0415  needed where it is chosen only
+
+    return VaultSecrets(url, token_file=token_file, mount=mount, folder=folder, fallback=files)
 
 
 def secret_text(settings: Settings, name: str) -> str:

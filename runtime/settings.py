@@ -55,11 +55,21 @@ class Settings(BaseSettings):
         default="holdfast.local",
         description="SPIFFE trust domain of services and networks.",
     )
-    secrets: Literal["files", "environment"] = Field(
+    secrets: Literal["files", "environment", "vault"] = Field(
         default="files",
-        description="Where secrets come from: files below home (0600), or variables"
-        " HOLDFAST_SECRET_<NAME>; what is not in the environment is read from files.",
+        description="Where secrets come from: files below home (0600), variables"
+        " HOLDFAST_SECRET_<NAME>, or Vault; what is not there is read from files.",
     )
+    vault_url: str = Field(
+        default="https://127.0.0.1:8200",
+        description="Vault or OpenBao, with HOLDFAST_SECRETS=vault.",
+    )
+    vault_token_file: Path = Field(
+        default=Path("vault-token"),
+        description="File with its token, which an agent renews; relative to home.",
+    )
+    vault_mount: str = Field(default="secret", description="Its KV version 2 secrets engine.")
+    vault_folder: str = Field(default="holdfast", description="Folder of our secrets there.")
     jwks_cache_s: int = Field(
         default=60,
         ge=1,
