@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from accounts import upkeep
+from accounts import ownership, upkeep
 from accounts.account_service import AccountService
 from accounts.card_service import CardService
 from accounts.closing import Closing
@@ -14,6 +14,7 @@ from accounts.company_store import Companies
 from accounts.member_service import MemberService
 from accounts.mutation import Mutations
 from accounts.numbers import CardNumbers
+from accounts.ownership_store import OwnershipStore
 from accounts.programme_service import ProgrammeService
 from accounts.programme_store import Programmes
 from accounts.projection_store import ProjectionStore
@@ -76,7 +77,7 @@ async def main() -> None:
         ) as vault_pool,
         unix_channel(settings.egress_socket("accounts")) as channel,
     ):
-        store = Store(pool)
+        store, owners = Store(pool), OwnershipStore(pool)
         projector = Projector(channel)
         outbox = Outbox(pool, projector.deliver)
         mutations = Mutations(
@@ -92,8 +93,9 @@ async def main() -> None:
         renewals = Renewals(store, outbox, numbers, clock, days=settings.accounts_renewal_days)
         audit = AuditLog(pool, settings.secret("audit-seal"))
         process = server.Server(settings.socket, audit=audit)
+        process.services.know_owners(ownership.lookups(owners))
         add_AccountServiceServicer_to_server(
-            AccountService(store, mutations, ids, clock), process.services
+            AccountService(store, owners, mutations, ids, clock), process.services
         )
         add_CardServiceServicer_to_server(
             CardService(store, mutations, ids, clock, numbers=numbers), process.services

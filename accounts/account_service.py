@@ -14,6 +14,7 @@ from accounts.account import (
 from accounts.account_user import AccountUser, add_user, remove_user, set_user_controls
 from accounts.card import Card, Transition, move
 from accounts.mutation import Context, Mutations
+from accounts.ownership_store import OwnershipStore
 from accounts.store import Store, Transaction
 from holdfast.accounts.v1 import account_lifecycle_pb2 as life
 from holdfast.accounts.v1 import account_pb2, account_user_pb2
@@ -21,6 +22,8 @@ from holdfast.accounts.v1 import account_service_pb2 as pb
 from holdfast.accounts.v1.account_service_pb2_grpc import AccountServiceServicer
 from runtime import ids
 from runtime.clock import Clock
+from runtime.identity import current_identity
+from runtime.ownership import owners
 from runtime.paging import Position
 
 
@@ -28,9 +31,15 @@ class AccountService(AccountServiceServicer):
     """Opens and manages credit accounts."""
 
     def __init__(
-        self, store: Store, mutations: Mutations, new_ids: ids.IdSource, clock: Clock
+        self,
+        store: Store,
+        ownership: OwnershipStore,
+        mutations: Mutations,
+        new_ids: ids.IdSource,
+        clock: Clock,
     ) -> None:
         self._store = store
+        self._ownership = ownership
         self._mutations = mutations
         self._ids = new_ids
         self._clock = clock
@@ -73,7 +82,16 @@ class AccountService(AccountServiceServicer):
         """Lists accounts, newest first."""
         del context
         page = convert.accounts_page(request)
-        found = await self._store.accounts(page, owner_id=request.owner_id)
+        identity = current_identity()
+        if identity.sees_everything:
+            found = await self._store.accounts(page, owner_id=request.owner_id)
+        else:
+            found = await self._ownership.accounts_of(
+                page,
+                owner_ids=owners(identity),
+                user_id=identity.principal if "cardholder" in identity.roles else "",
+                owner_id=request.owner_id,
+            )
         accounts, more = page.cut(found)
         last = Position(accounts[-1].create_time_ms, accounts[-1].id) if more else None
         return pb.ListAccountsResponse(

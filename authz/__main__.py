@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uvloop
 
-from authz import scripts
+from authz import ownership, scripts
 from authz.convert import Fingerprints
 from authz.decide_flow import AuthorizeFlow
 from authz.expiry import DAY_MS
@@ -83,6 +83,7 @@ class Worker:
         self.holds = HoldFlow(self.store, self.ledger, self.watch, mover, clock=clock)
         self.sweeper = Sweeper(self.store, self.holds, fingerprints, clock=clock)
         services = self._server.services
+        services.know_owners(ownership.lookups(self.store, self.ledger))
         authorization_grpc.add_AuthorizationServiceServicer_to_server(
             AuthorizationService(
                 authorizing=AuthorizeFlow(

@@ -19,6 +19,7 @@ from authz.stored import Balance, StoredHold
 from runtime import ids
 from runtime.errors import Unavailable
 from runtime.log import get_logger
+from runtime.ownership import Belongs
 from runtime.pipe import Pipe
 from runtime.script import Script
 
@@ -67,6 +68,19 @@ class MoneyStore:
     async def account(self, account_id: str) -> AccountSnapshot | None:
         """One account's configuration as it is now."""
         return await self._snapshots.account(account_id)
+
+    async def account_belongs(self, account_id: str, _user_id: str) -> Belongs | None:
+        """To whom an account belongs."""
+        owner_id, *_ = await self._read("HMGET", keys.account(account_id), "own")
+        return None if owner_id is None else Belongs(owner_id=owner_id)
+
+    async def card_belongs(self, card_id: str, user_id: str) -> Belongs | None:
+        """To whom a card belongs, and whether it is a user's."""
+        account_id, card_user = await self._read("HMGET", keys.card(card_id), "acct", "user")
+        account = await self.account_belongs(account_id, user_id) if account_id else None
+        if account is None:
+            return None
+        return Belongs(owner_id=account.owner_id, is_user=bool(user_id) and card_user == user_id)
 
     async def balance(self, account_id: str) -> Balance | None:
         """One account's balance as it is now."""

@@ -13,6 +13,7 @@ from authz.ledger_store import LedgerStore, ask
 from authz.money_store import MoneyStore
 from authz.movement import authorization_not_found
 from authz.outcome import DECISIONS, EntryType
+from authz.ownership import account_not_found
 from authz.stored import StoredHold
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
@@ -21,7 +22,6 @@ from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
 from runtime.clock import datetime_of, ms_of
-from runtime.errors import NotFound
 from runtime.identity import Identity
 from runtime.paging import Page, Position, page_of
 from runtime.validate import Violations, timestamp
@@ -133,7 +133,9 @@ class Reads:
             self._ledger.authorizations(
                 account_id=request.account_id or None,
                 card_id=request.card_id or None,
-                principal=None if identity.sees_everything else identity.principal,
+                principal=(
+                    None if identity.sees_everything or identity.owns else identity.principal
+                ),
                 before=(datetime_of(page.after.key), page.after.id) if page.after else None,
                 limit=page.fetch,
             )
@@ -151,9 +153,7 @@ class Reads:
         check.raise_if_any()
         found = await self._store.balance(account_id)
         if found is None:
-            raise NotFound(
-                "no such account", reason="ACCOUNT_NOT_FOUND", metadata={"field": "account_id"}
-            )
+            raise account_not_found(account_id)
         used = found.posted_minor + found.held_minor + found.unreleased_minor
 
         def money(amount_minor: int) -> Money:
@@ -171,7 +171,7 @@ class Reads:
 
 
 def _check_owner(principal: str, identity: Identity) -> None:
-    if principal != identity.principal and not identity.sees_everything:
+    if principal != identity.principal and not (identity.sees_everything or identity.owns):
         raise authorization_not_found()
 
 

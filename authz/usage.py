@@ -5,12 +5,12 @@ from __future__ import annotations
 from authz import keys
 from authz.controls import Use
 from authz.money_store import MoneyStore
+from authz.ownership import card_not_found
 from authz.snapshot import limits_of
 from authz.windows import Rolling, freed_at_ms
 from holdfast.authz.v1 import spend_usage_pb2 as pb
 from runtime import ids
 from runtime.clock import Clock
-from runtime.errors import NotFound
 from runtime.validate import Violations, timestamp
 
 
@@ -29,7 +29,7 @@ class Usage:
         self._store.forget(card_id)
         snapshot = await self._store.snapshot(card_id)
         if snapshot is None:
-            raise NotFound("no such card", reason="CARD_NOT_FOUND", metadata={"field": "card_id"})
+            raise card_not_found(card_id)
         now_ms = self._clock.now_ms()
         currency = snapshot.account.currency_code
         uses = limits_of(snapshot.scopes, None, now_ms=now_ms)

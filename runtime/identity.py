@@ -76,10 +76,18 @@ class Identity:
     #: The call's `x-forwarded-for`, as it came.
     forwarded_for: str = ""
 
+    #: True: the method was found to be about what is the caller's (runtime.ownership).
+    owns: bool = False
+
     @property
     def peer(self) -> str:
         """The address that the call came to Envoy from."""
         return self.forwarded_for.rpartition(",")[2].strip()[:_PEER_LENGTH_MAX]
+
+    @property
+    def is_certificate(self) -> bool:
+        """True for a card network, a merchant or a service that showed its certificate."""
+        return self.principal.startswith(_SPIFFE)
 
     @property
     def sees_everything(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
@@ -16,7 +17,7 @@ from google.protobuf.message import DecodeError
 from grpc_interceptor.server import AsyncServerInterceptor
 from grpc_status import rpc_status
 
-from runtime.access import OWNING_ROLES, AccessError, Policy, load_access
+from runtime.access import AccessError, load_access
 from runtime.contract import PACKAGE
 from runtime.errors import (
     DeadlineExceeded,
@@ -26,9 +27,16 @@ from runtime.errors import (
     PermissionDenied,
     status_of,
 )
-from runtime.identity import current_identity, identity_of, set_identity
+from runtime.identity import (
+    NO_CLAIMS,
+    Identity,
+    current_identity,
+    identity_of,
+    set_identity,
+)
 from runtime.log import get_logger
 from runtime.metrics import CALL_TIMES
+from runtime.ownership import Lookups, OwnerRule
 
 #: A call without a deadline gets this one.
 DEFAULT_DEADLINE_S = 10.0
@@ -134,26 +142,46 @@ def _pass(task: asyncio.Task[Any], passed: list[bool]) -> None:
     task.cancel()
 
 
+def require_scopes(identity: Identity, method_name: str) -> None:
+    """Refuses an API key that lacks a scope, and any for methods that name none."""
+    given = identity.claims.scopes
+    if given is None:
+        return
+    policy = load_access().policies.get(method_name)
+    needed = policy.scopes if policy is not None else ()
+    if not needed or not given.issuperset(needed):
+        raise PermissionDenied(
+            "the API key lacks a scope" if needed else "no API key may call this",
+            reason="SCOPE_MISSING",
+            metadata={"scopes": " ".join(needed)},
+        )
+
+
 class IdentityInterceptor(AsyncServerInterceptor):
     """Refuses calls without exactly one identity, and binds it for servicer and logs."""
 
     async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
-        """Sets `current_identity()`."""
-        set_identity(identity_of(context.invocation_metadata() or ()), method_name)
+        """Sets `current_identity()`. An API key has every scope that the method needs."""
+        identity = identity_of(context.invocation_metadata() or ())
+        if identity.claims is not NO_CLAIMS:
+            require_scopes(identity, method_name)
+        set_identity(identity, method_name)
         return await method(request, context)
 
 
 class OwnershipInterceptor(AsyncServerInterceptor):
-    """Keeps managers and cardholders out of methods whose owner rule cannot be checked here."""
+    """Lets managers and cardholders call about what is theirs only. Around methods with an owner
+    rule.
+    """
 
-    def __init__(self, policy: Policy) -> None:
-        self._others = policy.roles - OWNING_ROLES
+    def __init__(self, rule: OwnerRule) -> None:
+        self._rule = rule
 
     async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
-        """Refuses those who have no other role that may call."""
-        roles = current_identity().roles
-        if not roles.isdisjoint(OWNING_ROLES) and roles.isdisjoint(self._others):
-            raise PermissionDenied("nobody can say here whose this is")
+        """What is somebody else's is answered like what is not there."""
+        identity = current_identity()
+        if await self._rule.check(request, identity):
+            set_identity(replace(identity, owns=True), method_name)
         return await method(request, context)
 
 
@@ -172,9 +200,11 @@ def guarded(
     method_name: str,
     *,
     audit: AsyncServerInterceptor | None = None,
+    lookups: Lookups | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """The handler of a unary method with every interceptor around it; `method_name` as it stands in
-    the path. An open service's stays as it is. `audit` comes within the one for errors.
+    the path. An open service's stays as it is. `audit` comes within the one for errors; `lookups`
+    say to whom something belongs: without, nothing belongs to anybody.
     """
     if method_name.startswith(tuple(f"/{service}/" for service in OPEN_SERVICES)):
         return handler
@@ -185,7 +215,7 @@ def guarded(
         raise AccessError(f"{method_name} does not say who may call it")
     inner: Method = handler.unary_unary
     if policy is not None and policy.owner:
-        inner = _around(inner, OwnershipInterceptor(policy), method_name)
+        inner = _around(inner, OwnershipInterceptor(OwnerRule(policy, lookups or {})), method_name)
     passed: tuple[AsyncServerInterceptor, ...] = INTERCEPTORS
     if method_name.startswith(tuple(f"/{service}/" for service in ENVOY_SERVICES)):
         passed = INTERCEPTORS[:-1]

@@ -21,6 +21,7 @@ from runtime.audit.log import AuditLog
 from runtime.interceptors import guarded
 from runtime.log import get_logger
 from runtime.metrics import MetricsServer
+from runtime.ownership import Lookups
 from runtime.settings import Settings
 
 #: The largest message we accept: no request of ours comes near it.
@@ -70,6 +71,11 @@ class Services:
     def __init__(self, server: grpc.aio.Server, audit: AuditLog | None) -> None:
         self._server = server
         self._audit = AuditInterceptor(audit) if audit is not None else None
+        self._lookups: Lookups = {}
+
+    def know_owners(self, lookups: Lookups) -> None:
+        """Says to whom ids belong, by prefix, for all methods that are added from now on."""
+        self._lookups = lookups
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]
@@ -87,9 +93,12 @@ class Services:
         self, handler: grpc.RpcMethodHandler[Any, Any], method_name: str
     ) -> grpc.RpcMethodHandler[Any, Any]:
         if self._audit is None or method_name.startswith("/grpc."):
-            return guarded(handler, method_name)
+            return guarded(handler, method_name, lookups=self._lookups)
         return guarded(
-            handler, method_name, audit=self._audit if is_mutation(method_name) else None
+            handler,
+            method_name,
+            audit=self._audit if is_mutation(method_name) else None,
+            lookups=self._lookups,
         )
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:

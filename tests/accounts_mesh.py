@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from accounts import ownership
 from accounts.account_service import AccountService
 from accounts.card_service import CardService
 from accounts.closing import Closing
@@ -26,6 +27,7 @@ from accounts.company_store import Companies
 from accounts.member_service import MemberService
 from accounts.mutation import Mutations
 from accounts.numbers import CardNumbers
+from accounts.ownership_store import OwnershipStore
 from accounts.programme_service import ProgrammeService
 from accounts.programme_store import Programmes
 from accounts.projection_store import ProjectionStore
@@ -74,6 +76,7 @@ from runtime.audit.log import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
 from runtime.devstack.supervisor import Devstack
+from runtime.identity import ROLES_HEADER
 from runtime.ids import IdSource
 from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
@@ -244,6 +247,16 @@ def usd(amount_minor: int) -> Money:
     return Money(currency_code="USD", amount_minor=amount_minor)
 
 
+def _headers(
+    principal: tuple[str, str], metadata: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """Users are cardholders, others administrators, unless the test says what they are."""
+    if any(key == ROLES_HEADER for key, _ in metadata):
+        return (principal, *metadata)
+    role = "cardholder" if principal[1].startswith("usr_") else "admin"
+    return (principal, (ROLES_HEADER, role), *metadata)
+
+
 async def call(
     method: Any,
     request: Message,
@@ -252,13 +265,13 @@ async def call(
     principal: tuple[str, str] = TESTER,
     timeout_s: float = 10,
 ) -> Any:
-    return await method(request, metadata=(principal, *metadata), timeout=timeout_s)
+    return await method(request, metadata=_headers(principal, metadata), timeout=timeout_s)
 
 
 async def call_replayed(method: Any, request: Message, **options: Any) -> tuple[Any, bool]:
     """The answer, and whether it says that it was given before."""
     principal = options.get("principal", TESTER)
-    running = method(request, metadata=(principal, *options.get("metadata", ())), timeout=10)
+    running = method(request, metadata=_headers(principal, options.get("metadata", ())), timeout=10)
     answer = await running
     return answer, ("idempotent-replayed", "true") in tuple(await running.initial_metadata())
 
@@ -342,11 +355,12 @@ async def accounts_mesh(
     ):
         audit = AuditLog(pool, SEAL_KEY)
         server = Server(socket, audit=audit)
-        store = Store(pool)
+        store, owners = Store(pool), OwnershipStore(pool)
         projector = Projector(egress)
         outbox = Outbox(pool, projector.deliver)
         mutations = Mutations(store, outbox, clock, projection_wait_s=projection_wait_s)
-        accounts = AccountService(store, mutations, ids, clock)
+        server.services.know_owners(ownership.lookups(owners))
+        accounts = AccountService(store, owners, mutations, ids, clock)
         keys = vault_keys(FileSecrets(folder / "secrets"), clock)
         vault = Vault(VaultStore(vault_pool), keys, clock, reveals_per_hour=3)
         numbers = CardNumbers(vault, bin_digits=BIN)

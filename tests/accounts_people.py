@@ -14,7 +14,7 @@ CHLOE = "usr_0c" + "c" * 32
 #: Options of a call that say who calls.
 STAFF: dict[str, Any] = {"metadata": (("x-auth-roles", "admin"),)}
 AUDITOR: dict[str, Any] = {"metadata": (("x-auth-roles", "auditor"),)}
-NOBODY: dict[str, Any] = {}
+NOBODY: dict[str, Any] = {"metadata": (("x-auth-roles", ""),)}
 
 
 def as_user(user_id: str) -> dict[str, Any]:

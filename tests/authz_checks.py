@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.type.v1.money_pb2 import Money
-from tests.authz_mesh import NETWORK, AuthzMesh, purchase
+from tests.authz_mesh import ADMIN, NETWORK, AuthzMesh, purchase
 
 REPLAYED = "idempotent-replayed"
 #: A well-formed card that nobody issued.
@@ -93,7 +93,7 @@ async def nothing_written(money: Redis) -> AsyncIterator[None]:
 async def balance(mesh: AuthzMesh, account_id: str) -> tuple[int, int, int]:
     """(posted, held, available) of an account now."""
     found = await mesh.authorization.GetBalance(
-        rpc.GetBalanceRequest(account_id=account_id), metadata=NETWORK
+        rpc.GetBalanceRequest(account_id=account_id), metadata=ADMIN
     )
     return (
         found.posted.amount_minor,

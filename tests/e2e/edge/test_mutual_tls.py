@@ -60,7 +60,6 @@ async def _code(channel: grpc.aio.Channel, path: str) -> grpc.StatusCode:
         ("AuthorizationService/CaptureAuthorization", grpc.StatusCode.OK),
         ("AuthorizationService/ReverseAuthorization", grpc.StatusCode.OK),
         ("AuthorizationService/GetAuthorization", grpc.StatusCode.OK),
-        ("AuthorizationService/ListAuthorizations", DENIED),
         ("AuthorizationService/GetBalance", DENIED),
         ("LedgerService/ListEntries", DENIED),
         ("ProjectionService/ApplyAccount", DENIED),

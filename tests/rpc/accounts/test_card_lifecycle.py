@@ -23,6 +23,7 @@ from tests.accounts_mesh import (
     refused,
 )
 
+HOLDER: dict[str, Any] = {"principal": ("x-auth-subject", OTHER_OWNER)}
 ADMIN = (("x-auth-roles", "admin"),)
 USER = "usr_3f" + "7" * 32
 REQUESTS: dict[str, Any] = {
@@ -98,7 +99,7 @@ async def test_guessing_the_details_ends_soon(mesh: AccountsMesh) -> None:
     """Ten guesses at once: five are looked at. Then the right details are refused, too, and an
     administrator activates the card without.
     """
-    card = await mesh.issue_card((await mesh.open_account()).id, Card.KIND_PHYSICAL)
+    card = await mesh.issue_card((await mesh.open_account(OTHER_OWNER)).id, Card.KIND_PHYSICAL)
     await _do(mesh, "UpdateCardShipping", card.id, state=Shipping.STATE_SHIPPED)
     wrong = _printed(card, expiry_month=card.expiry_month % 12 + 1)
     errors = await asyncio.gather(
@@ -106,6 +107,7 @@ async def test_guessing_the_details_ends_soon(mesh: AccountsMesh) -> None:
             refused(
                 mesh.cards.ActivateCard,
                 pb.ActivateCardRequest(request_id=f"g-{number}", card_id=card.id, **wrong),
+                **HOLDER,
             )
             for number in range(10)
         )
@@ -113,9 +115,9 @@ async def test_guessing_the_details_ends_soon(mesh: AccountsMesh) -> None:
     reasons = [error.reason for error in errors]
     assert sorted(reasons) == ["ACTIVATION_LOCKED"] * 5 + ["CARD_DETAILS_WRONG"] * 5
     right = pb.ActivateCardRequest(request_id="right", card_id=card.id, **_printed(card))
-    assert (await refused(mesh.cards.ActivateCard, right)).reason == "ACTIVATION_LOCKED"
+    assert (await refused(mesh.cards.ActivateCard, right, **HOLDER)).reason == "ACTIVATION_LOCKED"
     bare = pb.ActivateCardRequest(request_id="bare", card_id=card.id)
-    error = await refused(mesh.cards.ActivateCard, bare)
+    error = await refused(mesh.cards.ActivateCard, bare, **HOLDER)
     assert error.fields == ["last4", "expiry_month", "expiry_year"]
     answer = await call(mesh.cards.ActivateCard, bare, metadata=ADMIN)
     assert answer.card.state == Card.STATE_ACTIVE

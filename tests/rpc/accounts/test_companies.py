@@ -90,7 +90,7 @@ async def test_strangers_see_nothing(mesh: AccountsMesh) -> None:
                     "COMPANY_NOT_FOUND",
                 )
     listing = pb.ListCompaniesRequest()
-    assert not (await call(mesh.companies.ListCompanies, listing)).companies
+    assert not (await call(mesh.companies.ListCompanies, listing, **NOBODY)).companies
     theirs = await call(mesh.companies.ListCompanies, listing, **as_user(BORIS))
     assert not theirs.companies
     mine = await call(mesh.companies.ListCompanies, listing, **as_user(ANNA))

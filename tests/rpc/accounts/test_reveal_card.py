@@ -17,7 +17,10 @@ ADMIN = (("x-auth-roles", "admin"),)
 
 
 def _fresh(mesh: AccountsMesh, *, age_s: int = 0) -> tuple[tuple[str, str], ...]:
-    return (("x-auth-mfa-time", str(mesh.clock.now_ms() // 1000 - age_s)),)
+    return (
+        ("x-auth-mfa-time", str(mesh.clock.now_ms() // 1000 - age_s)),
+        ("x-auth-roles", "cardholder"),
+    )
 
 
 async def _card(mesh: AccountsMesh) -> Card:

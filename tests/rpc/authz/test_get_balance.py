@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from tests.authz_checks import approved, refused, usd
-from tests.authz_mesh import NETWORK, AuthzMesh, capture_of
+from tests.authz_mesh import ADMIN, NETWORK, AuthzMesh, capture_of
 
 
 async def test_balance(mesh: AuthzMesh) -> None:
@@ -14,7 +14,7 @@ async def test_balance(mesh: AuthzMesh) -> None:
     held = await approved(mesh, card, 500)
     await mesh.authorization.CaptureAuthorization(capture_of(held, 500), metadata=NETWORK)
     found = await mesh.authorization.GetBalance(
-        rpc.GetBalanceRequest(account_id=account), metadata=NETWORK
+        rpc.GetBalanceRequest(account_id=account), metadata=ADMIN
     )
     assert found == rpc.GetBalanceResponse(
         account_id=account,
@@ -29,7 +29,9 @@ async def test_balance(mesh: AuthzMesh) -> None:
 
 async def test_unknown_account_is_not_found(mesh: AuthzMesh) -> None:
     error = await refused(
-        mesh.authorization.GetBalance, rpc.GetBalanceRequest(account_id="acct_0a" + "0" * 32)
+        mesh.authorization.GetBalance,
+        rpc.GetBalanceRequest(account_id="acct_0a" + "0" * 32),
+        metadata=ADMIN,
     )
     assert (error.code.name, error.reason) == ("NOT_FOUND", "ACCOUNT_NOT_FOUND")
     assert error.metadata == {"field": "account_id"}
@@ -37,5 +39,7 @@ async def test_unknown_account_is_not_found(mesh: AuthzMesh) -> None:
 
 async def test_what_is_no_id_is_refused(mesh: AuthzMesh) -> None:
     for name in ("", "acct_", "card_0a" + "0" * 32, "acct_0a" + "0" * 33):
-        error = await refused(mesh.authorization.GetBalance, rpc.GetBalanceRequest(account_id=name))
+        error = await refused(
+            mesh.authorization.GetBalance, rpc.GetBalanceRequest(account_id=name), metadata=ADMIN
+        )
         assert (error.code.name, error.fields) == ("INVALID_ARGUMENT", ["account_id"])

@@ -78,6 +78,8 @@ async def test_no_limits_and_no_card(mesh: AuthzMesh) -> None:
         ("", grpc.StatusCode.INVALID_ARGUMENT),
     ):
         error = await refused(
-            mesh.authorization.GetSpendUsage, pb.GetSpendUsageRequest(card_id=card_id)
+            mesh.authorization.GetSpendUsage,
+            pb.GetSpendUsageRequest(card_id=card_id),
+            metadata=ADMIN,
         )
         assert error.code == code

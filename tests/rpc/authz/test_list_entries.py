@@ -87,5 +87,5 @@ async def test_unknown_account_has_no_entries(mesh: AuthzMesh) -> None:
 async def test_wrong_fields_are_named(
     mesh: AuthzMesh, request_: rpc.ListEntriesRequest, fields: list[str]
 ) -> None:
-    error = await refused(mesh.ledger_service.ListEntries, request_)
+    error = await refused(mesh.ledger_service.ListEntries, request_, metadata=ADMIN)
     assert (error.code.name, error.fields) == ("INVALID_ARGUMENT", fields)

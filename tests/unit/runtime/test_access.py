@@ -105,7 +105,12 @@ def test_the_roles_of_the_contract() -> None:
         assert ACCESS.policies[path].own, f"{path} changes something"
     service = "/holdfast.authz.v1.AuthorizationService/"
     holds = ("Capture", "Reverse", "Increment", "Get")
-    names = {"Authorize", "Refund", *(f"{verb}Authorization" for verb in holds)}
+    names = {
+        "Authorize",
+        "Refund",
+        "ListAuthorizations",
+        *(f"{verb}Authorization" for verb in holds),
+    }
     trade = {service + name for name in names}
     assert {path for path in edge["merchant"] if path.startswith(service)} == trade
     assert set(ACCESS.network) == {

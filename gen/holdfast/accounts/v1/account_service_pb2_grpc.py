@@ -139,7 +139,8 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAccounts(self, request, context):
-        """Lists accounts, newest first.
+        """Lists accounts, newest first. Managers see their company's, cardholders their own and those
+        that they share.
 
         Errors: INVALID_ARGUMENT.
         """

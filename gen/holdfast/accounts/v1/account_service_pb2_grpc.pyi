@@ -50,7 +50,8 @@ class AccountServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]
-    """Lists accounts, newest first.
+    """Lists accounts, newest first. Managers see their company's, cardholders their own and those
+    that they share.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -151,7 +152,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     ListAccounts: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
-    """Lists accounts, newest first.
+    """Lists accounts, newest first. Managers see their company's, cardholders their own and those
+    that they share.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -267,7 +269,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.ListAccountsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.ListAccountsResponse, _abc.Awaitable[_account_service_pb2.ListAccountsResponse]]:
-        """Lists accounts, newest first.
+        """Lists accounts, newest first. Managers see their company's, cardholders their own and those
+        that they share.
 
         Errors: INVALID_ARGUMENT.
         """

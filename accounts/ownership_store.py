@@ -1,0 +1,49 @@
+"""Whose accounts and cards are whose, in PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncpg
+
+from accounts import rows
+from accounts.account import Account
+from accounts.pages import after
+from runtime.ownership import Belongs
+from runtime.paging import Page
+from runtime.postgres import refusing_when_down
+from runtime.queries import load_queries
+
+_SQL = load_queries(Path(__file__).with_name("sql") / "ownership.sql")
+
+
+class OwnershipStore:
+    """Reads what managers and cardholders may see."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def accounts_of(
+        self, page: Page, *, owner_ids: tuple[str, ...], user_id: str, owner_id: str
+    ) -> list[Account]:
+        """Accounts of these owners and those that a user shares, newest first; of one owner among
+        them unless `owner_id` is empty.
+        """
+        with refusing_when_down():
+            found = await self._pool.fetch(
+                _SQL["list_accounts_of_caller"], *after(page), owner_ids, user_id, owner_id
+            )
+        return [rows.account(row) for row in found]
+
+    async def account_belongs(self, account_id: str, user_id: str) -> Belongs | None:
+        """To whom an account belongs, and whether a user shares it."""
+        return await self._belongs("account_belongs", account_id, user_id)
+
+    async def card_belongs(self, card_id: str, user_id: str) -> Belongs | None:
+        """To whom a card belongs, and whether it is a user's."""
+        return await self._belongs("card_belongs", card_id, user_id)
+
+    async def _belongs(self, query: str, name: str, user_id: str) -> Belongs | None:
+        with refusing_when_down():
+            row = await self._pool.fetchrow(_SQL[query], name, user_id)
+        return Belongs(owner_id=row["owner_id"], is_user=row["is_user"]) if row else None

@@ -1,0 +1,132 @@
+"""What is whose: cardholders and managers see and change what is theirs; nothing else exists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+
+from holdfast.accounts.v1.account_lifecycle_pb2 import AddAccountUserRequest
+from holdfast.accounts.v1.account_service_pb2 import GetAccountRequest, ListAccountsRequest
+from holdfast.accounts.v1.card_service_pb2 import (
+    CloseCardRequest,
+    FreezeCardRequest,
+    GetCardRequest,
+    ListCardsRequest,
+    SetCardControlsRequest,
+)
+from tests.accounts_mesh import (
+    OTHER_OWNER,
+    OWNER,
+    UNKNOWN_ACCOUNT,
+    UNKNOWN_CARD,
+    AccountsMesh,
+    call,
+    refused,
+)
+
+ANN, BEN = OTHER_OWNER, "usr_0c" + "5" * 32
+
+
+def _as(subject: str, role: str = "cardholder", company_id: str = "") -> dict[str, Any]:
+    company = (("x-auth-company", company_id),) if company_id else ()
+    return {
+        "principal": ("x-auth-subject", subject),
+        "metadata": (("x-auth-roles", role), *company),
+    }
+
+
+MANAGER = _as("usr_0d" + "6" * 32, "manager", OWNER)
+STRANGER = _as("usr_0d" + "7" * 32, "manager", "co_0a" + "8" * 32)
+
+
+async def test_a_cardholder_has_its_own_only(mesh: AccountsMesh) -> None:
+    account = await mesh.open_account(ANN)
+    card = await mesh.issue_card(account.id)
+    found = await call(
+        mesh.accounts.GetAccount, GetAccountRequest(account_id=account.id), **_as(ANN)
+    )
+    assert found.account == account
+    freeze = FreezeCardRequest(request_id="f", card_id=card.id)
+    error = await refused(mesh.cards.FreezeCard, freeze, **_as(BEN))
+    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "CARD_NOT_FOUND")
+    assert (await call(mesh.cards.FreezeCard, freeze, **_as(ANN))).card.state == card.STATE_FROZEN
+
+
+@pytest.mark.parametrize("who", [_as(BEN), STRANGER], ids=["cardholder", "manager"])
+async def test_foreign_is_answered_like_unknown(mesh: AccountsMesh, who: dict[str, Any]) -> None:
+    """Also like what an administrator is told of an unknown id: no answer tells what exists."""
+    account = await mesh.open_account(ANN)
+    card = await mesh.issue_card(account.id)
+    for method, request, field, foreign, unknown in (
+        (mesh.accounts.GetAccount, GetAccountRequest(), "account_id", account.id, UNKNOWN_ACCOUNT),
+        (mesh.cards.ListCards, ListCardsRequest(), "account_id", account.id, UNKNOWN_ACCOUNT),
+        (mesh.cards.GetCard, GetCardRequest(), "card_id", card.id, UNKNOWN_CARD),
+        (
+            mesh.cards.CloseCard,
+            CloseCardRequest(request_id="c"),
+            "card_id",
+            card.id,
+            UNKNOWN_CARD,
+        ),
+    ):
+        told = []
+        for name, caller in ((foreign, who), (unknown, who), (unknown, {})):
+            setattr(request, field, name)
+            error = await refused(method, request, **caller)
+            assert error.metadata == {field: name}
+            told.append((error.code, error.reason))
+        assert told[0] == told[1] == told[2], field
+
+
+async def test_a_company_and_its_employee(mesh: AccountsMesh) -> None:
+    """The employee uses the card; what it may be used for is the manager's to say."""
+    account = await mesh.open_account(OWNER)
+    add = AddAccountUserRequest(request_id="u", account_id=account.id, user_id=ANN)
+    await call(mesh.accounts.AddAccountUser, add, **MANAGER)
+    card = await mesh.issue_card(account.id, user_id=ANN)
+    other = await mesh.issue_card(account.id)
+    controls = SetCardControlsRequest(request_id="s", card_id=card.id)
+
+    assert await call(mesh.cards.GetCard, GetCardRequest(card_id=card.id), **_as(ANN))
+    freeze = FreezeCardRequest(request_id="f", card_id=card.id)
+    assert await call(mesh.cards.FreezeCard, freeze, **_as(ANN))
+    assert await call(
+        mesh.accounts.GetAccount, GetAccountRequest(account_id=account.id), **_as(ANN)
+    )
+    for method, request in (
+        (mesh.cards.SetCardControls, controls),
+        (mesh.cards.GetCard, GetCardRequest(card_id=other.id)),
+        (mesh.cards.ListCards, ListCardsRequest(account_id=account.id)),
+    ):
+        error = await refused(method, request, **_as(ANN))
+        assert error.code is grpc.StatusCode.NOT_FOUND
+        assert await call(method, request, **MANAGER)
+
+
+async def test_lists_have_what_is_the_callers(mesh: AccountsMesh) -> None:
+    own, shared = await mesh.open_account(ANN), await mesh.open_account(OWNER)
+    companys = await mesh.open_account(OWNER)
+    await mesh.open_account(BEN)
+    add = AddAccountUserRequest(request_id="u", account_id=shared.id, user_id=ANN)
+    await call(mesh.accounts.AddAccountUser, add)
+
+    async def listed(who: dict[str, Any], owner_id: str = "") -> set[str]:
+        request = ListAccountsRequest(owner_id=owner_id)
+        return {one.id for one in (await call(mesh.accounts.ListAccounts, request, **who)).accounts}
+
+    assert await listed(_as(ANN)) == {own.id, shared.id}
+    assert await listed(_as(ANN), OWNER) == {shared.id}
+    assert await listed(_as(ANN), BEN) == set()
+    assert await listed(MANAGER) == {shared.id, companys.id}
+    assert await listed(STRANGER) == set()
+    assert len(await listed({})) == 4
+
+
+async def test_api_keys_need_scopes(mesh: AccountsMesh) -> None:
+    account = await mesh.open_account(ANN)
+    request = GetAccountRequest(account_id=account.id)
+    headers = (("x-auth-roles", "admin"), ("x-auth-scopes", "authorizations:read"))
+    error = await refused(mesh.accounts.GetAccount, request, metadata=headers)
+    assert (error.code, error.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
