@@ -1,6 +1,6 @@
 """Scenario: what the edge costs: the same purchases past Envoy, and through more and more of it.
 
-For each step Envoy's own configuration is written again with fewer filters at the edge, and Envoy is
+For each step Envoy's configuration is written again with fewer filters at the edge, and Envoy is
 restarted. Everything else is as it always is.
 """
 
@@ -17,12 +17,13 @@ from loadtest.drive import drive
 from loadtest.job import Target
 from loadtest.mesh import Mesh, open_mesh
 from loadtest.session import DEPTH_FEW, Session, line, summary
-from runtime.mesh_client import SUBJECT, TokenSource
+from runtime.mesh_client import TokenSource
+from runtime.settings import OPERATOR
 
 #: Calls per second at which latency is compared.
 RATE = 500
 _ROLE = "merchant"
-_TOKEN = "jwt_authn"
+_TOKEN = "jwt_authn"  # noqa: S105  a filter
 _POLICY = ("rbac",)
 _LIMITS = ("ext_authz", "ratelimit", "local_ratelimit")
 #: Step → filters that are left out.
@@ -44,7 +45,7 @@ async def edge(session: Session) -> None:
         settings = mesh.stack.settings
         numbers = range(session.options.workers)
         direct = Target(sockets=tuple(str(settings.socket_of(f"authz-{n}")) for n in numbers))
-        identity = [("x-auth-subject", SUBJECT), ("x-auth-roles", _ROLE)]
+        identity = [("x-auth-subject", OPERATOR), ("x-auth-roles", _ROLE)]
         found["direct"] = await _measure(session, mesh, cards, "direct", direct, headers=identity)
         path = mesh.stack.home.root / "envoy" / "envoy.yaml"
         whole = path.read_text()
