@@ -1,0 +1,215 @@
+"""ApiKeyService: every RPC with its answer, its replay and its errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+
+from gateway.api_key_check import CACHE_MS, ApiKeyCheck
+from gateway.api_key_service import KEYS_MAX, ApiKeyService
+from gateway.api_key_store import ApiKeyStore
+from holdfast.gateway.v1 import api_key_pb2
+from holdfast.gateway.v1 import api_key_service_pb2 as pb
+from holdfast.gateway.v1.api_key_service_pb2_grpc import (
+    ApiKeyServiceStub,
+    add_ApiKeyServiceServicer_to_server,
+)
+from runtime.channel import unix_channel
+from runtime.clock import ManualClock
+from runtime.errors import HoldfastError
+from runtime.key_ring import key_ring
+from runtime.postgres import connect_pool
+from runtime.secrets import FileSecrets
+from runtime.server import Server
+from runtime.validate import timestamp
+from tests.accounts_mesh import call, call_replayed, refused, short_folder
+from tests.databases import Database
+
+METHOD = "/holdfast.authz.v1.AuthorizationService/GetAuthorization"
+SCOPE = "authorizations:read"
+UNKNOWN = "key_0a" + "9" * 32
+ADMIN = (("x-auth-roles", "admin"),)
+SHOP: dict[str, Any] = {
+    "principal": ("x-auth-subject", "mer_shop"),
+    "metadata": (("x-auth-roles", "merchant"),),
+}
+
+
+@dataclass
+class Keys:
+    """A running service, and the check that its keys are for."""
+
+    stub: ApiKeyServiceStub
+    check: ApiKeyCheck
+    clock: ManualClock
+    pool: asyncpg.Pool
+    number: int = 0
+
+    def request(self, **fields: Any) -> pb.CreateApiKeyRequest:
+        self.number += 1
+        known = {"request_id": f"c-{self.number}", "owner_id": "mer_shop", "scopes": [SCOPE]}
+        return pb.CreateApiKeyRequest(**known | fields)
+
+    async def created(self, **fields: Any) -> pb.CreateApiKeyResponse:
+        answer: pb.CreateApiKeyResponse = await call(
+            self.stub.CreateApiKey, self.request(**fields), metadata=ADMIN
+        )
+        return answer
+
+    async def told(self, secret: str) -> str:
+        """Whose the secret is, or why it is refused."""
+        try:
+            key = await self.check.check(secret, method=METHOD, address="192.0.2.1")
+        except HoldfastError as error:
+            return error.reason
+        return key.owner_id
+
+
+@pytest.fixture
+async def keys(shared_gateway: Database) -> AsyncIterator[Keys]:
+    clock = ManualClock()
+    with short_folder() as folder:
+        ring = key_ring(FileSecrets(folder / "secrets"), "gateway-api-keys", clock)
+        server = Server(folder / "gateway.a.sock")
+        async with (
+            await connect_pool(shared_gateway.settings, "gateway") as pool,
+            unix_channel(server.socket) as channel,
+        ):
+            await pool.execute("TRUNCATE api_key, request_record")
+            store = ApiKeyStore(pool)
+            check = ApiKeyCheck(store, ring, clock, needs={METHOD: (SCOPE,)})
+            service = ApiKeyService(store, ring, clock, scopes={SCOPE})
+            add_ApiKeyServiceServicer_to_server(service, server.services)
+            await server.start([])
+            yield Keys(stub=ApiKeyServiceStub(channel), check=check, clock=clock, pool=pool)
+            await server.grpc_server.stop(0)
+
+
+async def test_a_secret_is_shown_once_and_kept_nowhere(keys: Keys) -> None:
+    request = keys.request(display_name="till", allowed_networks=["192.0.2.0/24"])
+    first, _ = await call_replayed(keys.stub.CreateApiKey, request, metadata=ADMIN)
+    assert await keys.told(first.secret) == "mer_shop"
+    again, replayed = await call_replayed(keys.stub.CreateApiKey, request, metadata=ADMIN)
+    assert (again.api_key, again.secret, replayed) == (first.api_key, "", True)
+    for table in ("api_key", "request_record"):
+        rows = await keys.pool.fetch(f"SELECT t::text AS row FROM {table} t")
+        assert all(first.secret.rpartition("_")[2] not in row["row"] for row in rows)
+    other = pb.CreateApiKeyRequest()
+    other.CopyFrom(request)
+    other.display_name = "other"
+    error = await refused(keys.stub.CreateApiKey, other, metadata=ADMIN)
+    assert (error.code, error.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"request_id": ""}, "request_id"),
+        ({"owner_id": ""}, "owner_id"),
+        ({"owner_id": "usr_1"}, "owner_id"),
+        ({"display_name": "x" * 101}, "display_name"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": [SCOPE, "everything"]}, "scopes[1]"),
+        ({"allowed_networks": ["192.0.2.7/24"]}, "allowed_networks[0]"),
+        ({"allowed_networks": ["192.0.2.1"] * 33}, "allowed_networks"),
+        ({"limit_per_minute": 6001}, "limit_per_minute"),
+        ({"limit_per_minute": -1}, "limit_per_minute"),
+        ({"expire_time": timestamp(ManualClock().now_ms())}, "expire_time"),
+    ],
+)
+async def test_each_wrong_field_is_named(keys: Keys, fields: dict[str, Any], wrong: str) -> None:
+    error = await refused(keys.stub.CreateApiKey, keys.request(**fields), metadata=ADMIN)
+    assert (error.code, error.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [wrong])
+
+
+async def test_a_merchant_has_its_own_keys_only(keys: Keys) -> None:
+    own = await call(keys.stub.CreateApiKey, keys.request(), **SHOP)
+    foreign = (await keys.created(owner_id="mer_other")).api_key
+    error = await refused(keys.stub.CreateApiKey, keys.request(owner_id="mer_other"), **SHOP)
+    assert error.code is grpc.StatusCode.PERMISSION_DENIED
+    error = await refused(keys.stub.CreateApiKey, keys.request(limit_per_minute=9), **SHOP)
+    assert error.fields == ["limit_per_minute"]
+    for method, request in (
+        (keys.stub.GetApiKey, pb.GetApiKeyRequest(api_key_id=foreign.id)),
+        (keys.stub.RotateApiKey, pb.RotateApiKeyRequest(request_id="1", api_key_id=foreign.id)),
+        (keys.stub.RevokeApiKey, pb.RevokeApiKeyRequest(request_id="1", api_key_id=foreign.id)),
+    ):
+        error = await refused(method, request, **SHOP)
+        assert (error.code.name, error.reason) == ("NOT_FOUND", "API_KEY_NOT_FOUND")
+    listed = await call(keys.stub.ListApiKeys, pb.ListApiKeysRequest(), **SHOP)
+    assert [one.id for one in listed.api_keys] == [own.api_key.id]
+    listed = await call(keys.stub.ListApiKeys, pb.ListApiKeysRequest(owner_id="mer_other"), **SHOP)
+    assert not listed.api_keys
+
+
+async def test_lists_page_newest_first(keys: Keys) -> None:
+    made = [(await keys.created()).api_key.id for _ in range(5)]
+    found, token = list[str](), ""
+    while True:
+        request = pb.ListApiKeysRequest(page_size=2, page_token=token)
+        page = await call(keys.stub.ListApiKeys, request, metadata=ADMIN)
+        found += [one.id for one in page.api_keys]
+        token = page.next_page_token
+        if not token:
+            break
+    assert sorted(found) == sorted(made)
+    got = await call(keys.stub.GetApiKey, pb.GetApiKeyRequest(api_key_id=made[0]), metadata=ADMIN)
+    assert got.api_key.state == api_key_pb2.ApiKey.STATE_ACTIVE
+
+
+async def test_rotation_overlaps_and_keeps_the_owner(keys: Keys) -> None:
+    created = await keys.created()
+    request = pb.RotateApiKeyRequest(request_id="r-1", api_key_id=created.api_key.id)
+    request.overlap.seconds = 60
+    rotated, _ = await call_replayed(keys.stub.RotateApiKey, request, metadata=ADMIN)
+    again, replayed = await call_replayed(keys.stub.RotateApiKey, request, metadata=ADMIN)
+    assert (again.api_key, again.secret, replayed) == (rotated.api_key, "", True)
+    for secret in (created.secret, rotated.secret):
+        assert await keys.told(secret) == "mer_shop"
+    keys.clock.advance(60_000)
+    assert await keys.told(created.secret) == "API_KEY_INVALID"
+    assert await keys.told(rotated.secret) == "mer_shop"
+    request = pb.RotateApiKeyRequest(request_id="r-2", api_key_id=created.api_key.id)
+    request.overlap.seconds = 8 * 86_400
+    error = await refused(keys.stub.RotateApiKey, request, metadata=ADMIN)
+    assert error.fields == ["overlap"]
+
+
+async def test_revoking_ends_a_key_within_the_cache(keys: Keys) -> None:
+    created = await keys.created()
+    assert await keys.told(created.secret) == "mer_shop"
+    request = pb.RevokeApiKeyRequest(request_id="v-1", api_key_id=created.api_key.id)
+    revoked, _ = await call_replayed(keys.stub.RevokeApiKey, request, metadata=ADMIN)
+    assert revoked.api_key.state == api_key_pb2.ApiKey.STATE_REVOKED
+    assert (await call_replayed(keys.stub.RevokeApiKey, request, metadata=ADMIN))[1]
+    # This check is another process's: it believes what it has read, and not for longer.
+    keys.clock.advance(CACHE_MS - 1)
+    assert await keys.told(created.secret) == "mer_shop"
+    keys.clock.advance(1)
+    assert await keys.told(created.secret) == "API_KEY_REVOKED"
+    rotate = pb.RotateApiKeyRequest(request_id="v-2", api_key_id=created.api_key.id)
+    error = await refused(keys.stub.RotateApiKey, rotate, metadata=ADMIN)
+    assert (error.code.name, error.reason) == ("FAILED_PRECONDITION", "ILLEGAL_TRANSITION")
+
+
+async def test_a_key_expires(keys: Keys) -> None:
+    created = await keys.created(expire_time=timestamp(keys.clock.now_ms() + 1000))
+    assert await keys.told(created.secret) == "mer_shop"
+    keys.clock.advance(1000)
+    assert await keys.told(created.secret) == "API_KEY_EXPIRED"
+
+
+async def test_unknown_and_too_many_keys(keys: Keys) -> None:
+    unknown = pb.GetApiKeyRequest(api_key_id=UNKNOWN)
+    assert (await refused(keys.stub.GetApiKey, unknown, metadata=ADMIN)).reason == (
+        "API_KEY_NOT_FOUND"
+    )
+    for _ in range(KEYS_MAX):
+        await keys.created()
+    error = await refused(keys.stub.CreateApiKey, keys.request(), metadata=ADMIN)
+    assert (error.code.name, error.reason) == ("RESOURCE_EXHAUSTED", "TOO_MANY_API_KEYS")
