@@ -7,6 +7,8 @@ from typing import Any
 
 from accounts import ownership, upkeep
 from accounts.account_service import AccountService
+from accounts.applications.notice import Creditor
+from accounts.applications.wiring import Applying, applying
 from accounts.card_service import CardService
 from accounts.closing import Closing
 from accounts.company_service import CompanyService
@@ -30,6 +32,7 @@ from accounts.vault.store import VaultStore
 from accounts.vault.vault import Vault
 from holdfast.accounts.v1 import (
     account_service_pb2,
+    application_service_pb2,
     card_service_pb2,
     company_service_pb2,
     member_service_pb2,
@@ -37,6 +40,9 @@ from holdfast.accounts.v1 import (
     vault_service_pb2,
 )
 from holdfast.accounts.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
+from holdfast.accounts.v1.application_service_pb2_grpc import (
+    add_ApplicationServiceServicer_to_server,
+)
 from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
 from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
 from holdfast.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
@@ -59,6 +65,7 @@ SERVICE_NAMES = (
     company_service_pb2.DESCRIPTOR.services_by_name["CompanyService"].full_name,
     vault_service_pb2.DESCRIPTOR.services_by_name["VaultService"].full_name,
     member_service_pb2.DESCRIPTOR.services_by_name["MemberService"].full_name,
+    application_service_pb2.DESCRIPTOR.services_by_name["ApplicationService"].full_name,
 )
 
 
@@ -101,19 +108,15 @@ async def main() -> None:
             CardService(store, mutations, ids, clock, numbers=numbers), process.services
         )
         add_VaultServiceServicer_to_server(
-            VaultService(
-                vault,
-                store,
-                Guesses(per_minute=settings.accounts_unknown_pans_per_minute),
-                clock,
-                mfa_age_s=settings.accounts_reveal_mfa_age_s,
-            ),
-            process.services,
+            _vault_service(settings, vault, store, clock), process.services
         )
         _add_companies(process, pool, mutations, ids, RulesFlow(store, mutations, clock))
+        applications = _applications(settings, pool, mutations, outbox, vault)
+        add_ApplicationServiceServicer_to_server(applications.service, process.services)
         work = [
             asyncio.create_task(outbox.run()),
             asyncio.create_task(renewals.run()),
+            asyncio.create_task(applications.worker.run()),
             asyncio.create_task(Closing(store, projector, clock).run()),
             asyncio.create_task(upkeep.follow_keys(vault.rotate)),
             asyncio.create_task(audit.run()),
@@ -130,6 +133,31 @@ async def main() -> None:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+
+
+def _vault_service(
+    settings: AccountsSettings, vault: Vault, store: Store, clock: SystemClock
+) -> VaultService:
+    """What shows numbers, and knows cards by them."""
+    guesses = Guesses(per_minute=settings.accounts_unknown_pans_per_minute)
+    return VaultService(vault, store, guesses, clock, mfa_age_s=settings.accounts_reveal_mfa_age_s)
+
+
+def _applications(
+    settings: AccountsSettings, pool: Any, mutations: Mutations, outbox: Outbox, vault: Vault
+) -> Applying:
+    """What takes applications, and works on them."""
+    return applying(
+        pool,
+        mutations,
+        outbox,
+        vault,
+        secrets=secrets_of(settings),
+        clock=SystemClock(),
+        folder=settings.home / "documents",
+        creditor=Creditor(name=settings.accounts_creditor, agency=settings.accounts_agency),
+        wait_s=settings.accounts_projection_wait_s,
+    )
 
 
 def _add_companies(

@@ -43,3 +43,15 @@ class AccountsSettings(Settings):
     accounts_vault_connections: int = Field(
         default=4, ge=1, le=64, description="Most connections of the vault to PostgreSQL at once."
     )
+    accounts_creditor: str = Field(
+        default="Holdfast Demo Bank",
+        min_length=1,
+        max_length=200,
+        description="Name and address of the creditor, as notices of adverse action state it.",
+    )
+    accounts_agency: str = Field(
+        default="Consumer Financial Protection Bureau, 1700 G Street NW, Washington, DC 20552",
+        min_length=1,
+        max_length=200,
+        description="Agency that watches the creditor, as notices of adverse action state it.",
+    )

@@ -17,7 +17,9 @@ import grpc
 import httpx
 
 from holdfast.accounts.v1 import account_service_pb2_grpc as account_grpc
+from holdfast.accounts.v1 import application_service_pb2_grpc as application_grpc
 from holdfast.accounts.v1 import card_service_pb2_grpc as card_grpc
+from holdfast.accounts.v1 import programme_service_pb2_grpc as programme_grpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
 from runtime import pki
@@ -100,6 +102,8 @@ class MeshClient:
     authorizations: authorization_grpc.AuthorizationServiceAsyncStub
     accounts: account_grpc.AccountServiceAsyncStub
     cards: card_grpc.CardServiceAsyncStub
+    programmes: programme_grpc.ProgrammeServiceAsyncStub
+    applications: application_grpc.ApplicationServiceAsyncStub
     ledger: ledger_grpc.LedgerServiceAsyncStub
     #: JSON over HTTPS, with the same token.
     web: httpx.AsyncClient
@@ -146,6 +150,8 @@ async def connect(
             authorizations=authorization_grpc.AuthorizationServiceStub(edge_channel),
             accounts=account_grpc.AccountServiceStub(edge_channel),
             cards=card_grpc.CardServiceStub(edge_channel),
+            programmes=programme_grpc.ProgrammeServiceStub(edge_channel),
+            applications=application_grpc.ApplicationServiceStub(edge_channel),
             ledger=ledger_grpc.LedgerServiceStub(edge_channel),
             web=web,
         )

@@ -20,6 +20,9 @@ from grpc_status import rpc_status
 
 from accounts import ownership
 from accounts.account_service import AccountService
+from accounts.applications.notice import Creditor
+from accounts.applications.wiring import applying
+from accounts.applications.worker import Worker
 from accounts.card_service import CardService
 from accounts.closing import Closing
 from accounts.company_service import CompanyService
@@ -44,6 +47,10 @@ from holdfast.accounts.v1 import account_pb2, account_service_pb2, card_pb2, car
 from holdfast.accounts.v1.account_service_pb2_grpc import (
     AccountServiceStub,
     add_AccountServiceServicer_to_server,
+)
+from holdfast.accounts.v1.application_service_pb2_grpc import (
+    ApplicationServiceStub,
+    add_ApplicationServiceServicer_to_server,
 )
 from holdfast.accounts.v1.card_service_pb2_grpc import (
     CardServiceStub,
@@ -202,6 +209,9 @@ class AccountsMesh:
     vault: Vault
     vault_pool: asyncpg.Pool
     members: MemberServiceStub
+    applications: ApplicationServiceStub
+    worker: Worker
+    folder: Path
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     def request_id(self) -> str:
@@ -328,6 +338,7 @@ async def emptied(database: Database) -> None:
     connection = await asyncpg.connect(database.dsn("accounts"))
     await connection.execute(
         "TRUNCATE account_user, default_rules, card, account, request_record, outbox, change,"
+        " application_note, application_document, application,"
         " invitation, company_member, department, company, programme_terms, programme"
     )
     await connection.execute("UPDATE projection SET epoch = 0, step = NULL")
@@ -382,6 +393,18 @@ async def accounts_mesh(
         add_MemberServiceServicer_to_server(
             MemberService(companies, mutations, ids, clock), server.services
         )
+        applications = applying(
+            pool,
+            mutations,
+            outbox,
+            vault,
+            secrets=FileSecrets(folder / "secrets"),
+            clock=clock,
+            folder=folder / "documents",
+            creditor=Creditor(name="Test Bank", agency="Test Agency"),
+            wait_s=projection_wait_s,
+        )
+        add_ApplicationServiceServicer_to_server(applications.service, server.services)
         await server.start([])
         task = asyncio.create_task(outbox.run() if relay else asyncio.sleep(0))
         try:
@@ -404,6 +427,9 @@ async def accounts_mesh(
                 vault=vault,
                 vault_pool=vault_pool,
                 members=MemberServiceStub(channel),
+                applications=ApplicationServiceStub(channel),
+                worker=applications.worker,
+                folder=folder,
             )
         finally:
             task.cancel()

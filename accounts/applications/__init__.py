@@ -1,0 +1,1 @@
+"""Applications for credit: checks, review, documents, and what an approval opens."""

@@ -1,0 +1,492 @@
+"""ApplicationService: convert, load, decide, commit, convert."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from accounts.applications import convert
+from accounts.applications.application import (
+    FINAL,
+    Application,
+    Fulfilment,
+    State,
+    Transition,
+    move,
+)
+from accounts.applications.checks import APPLICANT, Checks, policy_of
+from accounts.applications.fulfilment import Fulfilling
+from accounts.applications.objects import ObjectStorage
+from accounts.applications.providers import CreditReport, ProviderUnavailable
+from accounts.applications.sealing import ApplicationKeys
+from accounts.applications.store import Applications, Document, Note
+from accounts.applications.worker import Worker
+from accounts.caller import calling_user, company_not_found, is_staff, require, sees_all
+from accounts.company import Action, CompanyState, may
+from accounts.company_store import Companies
+from accounts.convert_company import company_not_active
+from accounts.convert_programme import programme_not_found
+from accounts.machine import IllegalTransition
+from accounts.mutation import Context, Mutations
+from accounts.pages import cut
+from accounts.programme import Programme, ProgrammeKind, ProgrammeState
+from accounts.programme_store import Programmes
+from accounts.store import Answer, RequestKey, Transaction
+from holdfast.accounts.v1 import application_pb2, programme_pb2
+from holdfast.accounts.v1 import application_service_pb2 as pb
+from holdfast.accounts.v1.application_service_pb2_grpc import ApplicationServiceServicer
+from holdfast.type.v1.money_pb2 import Money
+from runtime import ids
+from runtime.clock import Clock, datetime_of
+from runtime.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+    Unavailable,
+    Violation,
+)
+from runtime.identity import current_identity
+from runtime.validate import timestamp
+
+_DAY_MS = 86_400_000
+
+Change = Callable[[Applications, Application], Awaitable[Application]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the service is made of."""
+
+    applications: Applications
+    mutations: Mutations
+    keys: ApplicationKeys
+    objects: ObjectStorage
+    checks: Checks
+    fulfilling: Fulfilling
+    worker: Worker
+    ids: ids.IdSource
+    clock: Clock
+
+
+class ApplicationService(ApplicationServiceServicer):
+    """Applications, from their submission to what they open."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def SubmitApplication(
+        self, request: pb.SubmitApplicationRequest, context: Context
+    ) -> pb.SubmitApplicationResponse:
+        """Applies."""
+        parts = self._parts
+        now_ms = parts.clock.now_ms()
+        today = datetime_of(now_ms).date()
+        key = convert.submit(request, context, parts.keys, today=today)
+        user_id = _applying(request.user_id)
+
+        async def effect(transaction: Transaction) -> Answer:
+            companies = Companies(transaction.connection)
+            if request.company_id:
+                await _require_active(companies, request.company_id)
+            programme = await Programmes(transaction.connection).get(request.programme_id)
+            _check_programme(programme, request)
+            assert programme is not None, "_check_programme refuses what is not there"
+            application = self._new(request, programme, user_id, now_ms=now_ms)
+            person = parts.keys.hash(request.applicant.tax_id.encode())
+            applications = Applications(transaction.connection)
+            await applications.insert(application, person_hash=person)
+            return _answer(application)
+
+        answer = await parts.mutations.run(key, effect, context)
+        parts.worker.wake()
+        return pb.SubmitApplicationResponse(
+            application=application_pb2.Application.FromString(answer)
+        )
+
+    async def GetApplication(
+        self, request: pb.GetApplicationRequest, context: Context
+    ) -> pb.GetApplicationResponse:
+        """Returns one application."""
+        del context
+        parts = self._parts
+        application_id = convert.application_id(request)
+        application = await parts.applications.get(application_id)
+        if application is None or not (
+            sees_all() or await _is_theirs(parts.applications, application)
+        ):
+            raise convert.application_not_found(application_id)
+        message = convert.application(application, staff=sees_all())
+        message.applicant.CopyFrom(convert.masked(parts.checks.applicant(application)))
+        documents = await parts.applications.documents(application_id)
+        message.documents.extend(convert.document(one) for one in documents)
+        if sees_all():
+            for note in await parts.applications.notes(application_id):
+                message.notes.append(self._opened(note, application))
+        return pb.GetApplicationResponse(application=message)
+
+    async def ListApplications(
+        self, request: pb.ListApplicationsRequest, context: Context
+    ) -> pb.ListApplicationsResponse:
+        """Lists applications, newest first."""
+        del context
+        user_id = "" if sees_all() else calling_user()
+        page, states = convert.page(request, user_id=user_id)
+        if not user_id and not sees_all():
+            return pb.ListApplicationsResponse()
+        listed = await self._parts.applications.page(page, states=states, user_id=user_id)
+        found, token = cut(page, listed, lambda one: one.id)
+        return pb.ListApplicationsResponse(
+            applications=[convert.application(one, staff=sees_all()) for one in found],
+            next_page_token=token,
+        )
+
+    async def AddDocument(
+        self, request: pb.AddDocumentRequest, context: Context
+    ) -> pb.AddDocumentResponse:
+        """Hands in a document."""
+        key = convert.change(request, context)
+        # The same for a repetition, so that it finds the file that it has left.
+        document_id = ids.derived(
+            ids.DOCUMENT,
+            ids.tag_of(request.application_id),
+            request.application_id,
+            key.principal,
+            key.request_id,
+        )
+
+        async def change(applications: Applications, application: Application) -> Application:
+            if application.state in FINAL:
+                raise convert.decided(application)
+            if len(await applications.documents(application.id)) >= convert.DOCUMENTS_MAX:
+                raise FailedPrecondition(
+                    f"an application has at most {convert.DOCUMENTS_MAX} documents",
+                    reason="TOO_MANY_DOCUMENTS",
+                )
+            await self._keep(applications, application, document_id, request)
+            return self._with_document(application, convert.kind_names([request.kind]))
+
+        message = await self._change(key, request.application_id, change, context, own=True)
+        documents = await self._parts.applications.documents(request.application_id)
+        (document,) = (one for one in documents if one.id == document_id)
+        return pb.AddDocumentResponse(document=convert.document(document), application=message)
+
+    async def StartReview(
+        self, request: pb.StartReviewRequest, context: Context
+    ) -> pb.StartReviewResponse:
+        """Takes an application to review."""
+        key = convert.change(request, context)
+        change = self._moving(Transition.REVIEW)
+        message = await self._change(key, request.application_id, change, context)
+        return pb.StartReviewResponse(application=message)
+
+    async def RequestDocuments(
+        self, request: pb.RequestDocumentsRequest, context: Context
+    ) -> pb.RequestDocumentsResponse:
+        """Asks the applicant for documents."""
+        key = convert.change(request, context)
+        missing = convert.kind_names(request.kinds)
+
+        async def change(applications: Applications, application: Application) -> Application:
+            moved = await self._moving(Transition.ASK_DOCUMENTS)(applications, application)
+            return replace(moved, missing=missing)
+
+        message = await self._change(key, request.application_id, change, context)
+        return pb.RequestDocumentsResponse(application=message)
+
+    async def AddNote(self, request: pb.AddNoteRequest, context: Context) -> pb.AddNoteResponse:
+        """Writes down what a reviewer has seen."""
+        key = convert.change(request, context)
+
+        async def change(applications: Applications, application: Application) -> Application:
+            sealed = self._parts.keys.seal(
+                request.text.encode(),
+                data_key=application.data_key,
+                application_id=application.id,
+                what="note",
+            )
+            now_ms = self._parts.clock.now_ms()
+            note = Note(author=key.principal, text=sealed, create_time_ms=now_ms)
+            await applications.insert_note(application.id, note)
+            return application
+
+        message = await self._change(key, request.application_id, change, context)
+        return pb.AddNoteResponse(application=message)
+
+    async def ApproveApplication(
+        self, request: pb.ApproveApplicationRequest, context: Context
+    ) -> pb.ApproveApplicationResponse:
+        """Approves an application, and answers when what it opens is open."""
+        key = convert.change(request, context)
+
+        async def change(applications: Applications, application: Application) -> Application:
+            moved = await self._moving(Transition.APPROVE)(applications, application)
+            if moved is application:
+                return application
+            granted = await _granted(applications, request, application)
+            decision = self._decided(application)
+            decision.credit_limit.CopyFrom(
+                Money(currency_code=application.currency_code, amount_minor=granted)
+            )
+            return replace(
+                moved, granted_limit_minor=granted, decision=decision.SerializeToString()
+            )
+
+        message = await self._change(key, request.application_id, change, context)
+        if not await self._parts.fulfilling.run(request.application_id):
+            raise Unavailable(
+                "the application is approved, but the authorizer has not confirmed account and"
+                " card yet: repeat the same request",
+                reason="OUTCOME_UNKNOWN",
+            )
+        message.fulfilled = True
+        return pb.ApproveApplicationResponse(application=message)
+
+    async def DeclineApplication(
+        self, request: pb.DeclineApplicationRequest, context: Context
+    ) -> pb.DeclineApplicationResponse:
+        """Declines an application, with the reasons that the applicant is told."""
+        key = convert.change(request, context)
+        reasons = tuple(request.reasons)
+        # Before anything is locked: it is somebody else's server.
+        report = await self._report(request.application_id)
+
+        async def change(applications: Applications, application: Application) -> Application:
+            moved = await self._moving(Transition.DECLINE)(applications, application)
+            if moved is application:
+                return application
+            decision = self._decided(application)
+            decision.reasons[:] = reasons
+            decision.notice = self._parts.checks.notice(reasons, report)
+            return replace(moved, decision=decision.SerializeToString())
+
+        message = await self._change(key, request.application_id, change, context)
+        return pb.DeclineApplicationResponse(application=message)
+
+    async def WithdrawApplication(
+        self, request: pb.WithdrawApplicationRequest, context: Context
+    ) -> pb.WithdrawApplicationResponse:
+        """Takes an application back."""
+        key = convert.change(request, context)
+        change = self._moving(Transition.WITHDRAW)
+        message = await self._change(key, request.application_id, change, context, own=True)
+        return pb.WithdrawApplicationResponse(application=message)
+
+    async def _report(self, application_id: str) -> CreditReport | None:
+        application = await self._parts.applications.get(application_id)
+        if application is None:
+            return None
+        try:
+            return await self._parts.checks.credit_of(application)
+        except ProviderUnavailable:
+            raise Unavailable(
+                "the credit bureau gives no answer, and the notice must quote it: repeat",
+                reason="PROVIDER_UNAVAILABLE",
+            ) from None
+
+    async def _change(
+        self,
+        key: RequestKey,
+        application_id: str,
+        change: Change,
+        context: Context,
+        *,
+        own: bool = False,
+    ) -> application_pb2.Application:
+        """The same steps for every change; `own`: applicants may do it, too."""
+        if not own and not is_staff():
+            raise PermissionDenied("only the bank's staff does this", reason="STAFF_ONLY")
+
+        async def effect(transaction: Transaction) -> Answer:
+            applications = Applications(transaction.connection)
+            application = await applications.get(application_id, locked=True)
+            if application is None or not (
+                is_staff() or await _is_theirs(applications, application)
+            ):
+                raise convert.application_not_found(application_id)
+            changed = await change(applications, application)
+            if changed is not application:
+                await applications.update(changed)
+            return _answer(changed)
+
+        answer = await self._parts.mutations.run(key, effect, context)
+        return application_pb2.Application.FromString(answer)
+
+    def _moving(self, transition: Transition) -> Change:
+        async def change(applications: Applications, application: Application) -> Application:
+            del applications
+            moved = move(application, transition, now_ms=self._parts.clock.now_ms())
+            if isinstance(moved, IllegalTransition):
+                raise convert.illegal(moved)
+            return moved
+
+        return change
+
+    def _decided(self, application: Application) -> application_pb2.Decision:
+        """The decision with who decides now."""
+        decision = application_pb2.Decision.FromString(application.decision)
+        decision.decided_by = current_identity().principal
+        decision.decide_time.CopyFrom(timestamp(self._parts.clock.now_ms()))
+        return decision
+
+    def _new(
+        self,
+        request: pb.SubmitApplicationRequest,
+        programme: Programme,
+        user_id: str,
+        *,
+        now_ms: int,
+    ) -> Application:
+        parts = self._parts
+        owner_id = request.company_id or user_id
+        application_id = parts.ids.new(ids.APPLICATION, ids.partition_of(owner_id))
+        data_key = parts.keys.new(application_id)
+        applicant = application_pb2.Applicant()
+        applicant.CopyFrom(request.applicant)
+        applicant.DiscardUnknownFields()
+        days = programme_pb2.Underwriting.FromString(programme.underwriting).decide_within_days
+        return Application(
+            id=application_id,
+            user_id=user_id,
+            company_id=request.company_id,
+            programme_id=programme.id,
+            state=State.SUBMITTED,
+            currency_code=programme.currency_code,
+            requested_limit_minor=request.requested_limit.amount_minor,
+            applicant=parts.keys.seal(
+                applicant.SerializeToString(),
+                data_key=data_key,
+                application_id=application_id,
+                what=APPLICANT,
+            ),
+            data_key=data_key,
+            decision=b"",
+            offered_limit_minor=0,
+            granted_limit_minor=0,
+            missing="",
+            fulfilment=Fulfilment.NONE,
+            expire_time_ms=now_ms + days * _DAY_MS,
+            version=1,
+            create_time_ms=now_ms,
+            update_time_ms=now_ms,
+        )
+
+    async def _keep(
+        self,
+        applications: Applications,
+        application: Application,
+        document_id: str,
+        request: pb.AddDocumentRequest,
+    ) -> None:
+        """Stores the sealed content, then what is known of it."""
+        parts = self._parts
+        sealed = parts.keys.seal(
+            request.content,
+            data_key=application.data_key,
+            application_id=application.id,
+            what=document_id,
+        )
+        await parts.objects.put(f"{application.id}/{document_id}", sealed)
+        document = Document(
+            id=document_id,
+            application_id=application.id,
+            kind=convert.kind_names([request.kind]),
+            media_type=request.media_type,
+            size=len(request.content),
+            sha256=sha256(request.content).digest(),
+            create_time_ms=parts.clock.now_ms(),
+        )
+        await applications.insert_document(document)
+
+    def _with_document(self, application: Application, kind: str) -> Application:
+        """The application with one kind less that is missing; in review when none is."""
+        if application.state is not State.PENDING_DOCUMENT:
+            return application
+        now_ms = self._parts.clock.now_ms()
+        missing = [name for name in application.missing_kinds if name != kind]
+        if not missing:
+            moved = move(application, Transition.REVIEW, now_ms=now_ms)
+            assert not isinstance(moved, IllegalTransition), "documents lead to review"
+            return moved
+        version = application.version + 1
+        return replace(
+            application, missing=",".join(missing), version=version, update_time_ms=now_ms
+        )
+
+    def _opened(self, note: Note, application: Application) -> application_pb2.Note:
+        text = self._parts.keys.open(
+            note.text, data_key=application.data_key, application_id=application.id, what="note"
+        )
+        return application_pb2.Note(
+            author=note.author, text=text.decode(), create_time=timestamp(note.create_time_ms)
+        )
+
+
+async def _granted(
+    applications: Applications, request: pb.ApproveApplicationRequest, application: Application
+) -> int:
+    programme = await Programmes(applications.source).get(application.programme_id)
+    assert programme is not None, "an application refers to its programme"
+    policy = policy_of(programme)
+    granted, currency = application.offered_limit_minor, application.currency_code
+    if request.HasField("credit_limit"):
+        granted = request.credit_limit.amount_minor
+        currency = request.credit_limit.currency_code
+    within = policy.limit_min_minor <= granted <= policy.limit_max_minor and granted > 0
+    if not within or currency != application.currency_code:
+        raise convert.limit_outside(policy.limit_min_minor, policy.limit_max_minor)
+    return granted
+
+
+async def _is_theirs(applications: Applications, application: Application | None) -> bool:
+    """True if the caller applied, or administers the company that it is for."""
+    user_id = calling_user()
+    if not user_id or application is None:
+        return False
+    if user_id == application.user_id:
+        return True
+    if not application.company_id:
+        return False
+    member = await Companies(applications.source).member(application.company_id, user_id)
+    return member is not None and member.active and may(member.role, Action.APPLY)
+
+
+def _applying(user_id: str) -> str:
+    """Who applies: the calling user, or whom the bank's staff names."""
+    caller = calling_user()
+    if is_staff() and user_id:
+        return user_id
+    if not caller:
+        raise PermissionDenied("only a user may apply, for itself", reason="NOT_A_USER")
+    if user_id not in ("", caller):
+        raise InvalidArgument.of([Violation("user_id", "must be the caller, or empty")])
+    return caller
+
+
+async def _require_active(companies: Companies, company_id: str) -> None:
+    await require(companies, company_id, Action.APPLY)
+    company = await companies.get(company_id)
+    if company is None:
+        raise company_not_found(company_id)
+    if company.state is not CompanyState.ACTIVE:
+        raise company_not_active(company)
+
+
+def _check_programme(programme: Programme | None, request: pb.SubmitApplicationRequest) -> None:
+    if programme is None:
+        raise programme_not_found(request.programme_id)
+    if programme.state is not ProgrammeState.ACTIVE:
+        raise FailedPrecondition(
+            "the programme takes no new applications", reason="PROGRAMME_RETIRED"
+        )
+    business = programme.kind is ProgrammeKind.BUSINESS
+    if business != bool(request.company_id):
+        description = "is required" if business else "must be empty: this programme is for people"
+        raise InvalidArgument.of([Violation("company_id", description)])
+    convert.check_currency(request, programme.currency_code)
+
+
+def _answer(application: Application) -> Answer:
+    """Without what the applicant said: answers are stored."""
+    message = convert.application(application, staff=is_staff())
+    return Answer(response=message.SerializeToString(), outbox_key=application.id)

@@ -1,0 +1,77 @@
+"""Puts the parts of applications together, for the process and for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accounts.applications.checks import Checks
+from accounts.applications.fulfilment import Fulfilling
+from accounts.applications.notice import Creditor
+from accounts.applications.objects import LocalFolder
+from accounts.applications.providers import Sandbox
+from accounts.applications.sealing import application_keys
+from accounts.applications.service import ApplicationService, Parts
+from accounts.applications.store import Applications
+from accounts.applications.worker import Worker
+from accounts.mutation import Mutations
+from accounts.programme_store import Programmes
+from accounts.store import Store
+from accounts.vault.vault import Vault
+from runtime.clock import Clock
+from runtime.ids import IdSource
+from runtime.outbox import Outbox
+from runtime.secrets import SecretsProvider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applying:
+    """What answers, and what works by itself."""
+
+    service: ApplicationService
+    worker: Worker
+
+
+def applying(
+    pool: Any,
+    mutations: Mutations,
+    outbox: Outbox,
+    vault: Vault,
+    *,
+    secrets: SecretsProvider,
+    clock: Clock,
+    folder: Path,
+    creditor: Creditor,
+    wait_s: float,
+) -> Applying:
+    """Applications with the sandbox as provider, and documents below `folder`."""
+    store, applications, programmes = Store(pool), Applications(pool), Programmes(pool)
+    keys = application_keys(secrets, clock)
+    sandbox = Sandbox()
+    checks = Checks(
+        store,
+        applications,
+        programmes,
+        keys,
+        clock,
+        identity=sandbox,
+        credit=sandbox,
+        creditor=creditor,
+    )
+    fulfilling = Fulfilling(store, outbox, vault, clock, wait_s=wait_s)
+    worker = Worker(store, applications, checks, fulfilling, clock)
+    service = ApplicationService(
+        Parts(
+            applications=applications,
+            mutations=mutations,
+            keys=keys,
+            objects=LocalFolder(folder),
+            checks=checks,
+            fulfilling=fulfilling,
+            worker=worker,
+            ids=IdSource(clock),
+            clock=clock,
+        )
+    )
+    return Applying(service=service, worker=worker)
