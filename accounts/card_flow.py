@@ -35,7 +35,8 @@ async def issue(
     wanted.merchant_lock |= command.kind is CardKind.MERCHANT_LOCKED
     kept = convert_controls.counting(wanted, before=b"", now_ms=now_ms)
     card = issue_card(replace(command, controls=kept), card_id=card_id, now_ms=now_ms)
-    card = await numbers.issue(card)
+    programme_bin = await transaction.bin_of(account.programme_id)
+    card = await numbers.issue(card, programme_bin=programme_bin)
     await transaction.insert_card(card)
     return card
 
@@ -56,7 +57,8 @@ async def replaced(
     if not isinstance(both, tuple):
         raise convert_card.refusal(both)
     old, new = both
-    new = await numbers.issue(new)
+    programme_bin = await transaction.bin_of(account.programme_id)
+    new = await numbers.issue(new, programme_bin=programme_bin)
     await transaction.insert_card(new)
     await transaction.update_card(old)
     return new

@@ -15,11 +15,11 @@ class CardNumbers:
         self._vault = vault
         self._bin_digits = bin_digits
 
-    async def issue(self, card: Card) -> Card:
-        """The new card with a number."""
+    async def issue(self, card: Card, *, programme_bin: str) -> Card:
+        """The new card with a number; '': the programme has no BIN of its own."""
         number = await self._vault.issue(
             card.id,
-            bin_digits=self._bin_digits,
+            bin_digits=programme_bin or self._bin_digits,
             expiry_month=card.expiry_month,
             expiry_year=card.expiry_year,
         )

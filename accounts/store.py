@@ -162,6 +162,11 @@ class Transaction:
         row = await self._connection.fetchrow(_SQL["select_card_for_update"], card_id)
         return self._lock(rows.card(row)) if row else None
 
+    async def bin_of(self, programme_id: str) -> str:
+        """First digits of a programme's card numbers; '' if it has none of its own."""
+        found = await self._connection.fetchval(_SQL["select_bin"], programme_id)
+        return found or ""
+
     async def card_of_steady_account(self, card_id: str) -> tuple[Card, Account] | None:
         """A card, locked for a change, and its account, whose state stands still. Accounts are
         always locked before their cards.

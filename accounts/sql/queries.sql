@@ -69,6 +69,10 @@ SET closing_check_time = $2::timestamptz
     + greatest(least(($2 - update_time) / 10, $4 * interval '1 ms'), $3 * interval '1 ms')
 WHERE id = $1
 
+-- select_bin --
+-- First digits of a programme's card numbers. Params: $1 programme_id.
+SELECT bin FROM programme WHERE id = $1
+
 -- select_card --
 -- One card. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,

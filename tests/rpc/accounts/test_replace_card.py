@@ -19,7 +19,7 @@ from holdfast.accounts.v1.card_service_pb2 import (
 from holdfast.accounts.v1.vault_service_pb2 import RevealCardRequest
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime.clock import ms_of
-from tests.accounts_mesh import UNKNOWN_CARD, AccountsMesh, call, refused
+from tests.accounts_mesh import BIN, UNKNOWN_CARD, AccountsMesh, call, refused
 from tests.rpc.accounts.test_account_users import DAILY, USER
 
 LOST = pb.REPLACEMENT_REASON_LOST
@@ -196,3 +196,21 @@ async def test_issued_with_nickname_and_controls(mesh: AccountsMesh) -> None:
     assert error.fields == ["controls.limits[0].amount.currency_code"]
     request.nickname = "x" * 65
     assert (await refused(mesh.cards.IssueCard, request)).fields == ["nickname"]
+
+
+async def test_numbers_begin_with_the_programmes_bin(mesh: AccountsMesh) -> None:
+    """Programmes that were never described have the installation's."""
+    account = await mesh.open_account()
+    assert (await mesh.issue_card(account.id)).bin == BIN
+    await mesh.pool.execute(
+        "INSERT INTO programme (id, display_name, kind, network, currency_code, bin, state,"
+        " underwriting, first_card_kind, version, create_time, update_time) VALUES ($1, 'S',"
+        " 'CONSUMER', 'NETWORK_VISA', 'USD', '41234567', 'ACTIVE', '', 'KIND_VIRTUAL', 1, now(),"
+        " now())",
+        account.programme_id,
+    )
+    card = await mesh.issue_card(account.id)
+    assert card.bin == "41234567"
+    new = await _replace(mesh, card.id)
+    assert new.bin == "41234567"
+    assert (await _reveal(mesh, new.id)).pan.startswith("41234567")
