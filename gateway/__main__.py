@@ -7,6 +7,7 @@ import asyncio
 import asyncpg
 import uvloop
 
+from envoy_wire import access_log_pb2_grpc
 from gateway import scripts, upkeep
 from gateway.access_tokens import AccessTokens
 from gateway.credential_store import CredentialStore
@@ -22,6 +23,10 @@ from gateway.session_store import SessionStore
 from gateway.settings import GatewaySettings
 from gateway.sign_in import SignIn
 from gateway.token_keys import TokenKeys
+from gateway.usage import Paths
+from gateway.usage_log import UsageLog
+from gateway.usage_service import UsageService
+from gateway.usage_store import UsageStore
 from holdfast.gateway.v1 import (
     api_key_service_pb2,
     jwks_service_pb2,
@@ -30,8 +35,10 @@ from holdfast.gateway.v1 import (
     second_factor_service_pb2_grpc,
     session_service_pb2,
     session_service_pb2_grpc,
+    usage_service_pb2,
+    usage_service_pb2_grpc,
 )
-from runtime import server
+from runtime import contract, server
 from runtime.audit.log import AuditLog
 from runtime.clock import Clock, SystemClock
 from runtime.ids import IdSource
@@ -46,6 +53,7 @@ SERVICE_NAMES = (
     session_service_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name,
     second_factor_service_pb2.DESCRIPTOR.services_by_name["SecondFactorService"].full_name,
     api_key_service_pb2.DESCRIPTOR.services_by_name["ApiKeyService"].full_name,
+    usage_service_pb2.DESCRIPTOR.services_by_name["UsageService"].full_name,
 )
 
 
@@ -131,6 +139,25 @@ def add_services(
     add_edge_services(grpc, pool, pipe, settings=settings, clock=clock)
 
 
+def add_usage(
+    grpc: server.Server, pool: asyncpg.Pool, *, settings: GatewaySettings, clock: Clock
+) -> UsageLog:
+    """Adds what Envoy tells its access log to, and who reads it."""
+    store = UsageStore(pool)
+    bindings = (
+        (binding.verb, binding.template, rpc.path)
+        for rpc in contract.rpcs()
+        for binding in (*rpc.bindings, contract.Binding(verb="", template="", body=""))
+    )
+    usage = UsageLog(
+        store, Paths(bindings), clock, retention_days=settings.gateway_usage_retention_days
+    )
+    usage.stopping = lambda: grpc.stopping
+    access_log_pb2_grpc.add_AccessLogServiceServicer_to_server(usage, grpc.services)
+    usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store), grpc.services)
+    return usage
+
+
 async def serve(settings: GatewaySettings) -> None:
     """Serves until SIGTERM."""
     clock = SystemClock()
@@ -144,9 +171,11 @@ async def serve(settings: GatewaySettings) -> None:
         # Asked by Envoy about every call of the edge: the server that takes least.
         grpc = server.Server(settings.socket, kind="native", audit=audit)
         add_services(grpc, pool, pipe, keys=keys, settings=settings, clock=clock)
+        usage = add_usage(grpc, pool, settings=settings, clock=clock)
         await pipe.start()
         work = [
             asyncio.create_task(audit.run()),
+            asyncio.create_task(usage.run()),
             asyncio.create_task(upkeep.prune_keys(keys)),
             asyncio.create_task(
                 upkeep.forget_requests(

@@ -18,6 +18,9 @@ class GatewaySettings(Settings):
     gateway_queue_commands: int = Field(
         default=2048, ge=1, description="Most commands that wait for the cache Valkey."
     )
+    gateway_usage_retention_days: int = Field(
+        default=35, ge=1, le=3660, description="How long the usage log is kept."
+    )
     gateway_request_lifetime_h: int = Field(
         default=24, ge=1, le=24 * 365, description="How long a request id is remembered."
     )

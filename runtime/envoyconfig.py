@@ -191,6 +191,10 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
             "message": _OVERLOADED.message,
             "details": header_of(_OVERLOADED),
         },
+        "usage_percent": {
+            "edge": settings.usage_edge_percent,
+            "network": settings.usage_network_percent,
+        },
         "trace_id_regex": TRACE_ID_REGEX,
         "checks": {"timeout_s": _CHECK_TIMEOUT_S, "api_key_role": "merchant"},
         "told_by_gateway": _TOLD_BY_GATEWAY,

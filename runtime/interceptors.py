@@ -44,7 +44,11 @@ DEFAULT_DEADLINE_S = 10.0
 MAXIMUM_DEADLINE_S = 30.0
 
 #: Reached by Envoy and by people with access to the socket; they carry no identity.
-OPEN_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
+OPEN_SERVICES = (
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "envoy.service.accesslog.v3.AccessLogService",
+)
 
 #: Called by Envoy itself, about a call whose caller is in the request: no identity of their own.
 ENVOY_SERVICES = (

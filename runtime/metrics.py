@@ -86,6 +86,8 @@ UNSETTLED = Gauge("holdfast_unsettled_entries", "Entries waiting for settlement.
 PARTITIONS_STOPPED = Gauge("holdfast_partitions_stopped", "Partitions stopped by a contradiction.")
 #: Outbox rows waiting to be delivered.
 OUTBOX_PENDING = Gauge("holdfast_outbox_pending", "Outbox rows waiting.")
+#: Requests at the edge that the usage log lacks.
+USAGE_DROPPED = Counter("holdfast_usage_dropped_total", "Usage rows dropped.")
 #: Audit entries that only this process's log has: PostgreSQL could not be used.
 AUDIT_UNWRITTEN = Counter("holdfast_audit_unwritten_total", "Audit entries not in the table.")
 

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from runtime.audit.interceptor import AuditInterceptor, is_mutation
 from runtime.audit.log import AuditLog
+from runtime.contract import PACKAGE
 from runtime.interceptors import guarded
 from runtime.log import get_logger
 from runtime.metrics import MetricsServer
@@ -92,7 +93,7 @@ class Services:
     def _guarded(
         self, handler: grpc.RpcMethodHandler[Any, Any], method_name: str
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        if self._audit is None or method_name.startswith("/grpc."):
+        if self._audit is None or not method_name.startswith(f"/{PACKAGE}"):
             return guarded(handler, method_name, lookups=self._lookups)
         return guarded(
             handler,
@@ -128,6 +129,8 @@ class Server:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.services)
         self._serving = False
+        #: True from the moment that it is told to stop: long streams end then.
+        self.stopping = False
 
     @property
     def serving(self) -> bool:
@@ -156,6 +159,7 @@ class Server:
 
     async def stop(self, *, drain_s: float = DRAIN_S) -> None:
         """Fails health, lets Envoy notice, ends the calls in flight, stops."""
+        self.stopping = True
         await self.set_serving(False)
         await asyncio.sleep(drain_s)
         await self.grpc_server.stop(GRACE_S)

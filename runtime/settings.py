@@ -91,6 +91,12 @@ class Settings(BaseSettings):
         description="Card networks' calls are shed while a tenth of them takes longer than this:"
         " raise it if an external decision is asked and takes its time.",
     )
+    usage_edge_percent: int = Field(
+        default=100, ge=0, le=100, description="Share of requests at the edge in the usage log."
+    )
+    usage_network_percent: int = Field(
+        default=0, ge=0, le=100, description="Share of calls of networks in the usage log."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least severe log line that is written."
     )
