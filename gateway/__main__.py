@@ -6,6 +6,7 @@ import asyncio
 
 import asyncpg
 import uvloop
+from google.protobuf.descriptor_pb2 import MethodOptions
 
 from envoy_wire import access_log_pb2_grpc
 from gateway import scripts, upkeep
@@ -18,6 +19,7 @@ from gateway.rings import Rings
 from gateway.second_factor import SecondFactors
 from gateway.second_factor_service import SecondFactorService
 from gateway.service import JwksService
+from gateway.session_check import SessionCheck
 from gateway.session_service import SessionService
 from gateway.session_store import SessionStore
 from gateway.settings import GatewaySettings
@@ -41,6 +43,7 @@ from holdfast.gateway.v1 import (
 from runtime import contract, server
 from runtime.audit.log import AuditLog
 from runtime.clock import Clock, SystemClock
+from runtime.contract import rpcs
 from runtime.ids import IdSource
 from runtime.log import configure_logging
 from runtime.pipe import Pipe
@@ -90,8 +93,8 @@ def add_sessions(
     keys: TokenKeys,
     settings: GatewaySettings,
     clock: Clock,
-) -> None:
-    """Adds what signs users in, with all that it needs."""
+) -> SessionCheck:
+    """Adds what signs users in, with all that it needs; returns what knows living sessions."""
     passwords, tokens = Passwords(), AccessTokens(keys, clock, settings)
     rings = Rings.of(secrets_of(settings), clock)
     factors = SecondFactors(credentials, rings=rings, issuer=settings.trust_domain, clock=clock)
@@ -122,6 +125,12 @@ def add_sessions(
         SecondFactorService(factors, sign_in, sessions, rings=rings, tokens=tokens, clock=clock),
         grpc.services,
     )
+    reads = (
+        rpc.path
+        for rpc in rpcs()
+        if rpc.method.options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+    )
+    return SessionCheck(sessions, clock, reads=reads)
 
 
 def add_services(
@@ -135,8 +144,12 @@ def add_services(
 ) -> None:
     """Adds all that gateway answers."""
     jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), grpc.services)
-    add_sessions(grpc, CredentialStore(pool), pipe, keys=keys, settings=settings, clock=clock)
-    add_edge_services(grpc, pool, pipe, settings=settings, clock=clock)
+    sessions = add_sessions(
+        grpc, CredentialStore(pool), pipe, keys=keys, settings=settings, clock=clock
+    )
+    add_edge_services(
+        grpc, pool, pipe, settings=settings, clock=clock, session_check=sessions.check
+    )
 
 
 def add_usage(

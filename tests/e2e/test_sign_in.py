@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import uuid
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.session_check import READ_CACHE_MS
 from runtime import pki
 from runtime.devstack.supervisor import Devstack
 
@@ -69,3 +71,19 @@ async def test_a_wrong_password_is_refused(web: httpx.AsyncClient) -> None:
     answer = await _post(web, "/v1/sessions:login", body)
     assert answer.status_code == 401
     assert answer.json()["details"][0]["reason"] == "WRONG_CREDENTIALS"
+
+
+async def test_a_session_that_was_ended_does_nothing_more(web: httpx.AsyncClient) -> None:
+    """Nothing changes from that moment on, and soon nothing is read; the token is still good."""
+    tokens, session = await _signed_in(web)
+    token = tokens["access_token"]
+    assert (await _get(web, "/v1/sessions", token)).status_code == 200
+    assert (await _post(web, "/v1/sessions:logout", {}, token=token)).status_code == 200
+    for path in (f"/v1/sessions/{session['id']}:revoke", "/v1/secondFactors:enroll"):
+        refused = await _post(web, path, {}, token=token)
+        assert refused.status_code == 401, refused.text
+        assert refused.json()["details"][0]["reason"] == "SESSION_ENDED"
+    await asyncio.sleep(READ_CACHE_MS / 1000)
+    assert (await _get(web, "/v1/sessions", token)).status_code == 401
+    refresh = await _post(web, "/v1/sessions:refresh", {"refresh_token": tokens["refresh_token"]})
+    assert refresh.status_code == 401

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from holdfast.authz.v1 import authorization_service_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2_grpc as pb_grpc
 from runtime.identity import Claims
-from tests.e2e.edge.world import World, until
+from tests.e2e.edge.world import ENDED_SESSION, World, until
 
 PATH = "/v1/authorizations/auth_1"
 
@@ -137,6 +137,13 @@ async def test_what_else_a_token_says(world: World) -> None:
     assert answer.status_code == 200
     found = world.upstream.last.identity.claims
     assert found == Claims(company_id=company, session_id="ses-1", mfa_time_s=1_700_000_000)
+
+
+async def test_a_token_of_an_ended_session_is_refused(world: World) -> None:
+    answer = await world.web.get(PATH, headers=world.bearer(sid=ENDED_SESSION))
+    assert answer.status_code == 401
+    assert answer.json()["details"][0]["reason"] == "SESSION_ENDED"
+    assert world.upstream.calls == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,10 @@ import grpc
 import httpx
 import jwt
 
+from envoy_wire import external_auth_pb2_grpc
+from gateway.check_service import CheckService
 from gateway.service import JwksService
+from gateway.sign_in import session_ended
 from gateway.token_keys import TokenKeys
 from holdfast.gateway.v1 import jwks_service_pb2_grpc
 from runtime import envoyconfig, pki
@@ -30,6 +33,8 @@ from runtime.settings import Settings
 from tests.e2e.edge.upstream import ACCOUNTS, AUTHZ, Recorder, add_fakes
 
 START_TIMEOUT_S = 20
+#: Tokens of this session are refused.
+ENDED_SESSION = "ses-ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +148,13 @@ async def running_world(folder: Path, **fields: Any) -> AsyncIterator[World]:
         )
 
 
+async def _check_session(session_id: str, subject: str, method: str) -> None:
+    """Every session lives but one."""
+    del subject, method
+    if session_id == ENDED_SESSION:
+        raise session_ended()
+
+
 async def _start_servers(
     settings: Settings, recorder: Recorder, stack: AsyncExitStack
 ) -> dict[str, Server]:
@@ -152,6 +164,9 @@ async def _start_servers(
     keys = TokenKeys(settings, SystemClock())
     keys.ensure()
     jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), gateway.services)
+    no_keys: Any = None  # nobody calls with an API key here
+    checks = CheckService(no_keys, session_check=_check_session)
+    external_auth_pb2_grpc.add_AuthorizationServicer_to_server(checks, gateway.services)
     for server, names in (
         (authz, add_fakes(authz, AUTHZ, recorder)),
         (accounts, add_fakes(accounts, ACCOUNTS, recorder)),
