@@ -91,6 +91,8 @@ class OwnerRule:
         #: They see what they may see without owning it; the servicer knows whom it shows what.
         self._all = policy.roles & {"admin", "auditor"}
         self._others = policy.roles - OWNING_ROLES
+        #: Envoy has told networks and services apart.
+        self._certificates = not policy.roles.isdisjoint({"network", "service"})
         self._lookups = lookups
 
     async def check(self, request: Any, identity: Identity) -> bool:
@@ -102,7 +104,7 @@ class OwnerRule:
         if not roles.isdisjoint(self._all):
             return False
         other = not roles.isdisjoint(self._others) or (
-            "network" in self._others and identity.is_certificate
+            self._certificates and identity.is_certificate
         )
         if roles.isdisjoint(self._owning):
             if other:

@@ -23,7 +23,7 @@ from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from tests.authz_audit import audit
 from tests.authz_checks import answered, expire_records, refusal_of
-from tests.authz_mesh import ACCOUNTS, NETWORK, AuthzMesh
+from tests.authz_mesh import ACCOUNTS, ADMIN, NETWORK, AuthzMesh
 from tests.simulation.model import ModelAccount, ModelCard
 
 DAY_MS = 86_400_000
@@ -266,7 +266,7 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "model"):
             return
         request = rpc.GetBalanceRequest(account_id=self.account_id)
-        found, _ = self.wait(answered(self.mesh.authorization.GetBalance, request))
+        found, _ = self.wait(answered(self.mesh.authorization.GetBalance, request, metadata=ADMIN))
         assert found.credit_limit.amount_minor == self.model.limit
         assert found.posted.amount_minor == self.model.posted
         assert found.held.amount_minor == self.model.held

@@ -6,7 +6,15 @@ from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as authorization_rpc
 from holdfast.authz.v1 import projection_service_pb2 as rpc
 from tests.authz_checks import approved, balance, nothing_written, refused, usd
-from tests.authz_mesh import ACCOUNTS, NETWORK, AuthzMesh, capture_of, purchase, reversal_of
+from tests.authz_mesh import (
+    ACCOUNTS,
+    ADMIN,
+    NETWORK,
+    AuthzMesh,
+    capture_of,
+    purchase,
+    reversal_of,
+)
 
 
 def _request(account_id: str, **changes: object) -> rpc.ApplyAccountRequest:
@@ -124,6 +132,8 @@ async def test_wrong_fields_are_named_and_nothing_is_written(mesh: AuthzMesh) ->
 
 async def test_balance_of_an_account_never_applied(mesh: AuthzMesh) -> None:
     error = await refused(
-        mesh.authorization.GetBalance, authorization_rpc.GetBalanceRequest(account_id=ACCOUNT)
+        mesh.authorization.GetBalance,
+        authorization_rpc.GetBalanceRequest(account_id=ACCOUNT),
+        metadata=ADMIN,
     )
     assert error.code.name == "NOT_FOUND"

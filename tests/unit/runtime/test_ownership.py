@@ -91,6 +91,12 @@ async def test_only_roles_of_the_method_count() -> None:
             await rule.check(_asking(ANNS), who)
 
 
+async def test_services_of_the_mesh_need_not_own() -> None:
+    service = Identity(principal="spiffe://holdfast.local/service/accounts")
+    rule = _rule(roles=frozenset({"cardholder", "service"}))
+    assert await rule.check(_asking(BENS), service) is False
+
+
 async def test_users_where_the_method_says_so() -> None:
     assert await _rule(users=True).check(_asking(ACMES), _who("cardholder")) is True
     with pytest.raises(NotFound):
