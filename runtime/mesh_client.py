@@ -57,6 +57,10 @@ class TokenSource:
             self._renew_at = time.monotonic() + TOKEN_LIFETIME_S / 2
         return self._token
 
+    def renew(self) -> None:
+        """Has the next call sign a new token."""
+        self._renew_at = 0.0
+
 
 class _Bearer(grpc.aio.UnaryUnaryClientInterceptor):
     """Sends the token with every call."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import grpc
 import httpx
 from rich.console import Console
@@ -12,16 +15,21 @@ from rich.text import Text
 
 from authz.reconcile_flow import Books, drain
 from authz.reconcile_store import open_store
+from gateway.token_keys import TokenKeys
+from runtime.audit.verify import verify
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.cli.reconcile import reconcile
 from runtime.cli.running import run_to_end
-from runtime.demo import books, rush, scenes
+from runtime.clock import SystemClock
+from runtime.demo import books, edge, rush, scenes
 from runtime.demo.stage import DemoFailedError, Stage
 from runtime.devstack.supervisor import Devstack
 from runtime.devstack.temporary import temporary_mesh
 from runtime.mesh_client import connect
 
 _SETTLE_TIMEOUT_S = 30.0
+#: A new token key signs after twice this: nobody wants to watch two minutes of it.
+_JWKS_CACHE_S = 1
 
 
 def run(as_json: JsonOption = False) -> None:
@@ -54,7 +62,7 @@ async def _demo(console: Console) -> dict[str, Any]:
     began = time.monotonic()
     console.print(Text("Holdfast: an open card-issuing platform", style="bold"))
     with console.status("starting PostgreSQL, two Valkeys, the services and Envoy") as status:
-        async with temporary_mesh() as stack:
+        async with temporary_mesh(jwks_cache_s=_JWKS_CACHE_S) as stack:
             ready_after_s = time.monotonic() - began
             status.stop()
             console.print(
@@ -91,6 +99,49 @@ async def _play(console: Console, stack: Devstack) -> dict[str, Any]:
         stage = Stage(mesh=mesh, console=console)
         for scene in scenes.SCENES:
             await scene(stage)
+        await edge.log_in(stage)
+        await edge.rotate_keys(
+            stage,
+            rotate=TokenKeys(stack.settings, SystemClock()).rotate,
+            signs_after_s=2.0 * _JWKS_CACHE_S,
+        )
+        await edge.api_key(stage)
         measured = await rush.rush(stage)
         closed = await books.close_books(stage, drain=drained, reconcile=reconciled)
+        async with _owner(stack) as connection:
+            await edge.audit(
+                stage,
+                verify=lambda: _verified(stack, connection),
+                tamper=lambda: _tampered(connection),
+            )
     return {"scenes": stage.scenes, "rush": measured, **closed}
+
+
+@asynccontextmanager
+async def _owner(stack: Devstack) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the owner of the database, whom no role keeps from anything."""
+    connection = await asyncpg.connect(stack.owner_dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _verified(stack: Devstack, connection: asyncpg.Connection) -> tuple[int, str]:
+    """Entries in all chains, and the first that is wrong."""
+    chains = await verify(connection, key=stack.settings.secret("audit-seal").encode())
+    faults = [
+        f"{chain.service}, row {chain.fault.entry_id}: {chain.fault.what}"
+        for chain in chains
+        if chain.fault is not None
+    ]
+    return sum(chain.links for chain in chains), "; ".join(faults)
+
+
+async def _tampered(connection: asyncpg.Connection) -> int:
+    """Gives a sealed entry another actor."""
+    row: int = await connection.fetchval(
+        "UPDATE audit.entry SET actor = 'usr_nobody'"
+        " WHERE id = (SELECT entry_id FROM audit.link ORDER BY number LIMIT 1) RETURNING id"
+    )
+    return row
