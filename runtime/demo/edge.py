@@ -68,9 +68,9 @@ async def log_in(stage: Stage) -> None:
         other_card=other.status_code,
     )
     await _post(stage, "/v1/sessions:logout", {}, headers=bearer)
-    gone = await _send(stage, "/v1/sessions:logout", {}, headers=bearer)
+    gone = await _send(stage, f"/v1/cards/{card.id}:freeze", {}, headers=bearer)
     stage.check("after logout", found=gone.status_code, expected=httpx.codes.UNAUTHORIZED)
-    stage.tell(f"logged out: the same token is refused at once, HTTP {gone.status_code}")
+    stage.tell(f"logged out: the same token can freeze no card any more, HTTP {gone.status_code}")
 
 
 async def rotate_keys(stage: Stage, *, rotate: Callable[[], object], signs_after_s: float) -> None:
