@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+import jwt
 
 from holdfast.accounts.v1 import account_service_pb2
 from runtime.demo import requests
@@ -70,13 +71,17 @@ async def log_in(stage: Stage) -> None:
     await _post(stage, "/v1/sessions:logout", {}, headers=bearer)
     gone = await _send(stage, f"/v1/cards/{card.id}:freeze", {}, headers=bearer)
     stage.check("after logout", found=gone.status_code, expected=httpx.codes.UNAUTHORIZED)
-    stage.tell(f"logged out: the same token can freeze no card any more, HTTP {gone.status_code}")
+    stage.tell(
+        f"logged out: the same token can freeze no card any more, HTTP {gone.status_code}",
+        after_logout=gone.status_code,
+    )
 
 
 async def rotate_keys(stage: Stage, *, rotate: Callable[[], object], signs_after_s: float) -> None:
     """A new signing key takes over while calls go on."""
     stage.scene("The key that signs tokens is rotated while calls go on")
     before = await _key_ids(stage)
+    signed_with: set[str] = set()
     calls = failed = 0
     path = f"/v1/cards/{stage.holders['Alice'].card_id}"
     loop = asyncio.get_running_loop()
@@ -84,18 +89,20 @@ async def rotate_keys(stage: Stage, *, rotate: Callable[[], object], signs_after
     until = loop.time() + signs_after_s + 1.0
     while loop.time() < until:
         stage.mesh.tokens.renew()
+        signed_with.add(jwt.get_unverified_header(stage.mesh.tokens.token())["kid"])
         answer = await stage.mesh.web.get(path)
         calls += 1
         failed += answer.status_code != httpx.codes.OK
         await asyncio.sleep(0.01)
     after = await _key_ids(stage)
     stage.check("failed calls", found=failed, expected=0)
-    stage.check("keys", found=len(after - before), expected=1)
+    stage.check("new keys", found=len(after - before), expected=1)
+    stage.check("keys that signed", found=signed_with, expected=after)
     stage.tell(
-        f"{calls} calls, each with a new token, 0 failed; {len(after)} keys are published, tokens"
-        " of the old one stay good until they expire",
+        f"{calls} calls, each with a new token, signed with the old key or the new one: 0 failed",
         calls=calls,
         failed=failed,
+        keys=len(signed_with),
     )
 
 
@@ -132,6 +139,7 @@ async def api_key(stage: Stage) -> None:
     stage.tell(
         f"a purchase of {money(350)} and 99 looks at it: fine; request 101: HTTP"
         f" {refused.status_code}, wait {wait_s} s",
+        limited=refused.status_code,
         retry_after_s=wait_s,
     )
     await _revoke(stage, created.json()["api_key"]["id"], path, key)
@@ -155,6 +163,7 @@ async def _revoke(stage: Stage, key_id: str, path: str, key: dict[str, str]) -> 
     stage.check("a revoked key", found=answer.status_code, expected=httpx.codes.UNAUTHORIZED)
     stage.tell(
         f"revoked: HTTP {answer.status_code} after {loop.time() - began:.1f} s",
+        revoked=answer.status_code,
         revoked_after_s=round(loop.time() - began, 1),
     )
 

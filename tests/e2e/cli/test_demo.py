@@ -6,7 +6,9 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 
 from tests.e2e.cli.conftest import Holdfast
@@ -57,6 +59,7 @@ async def test_the_demo(holdfast: Holdfast) -> None:
     assert [fact["idempotent_replayed"] for fact in facts if "idempotent_replayed" in fact] == [
         "true"
     ]
+    _check_the_edge({name: value for fact in facts for name, value in fact.items()})
     curl = shlex.split(next(fact["curl"] for fact in facts if "curl" in fact))
     assert curl[0] == "curl"
     assert json.loads(curl[curl.index("-d") + 1])["amount"]["amount_minor"] == "2199"
@@ -65,3 +68,17 @@ async def test_the_demo(holdfast: Holdfast) -> None:
     assert folder.name.startswith("holdfast-")
     assert not folder.exists()
     assert _started_from(folder) == []
+
+
+def _check_the_edge(told: dict[str, Any]) -> None:
+    """Sessions, keys, limits, the audit log: each was shown, with the answer it must have."""
+    assert told["other_card"] == httpx.codes.NOT_FOUND
+    assert told["after_logout"] == httpx.codes.UNAUTHORIZED
+    assert (told["keys"], told["failed"]) == (2, 0)
+    assert told["calls"] > 20
+    assert told["limited"] == httpx.codes.TOO_MANY_REQUESTS
+    assert 0 < told["retry_after_s"] <= 60
+    assert told["revoked"] == httpx.codes.UNAUTHORIZED
+    assert told["revoked_after_s"] < 5
+    assert told["entries"] > 20
+    assert re.search(r"row \d+", told["wrong"])
