@@ -17,6 +17,7 @@ from accounts.member_service import MemberService
 from accounts.mutation import Mutations
 from accounts.numbers import CardNumbers
 from accounts.ownership_store import OwnershipStore
+from accounts.person_keys import person_keys
 from accounts.programme_service import ProgrammeService
 from accounts.programme_store import Programmes
 from accounts.projection_store import ProjectionStore
@@ -25,6 +26,8 @@ from accounts.renewals import Renewals
 from accounts.rules_flow import RulesFlow
 from accounts.settings import AccountsSettings
 from accounts.store import Store
+from accounts.user_service import UserService
+from accounts.user_store import UserStore
 from accounts.vault.guessing import Guesses
 from accounts.vault.keys import vault_keys
 from accounts.vault.service import VaultService
@@ -37,6 +40,7 @@ from holdfast.accounts.v1 import (
     company_service_pb2,
     member_service_pb2,
     programme_service_pb2,
+    user_service_pb2,
     vault_service_pb2,
 )
 from holdfast.accounts.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
@@ -47,6 +51,7 @@ from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_t
 from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
 from holdfast.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from holdfast.accounts.v1.programme_service_pb2_grpc import add_ProgrammeServiceServicer_to_server
+from holdfast.accounts.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 from holdfast.accounts.v1.vault_service_pb2_grpc import add_VaultServiceServicer_to_server
 from runtime import server
 from runtime.audit.log import AuditLog
@@ -63,6 +68,7 @@ SERVICE_NAMES = (
     card_service_pb2.DESCRIPTOR.services_by_name["CardService"].full_name,
     programme_service_pb2.DESCRIPTOR.services_by_name["ProgrammeService"].full_name,
     company_service_pb2.DESCRIPTOR.services_by_name["CompanyService"].full_name,
+    user_service_pb2.DESCRIPTOR.services_by_name["UserService"].full_name,
     vault_service_pb2.DESCRIPTOR.services_by_name["VaultService"].full_name,
     member_service_pb2.DESCRIPTOR.services_by_name["MemberService"].full_name,
     application_service_pb2.DESCRIPTOR.services_by_name["ApplicationService"].full_name,
@@ -90,6 +96,7 @@ async def main() -> None:
         mutations = Mutations(
             store, outbox, clock, projection_wait_s=settings.accounts_projection_wait_s
         )
+        people = UserStore(pool, person_keys(secrets_of(settings), clock))
         vault = Vault(
             VaultStore(vault_pool),
             vault_keys(secrets_of(settings), clock),
@@ -107,6 +114,7 @@ async def main() -> None:
         add_CardServiceServicer_to_server(
             CardService(store, mutations, ids, clock, numbers=numbers), process.services
         )
+        add_UserServiceServicer_to_server(UserService(people, ids, clock), process.services)
         add_VaultServiceServicer_to_server(
             _vault_service(settings, vault, store, clock), process.services
         )
@@ -118,7 +126,7 @@ async def main() -> None:
             asyncio.create_task(renewals.run()),
             asyncio.create_task(applications.worker.run()),
             asyncio.create_task(Closing(store, projector, clock).run()),
-            asyncio.create_task(upkeep.follow_keys(vault.rotate)),
+            asyncio.create_task(upkeep.follow_keys(vault.rotate, people.rotate)),
             asyncio.create_task(audit.run()),
             asyncio.create_task(upkeep.follow_epochs(ProjectionStore(pool), outbox, projector)),
             asyncio.create_task(

@@ -31,6 +31,7 @@ from accounts.member_service import MemberService
 from accounts.mutation import Mutations
 from accounts.numbers import CardNumbers
 from accounts.ownership_store import OwnershipStore
+from accounts.person_keys import PersonKeys, person_keys
 from accounts.programme_service import ProgrammeService
 from accounts.programme_store import Programmes
 from accounts.projection_store import ProjectionStore
@@ -38,6 +39,8 @@ from accounts.projector import Projector
 from accounts.renewals import Renewals
 from accounts.rules_flow import RulesFlow
 from accounts.store import Store
+from accounts.user_service import UserService
+from accounts.user_store import UserStore
 from accounts.vault.guessing import Guesses
 from accounts.vault.keys import vault_keys
 from accounts.vault.service import VaultService
@@ -67,6 +70,10 @@ from holdfast.accounts.v1.member_service_pb2_grpc import (
 from holdfast.accounts.v1.programme_service_pb2_grpc import (
     ProgrammeServiceStub,
     add_ProgrammeServiceServicer_to_server,
+)
+from holdfast.accounts.v1.user_service_pb2_grpc import (
+    UserServiceStub,
+    add_UserServiceServicer_to_server,
 )
 from holdfast.accounts.v1.vault_service_pb2_grpc import (
     VaultServiceStub,
@@ -212,6 +219,9 @@ class AccountsMesh:
     applications: ApplicationServiceStub
     worker: Worker
     folder: Path
+    users: UserServiceStub
+    people: UserStore
+    person_keys: PersonKeys
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     def request_id(self) -> str:
@@ -337,7 +347,8 @@ async def emptied(database: Database) -> None:
     """Empties the tables of the service."""
     connection = await asyncpg.connect(database.dsn("accounts"))
     await connection.execute(
-        "TRUNCATE account_user, default_rules, card, account, request_record, outbox, change,"
+        "TRUNCATE person, person_reveal, account_user, default_rules, card, account,"
+        " request_record, outbox, change,"
         " application_note, application_document, application,"
         " invitation, company_member, department, company, programme_terms, programme"
     )
@@ -372,7 +383,11 @@ async def accounts_mesh(
         mutations = Mutations(store, outbox, clock, projection_wait_s=projection_wait_s)
         server.services.know_owners(ownership.lookups(owners))
         accounts = AccountService(store, owners, mutations, ids, clock)
-        keys = vault_keys(FileSecrets(folder / "secrets"), clock)
+        secrets = FileSecrets(folder / "secrets")
+        people_keys = person_keys(secrets, clock)
+        people = UserStore(pool, people_keys)
+        add_UserServiceServicer_to_server(UserService(people, ids, clock), server.services)
+        keys = vault_keys(secrets, clock)
         vault = Vault(VaultStore(vault_pool), keys, clock, reveals_per_hour=3)
         numbers = CardNumbers(vault, bin_digits=BIN)
         cards = CardService(store, mutations, ids, clock, numbers=numbers)
@@ -430,6 +445,9 @@ async def accounts_mesh(
                 applications=ApplicationServiceStub(channel),
                 worker=applications.worker,
                 folder=folder,
+                users=UserServiceStub(channel),
+                people=people,
+                person_keys=people_keys,
             )
         finally:
             task.cancel()

@@ -18,9 +18,9 @@ REDACTED = "[redacted]"
 #: it is sensitive. Short words stand for themselves: `pan` is not `company`.
 PRIVATE_WORDS = frozenset(
     {
-        "password", "secret", "token", "otp", "pin", "pan", "cvv", "cvc", "ssn", "tin", "name",
-        "names", "email", "phone", "address", "street", "postcode", "birth", "birthday", "dob",
-        "income", "iban", "hash", "signature", "passphrase", "credential", "cookie",
+        "password", "secret", "token", "otp", "pin", "pan", "cvv", "cvc", "ssn", "tin", "tax",
+        "name", "names", "email", "phone", "address", "street", "postcode", "birth", "birthday",
+        "dob", "income", "iban", "hash", "signature", "passphrase", "credential", "cookie",
     }
 )  # fmt: skip
 #: Longer texts are no ids and no states.

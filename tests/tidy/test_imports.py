@@ -32,6 +32,7 @@ PURE = frozenset(
         "accounts.card",
         "accounts.card_life",
         "accounts.machine",
+        "accounts.user",
         "accounts.vault.cvv",
         "accounts.vault.guessing",
         "accounts.vault.pan",

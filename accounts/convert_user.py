@@ -1,0 +1,203 @@
+"""People: from the wire and back. No error repeats what is personal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Any, TypeAlias
+
+from google.protobuf.message import Message
+
+from accounts.convert import key_of
+from accounts.personal import (
+    NAME_LENGTH,
+    birth_date_of,
+    check_address,
+    country_of,
+    email_of,
+    phone_of,
+    tax_id_of,
+)
+from accounts.store import RequestKey
+from accounts.user import Address, Personal, User, masked
+from holdfast.accounts.v1 import user_pb2
+from holdfast.accounts.v1 import user_service_pb2 as pb
+from runtime import ids
+from runtime.errors import FailedPrecondition, NotFound
+from runtime.paging import Page, page_of
+from runtime.validate import Violations, timestamp
+
+UserTransitionRequest: TypeAlias = (
+    pb.VerifyUserRequest
+    | pb.SuspendUserRequest
+    | pb.ReactivateUserRequest
+    | pb.CloseUserRequest
+    | pb.DeleteUserRequest
+    | pb.EraseUserRequest
+)
+
+_COUNTRY_DEFAULT = "US"
+_ADDRESS = ("line1", "line2", "city", "region", "postal_code", "country_code")
+_SEARCHED = ("email", "phone", "tax_id")
+
+
+def create_user(
+    request: pb.CreateUserRequest, context: Any, today: date
+) -> tuple[RequestKey, Personal]:
+    """Checks CreateUserRequest."""
+    check = Violations()
+    key = key_of(request, context, check)
+    check.id("user_id", request.user_id, ids.USER, required=False)
+    check.text("name", request.name, limit=NAME_LENGTH, required=True)
+    country_code = request.tax_country_code or _COUNTRY_DEFAULT
+    if request.tax_country_code:
+        country_of("tax_country_code", request.tax_country_code, check)
+    personal = Personal(
+        name=request.name,
+        email=email_of("email", request.email, check),
+        phone=phone_of("phone", request.phone, check) if request.phone else "",
+        address=_address(request, check) if request.HasField("address") else None,
+        birth_date=_birth_date(request.birth_date, today, check),
+        tax_id=tax_id_of("tax_id", request.tax_id, country_code, check) if request.tax_id else "",
+        tax_country_code=country_code if request.tax_id else "",
+    )
+    check.raise_if_any()
+    return key, personal
+
+
+def update_user(request: pb.UpdateUserRequest, context: Any) -> RequestKey:
+    """Checks the ids of UpdateUserRequest; `updated` checks the rest."""
+    check = Violations()
+    key = key_of(request, context, check)
+    check.id("user_id", request.user_id, ids.USER)
+    check.raise_if_any()
+    return key
+
+
+def updated(request: pb.UpdateUserRequest, before: Personal, today: date) -> Personal:
+    """What is personal after the update. Checks what the request has."""
+    check = Violations()
+    changed: dict[str, Any] = {}
+    if request.HasField("name"):
+        check.text("name", request.name, limit=NAME_LENGTH, required=True)
+        changed["name"] = request.name
+    if request.HasField("email"):
+        changed["email"] = email_of("email", request.email, check) if request.email else ""
+    if request.HasField("phone"):
+        changed["phone"] = phone_of("phone", request.phone, check) if request.phone else ""
+    if request.HasField("address"):
+        empty = request.address == user_pb2.Address()
+        changed["address"] = None if empty else _address(request, check)
+    if request.HasField("birth_date"):
+        changed["birth_date"] = _birth_date(request.birth_date, today, check)
+    if request.HasField("tax_country_code") and not request.HasField("tax_id"):
+        check.add("tax_country_code", "goes with tax_id")
+    elif request.HasField("tax_id"):
+        country_code = request.tax_country_code or _COUNTRY_DEFAULT
+        country_of("tax_country_code", country_code, check)
+        number = request.tax_id
+        changed["tax_id"] = tax_id_of("tax_id", number, country_code, check) if number else ""
+        changed["tax_country_code"] = country_code if number else ""
+    check.raise_if_any()
+    return replace(before, **changed)
+
+
+def transition(request: UserTransitionRequest, context: Any) -> RequestKey:
+    """Checks requests that name a person and nothing else."""
+    check = Violations()
+    key = key_of(request, context, check)
+    check.id("user_id", request.user_id, ids.USER)
+    check.raise_if_any()
+    return key
+
+
+def get_user(request: pb.GetUserRequest | pb.ExportUserDataRequest) -> str:
+    """Checks GetUserRequest, ExportUserDataRequest; returns the id."""
+    check = Violations()
+    check.id("user_id", request.user_id, ids.USER)
+    if isinstance(request, pb.GetUserRequest):
+        check.enum("view", request.view, user_pb2.View.values())
+    check.raise_if_any()
+    return request.user_id
+
+
+def users_page(request: pb.ListUsersRequest) -> Page:
+    """Checks ListUsersRequest."""
+    check = Violations()
+    page = page_of(request.page_size, request.page_token, scope="ListUsers", violations=check)
+    check.raise_if_any()
+    return page
+
+
+def search(request: pb.SearchUsersRequest) -> tuple[str, str, Page]:
+    """Checks SearchUsersRequest; returns what is searched by, and for."""
+    check = Violations()
+    named = [name for name in _SEARCHED if getattr(request, name)]
+    if len(named) != 1:
+        for name in named or _SEARCHED:
+            check.add(name, "name exactly one of email, phone and tax_id")
+    field = named[0] if named else _SEARCHED[0]
+    page = page_of(
+        request.page_size, request.page_token, scope=f"SearchUsers|{field}", violations=check
+    )
+    check.text(field, getattr(request, field), limit=256)
+    check.raise_if_any()
+    return field, getattr(request, field), page
+
+
+def content(request: Message) -> bytes:
+    """What a request says, without its id."""
+    copy = type(request)()
+    copy.CopyFrom(request)
+    copy.ClearField("request_id")
+    method: bytes = copy.DESCRIPTOR.name.encode()
+    return method + b":" + copy.SerializeToString(deterministic=True)
+
+
+def user(value: User, *, full: bool = False) -> user_pb2.User:
+    """The person on the wire, masked unless `full`."""
+    personal = value.personal if full else masked(value.personal)
+    address = personal.address
+    return user_pb2.User(
+        id=value.id,
+        state=user_pb2.User.State.Value(f"STATE_{value.state}"),
+        name=personal.name,
+        email=personal.email,
+        phone=personal.phone,
+        address=user_pb2.Address(**{name: getattr(address, name) for name in _ADDRESS})
+        if address
+        else None,
+        birth_date=personal.birth_date,
+        tax_id=personal.tax_id,
+        tax_country_code=personal.tax_country_code,
+        version=value.version,
+        create_time=timestamp(value.create_time_ms),
+        update_time=timestamp(value.update_time_ms),
+        verify_time=timestamp(value.verify_time_ms) if value.verify_time_ms is not None else None,
+        erase_time=timestamp(value.erase_time_ms) if value.erase_time_ms is not None else None,
+        masked=not full,
+    )
+
+
+def user_not_found(user_id: str) -> NotFound:
+    """The error for an unknown person."""
+    return NotFound("no such user", reason="USER_NOT_FOUND", metadata={"user_id": user_id})
+
+
+def user_closed(value: User) -> FailedPrecondition:
+    """The error for changes of somebody who is gone."""
+    return FailedPrecondition(
+        "the user is closed",
+        reason="USER_CLOSED",
+        metadata={"user_id": value.id, "state": value.state},
+    )
+
+
+def _address(request: pb.CreateUserRequest | pb.UpdateUserRequest, check: Violations) -> Address:
+    values = {name: getattr(request.address, name) for name in _ADDRESS}
+    check_address("address", values, check)
+    return Address(**values)
+
+
+def _birth_date(value: str, today: date, check: Violations) -> str:
+    return birth_date_of("birth_date", value, today, check) if value else ""

@@ -1,0 +1,130 @@
+-- select_person --
+-- One person. Params: $1 id.
+SELECT id, state, version, create_time, update_time, verify_time, erase_time, key_wrapped, name,
+    email, phone, address, birth_date, tax_id
+FROM person
+WHERE id = $1
+
+-- select_person_for_update --
+-- One person, locked for a change. Params: $1 id.
+SELECT id, state, version, create_time, update_time, verify_time, erase_time, key_wrapped, name,
+    email, phone, address, birth_date, tax_id
+FROM person
+WHERE id = $1
+FOR UPDATE
+
+-- list_people --
+-- People older than a position, newest first. Params: $1 create_time, $2 id, $3 limit.
+SELECT id, state, version, create_time, update_time, verify_time, erase_time, key_wrapped, name,
+    email, phone, address, birth_date, tax_id
+FROM person
+WHERE (create_time, id) < ($1, $2)
+ORDER BY create_time DESC, id DESC
+LIMIT $3
+
+-- find_by_email --
+-- The same of those with an email. Params: $1 create_time, $2 id, $3 limit, $4 its hashes.
+SELECT id, state, version, create_time, update_time, verify_time, erase_time, key_wrapped, name,
+    email, phone, address, birth_date, tax_id
+FROM person
+WHERE email_hash = ANY($4::bytea[]) AND (create_time, id) < ($1, $2)
+ORDER BY create_time DESC, id DESC
+LIMIT $3
+
+-- find_by_phone --
+-- The same of those with a phone number. Params: $1 create_time, $2 id, $3 limit, $4 its hashes.
+SELECT id, state, version, create_time, update_time, verify_time, erase_time, key_wrapped, name,
+    email, phone, address, birth_date, tax_id
+FROM person
+WHERE phone_hash = ANY($4::bytea[]) AND (create_time, id) < ($1, $2)
+ORDER BY create_time DESC, id DESC
+LIMIT $3
+
+-- find_by_tax_id --
+-- The same of those with a tax number. Params: $1 create_time, $2 id, $3 limit, $4 its hashes.
+SELECT id, state, version, create_time, update_time, verify_time, erase_time, key_wrapped, name,
+    email, phone, address, birth_date, tax_id
+FROM person
+WHERE tax_id_hash = ANY($4::bytea[]) AND (create_time, id) < ($1, $2)
+ORDER BY create_time DESC, id DESC
+LIMIT $3
+
+-- insert_person --
+-- Makes a person known; nothing if the id is taken. Params: $1 id, $2 state, $3 version,
+-- $4 create_time, $5 update_time, $6 key_wrapped, $7 key_id, $8 name, $9 email, $10 phone,
+-- $11 address, $12 birth_date, $13 tax_id, $14 email_hash, $15 phone_hash, $16 tax_id_hash,
+-- $17 hash_key_id.
+INSERT INTO person (id, state, version, create_time, update_time, key_wrapped, key_id, name, email,
+    phone, address, birth_date, tax_id, email_hash, phone_hash, tax_id_hash, hash_key_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+ON CONFLICT (id) DO NOTHING
+RETURNING true
+
+-- update_person --
+-- Writes the next version of a person. Params: $1 id, $2 version, $3 state, $4 update_time,
+-- $5 verify_time, $6 erase_time, $7 key_wrapped, $8 key_id, $9 name, $10 email, $11 phone,
+-- $12 address, $13 birth_date, $14 tax_id, $15 email_hash, $16 phone_hash, $17 tax_id_hash,
+-- $18 hash_key_id.
+UPDATE person
+SET version = $2, state = $3, update_time = $4, verify_time = $5, erase_time = $6,
+    key_wrapped = $7, key_id = $8, name = $9, email = $10, phone = $11, address = $12,
+    birth_date = $13, tax_id = $14, email_hash = $15, phone_hash = $16, tax_id_hash = $17,
+    hash_key_id = $18
+WHERE id = $1 AND version = $2 - 1
+
+-- delete_person --
+-- Removes a person. Params: $1 id.
+DELETE FROM person
+WHERE id = $1
+
+-- owns_account --
+-- Whether a person owns an account that is not closed. Params: $1 id.
+SELECT EXISTS (SELECT 1 FROM account WHERE owner_id = $1 AND state <> 'CLOSED')
+
+-- is_in_use --
+-- Whether a person ever had an account or a card. Params: $1 id.
+SELECT EXISTS (SELECT 1 FROM account WHERE owner_id = $1)
+    OR EXISTS (SELECT 1 FROM card WHERE user_id = $1)
+
+-- list_accounts_of_person --
+-- Accounts that a person owns. Params: $1 id, $2 limit.
+SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
+    version, create_time, update_time, controls
+FROM account
+WHERE owner_id = $1
+ORDER BY create_time DESC, id DESC
+LIMIT $2
+
+-- list_cards_of_person --
+-- Cards of those accounts, and cards that were issued to a person. Params: $1 id, $2 limit.
+SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
+    create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
+FROM card
+WHERE user_id = $1 OR account_id IN (SELECT id FROM account WHERE owner_id = $1)
+ORDER BY create_time DESC, id DESC
+LIMIT $2
+
+-- insert_person_reveal --
+-- Records that a person is shown in full. Params: $1 user_id, $2 principal, $3 method, $4 now.
+INSERT INTO person_reveal (user_id, principal, method, create_time)
+VALUES ($1, $2, $3, $4)
+
+-- list_stale_people --
+-- People under an older key than the current one, after an id: ids of keys sort by age. Params:
+-- $1 key_id, $2 hash_key_id, $3 id, $4 limit.
+SELECT id, key_wrapped, name, email, phone, address, birth_date, tax_id
+FROM person
+WHERE id > $3 AND (key_id < $1 OR hash_key_id < $2)
+ORDER BY id
+LIMIT $4
+
+-- rewrap_person --
+-- Wraps a person's key and hashes anew, unless somebody else has. Params: $1 id, $2 the wrapped key
+-- before, $3 email before, $4 phone before, $5 tax_id before, $6 key_wrapped, $7 key_id,
+-- $8 email_hash, $9 phone_hash, $10 tax_id_hash, $11 hash_key_id.
+UPDATE person
+SET key_wrapped = $6, key_id = $7, email_hash = $8, phone_hash = $9, tax_id_hash = $10,
+    hash_key_id = $11
+WHERE id = $1 AND key_wrapped = $2 AND email IS NOT DISTINCT FROM $3
+    AND phone IS NOT DISTINCT FROM $4 AND tax_id IS NOT DISTINCT FROM $5

@@ -1,0 +1,305 @@
+"""UserService: convert, load, decide, commit, convert."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import TypeAlias
+
+from google.protobuf.message import Message
+
+from accounts import convert, convert_user
+from accounts.mutation import REPLAYED_REASON, Context
+from accounts.store import Answer, RequestKey
+from accounts.user import (
+    User,
+    UserState,
+    UserTransition,
+    create_user,
+    erase_user,
+    move_user,
+    update_user,
+)
+from accounts.user_store import UserStore, UserTransaction
+from holdfast.accounts.v1 import user_pb2
+from holdfast.accounts.v1 import user_service_pb2 as pb
+from holdfast.accounts.v1.user_service_pb2_grpc import UserServiceServicer
+from runtime import ids
+from runtime.clock import Clock, datetime_of
+from runtime.errors import AlreadyExists, FailedPrecondition, PermissionDenied, RequestIdReused
+from runtime.identity import current_identity
+from runtime.paging import Position
+from runtime.request_id import REPLAYED
+
+Effect: TypeAlias = Callable[[UserTransaction], Awaitable[User]]
+
+ADMIN = "admin"
+#: First byte of a stored answer: whether the person's key opens the rest.
+_PLAIN, _SEALED = b"\x00", b"\x01"
+
+
+class UserService(UserServiceServicer):
+    """Knows people, and shows no more of them than is asked for."""
+
+    def __init__(self, store: UserStore, new_ids: ids.IdSource, clock: Clock) -> None:
+        self._store = store
+        self._ids = new_ids
+        self._clock = clock
+
+    async def CreateUser(
+        self, request: pb.CreateUserRequest, context: Context
+    ) -> pb.CreateUserResponse:
+        """Makes a person known."""
+        key, personal = convert_user.create_user(request, context, self._today())
+        user_id = request.user_id or self._ids.new(
+            ids.USER, ids.partition_for_owner(f"{key.principal}|{key.request_id}")
+        )
+        created = create_user(personal, user_id=user_id, now_ms=self._clock.now_ms())
+
+        async def effect(transaction: UserTransaction) -> User:
+            if not await transaction.insert_user(created):
+                raise AlreadyExists(
+                    "there is a user with this id",
+                    reason="USER_EXISTS",
+                    metadata={"user_id": user_id},
+                )
+            return created
+
+        return pb.CreateUserResponse(user=await self._run(key, request, effect, context))
+
+    async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
+        """Returns one person."""
+        del context
+        user_id = convert_user.get_user(request)
+        full = request.view == user_pb2.VIEW_FULL
+        found = await self._user(user_id)
+        if full:
+            await self._reveal(user_id, "GetUser")
+        return pb.GetUserResponse(user=convert_user.user(found, full=full))
+
+    async def ListUsers(
+        self, request: pb.ListUsersRequest, context: Context
+    ) -> pb.ListUsersResponse:
+        """Lists people, newest first."""
+        del context
+        page = convert_user.users_page(request)
+        users, more = page.cut(await self._store.users(page))
+        last = Position(users[-1].create_time_ms, users[-1].id) if more else None
+        return pb.ListUsersResponse(
+            users=[convert_user.user(user) for user in users],
+            next_page_token=page.token_after(last) if last else "",
+        )
+
+    async def SearchUsers(
+        self, request: pb.SearchUsersRequest, context: Context
+    ) -> pb.SearchUsersResponse:
+        """Finds people by email, phone or tax number."""
+        del context
+        field, value, page = convert_user.search(request)
+        users, more = page.cut(await self._store.found_by(field, value, page))
+        last = Position(users[-1].create_time_ms, users[-1].id) if more else None
+        return pb.SearchUsersResponse(
+            users=[convert_user.user(user) for user in users],
+            next_page_token=page.token_after(last) if last else "",
+        )
+
+    async def UpdateUser(
+        self, request: pb.UpdateUserRequest, context: Context
+    ) -> pb.UpdateUserResponse:
+        """Changes what the request has."""
+        key = convert_user.update_user(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: UserTransaction) -> User:
+            user = await _locked(transaction, request.user_id)
+            personal = convert_user.updated(request, user.personal, self._today())
+            if user.state is UserState.CLOSED:
+                raise convert_user.user_closed(user)
+            changed = update_user(user, personal, now_ms=now_ms)
+            if changed is not user:
+                await transaction.update_user(changed)
+            return changed
+
+        return pb.UpdateUserResponse(user=await self._run(key, request, effect, context))
+
+    async def VerifyUser(
+        self, request: pb.VerifyUserRequest, context: Context
+    ) -> pb.VerifyUserResponse:
+        """Says that it was checked who the person is."""
+        moved = await self._move(request, UserTransition.VERIFY, context)
+        return pb.VerifyUserResponse(user=moved)
+
+    async def SuspendUser(
+        self, request: pb.SuspendUserRequest, context: Context
+    ) -> pb.SuspendUserResponse:
+        """Sets a person aside."""
+        moved = await self._move(request, UserTransition.SUSPEND, context)
+        return pb.SuspendUserResponse(user=moved)
+
+    async def ReactivateUser(
+        self, request: pb.ReactivateUserRequest, context: Context
+    ) -> pb.ReactivateUserResponse:
+        """Takes back a suspension."""
+        moved = await self._move(request, UserTransition.REACTIVATE, context)
+        return pb.ReactivateUserResponse(user=moved)
+
+    async def CloseUser(
+        self, request: pb.CloseUserRequest, context: Context
+    ) -> pb.CloseUserResponse:
+        """Ends the relation with a person."""
+        moved = await self._move(request, UserTransition.CLOSE, context)
+        return pb.CloseUserResponse(user=moved)
+
+    async def DeleteUser(
+        self, request: pb.DeleteUserRequest, context: Context
+    ) -> pb.DeleteUserResponse:
+        """Removes a person who never had anything."""
+        key = convert_user.transition(request, context)
+
+        async def effect(transaction: UserTransaction) -> User:
+            user = await _locked(transaction, request.user_id)
+            if await transaction.is_in_use(user.id):
+                raise FailedPrecondition(
+                    "the user has, or had, accounts or cards: close, then erase",
+                    reason="USER_IN_USE",
+                    metadata={"user_id": user.id},
+                )
+            await transaction.delete_user(user.id)
+            return erase_user(_closed(user), now_ms=self._clock.now_ms())
+
+        await self._run(key, request, effect, context)
+        return pb.DeleteUserResponse()
+
+    async def ExportUserData(
+        self, request: pb.ExportUserDataRequest, context: Context
+    ) -> pb.ExportUserDataResponse:
+        """Returns everything about a person."""
+        del context
+        user_id = convert_user.get_user(request)
+        found = await self._user(user_id)
+        await self._reveal(user_id, "ExportUserData")
+        accounts, cards = await self._store.belongings(user_id)
+        return pb.ExportUserDataResponse(
+            user=convert_user.user(found, full=True),
+            accounts=[convert.account(account) for account in accounts],
+            cards=[convert.card(card) for card in cards],
+        )
+
+    async def EraseUser(
+        self, request: pb.EraseUserRequest, context: Context
+    ) -> pb.EraseUserResponse:
+        """Destroys the key of everything personal."""
+        key = convert_user.transition(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: UserTransaction) -> User:
+            user = await _locked(transaction, request.user_id)
+            if user.state is not UserState.CLOSED:
+                raise FailedPrecondition(
+                    "only closed users are erased",
+                    reason="USER_NOT_CLOSED",
+                    metadata={"user_id": user.id, "state": user.state},
+                )
+            erased = erase_user(user, now_ms=now_ms)
+            if erased is not user:
+                await transaction.update_user(erased)
+            return erased
+
+        return pb.EraseUserResponse(user=await self._run(key, request, effect, context))
+
+    async def _move(
+        self,
+        request: convert_user.UserTransitionRequest,
+        transition: UserTransition,
+        context: Context,
+    ) -> user_pb2.User:
+        """The same five steps for every transition."""
+        key = convert_user.transition(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: UserTransaction) -> User:
+            user = await _locked(transaction, request.user_id)
+            if transition is UserTransition.CLOSE and await transaction.owns_account(user.id):
+                raise FailedPrecondition(
+                    "the user owns an account that is not closed",
+                    reason="USER_HAS_ACCOUNTS",
+                    metadata={"user_id": user.id},
+                )
+            moved = move_user(user, transition, now_ms=now_ms)
+            if not isinstance(moved, User):
+                raise convert.refusal(moved)
+            if moved is not user:
+                await transaction.update_user(moved)
+            return moved
+
+        return await self._run(key, request, effect, context)
+
+    async def _run(
+        self, key: RequestKey, request: Message, effect: Effect, context: Context
+    ) -> user_pb2.User:
+        """Once per request id. What is stored of request and answer tells nothing without keys."""
+        key, known = self._store.keyed(key, convert_user.content(request))
+        async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
+            stored = await transaction.claim(key)
+            if stored is None:
+                user = await effect(transaction)
+                message = convert_user.user(user)
+                response = await _stored(transaction, user, message.SerializeToString())
+                await transaction.answer(key, Answer(response=response, outbox_key=user.id))
+                await transaction.record(after=message)
+                return message
+            if stored.method != key.method or stored.fingerprint not in known:
+                raise RequestIdReused(key.request_id)
+            response = await _read(transaction, stored.answer)
+            await transaction.record(reason=REPLAYED_REASON)
+        await context.send_initial_metadata(REPLAYED)
+        return user_pb2.User.FromString(response)
+
+    async def _user(self, user_id: str) -> User:
+        found = await self._store.user(user_id)
+        if found is None:
+            raise convert_user.user_not_found(user_id)
+        return found
+
+    async def _reveal(self, user_id: str, method: str) -> None:
+        """Records that everything is shown; refuses those who may see masked people only."""
+        identity = current_identity()
+        if ADMIN not in identity.roles and identity.principal != user_id:
+            raise PermissionDenied(
+                "only administrators and the person see everything", reason="VIEW_NOT_ALLOWED"
+            )
+        await self._store.record_reveal(
+            user_id, principal=identity.principal, method=method, now_ms=self._clock.now_ms()
+        )
+
+    def _today(self) -> date:
+        return datetime_of(self._clock.now_ms()).date()
+
+
+async def _locked(transaction: UserTransaction, user_id: str) -> User:
+    user = await transaction.user(user_id)
+    if user is None:
+        raise convert_user.user_not_found(user_id)
+    return user
+
+
+def _closed(user: User) -> User:
+    """Of somebody who is removed, whatever the state was."""
+    moved = move_user(user, UserTransition.CLOSE, now_ms=user.update_time_ms)
+    assert isinstance(moved, User), "every state leads to CLOSED"
+    return moved
+
+
+async def _stored(transaction: UserTransaction, user: User, response: bytes) -> bytes:
+    if user.erase_time_ms is not None:
+        return _PLAIN + response
+    return _SEALED + await transaction.seal_answer(user.id, response)
+
+
+async def _read(transaction: UserTransaction, answer: Answer) -> bytes:
+    if answer.response[:1] == _PLAIN:
+        return answer.response[1:]
+    opened = await transaction.open_answer(answer.outbox_key, answer.response[1:])
+    if opened is None:
+        raise convert_user.user_not_found(answer.outbox_key)
+    return opened

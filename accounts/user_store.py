@@ -1,0 +1,233 @@
+"""People in PostgreSQL: sealed on the way in, opened on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from accounts import rows
+from accounts.account import Account
+from accounts.card import Card
+from accounts.pages import after
+from accounts.person_keys import FOUND_BY, SEALED, PersonKeys, opened, sealed
+from accounts.store import RequestKey, Transaction
+from accounts.user import Personal, User, UserState
+from runtime.clock import datetime_of, ms_of
+from runtime.key_ring import key_of
+from runtime.paging import Page
+from runtime.postgres import refusing_when_down
+from runtime.queries import load_queries
+
+#: Accounts, and cards, that an export lists.
+EXPORT_MAX = 500
+#: People that one step of a rotation wraps again.
+ROTATION_PAGE = 200
+
+_SQL = load_queries(Path(__file__).with_name("sql") / "users.sql")
+_FIND = {"email": "find_by_email", "phone": "find_by_phone", "tax_id": "find_by_tax_id"}
+
+
+class UserTransaction(Transaction):
+    """One mutation of a person."""
+
+    def __init__(self, connection: Any, keys: PersonKeys, *, now_ms: int) -> None:
+        super().__init__(connection, now_ms=now_ms)
+        self._keys = keys
+
+    async def user(self, user_id: str) -> User | None:
+        """A person, locked for a change."""
+        row = await self._connection.fetchrow(_SQL["select_person_for_update"], user_id)
+        return _user(row, self._keys) if row else None
+
+    async def insert_user(self, user: User) -> bool:
+        """Makes a person known, with a key of their own; False if the id is taken."""
+        wrapped = self._keys.wrapped(user.id)
+        inserted = await self._connection.fetchval(
+            _SQL["insert_person"],
+            user.id,
+            user.state,
+            user.version,
+            datetime_of(user.create_time_ms),
+            datetime_of(user.update_time_ms),
+            *self._columns(user, wrapped),
+        )
+        return inserted is not None
+
+    async def update_user(self, user: User) -> None:
+        """Writes the next version of a locked person; of an erased one the key goes, too."""
+        row = await self._connection.fetchrow(_SQL["select_person"], user.id)
+        wrapped = row["key_wrapped"] if user.erase_time_ms is None else None
+        tag = await self._connection.execute(
+            _SQL["update_person"],
+            user.id,
+            user.version,
+            user.state,
+            datetime_of(user.update_time_ms),
+            _time(user.verify_time_ms),
+            _time(user.erase_time_ms),
+            *self._columns(user, wrapped),
+        )
+        assert tag == "UPDATE 1", f"{user.id} was not locked at version {user.version - 1}"
+
+    async def delete_user(self, user_id: str) -> None:
+        """Removes a person."""
+        await self._connection.execute(_SQL["delete_person"], user_id)
+
+    async def owns_account(self, user_id: str) -> bool:
+        """Whether an account that is not closed is the person's."""
+        return bool(await self._connection.fetchval(_SQL["owns_account"], user_id))
+
+    async def is_in_use(self, user_id: str) -> bool:
+        """Whether the person ever had an account or a card."""
+        return bool(await self._connection.fetchval(_SQL["is_in_use"], user_id))
+
+    async def seal_answer(self, user_id: str, content: bytes) -> bytes:
+        """An answer as it may be stored: nobody reads it once the person is erased."""
+        row = await self._connection.fetchrow(_SQL["select_person"], user_id)
+        return self._keys.data_key(row["key_wrapped"], user_id).seal("answer", content)
+
+    async def open_answer(self, user_id: str, content: bytes) -> bytes | None:
+        """A stored answer again; None if the person was erased since."""
+        row = await self._connection.fetchrow(_SQL["select_person"], user_id)
+        if row is None or row["key_wrapped"] is None:
+            return None
+        return self._keys.data_key(row["key_wrapped"], user_id).open("answer", content)
+
+    def _columns(self, user: User, wrapped: bytes | None) -> tuple[Any, ...]:
+        """Key, key's id, what is sealed, hashes, their key's id."""
+        if wrapped is None:
+            return (None,) * (2 + len(SEALED) + len(FOUND_BY) + 1)
+        columns = sealed(user.personal, self._keys.data_key(wrapped, user.id))
+        return (
+            wrapped,
+            key_of(wrapped),
+            *(columns[name] for name in SEALED),
+            *_hashes(user.personal, self._keys),
+            self._keys.search.current.id,
+        )
+
+
+class UserStore:
+    """Reads people, and opens transactions."""
+
+    def __init__(self, pool: asyncpg.Pool, keys: PersonKeys) -> None:
+        self._pool = pool
+        self._keys = keys
+
+    @asynccontextmanager
+    async def transaction(self, *, now_ms: int) -> AsyncIterator[UserTransaction]:
+        """Commits at the end; an exception rolls everything back."""
+        with refusing_when_down():
+            async with self._pool.acquire() as connection, connection.transaction():
+                yield UserTransaction(connection, self._keys, now_ms=now_ms)
+
+    def keyed(self, key: RequestKey, content: bytes) -> tuple[RequestKey, frozenset[bytes]]:
+        """The request's key with a fingerprint that says nothing about its content, and all
+        fingerprints that stand for the same content.
+        """
+        current, known = self._keys.fingerprints(content)
+        return (
+            RequestKey(
+                principal=key.principal,
+                request_id=key.request_id,
+                method=key.method,
+                fingerprint=current,
+            ),
+            known,
+        )
+
+    async def user(self, user_id: str) -> User | None:
+        """One person."""
+        with refusing_when_down():
+            row = await self._pool.fetchrow(_SQL["select_person"], user_id)
+        return _user(row, self._keys) if row else None
+
+    async def users(self, page: Page) -> list[User]:
+        """People, newest first."""
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL["list_people"], *after(page))
+        return [_user(row, self._keys) for row in found]
+
+    async def found_by(self, field: str, value: str, page: Page) -> list[User]:
+        """People with an email, a phone number or a tax number, newest first."""
+        hashes = self._keys.hashes_of(field, value)
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL[_FIND[field]], *after(page), hashes)
+        return [_user(row, self._keys) for row in found]
+
+    async def belongings(self, user_id: str) -> tuple[list[Account], list[Card]]:
+        """Accounts and cards of a person."""
+        with refusing_when_down():
+            accounts = await self._pool.fetch(_SQL["list_accounts_of_person"], user_id, EXPORT_MAX)
+            cards = await self._pool.fetch(_SQL["list_cards_of_person"], user_id, EXPORT_MAX)
+        return [rows.account(row) for row in accounts], [rows.card(row) for row in cards]
+
+    async def record_reveal(
+        self, user_id: str, *, principal: str, method: str, now_ms: int
+    ) -> None:
+        """Records that a person is shown in full; nothing is shown if that fails."""
+        with refusing_when_down():
+            await self._pool.execute(
+                _SQL["insert_person_reveal"], user_id, principal, method, datetime_of(now_ms)
+            )
+
+    async def rotate(self) -> int:
+        """Brings people under the current keys, one page after the other; returns how many.
+
+        Only the wrapping of a person's key changes, and the hashes; reading goes on meanwhile.
+        """
+        moved, place = 0, ""
+        while True:
+            current = self._keys.wrapping.current.id, self._keys.search.current.id
+            page = await self._pool.fetch(_SQL["list_stale_people"], *current, place, ROTATION_PAGE)
+            for row in page:
+                await self._rewrap(row)
+            moved += len(page)
+            if len(page) < ROTATION_PAGE:
+                return moved
+            place = page[-1]["id"]
+
+    async def _rewrap(self, row: Any) -> None:
+        user_id, before = row["id"], row["key_wrapped"]
+        personal = opened(row, self._keys.data_key(before, user_id))
+        wrapped = self._keys.wrap(self._keys.unwrap(before, user_id), user_id)
+        await self._pool.execute(
+            _SQL["rewrap_person"],
+            user_id,
+            before,
+            *(row[name] for name in FOUND_BY),
+            wrapped,
+            key_of(wrapped),
+            *_hashes(personal, self._keys),
+            self._keys.search.current.id,
+        )
+
+
+def _user(row: Any, keys: PersonKeys) -> User:
+    wrapped = row["key_wrapped"]
+    return User(
+        id=row["id"],
+        state=UserState(row["state"]),
+        personal=opened(row, keys.data_key(wrapped, row["id"])) if wrapped else Personal(),
+        version=row["version"],
+        create_time_ms=ms_of(row["create_time"]),
+        update_time_ms=ms_of(row["update_time"]),
+        verify_time_ms=ms_of(row["verify_time"]) if row["verify_time"] else None,
+        erase_time_ms=ms_of(row["erase_time"]) if row["erase_time"] else None,
+    )
+
+
+def _hashes(personal: Personal, keys: PersonKeys) -> tuple[bytes | None, ...]:
+    values = (personal.email, personal.phone, personal.tax_id)
+    return tuple(
+        keys.hash_of(field, value) if value else None
+        for field, value in zip(FOUND_BY, values, strict=True)
+    )
+
+
+def _time(ms: int | None) -> Any:
+    return datetime_of(ms) if ms is not None else None
