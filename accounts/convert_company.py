@@ -27,6 +27,7 @@ from holdfast.accounts.v1 import (
     member_service_pb2,
 )
 from runtime import ids
+from runtime.email_address import is_email_address
 from runtime.errors import FailedPrecondition, NotFound
 from runtime.paging import Page, page_of
 from runtime.validate import Violations, timestamp
@@ -42,8 +43,6 @@ MemberRequest: TypeAlias = (
 
 LEGAL_NAME_LENGTH_MAX = 200
 NAME_LENGTH_MAX = 100
-#: An address has at most this many characters (RFC 5321).
-EMAIL_LENGTH_MAX = 254
 INVITATION_DAYS = 7
 _INVITATION_DAYS_MAX = 30
 #: Characters of an invitation's token.
@@ -51,7 +50,6 @@ TOKEN_LENGTH = 43
 
 _REGISTRATION = re.compile(r"[A-Za-z0-9 ./-]{1,32}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
-_EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{TOKEN_LENGTH}}}")
 
 _STATES: dict[int, object] = dict(company_pb2.Company.State.DESCRIPTOR.values_by_number)
@@ -181,7 +179,8 @@ def create_invitation(
     violations = Violations()
     key = key_of(request, context, violations)
     violations.id("company_id", request.company_id, ids.COMPANY)
-    if len(request.email) > EMAIL_LENGTH_MAX or not _EMAIL.fullmatch(request.email):
+    local, _, domain = request.email.rpartition("@")
+    if not is_email_address(f"{local}@{domain.lower()}"):
         violations.add("email", "is required: an address such as name@example.com")
     violations.enum("role", request.role, _ROLES, required=True)
     violations.id("department_id", request.department_id, ids.DEPARTMENT, required=False)

@@ -7,16 +7,13 @@ from datetime import date
 
 import phonenumbers
 
+from runtime.email_address import is_email_address
 from runtime.validate import Violations
 
-EMAIL_LENGTH = 254
-_LOCAL_LENGTH = 64
 NAME_LENGTH = 128
 AGE_MIN, AGE_MAX = 18, 130
 ADDRESS_LENGTHS = {"line1": 128, "line2": 128, "city": 64, "region": 32, "postal_code": 16}
 
-_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SSN = re.compile(r"(?P<area>[0-9]{3})-?(?P<group>[0-9]{2})-?(?P<serial>[0-9]{4})")
@@ -32,15 +29,10 @@ COUNTRIES = frozenset(phonenumbers.SUPPORTED_REGIONS) | {"AQ", "BV", "GS", "HM",
 def email_of(field: str, value: str, check: Violations) -> str:
     """The address as it is kept: its domain in lower case."""
     local, _, domain = value.strip().rpartition("@")
-    domain = domain.lower()
-    if (
-        len(value) > EMAIL_LENGTH
-        or not 0 < len(local) <= _LOCAL_LENGTH
-        or not _LOCAL.fullmatch(local)
-        or not _DOMAIN.fullmatch(domain)
-    ):
+    address = f"{local}@{domain.lower()}"
+    if not is_email_address(address):
         check.add(field, "must be an email address, e.g. ada@example.com")
-    return f"{local}@{domain}"
+    return address
 
 
 def phone_of(field: str, value: str, check: Violations) -> str:

@@ -14,7 +14,8 @@ from gateway.access_tokens import AccessTokens
 from gateway.credential_store import CredentialStore
 from gateway.edge import add_edge_services
 from gateway.passwords import Passwords
-from gateway.registration import Registration
+from gateway.profiles import Profiles
+from gateway.registration import Registration, deliverer
 from gateway.rings import Rings
 from gateway.second_factor import SecondFactors
 from gateway.second_factor_service import SecondFactorService
@@ -42,10 +43,12 @@ from holdfast.gateway.v1 import (
 )
 from runtime import contract, server
 from runtime.audit.log import AuditLog
+from runtime.channel import unix_channel
 from runtime.clock import Clock, SystemClock
 from runtime.contract import rpcs
 from runtime.ids import IdSource
 from runtime.log import configure_logging
+from runtime.outbox import Outbox
 from runtime.pipe import Pipe
 from runtime.postgres import connect_pool
 from runtime.secrets import secrets_of
@@ -91,12 +94,13 @@ def add_sessions(
     pipe: Pipe,
     *,
     keys: TokenKeys,
+    rings: Rings,
+    outbox: Outbox,
     settings: GatewaySettings,
     clock: Clock,
 ) -> SessionCheck:
     """Adds what signs users in, with all that it needs; returns what knows living sessions."""
     passwords, tokens = Passwords(), AccessTokens(keys, clock, settings)
-    rings = Rings.of(secrets_of(settings), clock)
     factors = SecondFactors(credentials, rings=rings, issuer=settings.trust_domain, clock=clock)
     sessions, new_ids = SessionStore(pipe), IdSource(clock)
     registration = Registration(
@@ -104,7 +108,7 @@ def add_sessions(
         sessions,
         passwords,
         rings=rings,
-        outbox=None,
+        outbox=outbox,
         new_ids=new_ids,
         clock=clock,
     )
@@ -139,13 +143,22 @@ def add_services(
     pipe: Pipe,
     *,
     keys: TokenKeys,
+    rings: Rings,
+    outbox: Outbox,
     settings: GatewaySettings,
     clock: Clock,
 ) -> None:
     """Adds all that gateway answers."""
     jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), grpc.services)
     sessions = add_sessions(
-        grpc, CredentialStore(pool), pipe, keys=keys, settings=settings, clock=clock
+        grpc,
+        CredentialStore(pool),
+        pipe,
+        keys=keys,
+        rings=rings,
+        outbox=outbox,
+        settings=settings,
+        clock=clock,
     )
     add_edge_services(
         grpc, pool, pipe, settings=settings, clock=clock, session_check=sessions.check
@@ -177,17 +190,32 @@ async def serve(settings: GatewaySettings) -> None:
     keys = TokenKeys(settings, clock)
     keys.ensure()
     pipe = cache_pipe(settings)
-    async with await connect_pool(
-        settings, "gateway", max_size=settings.gateway_postgres_connections
-    ) as pool:
+    async with (
+        await connect_pool(
+            settings, "gateway", max_size=settings.gateway_postgres_connections
+        ) as pool,
+        unix_channel(settings.egress_socket("gateway")) as channel,
+    ):
         audit = AuditLog(pool, settings.secret("audit-seal"))
         # Asked by Envoy about every call of the edge: the server that takes least.
         grpc = server.Server(settings.socket, kind="native", audit=audit)
-        add_services(grpc, pool, pipe, keys=keys, settings=settings, clock=clock)
+        rings = Rings.of(secrets_of(settings), clock)
+        outbox = Outbox(pool, deliverer(rings, Profiles(channel).create))
+        add_services(
+            grpc,
+            pool,
+            pipe,
+            keys=keys,
+            rings=rings,
+            outbox=outbox,
+            settings=settings,
+            clock=clock,
+        )
         usage = add_usage(grpc, pool, settings=settings, clock=clock)
         await pipe.start()
         work = [
             asyncio.create_task(audit.run()),
+            asyncio.create_task(outbox.run()),
             asyncio.create_task(usage.run()),
             asyncio.create_task(upkeep.prune_keys(keys)),
             asyncio.create_task(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass, field, replace
 
+from runtime.email_address import is_email_address
+
 #: Roles that a user may have.
 USER_ROLES = ("admin", "manager", "cardholder", "merchant", "auditor")
-EMAIL_LENGTH_MAX = 254
 #: NIST SP 800-63B-4 §3.1.1: length is what counts; no rules about kinds of characters.
 PASSWORD_LENGTH_MIN = 12
 PASSWORD_LENGTH_MAX = 128
-
-_EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ class Credential:
 def normalized_email(text: str) -> str:
     """The one way in which an address is written; empty if it is none. Case does not matter."""
     email = unicodedata.normalize("NFKC", text).strip().lower()
-    return email if len(email) <= EMAIL_LENGTH_MAX and _EMAIL.fullmatch(email) else ""
+    return email if is_email_address(email) else ""
 
 
 def normalized_password(text: str) -> str:

@@ -130,7 +130,7 @@ class Registration:
         content = json.dumps(
             {"request_id": profile.request_id, "email": profile.email, "name": profile.name}
         )
-        sealed = self._rings.users.seal(content.encode(), context=_context(profile.user_id))
+        sealed = self._rings.users.seal(content.encode(), context=profile_context(profile.user_id))
         return Message(topic=TOPIC, key=profile.user_id, payload=sealed)
 
 
@@ -140,11 +140,12 @@ def deliverer(
     """Opens what waits in the outbox and hands it to `create`."""
 
     async def deliver(row: Row) -> None:
-        content = json.loads(rings.users.open(row.payload, context=_context(row.key)))
+        content = json.loads(rings.users.open(row.payload, context=profile_context(row.key)))
         await create(Profile(user_id=row.key, **content))
 
     return deliver
 
 
-def _context(user_id: str) -> bytes:
+def profile_context(user_id: str) -> bytes:
+    """What a profile in the outbox is bound to."""
     return f"gateway.outbox.profile:{user_id}".encode()

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from gateway.registration import profile_context
+from gateway.rings import Rings
 from gateway.session_check import READ_CACHE_MS
 from runtime import pki
+from runtime.clock import SystemClock
 from runtime.devstack.supervisor import Devstack
+from runtime.secrets import secrets_of
+from tests.e2e.edge.world import until
 
 PASSWORD = "correct horse battery"
 
@@ -64,6 +71,41 @@ async def test_a_cardholder_signs_in_and_sees_what_is_own(web: httpx.AsyncClient
     body = {"roles": ["admin"]}
     path = f"/v1/users/{session['user_id']}:setAccess"
     assert (await _post(web, path, body, token=tokens["access_token"])).status_code == 403
+
+
+async def test_who_registers_is_known_to_accounts(
+    web: httpx.AsyncClient, full_mesh: Devstack
+) -> None:
+    """Once, also when the profile is told twice and accounts has forgotten the first time."""
+    tokens, session = await _signed_in(web)
+    path, user_id = f"/v1/users/{session['user_id']}", session["user_id"]
+    known = await _get(web, f"{path}?view=VIEW_FULL", tokens["access_token"])
+    assert known.status_code == 200, known.text
+    assert (known.json()["user"]["name"], known.json()["user"]["version"]) == ("Ada", "1")
+    assert known.json()["user"]["email"].endswith("@example.com")
+    owner = await asyncpg.connect(full_mesh.owner_dsn)
+    profile = json.dumps({"request_id": f"register-{user_id}", "email": "a@b.de", "name": "Eve"})
+    rings = Rings.of(secrets_of(full_mesh.settings), SystemClock())
+    sealed = rings.users.seal(profile.encode(), context=profile_context(user_id))
+    try:
+        await owner.execute(
+            "DELETE FROM accounts.request_record WHERE request_id = $1", f"register-{user_id}"
+        )
+        await owner.execute(
+            "INSERT INTO gateway.outbox (topic, key, payload) VALUES ('profile', $1, $2)",
+            user_id,
+            sealed,
+        )
+        count = "SELECT count(*) FROM gateway.outbox WHERE key = $1"
+
+        async def delivered() -> bool:
+            return not await owner.fetchval(count, user_id)
+
+        await until(delivered)
+    finally:
+        await owner.close()
+    again = await _get(web, path, tokens["access_token"])
+    assert (again.json()["user"]["name"], again.json()["user"]["version"]) == ("Ada", "1")
 
 
 async def test_a_wrong_password_is_refused(web: httpx.AsyncClient) -> None:

@@ -57,6 +57,7 @@ PURE_RUNTIME = (
     "runtime.record",
     "runtime.ids",
     "runtime.clock",
+    "runtime.email_address",
     "runtime.settings.PARTITIONS",
 )
 #: Libraries of storage; wire modules leave them to the stores.
