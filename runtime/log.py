@@ -30,8 +30,10 @@ def _add_call(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {**call_fields(), **event}
 
 
-def configure_logging(*, instance: str, level: str = "INFO") -> None:
-    """Called once, in `__main__`."""
+def configure_logging(*, instance: str, level: str = "INFO", cached: bool = True) -> None:
+    """Called once, in `__main__`. `cached`: loggers stay as they are at their first line; not for
+    commands, of which one process may run several.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -44,7 +46,7 @@ def configure_logging(*, instance: str, level: str = "INFO") -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=cached,
     )
     structlog.contextvars.bind_contextvars(instance=instance)
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from redis.asyncio import Redis
 
 from runtime import dsn, migrations, redis
@@ -19,6 +20,13 @@ from runtime.devstack.supervisor import Devstack, Plan
 from tests.databases import Database
 
 _NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def default_logging() -> Iterator[None]:
+    """Commands that a test runs send logs to a stream that is closed at its end."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def rotate(
     staged first; when everybody has the new ca.pem, --adopt lets it sign.
     """
     output = Output(as_json=as_json)
-    configure_logging(instance="holdfast", level="WARNING")
+    configure_logging(instance="holdfast", level="WARNING", cached=False)
     settings = load_settings(home)
     if not settings.home.is_dir():
         raise CliError(

@@ -22,7 +22,7 @@ def run_to_end(work: Coroutine[object, object, T]) -> T:
 
     Logs go to stderr, and only what somebody must see.
     """
-    configure_logging(instance="holdfast", level="ERROR")
+    configure_logging(instance="holdfast", level="ERROR", cached=False)
     return asyncio.run(_guarded(work))
 
 

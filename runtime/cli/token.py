@@ -59,7 +59,7 @@ def run(
     """Prints an access token; send it as `Authorization: Bearer <token>`."""
     settings = load_settings(home)
     # Logs go to stderr: stdout is the token, ready for $(…).
-    configure_logging(instance="holdfast", level="WARNING")
+    configure_logging(instance="holdfast", level="WARNING", cached=False)
     # Not made by the way: a mistyped home would give a token that nobody accepts.
     if not settings.home.is_dir():
         raise CliError(

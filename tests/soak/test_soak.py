@@ -97,7 +97,7 @@ def report(world: World, load: Load, faults: Faults, found: list[str]) -> str:
 async def test_every_answer_is_in_the_ledger_once() -> None:
     """Whatever happens to the processes and between them."""
     # Thousands of refusals are expected: the report is what counts.
-    configure_logging(instance="soak", level="CRITICAL")
+    configure_logging(instance="soak", level="CRITICAL", cached=False)
     async with soak_world(SEED) as world:
         load = Load(world=world, seed=SEED)
         await load.open()

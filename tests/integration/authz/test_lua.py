@@ -31,6 +31,7 @@ from tests.rpc.authz.test_spend_limits import daily
 
 USER, COMPANY = "usr_0b" + "1" * 32, "co_0a" + "1" * 32
 MAXIMUM = SpendControls(transaction_maximum=usd(5))
+SUSPECTED_MS = 1_000_000_000_000
 
 Call = tuple[Script, Sequence[str], Sequence[str | bytes]]
 
@@ -88,8 +89,11 @@ async def _apply_account(mesh: AuthzMesh) -> Awaitable[object]:
 
 
 async def _apply_card(mesh: AuthzMesh) -> Awaitable[object]:
+    """One that clears a suspicion: what was learned is read only then."""
     account = await mesh.open_account()
-    return mesh.apply_card(await mesh.issue_card(account), account, version=2)
+    return mesh.apply_card(
+        await mesh.issue_card(account), account, version=2, clear_ms=SUSPECTED_MS
+    )
 
 
 async def _apply_account_user(mesh: AuthzMesh) -> Awaitable[object]:
