@@ -83,6 +83,17 @@ class Access:
         ]
 
     @property
+    def named_twice(self) -> list[str]:
+        """RE2, each matching JSON paths whose query names a field that the path has."""
+        found = {
+            _again_regex(binding.template[: field.start()], field[1])
+            for policy in self.policies.values()
+            for binding in policy.bindings
+            for field in re.finditer(r"\{([^}=]*)[^}]*\}", binding.template)
+        }
+        return sorted(found)
+
+    @property
     def scopes(self) -> dict[str, list[str]]:
         """Paths (gRPC) by scope, for API keys; a method with two scopes needs both."""
         names = sorted({scope for one in self.policies.values() for scope in one.scopes})
@@ -160,9 +171,18 @@ def _fault(policy: Policy) -> str:
 
 
 def _regex_of(template: str) -> str:
-    """`/v1/hooks/{provider}` → `/v1/hooks/[^/]+`."""
+    """`/v1/hooks/{provider}` → `/v1/hooks/[^/?]+`."""
     parts = re.split(r"(\{[^}]*\})", template)
-    return "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts)
+    return "".join("[^/?]+" if part.startswith("{") else re.escape(part) for part in parts)
+
+
+def _again_regex(before: str, name: str) -> str:
+    """`before` is the path up to the field. A field has its name in the contract, and the one that
+    JSON makes of it. No name needs an escape: one that has some could be any.
+    """
+    spelled = {name, re.sub("_(.)", lambda found: found[1].upper(), name)}
+    names = "|".join(re.escape(one) for one in sorted(spelled))
+    return rf"{_regex_of(before)}[^/?]+[^?]*\?(.*&)?({names}|[^=&]*%[^=&]*)([=&].*)?"
 
 
 @cache

@@ -17,7 +17,7 @@ from runtime import rate_limits
 from runtime.access import load_access
 from runtime.contract import DESCRIPTOR_PATH
 from runtime.error_text import header_of, json_of
-from runtime.errors import ResourceExhausted, Unavailable
+from runtime.errors import InvalidArgument, ResourceExhausted, Unavailable
 from runtime.pki import pki_path
 from runtime.server import HEALTH_INTERVAL_S
 from runtime.settings import SERVICES, SLOTS, Settings
@@ -72,6 +72,12 @@ _TOLD_BY_ENVOY = (
         Unavailable("calls like this are refused for the moment", reason="LIMITER_UNAVAILABLE"),
     ),
 )
+#: The rule against queries that name a field of the path again.
+_NAMED_TWICE = {
+    "policy": "named-twice",
+    "code_details": "rbac_access_denied_matched_policy[named-twice]",
+    "json": json_of(InvalidArgument("the query names a field that the path has")),
+}
 #: Browsers on the machine itself; tokens travel in a header, so no cookie is at stake.
 _CORS_ORIGIN_REGEX = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 #: Envoy's own HTTP answers as google.rpc.Code, first match wins.
@@ -207,6 +213,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
             }
             for code_details, error in _TOLD_BY_ENVOY
         ],
+        "named_twice": _NAMED_TWICE,
         "caps": rate_limits.caps(settings),
         "trusted_hops": settings.trusted_hops,
         "cors_origin_regex": _CORS_ORIGIN_REGEX,

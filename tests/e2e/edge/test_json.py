@@ -151,6 +151,36 @@ async def test_a_body_cannot_replace_the_id_in_the_path(world: World) -> None:
     assert world.upstream.calls == []
 
 
+@pytest.mark.parametrize(
+    ("verb", "path", "query"),
+    [
+        ("GET", "/v1/authorizations/auth_path", "authorization_id=auth_query"),
+        ("GET", "/v1/authorizations/auth_path", "authorizationId=auth_query"),
+        ("GET", "/v1/authorizations/auth_path", "authorization%5Fid=auth_query"),
+        ("GET", "/v1/authorizations/auth_path", "authorization_id=auth_path"),
+        ("GET", "/v1/authorizations/auth_path", "authorization_id"),
+        ("GET", "/v1/authorizations/auth_path/", "authorization_id=auth_query"),
+        ("GET", "/v1//authorizations/auth_path", "authorization_id=auth_query"),
+        ("GET", "/v1/accounts/acct_path/cards", "page_size=1&account_id=acct_query"),
+        ("POST", CAPTURE, "authorization_id=auth_query"),
+    ],
+)
+async def test_a_query_cannot_replace_the_id_in_the_path(
+    world: World, verb: str, path: str, query: str
+) -> None:
+    answer = await world.web.request(verb, f"{path}?{query}", headers=world.bearer())
+    _assert_json_error(answer, status=400, code=3)
+    assert world.upstream.calls == []
+
+
+async def test_a_query_may_name_what_is_not_in_the_path(world: World) -> None:
+    path = "/v1/accounts/acct_path/entries"
+    found = await world.web.get(f"{path}?page_token=account_id", headers=world.bearer())
+    assert found.status_code == 200, found.text
+    found = await world.web.get("/v1/authorizations?account_id=acct_q", headers=world.bearer())
+    assert world.upstream.last.request.account_id == "acct_q"
+
+
 async def test_an_unknown_query_parameter_is_refused(world: World) -> None:
     answer = await world.web.get("/v1/accounts", params={"colour": "red"}, headers=world.bearer())
     _assert_json_error(answer, status=400, code=3)

@@ -53,6 +53,21 @@ def _foreign_key(world: World, kid: str | None = None) -> str:
     return jwt.encode(world.claims(), key, algorithm="ES256", headers={"kid": kid or own})
 
 
+def _key_of_its_own(world: World) -> str:
+    """Says by which key it is to be checked: within, and where to fetch it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
+    kid = world.keys.read()[0].kid
+    header = {"kid": kid, "jwk": public, "jku": "https://evil.example/keys", "x5u": "file:///k"}
+    return jwt.encode(world.claims(), key, algorithm="ES256", headers=header)
+
+
+def _other_claims(world: World) -> str:
+    """The signature of one good token under the claims of another."""
+    head, _, signature = world.token(roles="merchant").split(".")
+    return ".".join((head, world.token(sub="usr_root").split(".")[1], signature))
+
+
 def _ago(seconds: int) -> int:
     return int(time.time()) - seconds
 
@@ -69,6 +84,9 @@ BAD: dict[str, Callable[[World], str]] = {
     "signed with the public key": _hs256_with_public_key,
     "signed with a foreign key": _foreign_key,
     "with an unknown kid": lambda w: _foreign_key(w, "nobody"),
+    "with a path as kid": lambda w: _foreign_key(w, "../../../../dev/null"),
+    "with a key of its own": _key_of_its_own,
+    "with another's claims": _other_claims,
     "not a token": lambda _: "junk",
     "empty": lambda _: "",
     "changed": lambda w: w.token()[:-4] + "AAAA",
