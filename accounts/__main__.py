@@ -59,6 +59,7 @@ from runtime.channel import unix_channel
 from runtime.clock import SystemClock
 from runtime.ids import IdSource
 from runtime.log import configure_logging
+from runtime.objects import objects_of
 from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
 from runtime.secrets import secrets_of
@@ -162,7 +163,7 @@ def _applications(
         vault,
         secrets=secrets_of(settings),
         clock=SystemClock(),
-        folder=settings.home / "documents",
+        objects=objects_of(settings),
         creditor=Creditor(name=settings.accounts_creditor, agency=settings.accounts_agency),
         wait_s=settings.accounts_projection_wait_s,
     )

@@ -70,6 +70,20 @@ class Settings(BaseSettings):
     )
     vault_mount: str = Field(default="secret", description="Its KV version 2 secrets engine.")
     vault_folder: str = Field(default="holdfast", description="Folder of our secrets there.")
+    objects: Literal["folder", "s3"] = Field(
+        default="folder",
+        description="Where documents lie, sealed: `documents/` below home, or a bucket of S3.",
+    )
+    s3_bucket: str = Field(default="", description="Its name, with HOLDFAST_OBJECTS=s3.")
+    s3_prefix: str = Field(
+        default="holdfast/",
+        pattern=r"^[A-Za-z0-9_./-]{0,100}$",
+        description="What the names of our files in it begin with.",
+    )
+    s3_region: str = Field(default="us-east-1", description="Its region.")
+    s3_url: str = Field(
+        default="", description="Where something else than AWS speaks S3; none: AWS."
+    )
     jwks_cache_s: int = Field(
         default=60,
         ge=1,

@@ -12,6 +12,8 @@ from tests.accounts_people import ANNA, STAFF, as_user
 
 State = application_pb2.Application.State
 SSN = "512-34-9999"
+Kind = application_pb2.Document.Kind
+PDF = b"%PDF-1.7 sample"
 
 
 def applicant(ending: str = "9999", **fields: Any) -> application_pb2.Applicant:
@@ -80,3 +82,18 @@ async def checked(mesh: AccountsMesh, ending: str, **fields: Any) -> application
     name = (await submit(mesh, ending, **fields)).id
     await mesh.worker.work_due()
     return await get(mesh, name)
+
+
+def approve(name: str, request_id: str = "ok", **fields: Any) -> pb.ApproveApplicationRequest:
+    return pb.ApproveApplicationRequest(request_id=request_id, application_id=name, **fields)
+
+
+def document(name: str, **fields: Any) -> pb.AddDocumentRequest:
+    valid: dict[str, Any] = {
+        "request_id": "d",
+        "application_id": name,
+        "kind": Kind.KIND_IDENTITY,
+        "media_type": "application/pdf",
+        "content": PDF,
+    }
+    return pb.AddDocumentRequest(**(valid | fields))

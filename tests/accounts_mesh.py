@@ -92,6 +92,7 @@ from runtime.clock import ManualClock
 from runtime.devstack.supervisor import Devstack
 from runtime.identity import ROLES_HEADER
 from runtime.ids import IdSource
+from runtime.objects import LocalFolder
 from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
 from runtime.secrets import FileSecrets
@@ -415,7 +416,7 @@ async def accounts_mesh(
             vault,
             secrets=FileSecrets(folder / "secrets"),
             clock=clock,
-            folder=folder / "documents",
+            objects=LocalFolder(folder / "documents"),
             creditor=Creditor(name="Test Bank", agency="Test Agency"),
             wait_s=projection_wait_s,
         )

@@ -182,6 +182,7 @@ class Checks:
             score=scored.score,
             factors=[f"{one.name} {one.points:+d}" for one in scored.factors],
             reasons=scored.reasons if declined else (),
+            alerts=[application_pb2.Decision.Alert.Value(f"ALERT_{one}") for one in scored.alerts],
             notice=self.notice(scored.reasons, credit) if declined else "",
             decide_time=timestamp(self._clock.now_ms()) if decided else None,
         )

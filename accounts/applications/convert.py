@@ -25,6 +25,7 @@ from runtime.validate import Violations, timestamp
 
 ApplicationRequest: TypeAlias = (
     pb.AddDocumentRequest
+    | pb.RevealDocumentRequest
     | pb.StartReviewRequest
     | pb.RequestDocumentsRequest
     | pb.AddNoteRequest
@@ -98,6 +99,8 @@ def change(request: ApplicationRequest, context: Any) -> RequestKey:
     match request:
         case pb.AddDocumentRequest():
             _check_document(request, violations)
+        case pb.RevealDocumentRequest():
+            violations.id("document_id", request.document_id, ids.DOCUMENT)
         case pb.RequestDocumentsRequest():
             if not request.kinds:
                 violations.add("kinds", "is required")
@@ -161,7 +164,7 @@ def application(value: Application, *, staff: bool) -> application_pb2.Applicati
     if value.decision:
         decision = application_pb2.Decision.FromString(value.decision)
         if not staff:
-            for field in ("score", "factors", "decided_by"):
+            for field in ("score", "factors", "decided_by", "alerts"):
                 decision.ClearField(field)
         if staff or value.state in (State.APPROVED, State.DECLINED):
             message.decision.CopyFrom(decision)

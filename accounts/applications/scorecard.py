@@ -39,6 +39,13 @@ class Outcome(StrEnum):
     DECLINE = "DECLINE"
 
 
+class Alert(StrEnum):
+    """What a person has to look into; the names are the contract's."""
+
+    WATCH_LIST = "WATCH_LIST"
+    DUPLICATE = "DUPLICATE"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that is known, amounts of a month in minor units."""
@@ -92,6 +99,8 @@ class Scored:
     factors: tuple[Factor, ...]
     #: Told if it is declined.
     reasons: tuple[str, ...]
+    #: Told to reviewers only.
+    alerts: tuple[Alert, ...]
 
 
 _IDENTITY = "Unable to verify identity"
@@ -120,6 +129,7 @@ def score(facts: Facts, policy: Policy) -> Scored:
         limit_minor=limit_minor,
         factors=tuple(factors),
         reasons=reasons,
+        alerts=_alerts(facts),
     )
 
 
@@ -127,7 +137,7 @@ def _outcome(
     facts: Facts, policy: Policy, *, total: int, limit_minor: int, knocked: bool
 ) -> Outcome:
     # A person looks before anything else is decided: the applicant is told nothing of it.
-    if facts.watch_list or facts.duplicate:
+    if _alerts(facts):
         return Outcome.REVIEW
     if knocked:
         return Outcome.DECLINE
@@ -138,6 +148,11 @@ def _outcome(
     if total >= policy.approve_score and not policy.always_review:
         return Outcome.APPROVE
     return Outcome.REVIEW
+
+
+def _alerts(facts: Facts) -> tuple[Alert, ...]:
+    found = {Alert.WATCH_LIST: facts.watch_list, Alert.DUPLICATE: facts.duplicate}
+    return tuple(alert for alert, raised in found.items() if raised)
 
 
 def _knocked_out(facts: Facts) -> list[str]:

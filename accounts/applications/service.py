@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 from accounts.applications import convert
 from accounts.applications.application import (
-    FINAL,
     Application,
     Fulfilment,
     State,
@@ -16,8 +14,8 @@ from accounts.applications.application import (
     move,
 )
 from accounts.applications.checks import APPLICANT, Checks, policy_of
+from accounts.applications.documents import Documents, described, document_not_found, hand_in
 from accounts.applications.fulfilment import Fulfilling
-from accounts.applications.objects import ObjectStorage
 from accounts.applications.providers import CreditReport, ProviderUnavailable
 from accounts.applications.sealing import ApplicationKeys
 from accounts.applications.store import Applications, Document, Note
@@ -61,7 +59,7 @@ class Parts:
     applications: Applications
     mutations: Mutations
     keys: ApplicationKeys
-    objects: ObjectStorage
+    documents: Documents
     checks: Checks
     fulfilling: Fulfilling
     worker: Worker
@@ -146,30 +144,38 @@ class ApplicationService(ApplicationServiceServicer):
     ) -> pb.AddDocumentResponse:
         """Hands in a document."""
         key = convert.change(request, context)
-        # The same for a repetition, so that it finds the file that it has left.
-        document_id = ids.derived(
-            ids.DOCUMENT,
-            ids.tag_of(request.application_id),
-            request.application_id,
-            key.principal,
-            key.request_id,
-        )
+        parts = self._parts
+        document = described(request, key, now_ms=parts.clock.now_ms())
+        found = await parts.applications.get(request.application_id)
+        if found is None or not (is_staff() or await _is_theirs(parts.applications, found)):
+            raise convert.application_not_found(request.application_id)
+        await parts.documents.upload(parts.applications, found, document, request.content)
 
         async def change(applications: Applications, application: Application) -> Application:
-            if application.state in FINAL:
-                raise convert.decided(application)
-            if len(await applications.documents(application.id)) >= convert.DOCUMENTS_MAX:
-                raise FailedPrecondition(
-                    f"an application has at most {convert.DOCUMENTS_MAX} documents",
-                    reason="TOO_MANY_DOCUMENTS",
-                )
-            await self._keep(applications, application, document_id, request)
-            return self._with_document(application, convert.kind_names([request.kind]))
+            return await hand_in(applications, application, document)
 
         message = await self._change(key, request.application_id, change, context, own=True)
-        documents = await self._parts.applications.documents(request.application_id)
-        (document,) = (one for one in documents if one.id == document_id)
-        return pb.AddDocumentResponse(document=convert.document(document), application=message)
+        kept = await _document(parts.applications, document.id, found)
+        return pb.AddDocumentResponse(document=convert.document(kept), application=message)
+
+    async def RevealDocument(
+        self, request: pb.RevealDocumentRequest, context: Context
+    ) -> pb.RevealDocumentResponse:
+        """Shows a document to a reviewer."""
+        key = convert.change(request, context)
+
+        async def change(applications: Applications, application: Application) -> Application:
+            await _document(applications, request.document_id, application)
+            return application
+
+        # The audit log has who sees it before anybody does.
+        await self._change(key, request.application_id, change, context)
+        applications = self._parts.applications
+        application = await applications.get(request.application_id)
+        assert application is not None, "applications are never deleted"
+        document = await _document(applications, request.document_id, application)
+        content = await self._parts.documents.show(application, document)
+        return pb.RevealDocumentResponse(document=convert.document(document), content=content)
 
     async def StartReview(
         self, request: pb.StartReviewRequest, context: Context
@@ -371,48 +377,6 @@ class ApplicationService(ApplicationServiceServicer):
             update_time_ms=now_ms,
         )
 
-    async def _keep(
-        self,
-        applications: Applications,
-        application: Application,
-        document_id: str,
-        request: pb.AddDocumentRequest,
-    ) -> None:
-        """Stores the sealed content, then what is known of it."""
-        parts = self._parts
-        sealed = parts.keys.seal(
-            request.content,
-            data_key=application.data_key,
-            application_id=application.id,
-            what=document_id,
-        )
-        await parts.objects.put(f"{application.id}/{document_id}", sealed)
-        document = Document(
-            id=document_id,
-            application_id=application.id,
-            kind=convert.kind_names([request.kind]),
-            media_type=request.media_type,
-            size=len(request.content),
-            sha256=sha256(request.content).digest(),
-            create_time_ms=parts.clock.now_ms(),
-        )
-        await applications.insert_document(document)
-
-    def _with_document(self, application: Application, kind: str) -> Application:
-        """The application with one kind less that is missing; in review when none is."""
-        if application.state is not State.PENDING_DOCUMENT:
-            return application
-        now_ms = self._parts.clock.now_ms()
-        missing = [name for name in application.missing_kinds if name != kind]
-        if not missing:
-            moved = move(application, Transition.REVIEW, now_ms=now_ms)
-            assert not isinstance(moved, IllegalTransition), "documents lead to review"
-            return moved
-        version = application.version + 1
-        return replace(
-            application, missing=",".join(missing), version=version, update_time_ms=now_ms
-        )
-
     def _opened(self, note: Note, application: Application) -> application_pb2.Note:
         text = self._parts.keys.open(
             note.text, data_key=application.data_key, application_id=application.id, what="note"
@@ -420,6 +384,16 @@ class ApplicationService(ApplicationServiceServicer):
         return application_pb2.Note(
             author=note.author, text=text.decode(), create_time=timestamp(note.create_time_ms)
         )
+
+
+async def _document(
+    applications: Applications, document_id: str, application: Application
+) -> Document:
+    documents = await applications.documents(application.id)
+    found = next((one for one in documents if one.id == document_id), None)
+    if found is None:
+        raise document_not_found(document_id)
+    return found
 
 
 async def _granted(

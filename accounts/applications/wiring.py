@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from accounts.applications.checks import Checks
+from accounts.applications.documents import Documents
 from accounts.applications.fulfilment import Fulfilling
 from accounts.applications.notice import Creditor
-from accounts.applications.objects import LocalFolder
 from accounts.applications.providers import Sandbox
 from accounts.applications.sealing import application_keys
 from accounts.applications.service import ApplicationService, Parts
@@ -21,6 +20,7 @@ from accounts.store import Store
 from accounts.vault.vault import Vault
 from runtime.clock import Clock
 from runtime.ids import IdSource
+from runtime.objects import ObjectStorage
 from runtime.outbox import Outbox
 from runtime.secrets import SecretsProvider
 
@@ -41,11 +41,11 @@ def applying(
     *,
     secrets: SecretsProvider,
     clock: Clock,
-    folder: Path,
+    objects: ObjectStorage,
     creditor: Creditor,
     wait_s: float,
 ) -> Applying:
-    """Applications with the sandbox as provider, and documents below `folder`."""
+    """Applications with the sandbox as provider, and documents in `objects`."""
     store, applications, programmes = Store(pool), Applications(pool), Programmes(pool)
     keys = application_keys(secrets, clock)
     sandbox = Sandbox()
@@ -66,7 +66,7 @@ def applying(
             applications=applications,
             mutations=mutations,
             keys=keys,
-            objects=LocalFolder(folder),
+            documents=Documents(keys, objects),
             checks=checks,
             fulfilling=fulfilling,
             worker=worker,

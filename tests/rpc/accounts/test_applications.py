@@ -15,8 +15,10 @@ from holdfast.accounts.v1 import application_service_pb2 as pb
 from tests.accounts_applying import (
     State,
     applicant,
+    approve,
     checked,
     create_programme,
+    document,
     get,
     submission,
     submit,
@@ -25,23 +27,6 @@ from tests.accounts_mesh import AccountsMesh, call, call_replayed, refused, usd
 from tests.accounts_people import ANNA, AUDITOR, BORIS, NOBODY, STAFF, as_user
 
 DAY_MS = 86_400_000
-Kind = application_pb2.Document.Kind
-PDF = b"%PDF-1.7 sample"
-
-
-def approve(name: str, request_id: str = "ok", **fields: Any) -> pb.ApproveApplicationRequest:
-    return pb.ApproveApplicationRequest(request_id=request_id, application_id=name, **fields)
-
-
-def document(name: str, **fields: Any) -> pb.AddDocumentRequest:
-    valid: dict[str, Any] = {
-        "request_id": "d",
-        "application_id": name,
-        "kind": Kind.KIND_IDENTITY,
-        "media_type": "application/pdf",
-        "content": PDF,
-    }
-    return pb.AddDocumentRequest(**(valid | fields))
 
 
 async def test_a_good_application_opens_account_and_card_by_itself(mesh: AccountsMesh) -> None:
@@ -91,6 +76,7 @@ async def test_the_sandbox(mesh: AccountsMesh, ending: str, state: State.ValueTy
     assert seen.decision.score == 0
     if ending == "0003":
         assert not seen.HasField("decision")
+        assert list(found.decision.alerts) == [application_pb2.Decision.ALERT_WATCH_LIST]
         assert found.decision.score
     if state == State.STATE_DECLINED:
         assert 1 <= len(seen.decision.reasons) <= 4
@@ -151,56 +137,6 @@ async def test_a_decline_by_a_person(mesh: AccountsMesh) -> None:
         assert error.code == grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_documents_lead_to_review(mesh: AccountsMesh) -> None:
-    await create_programme(mesh)
-    found = await checked(mesh, "0001")
-    assert set(found.missing_documents) == {Kind.KIND_ADDRESS, Kind.KIND_IDENTITY}
-    error = await refused(mesh.applications.ApproveApplication, approve(found.id), **STAFF)
-    assert error.metadata["from"] == "PENDING_DOCUMENT"
-    assert "IN_REVIEW" in error.metadata["allowed"]
-    added = await call(mesh.applications.AddDocument, document(found.id), **as_user(ANNA))
-    assert list(added.application.missing_documents) == [Kind.KIND_ADDRESS]
-    assert (added.document.size, len(added.document.sha256)) == (len(PDF), 64)
-    again = await call(mesh.applications.AddDocument, document(found.id), **as_user(ANNA))
-    assert again == added
-    last = document(found.id, request_id="d2", kind=Kind.KIND_ADDRESS)
-    done = await call(mesh.applications.AddDocument, last, **as_user(ANNA))
-    assert done.application.state == State.STATE_IN_REVIEW
-    assert len((await get(mesh, found.id)).documents) == 2
-    ask = pb.RequestDocumentsRequest(
-        request_id="ask", application_id=found.id, kinds=[Kind.KIND_INCOME]
-    )
-    asked = await call(mesh.applications.RequestDocuments, ask, **STAFF)
-    assert list(asked.application.missing_documents) == [Kind.KIND_INCOME]
-    review = pb.StartReviewRequest(request_id="s", application_id=found.id)
-    taken = await call(mesh.applications.StartReview, review, **STAFF)
-    assert (taken.application.state, list(taken.application.missing_documents)) == (
-        State.STATE_IN_REVIEW,
-        [],
-    )
-    (file, _) = sorted((mesh.folder / "documents" / found.id).iterdir())
-    assert PDF not in file.read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("fields", "names"),
-    [
-        ({"kind": 0}, ["kind"]),
-        ({"media_type": "text/html"}, ["media_type"]),
-        ({"media_type": "image/png"}, ["content"]),
-        ({"content": b""}, ["content", "content"]),
-        ({"content": PDF + b"x" * 184_320}, ["content"]),
-        ({"application_id": "x"}, ["application_id"]),
-    ],
-)
-async def test_wrong_documents(
-    mesh: AccountsMesh, fields: dict[str, Any], names: list[str]
-) -> None:
-    request = document("app_0a" + "1" * 32, **fields)
-    error = await refused(mesh.applications.AddDocument, request, **as_user(ANNA))
-    assert (error.code, error.fields) == (grpc.StatusCode.INVALID_ARGUMENT, names)
-
-
 async def test_withdrawal_and_expiry(mesh: AccountsMesh) -> None:
     await create_programme(mesh)
     first, second = await checked(mesh, "0008"), await checked(mesh, "0001")
@@ -222,7 +158,12 @@ async def test_withdrawal_and_expiry(mesh: AccountsMesh) -> None:
 async def test_a_second_application_of_a_person_goes_to_a_person(mesh: AccountsMesh) -> None:
     await create_programme(mesh)
     assert (await checked(mesh, "9999")).state == State.STATE_APPROVED
-    assert (await checked(mesh, "9999", user_id=BORIS)).state == State.STATE_IN_REVIEW
+    second = await checked(mesh, "9999", user_id=BORIS)
+    assert second.state == State.STATE_IN_REVIEW
+    assert list(second.decision.alerts) == [application_pb2.Decision.ALERT_DUPLICATE]
+    approved = await call(mesh.applications.ApproveApplication, approve(second.id), **STAFF)
+    assert approved.application.decision.alerts
+    assert not (await get(mesh, second.id, as_user(BORIS))).decision.alerts
 
 
 async def test_a_provider_that_is_down_is_asked_again(mesh: AccountsMesh) -> None:

@@ -310,6 +310,29 @@ class Decision(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Alert:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _AlertEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Decision._Alert.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ALERT_UNSPECIFIED: Decision._Alert.ValueType  # 0
+        """Never used."""
+        ALERT_WATCH_LIST: Decision._Alert.ValueType  # 1
+        """The person, or somebody of the same name, is on a watch list."""
+        ALERT_DUPLICATE: Decision._Alert.ValueType  # 2
+        """The same person has another application for this programme that is open or was approved."""
+
+    class Alert(_Alert, metaclass=_AlertEnumTypeWrapper):
+        """What a person has to look into before anything is decided."""
+
+    ALERT_UNSPECIFIED: Decision.Alert.ValueType  # 0
+    """Never used."""
+    ALERT_WATCH_LIST: Decision.Alert.ValueType  # 1
+    """The person, or somebody of the same name, is on a watch list."""
+    ALERT_DUPLICATE: Decision.Alert.ValueType  # 2
+    """The same person has another application for this programme that is open or was approved."""
+
     SCORE_FIELD_NUMBER: _builtins.int
     FACTORS_FIELD_NUMBER: _builtins.int
     CREDIT_LIMIT_FIELD_NUMBER: _builtins.int
@@ -317,6 +340,7 @@ class Decision(_message.Message):
     NOTICE_FIELD_NUMBER: _builtins.int
     DECIDED_BY_FIELD_NUMBER: _builtins.int
     DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    ALERTS_FIELD_NUMBER: _builtins.int
     score: _builtins.int
     """Sum of the scorecard, 0 to 1000; the bank's staff only."""
     notice: _builtins.str
@@ -339,6 +363,10 @@ class Decision(_message.Message):
     def decide_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
 
+    @_builtins.property
+    def alerts(self) -> _containers.RepeatedScalarFieldContainer[Global___Decision.Alert.ValueType]:
+        """Why a person looks whatever the score is; the bank's staff only."""
+
     def __init__(
         self,
         *,
@@ -349,10 +377,11 @@ class Decision(_message.Message):
         notice: _builtins.str = ...,
         decided_by: _builtins.str = ...,
         decide_time: _timestamp_pb2.Timestamp | None = ...,
+        alerts: _abc.Iterable[Global___Decision.Alert.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credit_limit", b"credit_limit", "decide_time", b"decide_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_limit", b"credit_limit", "decide_time", b"decide_time", "decided_by", b"decided_by", "factors", b"factors", "notice", b"notice", "reasons", b"reasons", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "credit_limit", b"credit_limit", "decide_time", b"decide_time", "decided_by", b"decided_by", "factors", b"factors", "notice", b"notice", "reasons", b"reasons", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -360,7 +389,7 @@ Global___Decision: _TypeAlias = Decision  # noqa: Y015
 
 @_typing.final
 class Document(_message.Message):
-    """A file that was handed in. Its content is sealed and never answered."""
+    """A file that was handed in. Its content is sealed; RevealDocument shows it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -267,6 +267,64 @@ class AddDocumentResponse(_message.Message):
 Global___AddDocumentResponse: _TypeAlias = AddDocumentResponse  # noqa: Y015
 
 @_typing.final
+class RevealDocumentRequest(_message.Message):
+    """Asks to see a document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    application_id: _builtins.str
+    """The application, an `app_` id."""
+    document_id: _builtins.str
+    """The document, a `doc_` id."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        application_id: _builtins.str = ...,
+        document_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "document_id", b"document_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealDocumentRequest: _TypeAlias = RevealDocumentRequest  # noqa: Y015
+
+@_typing.final
+class RevealDocumentResponse(_message.Message):
+    """A document. Show it, and keep it nowhere."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    """The file."""
+    @_builtins.property
+    def document(self) -> _application_pb2.Document:
+        """What is known of it."""
+
+    def __init__(
+        self,
+        *,
+        document: _application_pb2.Document | None = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealDocumentResponse: _TypeAlias = RevealDocumentResponse  # noqa: Y015
+
+@_typing.final
 class StartReviewRequest(_message.Message):
     """Takes an application to review."""
 

@@ -62,6 +62,11 @@ class ApplicationServiceStub:
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_application__service__pb2.AddDocumentRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_application__service__pb2.AddDocumentResponse.FromString,
                 _registered_method=True)
+        self.RevealDocument = channel.unary_unary(
+                '/holdfast.accounts.v1.ApplicationService/RevealDocument',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_application__service__pb2.RevealDocumentRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_application__service__pb2.RevealDocumentResponse.FromString,
+                _registered_method=True)
         self.StartReview = channel.unary_unary(
                 '/holdfast.accounts.v1.ApplicationService/StartReview',
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_application__service__pb2.StartReviewRequest.SerializeToString,
@@ -140,7 +145,18 @@ class ApplicationServiceServicer:
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
         FAILED_PRECONDITION (APPLICATION_DECIDED, TOO_MANY_DOCUMENTS), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE: the storage gives no answer).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevealDocument(self, request, context):
+        """Shows a document to a reviewer. That it was shown is recorded in the audit log first.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND,
+        DOCUMENT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE (also
+        DOCUMENTS_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -229,6 +245,11 @@ def add_ApplicationServiceServicer_to_server(servicer, server):
                     servicer.AddDocument,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_application__service__pb2.AddDocumentRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_application__service__pb2.AddDocumentResponse.SerializeToString,
+            ),
+            'RevealDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevealDocument,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_application__service__pb2.RevealDocumentRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_application__service__pb2.RevealDocumentResponse.SerializeToString,
             ),
             'StartReview': grpc.unary_unary_rpc_method_handler(
                     servicer.StartReview,
@@ -377,6 +398,33 @@ class ApplicationService:
             '/holdfast.accounts.v1.ApplicationService/AddDocument',
             holdfast_dot_accounts_dot_v1_dot_application__service__pb2.AddDocumentRequest.SerializeToString,
             holdfast_dot_accounts_dot_v1_dot_application__service__pb2.AddDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevealDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.ApplicationService/RevealDocument',
+            holdfast_dot_accounts_dot_v1_dot_application__service__pb2.RevealDocumentRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_application__service__pb2.RevealDocumentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,7 +64,14 @@ class ApplicationServiceStub:
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
     FAILED_PRECONDITION (APPLICATION_DECIDED, TOO_MANY_DOCUMENTS), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE: the storage gives no answer).
+    """
+    RevealDocument: _grpc.UnaryUnaryMultiCallable[_application_service_pb2.RevealDocumentRequest, _application_service_pb2.RevealDocumentResponse]
+    """Shows a document to a reviewer. That it was shown is recorded in the audit log first.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND,
+    DOCUMENT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE (also
+    DOCUMENTS_UNAVAILABLE).
     """
     StartReview: _grpc.UnaryUnaryMultiCallable[_application_service_pb2.StartReviewRequest, _application_service_pb2.StartReviewResponse]
     """Takes an application to review.
@@ -140,7 +147,14 @@ class ApplicationServiceAsyncStub(ApplicationServiceStub):
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
     FAILED_PRECONDITION (APPLICATION_DECIDED, TOO_MANY_DOCUMENTS), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE: the storage gives no answer).
+    """
+    RevealDocument: _aio.UnaryUnaryMultiCallable[_application_service_pb2.RevealDocumentRequest, _application_service_pb2.RevealDocumentResponse]  # type: ignore[assignment]
+    """Shows a document to a reviewer. That it was shown is recorded in the audit log first.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND,
+    DOCUMENT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE (also
+    DOCUMENTS_UNAVAILABLE).
     """
     StartReview: _aio.UnaryUnaryMultiCallable[_application_service_pb2.StartReviewRequest, _application_service_pb2.StartReviewResponse]  # type: ignore[assignment]
     """Takes an application to review.
@@ -237,7 +251,20 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
         FAILED_PRECONDITION (APPLICATION_DECIDED, TOO_MANY_DOCUMENTS), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE: the storage gives no answer).
+        """
+
+    @_abc_1.abstractmethod
+    def RevealDocument(
+        self,
+        request: _application_service_pb2.RevealDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_application_service_pb2.RevealDocumentResponse, _abc.Awaitable[_application_service_pb2.RevealDocumentResponse]]:
+        """Shows a document to a reviewer. That it was shown is recorded in the audit log first.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND,
+        DOCUMENT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE (also
+        DOCUMENTS_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod
