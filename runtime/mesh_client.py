@@ -20,6 +20,7 @@ from holdfast.accounts.v1 import account_service_pb2_grpc as account_grpc
 from holdfast.accounts.v1 import application_service_pb2_grpc as application_grpc
 from holdfast.accounts.v1 import card_service_pb2_grpc as card_grpc
 from holdfast.accounts.v1 import programme_service_pb2_grpc as programme_grpc
+from holdfast.accounts.v1 import vault_service_pb2_grpc as vault_grpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
 from runtime import pki
@@ -102,6 +103,8 @@ class MeshClient:
     tokens: TokenSource
     #: As a card network, over mTLS: Authorize, Capture, Reverse and its own authorizations.
     network: authorization_grpc.AuthorizationServiceAsyncStub
+    #: As the same network: ResolvePan.
+    vault: vault_grpc.VaultServiceAsyncStub
     #: At the edge, with a token: all of this service, balances too.
     authorizations: authorization_grpc.AuthorizationServiceAsyncStub
     accounts: account_grpc.AccountServiceAsyncStub
@@ -151,6 +154,7 @@ async def connect(
             ports=ports,
             tokens=tokens,
             network=authorization_grpc.AuthorizationServiceStub(network_channel),
+            vault=vault_grpc.VaultServiceStub(network_channel),
             authorizations=authorization_grpc.AuthorizationServiceStub(edge_channel),
             accounts=account_grpc.AccountServiceStub(edge_channel),
             cards=card_grpc.CardServiceStub(edge_channel),

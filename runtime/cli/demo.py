@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 import grpc
 import httpx
 from rich.console import Console
 from rich.text import Text
 
-from authz.reconcile_flow import Books, drain
-from authz.reconcile_store import open_store
-from gateway.token_keys import TokenKeys
-from runtime.audit.verify import verify
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
-from runtime.cli.reconcile import reconcile
 from runtime.cli.running import run_to_end
-from runtime.clock import SystemClock
-from runtime.demo import books, edge, rush, scenes
+from runtime.demo import scenes
+from runtime.demo.backstage import Backstage
 from runtime.demo.stage import DemoFailedError, Stage
 from runtime.devstack.supervisor import Devstack
 from runtime.devstack.temporary import temporary_mesh
 from runtime.mesh_client import connect
 
-_SETTLE_TIMEOUT_S = 30.0
 #: A new token key signs after twice this: nobody wants to watch two minutes of it.
 _JWKS_CACHE_S = 1
+#: A terminal's, unless somebody has made it wider.
+_COLUMNS = 80
 
 
 def run(as_json: JsonOption = False) -> None:
@@ -65,15 +59,13 @@ async def _demo(console: Console) -> dict[str, Any]:
         async with temporary_mesh(jwks_cache_s=_JWKS_CACHE_S) as stack:
             ready_after_s = time.monotonic() - began
             status.stop()
-            console.print(
-                f"{len(stack.processes)} processes are ready after {ready_after_s:.1f} s:"
-                f" {', '.join(stack.processes)}"
-            )
+            for line in _opening(stack, ready_after_s):
+                console.print(line, soft_wrap=True)
             document = await _play(console, stack)
             status.update("stopping and cleaning up")
             status.start()
     seconds = time.monotonic() - began
-    console.print(Text(f"everything is stopped and removed; {seconds:.0f} s in all", style="dim"))
+    console.print(Text(f"\neverything is stopped and removed; {seconds:.0f} s in all", style="dim"))
     return {
         **document,
         "ready_after_s": round(ready_after_s, 2),
@@ -81,67 +73,22 @@ async def _demo(console: Console) -> dict[str, Any]:
     }
 
 
-async def _play(console: Console, stack: Devstack) -> dict[str, Any]:
-    """All scenes, the rush, the books."""
-
-    async def drained() -> int:
-        async with open_store(stack.settings) as store:
-            return await drain(store, timeout_s=_SETTLE_TIMEOUT_S)
-
-    async def reconciled() -> Books:
-        return await reconcile(
-            stack.settings,
-            settle_timeout_s=_SETTLE_TIMEOUT_S,
-            on_difference=lambda one: console.print(f"   {one}", style="red"),
-        )
-
-    async with connect(stack.settings, stack.ports) as mesh:
-        stage = Stage(mesh=mesh, console=console)
-        for scene in scenes.SCENES:
-            await scene(stage)
-        await edge.log_in(stage)
-        await edge.rotate_keys(
-            stage,
-            rotate=TokenKeys(stack.settings, SystemClock()).rotate,
-            signs_after_s=2.0 * _JWKS_CACHE_S,
-        )
-        await edge.api_key(stage)
-        measured = await rush.rush(stage)
-        closed = await books.close_books(stage, drain=drained, reconcile=reconciled)
-        async with _owner(stack) as connection:
-            await edge.audit(
-                stage,
-                verify=lambda: _verified(stack, connection),
-                tamper=lambda: _tampered(connection),
-            )
-    return {"scenes": stage.scenes, "rush": measured, **closed}
-
-
-@asynccontextmanager
-async def _owner(stack: Devstack) -> AsyncIterator[asyncpg.Connection]:
-    """A connection as the owner of the database, whom no role keeps from anything."""
-    connection = await asyncpg.connect(stack.owner_dsn)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def _verified(stack: Devstack, connection: asyncpg.Connection) -> tuple[int, str]:
-    """Entries in all chains, and the first that is wrong."""
-    chains = await verify(connection, key=stack.settings.secret("audit-seal").encode())
-    faults = [
-        f"{chain.service}, row {chain.fault.entry_id}: {chain.fault.what}"
-        for chain in chains
-        if chain.fault is not None
-    ]
-    return sum(chain.links for chain in chains), "; ".join(faults)
-
-
-async def _tampered(connection: asyncpg.Connection) -> int:
-    """Gives a sealed entry another actor."""
-    row: int = await connection.fetchval(
-        "UPDATE audit.entry SET actor = 'usr_nobody'"
-        " WHERE id = (SELECT entry_id FROM audit.link ORDER BY number LIMIT 1) RETURNING id"
+def _opening(stack: Devstack, ready_after_s: float) -> list[str]:
+    text = (
+        f"{len(stack.processes)} processes are ready after {ready_after_s:.1f} s:"
+        f" {', '.join(stack.processes)}. The demo takes half a minute. Each line tells what real"
+        " calls have answered, and is checked. Purchases show merchant, amount, the decision with"
+        " its DE39 code, and what came with it."
     )
-    return row
+    return textwrap.wrap(text, _COLUMNS, break_on_hyphens=False)
+
+
+async def _play(console: Console, stack: Devstack) -> dict[str, Any]:
+    """All scenes, one after the other."""
+    async with connect(stack.settings, stack.ports) as mesh:
+        stage = Stage(mesh=mesh, backstage=Backstage(stack, console), console=console)
+        for title, parts in scenes.PARTS:
+            stage.part(title)
+            for scene in parts:
+                await scene(stage)
+    return {"scenes": stage.scenes, **stage.document}

@@ -9,6 +9,15 @@ from runtime.demo.stage import Stage, money
 from runtime.mesh_client import CALL_TIMEOUT_S
 
 
+def line(request: rpc.AuthorizeRequest, answer: rpc.AuthorizeResponse, detail: str) -> str:
+    """A purchase and its answer, in columns."""
+    decision = pb.Decision.Name(answer.decision).removeprefix("DECISION_")
+    return (
+        f"{request.merchant.descriptor:<18}{money(request.amount.amount_minor):>10}"
+        f"  {decision:<8} {answer.response_code}  {detail}"
+    )
+
+
 async def approved(stage: Stage, request: rpc.AuthorizeRequest) -> rpc.AuthorizeResponse:
     """A purchase that is approved in full."""
     answer = await stage.mesh.network.Authorize(request, timeout=CALL_TIMEOUT_S)
@@ -19,13 +28,13 @@ async def approved(stage: Stage, request: rpc.AuthorizeRequest) -> rpc.Authorize
         found=answer.approved_amount.amount_minor,
         expected=request.amount.amount_minor,
     )
+    available_minor = answer.available_credit.amount_minor
+    detail = f"code {answer.authorization_code}, {money(available_minor)} left"
     stage.tell(
-        f"{request.merchant.descriptor}, {money(request.amount.amount_minor)}: APPROVED,"
-        f" code {answer.authorization_code},"
-        f" available {money(answer.available_credit.amount_minor)}",
+        line(request, answer, detail),
         style="green",
         authorization_id=answer.authorization_id,
-        available_minor=answer.available_credit.amount_minor,
+        available_minor=available_minor,
     )
     return answer
 
@@ -44,8 +53,7 @@ async def declined(
     stage.check("code", found=answer.response_code, expected=code)
     name = reasons.DeclineReason.Name(reason).removeprefix("DECLINE_REASON_")
     stage.tell(
-        f"{request.merchant.descriptor}, {money(request.amount.amount_minor)}: DECLINED,"
-        f" {name}, DE39 {code}",
+        line(request, answer, name),
         style="yellow",
         decline_reason=name,
         response_code=code,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 from rich.padding import Padding
 from rich.table import Table
@@ -15,46 +14,21 @@ from runtime.mesh_client import CALL_TIMEOUT_S
 from runtime.money import format_minor
 
 #: Accounts that are shown; the others are in one line.
-_SHOWN = 6
+_SHOWN = 3
 
 
-class Books(Protocol):
-    """What a reconciliation found."""
-
-    @property
-    def accounts(self) -> int:
-        """Accounts compared."""
-
-    @property
-    def entries(self) -> int:
-        """Settled entries."""
-
-    @property
-    def differences(self) -> int:
-        """Numbers that should be equal and are not."""
-
-    def line(self) -> str:
-        """The result in one line."""
-
-
-#: Waits until everything is settled; returns the entries that are not.
-Drain = Callable[[], Awaitable[int]]
-Reconcile = Callable[[], Awaitable[Books]]
-
-
-async def close_books(stage: Stage, *, drain: Drain, reconcile: Reconcile) -> dict[str, Any]:
+async def close_books(stage: Stage) -> None:
     """Shows balances, the trial balance, and that nothing differs."""
     stage.scene("The day is over: every entry is settled into the double-entry ledger")
-    stage.check("unsettled entries", found=await drain(), expected=0)
-    balances = await _balances(stage)
-    trial = await _trial_balance(stage)
-    books = await reconcile()
-    style = "bold red" if books.differences else "bold green"
-    stage.console.print(f"\n{books.line()}", style=style)
+    stage.check("unsettled entries", found=await stage.backstage.unsettled(), expected=0)
+    stage.document["accounts"] = await _balances(stage)
+    stage.document["trial_balance"] = await _trial_balance(stage)
+    books = await stage.backstage.reconciled()
+    counts = {name: getattr(books, name) for name in ("accounts", "entries", "differences")}
+    stage.tell(books.line(), style="bold red" if books.differences else "bold green")
     if books.differences:
         raise DemoFailedError(books.line())
-    counts = {name: getattr(books, name) for name in ("accounts", "entries", "differences")}
-    return {"accounts": balances, "trial_balance": trial, "books": counts}
+    stage.document["books"] = counts
 
 
 async def _balances(stage: Stage) -> list[dict[str, Any]]:
@@ -78,7 +52,8 @@ async def _balances(stage: Stage) -> list[dict[str, Any]]:
         )
     if len(found) > _SHOWN:
         table.add_row(f"… {len(found) - _SHOWN} more")
-    stage.console.print(Padding(table, (0, 0, 1, 3)))
+    stage.console.print(Padding(table, (0, 0, 0, 3), expand=False))
+    stage.console.print()
     return found
 
 
@@ -104,7 +79,8 @@ async def _trial_balance(stage: Stage) -> list[dict[str, Any]]:
         for name in ("debit_minor", "credit_minor", "balance_minor")
     )
     table.add_row("", *(format_minor(one, CURRENCY) for one in (debit, credit, balance)))
-    stage.console.print(Padding(table, (0, 0, 0, 3)))
+    stage.console.print(Padding(table, (0, 0, 0, 3), expand=False))
+    stage.console.print()
     stage.check("debits and credits", found=debit, expected=credit)
     stage.check("the trial balance", found=balance, expected=0)
     return found

@@ -3,90 +3,141 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Awaitable, Callable
+import json
+import shlex
 from typing import Any
 
 import httpx
 import jwt
 
-from holdfast.accounts.v1 import account_service_pb2
-from runtime.demo import requests
-from runtime.demo.stage import CURRENCY, Holder, Stage, money
-from runtime.mesh_client import CALL_TIMEOUT_S
+from runtime import pki
+from runtime.demo import requests, web
+from runtime.demo.stage import Stage
 
-_FRANK_LIMIT_MINOR = 50_000
 #: What an API key may call within a minute, unless it says otherwise.
 _LIMIT_PER_MINUTE = 100
 #: Longer than any cache of what a key may do.
 _REVOKED_LOOKS = 40
 _LOOK_S = 0.25
-#: Sends no token of the operator's.
-_NOBODY = httpx.Auth()
 
 
-async def log_in(stage: Stage) -> None:
-    """Somebody registers and logs in; what is somebody else's does not exist for him."""
-    stage.scene("Frank registers and logs in (JSON): his own card, and nobody else's")
-    # Made up here, for one mesh that lives for a minute.
-    login = {
-        "email": f"frank.{secrets.token_hex(4)}@example.com",
-        "password": secrets.token_urlsafe(18),
-    }
-    registered = await _post(
-        stage, "/v1/users:register", {**login, "name": "Frank Sample"}, headers={}
-    )
-    user_id = registered["user_id"]
-    account = await stage.mesh.accounts.OpenAccount(
-        account_service_pb2.OpenAccountRequest(
-            request_id=stage.request_id(),
-            owner_id=user_id,
-            credit_limit=requests.money_of(_FRANK_LIMIT_MINOR),
-        ),
-        timeout=CALL_TIMEOUT_S,
-    )
-    card = await requests.issue_card(stage, account.account.id)
-    stage.holders["Frank"] = Holder(
-        name="Frank",
-        account_id=account.account.id,
-        card_id=card.id,
-        limit_minor=_FRANK_LIMIT_MINOR,
-    )
-    session = await _post(stage, "/v1/sessions:login", login, headers={})
-    bearer = {"Authorization": f"Bearer {session['tokens']['access_token']}"}
+async def session(stage: Stage) -> None:
+    """What is somebody else's does not exist; who has logged out changes nothing any more."""
+    stage.scene("Alice's token: for her own card, nobody else's, and not after logout")
+    alice = stage.people["Alice"]
+    own, other = (f"/v1/cards/{stage.holders[name].card_id}" for name in ("Alice", "Carol"))
+    seen = await web.get(stage, own, alice.bearer)
+    stage.check("her own card", found=seen.status_code, expected=httpx.codes.OK)
+    stage.tell(f"her own card: HTTP {seen.status_code}", own_card=seen.status_code)
+    hidden = await web.get(stage, other, alice.bearer)
+    stage.check("Carol's card", found=hidden.status_code, expected=httpx.codes.NOT_FOUND)
     stage.tell(
-        f"logged in: an access token for {session['tokens']['expires_in_s']} s, roles"
-        f" {', '.join(session['session']['roles'])}",
-        user_id=user_id,
+        f"Carol's card: HTTP {hidden.status_code}, as if there were none",
+        other_card=hidden.status_code,
     )
-    own = await _get(stage, f"/v1/cards/{card.id}", bearer)
-    stage.check("his own card", found=own.status_code, expected=httpx.codes.OK)
-    other = await _get(stage, f"/v1/cards/{stage.holders['Alice'].card_id}", bearer)
-    stage.check("Alice's card", found=other.status_code, expected=httpx.codes.NOT_FOUND)
-    stage.tell(
-        f"his card: HTTP {own.status_code}; Alice's: HTTP {other.status_code}, as if there were"
-        " none",
-        other_card=other.status_code,
-    )
-    await _post(stage, "/v1/sessions:logout", {}, headers=bearer)
-    gone = await _send(stage, f"/v1/cards/{card.id}:freeze", {}, headers=bearer)
+    await web.post(stage, "/v1/sessions:logout", {}, alice.bearer)
+    gone = await web.send(stage, f"{own}:freeze", {}, alice.bearer)
     stage.check("after logout", found=gone.status_code, expected=httpx.codes.UNAUTHORIZED)
     stage.tell(
-        f"logged out: the same token can freeze no card any more, HTTP {gone.status_code}",
+        f"logged out: the token, though not expired, freezes no card: HTTP {gone.status_code}",
         after_logout=gone.status_code,
     )
 
 
-async def rotate_keys(stage: Stage, *, rotate: Callable[[], object], signs_after_s: float) -> None:
+async def api_key(stage: Stage) -> None:
+    """A merchant calls with a key: so often and no more, and not at all once it is revoked."""
+    stage.scene("A merchant's API key: 100 calls a minute, and none once it is revoked")
+    created = web.answer_of(
+        stage,
+        await stage.mesh.web.post(
+            "/v1/api-keys",
+            json={
+                "owner_id": "mer_demo",
+                "display_name": "till 1",
+                "scopes": ["authorizations:write", "authorizations:read"],
+            },
+            headers={"Idempotency-Key": stage.request_id()},
+        ),
+    )
+    key = {"x-api-key": created["secret"]}
+    request_id = stage.request_id()
+    purchase = requests.purchase(stage, stage.holders["Carol"].card_id, 2_199, requests.BOOKS)
+    body = {
+        "card_id": purchase.card_id,
+        "amount": web.json_money(purchase.amount.amount_minor),
+        "merchant": {"descriptor": purchase.merchant.descriptor, "category_code": "5942"},
+    }
+    line = curl_line(stage, request_id, body)
+    stage.tell(line, style="dim", curl=line)
+    path = "/v1/authorizations"
+    decided = await web.post(stage, path, body, {**key, "Idempotency-Key": request_id})
+    stage.check("decision", found=decided["decision"], expected="DECISION_APPROVED")
+    stage.tell(
+        f"HTTP 200, {decided['decision']}, code {decided['authorization_code']}",
+        style="green",
+        answer=decided,
+    )
+    path = f"{path}/{decided['authorization_id']}"
+    looks = [await web.get(stage, path, key) for _ in range(_LIMIT_PER_MINUTE)]
+    codes = [answer.status_code for answer in looks]
+    stage.check("the first 100", found=set(codes[:-1]), expected={httpx.codes.OK.value})
+    limited = httpx.codes.TOO_MANY_REQUESTS.value
+    stage.check("request 101", found=codes[-1], expected=limited)
+    wait_s = int(looks[-1].headers["retry-after"])
+    stage.tell(
+        f"requests 2 to 100: HTTP 200; request 101: HTTP {codes[-1]}, retry after {wait_s} s",
+        limited=codes[-1],
+        retry_after_s=wait_s,
+    )
+    await _revoke(stage, created["api_key"]["id"], path, key)
+
+
+def curl_line(stage: Stage, request_id: str, body: dict[str, Any]) -> str:
+    """The same request for a shell, with the key in a variable."""
+    fields = ",\n".join(f'  "{name}": {json.dumps(value)}' for name, value in body.items())
+    ca = shlex.quote(str(pki.ca_path(stage.mesh.settings)))
+    return (
+        f"curl {stage.mesh.edge_url}/v1/authorizations \\\n"
+        f'  --cacert {ca} -H "x-api-key: $key" \\\n'
+        f'  -H "Idempotency-Key: {request_id}" \\\n'
+        f"  -H \"Content-Type: application/json\" -d '{{\n{fields}}}'"
+    )
+
+
+async def _revoke(stage: Stage, key_id: str, path: str, key: dict[str, str]) -> None:
+    loop = asyncio.get_running_loop()
+    revoked = await stage.mesh.web.post(
+        f"/v1/api-keys/{key_id}:revoke",
+        json={},
+        headers={"Idempotency-Key": stage.request_id()},
+    )
+    stage.check("HTTP status", found=revoked.status_code, expected=httpx.codes.OK)
+    began = loop.time()
+    answer = await web.get(stage, path, key)
+    for _ in range(_REVOKED_LOOKS):
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            break
+        await asyncio.sleep(_LOOK_S)
+        answer = await web.get(stage, path, key)
+    after_s = loop.time() - began
+    stage.check("a revoked key", found=answer.status_code, expected=httpx.codes.UNAUTHORIZED)
+    stage.tell(
+        f"revoked: HTTP {answer.status_code}, {after_s * 1000:.0f} ms later",
+        revoked=answer.status_code,
+        revoked_after_s=round(after_s, 3),
+    )
+
+
+async def rotate_keys(stage: Stage) -> None:
     """A new signing key takes over while calls go on."""
-    stage.scene("The key that signs tokens is rotated while calls go on")
+    stage.scene("The key that signs tokens is replaced while calls go on")
     before = await _key_ids(stage)
     signed_with: set[str] = set()
     calls = failed = 0
-    path = f"/v1/cards/{stage.holders['Alice'].card_id}"
+    path = f"/v1/cards/{stage.holders['Carol'].card_id}"
     loop = asyncio.get_running_loop()
-    rotate()
-    until = loop.time() + signs_after_s + 1.0
+    stage.backstage.rotate_token_key()
+    until = loop.time() + stage.backstage.key_signs_after_s + 1.0
     while loop.time() < until:
         stage.mesh.tokens.renew()
         signed_with.add(jwt.get_unverified_header(stage.mesh.tokens.token())["kid"])
@@ -99,113 +150,26 @@ async def rotate_keys(stage: Stage, *, rotate: Callable[[], object], signs_after
     stage.check("new keys", found=len(after - before), expected=1)
     stage.check("keys that signed", found=signed_with, expected=after)
     stage.tell(
-        f"{calls} calls, each with a new token, signed with the old key or the new one: 0 failed",
+        f"{calls} calls, with tokens of the old key and then of the new one: {failed} failed",
         calls=calls,
         failed=failed,
         keys=len(signed_with),
     )
 
 
-async def api_key(stage: Stage) -> None:
-    """A merchant calls with a key: so often and no more, and not at all once it is revoked."""
-    stage.scene("A merchant's API key: request 101 within a minute, and a key that is revoked")
-    created = await stage.mesh.web.post(
-        "/v1/api-keys",
-        json={
-            "owner_id": "mer_demo",
-            "display_name": "till 1",
-            "scopes": ["authorizations:write", "authorizations:read"],
-        },
-        headers={"Idempotency-Key": stage.request_id()},
-    )
-    stage.check("HTTP status", found=created.status_code, expected=httpx.codes.OK)
-    key = {"x-api-key": created.json()["secret"]}
-    purchase = {
-        "card_id": stage.holders["Alice"].card_id,
-        "amount": {"currency_code": CURRENCY, "amount_minor": "350"},
-        "merchant": {"descriptor": requests.COFFEE.descriptor, "category_code": "5814"},
-    }
-    decided = await _post(stage, "/v1/authorizations", purchase, headers=key)
-    stage.check("decision", found=decided["decision"], expected="DECISION_APPROVED")
-    path = f"/v1/authorizations/{decided['authorization_id']}"
-    answers = [await _get(stage, path, key) for _ in range(_LIMIT_PER_MINUTE)]
-    codes = [answer.status_code for answer in answers]
-    stage.check("the first 100", found=set(codes[:-1]), expected={httpx.codes.OK.value})
-    refused = answers[-1]
-    stage.check(
-        "request 101", found=refused.status_code, expected=httpx.codes.TOO_MANY_REQUESTS.value
-    )
-    wait_s = int(refused.headers["retry-after"])
-    stage.tell(
-        f"a purchase of {money(350)} and 99 looks at it: fine; request 101: HTTP"
-        f" {refused.status_code}, wait {wait_s} s",
-        limited=refused.status_code,
-        retry_after_s=wait_s,
-    )
-    await _revoke(stage, created.json()["api_key"]["id"], path, key)
-
-
-async def _revoke(stage: Stage, key_id: str, path: str, key: dict[str, str]) -> None:
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    revoked = await stage.mesh.web.post(
-        f"/v1/api-keys/{key_id}:revoke",
-        json={},
-        headers={"Idempotency-Key": stage.request_id()},
-    )
-    stage.check("HTTP status", found=revoked.status_code, expected=httpx.codes.OK)
-    answer = await _get(stage, path, key)
-    for _ in range(_REVOKED_LOOKS):
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
-            break
-        await asyncio.sleep(_LOOK_S)
-        answer = await _get(stage, path, key)
-    stage.check("a revoked key", found=answer.status_code, expected=httpx.codes.UNAUTHORIZED)
-    stage.tell(
-        f"revoked: HTTP {answer.status_code} after {loop.time() - began:.1f} s",
-        revoked=answer.status_code,
-        revoked_after_s=round(loop.time() - began, 1),
-    )
-
-
-#: Verifies the audit log: entries in its chains, and what is wrong with the first bad row.
-Verify = Callable[[], Awaitable[tuple[int, str]]]
-#: Changes one row behind everybody's back; returns its id.
-Tamper = Callable[[], Awaitable[int]]
-
-
-async def audit(stage: Stage, *, verify: Verify, tamper: Tamper) -> None:
+async def audit(stage: Stage) -> None:
     """What administrators did is in a chain of entries; who changes one breaks it."""
-    stage.scene("The audit log: a chain that shows when somebody changed it")
-    entries, wrong = await verify()
+    stage.scene("The audit log: a chain of hashes, which shows when somebody has changed it")
+    links, wrong = await stage.backstage.verified()
     stage.check("the chain", found=wrong, expected="")
-    stage.tell(f"`holdfast audit verify`: {entries} entries, all intact", entries=entries)
-    row = await tamper()
-    _, wrong = await verify()
-    stage.check("the changed row is named", found=str(row) in wrong, expected=True)
-    stage.tell(f"one row is changed in PostgreSQL, by its owner: {wrong}", style="red", wrong=wrong)
+    stage.tell(f"`holdfast audit verify`: {links} links, all intact", style="green", links=links)
+    row = await stage.backstage.tampered()
+    stage.tell(f"the owner of the database changes the actor of row {row}", tampered=row)
+    _, wrong = await stage.backstage.verified()
+    stage.check("the changed row is named", found=f"row {row}:" in wrong, expected=True)
+    stage.tell(f"`holdfast audit verify`: {wrong}", style="red", wrong=wrong)
 
 
 async def _key_ids(stage: Stage) -> set[str]:
-    answer = await stage.mesh.web.get("/.well-known/jwks.json", auth=_NOBODY)
+    answer = await stage.mesh.web.get("/.well-known/jwks.json", auth=web.NOBODY)
     return {key["kid"] for key in answer.json()["keys"]}
-
-
-async def _get(stage: Stage, path: str, headers: dict[str, str]) -> httpx.Response:
-    return await stage.mesh.web.get(path, headers=headers, auth=_NOBODY)
-
-
-async def _send(
-    stage: Stage, path: str, body: dict[str, Any], *, headers: dict[str, str]
-) -> httpx.Response:
-    named = {**headers, "Idempotency-Key": stage.request_id()}
-    return await stage.mesh.web.post(path, json=body, headers=named, auth=_NOBODY)
-
-
-async def _post(
-    stage: Stage, path: str, body: dict[str, Any], *, headers: dict[str, str]
-) -> dict[str, Any]:
-    answer = await _send(stage, path, body, headers=headers)
-    stage.check(f"POST {path}", found=answer.status_code, expected=httpx.codes.OK)
-    found: dict[str, Any] = answer.json()
-    return found

@@ -13,8 +13,8 @@ from runtime.mesh_client import CALL_TIMEOUT_S
 
 COFFEE = pb.Merchant(descriptor="Corner Coffee", category_code="5814", country_code="US")
 HOTEL = pb.Merchant(descriptor="Hotel Meridian", category_code="7011", country_code="US")
-BOOKS = pb.Merchant(descriptor="Second Chapter Books", category_code="5942", country_code="US")
-JEWELLER = pb.Merchant(descriptor="Golden Hour Jewellers", category_code="5944", country_code="US")
+BOOKS = pb.Merchant(descriptor="Chapter Two Books", category_code="5942", country_code="US")
+ONLINE = pb.Merchant(descriptor="Free Trial Ltd", category_code="5968", country_code="US")
 
 
 def money_of(amount_minor: int) -> Money:

@@ -59,8 +59,8 @@ def _text(latencies_ms: dict[str, float]) -> str:
     return "   ".join(f"{name} {value:.1f} ms" for name, value in latencies_ms.items())
 
 
-async def rush(stage: Stage) -> dict[str, Any]:
-    """Purchases from every side; returns what was measured."""
+async def rush(stage: Stage) -> None:
+    """Purchases from every side."""
     stage.scene(f"{DURATION_S:.0f} s of concurrent purchases, {CONCURRENCY} at a time, over mTLS")
     for number in range(ACCOUNTS):
         name = f"shopper {number + 1}"
@@ -80,13 +80,14 @@ async def rush(stage: Stage) -> dict[str, Any]:
         "latency_ms": summary_ms(measured.latencies_s),
     }
     stage.tell(
-        f"{measured.approved:,} purchases approved, {measured.captured:,} of them captured:"
-        f" {result['purchases_per_s']:,.0f} purchases/s   {_text(result['latency_ms'])}",
+        f"{measured.approved:,} purchases approved, {measured.captured:,} of them cleared:"
+        f" {result['purchases_per_s']:,.0f} purchases/s\n"
+        f"time to a decision: {_text(result['latency_ms'])}",
         style="green",
         **result,
     )
     await _check_shoppers(stage, shoppers, measured)
-    return result
+    stage.document["rush"] = result
 
 
 async def _everybody(stage: Stage, shoppers: list[Holder], measured: Measured) -> None:
@@ -138,7 +139,7 @@ async def _check_shoppers(stage: Stage, shoppers: list[Holder], measured: Measur
         sum(one.values()) for one in (measured.posted_minor, measured.held_minor)
     )
     stage.tell(
-        f"counted here and there alike: posted {money(posted_minor)}, held {money(held_minor)}",
+        f"counted here and there alike: {money(posted_minor)} posted, {money(held_minor)} held",
         posted_minor=posted_minor,
         held_minor=held_minor,
     )

@@ -1,0 +1,103 @@
+"""Behind the scenes: what operators of a mesh do with its home and its stores."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from rich.console import Console
+from rich.text import Text
+
+from authz.reconcile_flow import Books, drain
+from authz.reconcile_store import open_store
+from gateway.token_keys import TokenKeys
+from runtime.audit import log
+from runtime.audit.entry import Written
+from runtime.audit.verify import verify
+from runtime.cli.reconcile import reconcile
+from runtime.clock import SystemClock
+from runtime.devstack.supervisor import Devstack
+
+_SETTLE_TIMEOUT_S = 30.0
+_ENTRIES_SHOWN = 10
+#: Before every entry: the list is newest first.
+_TOP = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
+
+
+class Backstage:
+    """An operator at the machine that a mesh runs on."""
+
+    def __init__(self, stack: Devstack, console: Console) -> None:
+        self._stack = stack
+        self._console = console
+
+    @property
+    def key_signs_after_s(self) -> float:
+        """How long a new token key is published before it signs."""
+        return self._token_keys.publish_ms / 1000
+
+    def rotate_token_key(self) -> None:
+        """Makes a new key: `holdfast keys rotate`."""
+        self._token_keys.rotate()
+
+    async def unsettled(self) -> int:
+        """Waits until everything is settled; returns the entries that are not."""
+        async with open_store(self._stack.settings) as store:
+            return await drain(store, timeout_s=_SETTLE_TIMEOUT_S)
+
+    async def reconciled(self) -> Books:
+        """Compares Valkey and ledger: `holdfast reconcile`."""
+        return await reconcile(
+            self._stack.settings,
+            settle_timeout_s=_SETTLE_TIMEOUT_S,
+            on_difference=lambda one: self._console.print(Text(f"   {one}", style="red")),
+        )
+
+    async def verified(self) -> tuple[int, str]:
+        """Links of all chains, and what is wrong with the first bad row of each: `holdfast audit
+        verify`.
+        """
+        async with self._owner() as connection:
+            key = self._stack.settings.secret("audit-seal").encode()
+            chains = await verify(connection, key=key)
+        faults = [
+            f"{chain.service}, row {chain.fault.entry_id}: {chain.fault.what}"
+            for chain in chains
+            if chain.fault is not None
+        ]
+        return sum(chain.links for chain in chains), "; ".join(faults)
+
+    async def audited(self, target: str) -> list[Written]:
+        """What was done to a resource, oldest first: `holdfast audit list --target`."""
+        filters = ("", "", target, "", "", False)
+        async with self._owner() as connection:
+            rows = await connection.fetch(
+                log.SQL["list_entries"], _TOP, 0, _ENTRIES_SHOWN, *filters
+            )
+        return [log.written_of(row) for row in reversed(rows)]
+
+    async def tampered(self) -> int:
+        """Gives a sealed entry another actor, behind everybody's back; returns its row."""
+        async with self._owner() as connection:
+            row: int = await connection.fetchval(
+                "UPDATE audit.entry SET actor = 'usr_nobody'"
+                " WHERE id = (SELECT entry_id FROM audit.link ORDER BY number LIMIT 1)"
+                " RETURNING id"
+            )
+        return row
+
+    @property
+    def _token_keys(self) -> TokenKeys:
+        return TokenKeys(self._stack.settings, SystemClock())
+
+    @asynccontextmanager
+    async def _owner(self) -> AsyncIterator[Any]:
+        """A connection as the owner of the database, whom no role keeps from anything."""
+        connection = await asyncpg.connect(self._stack.owner_dsn)
+        try:
+            yield connection
+        finally:
+            await connection.close()
