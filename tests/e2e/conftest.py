@@ -27,6 +27,9 @@ async def full_mesh(devstack_folder: Path) -> AsyncIterator[Devstack]:
     )
     whole = Plan.whole_mesh(settings, first_port=0)
     plan = Plan(services=whole.services, ports=whole.ports, test_user=True, fsync=False)
-    async with Devstack(settings, plan=plan) as stack:
-        yield stack
+    with pytest.MonkeyPatch.context() as patch:
+        # All tests come from one address.
+        patch.setenv("HOLDFAST_LIMIT_SIGN_IN_PER_MINUTE", "600")
+        async with Devstack(settings, plan=plan) as stack:
+            yield stack
     homes.remove(settings)
