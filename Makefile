@@ -85,6 +85,12 @@ gen-check: $(STAMP) ## Check that what `make gen` writes is what is committed
 docs: $(STAMP) ## Generate the documentation that comes from contract and code
 	@$(BIN)/python tools/docs.py
 
+.PHONY: security
+security: $(STAMP) ## Look for weaknesses in our code, in what we install, and in TLS as it is served
+	@$(BIN)/python tools/security.py
+	@echo "security: sslyze against the listeners of a running Envoy"
+	@$(BIN)/python -m pytest -q -rs tests/e2e/security/test_tls.py
+
 .PHONY: load
 load: $(STAMP) ## Let users loose on a mesh and check every promise (SECONDS, USERS, HTML=file)
 	@$(BIN)/holdfast load $(if $(SECONDS),--seconds $(SECONDS)) $(if $(USERS),--users $(USERS)) \
@@ -100,7 +106,7 @@ bench-quick: $(STAMP) ## The same in 90 seconds, compared with loadtest/baseline
 
 .PHONY: lock
 lock: $(STAMP) ## Pin requirements/*.in with hashes (UPGRADE=--upgrade takes newer versions)
-	@for name in bootstrap runtime dev; do \
+	@for name in bootstrap runtime dev security; do \
 	constraint=""; [ $$name = dev ] && constraint="-c requirements/runtime.txt"; \
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate $(UPGRADE) $$constraint \

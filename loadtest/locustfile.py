@@ -66,7 +66,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     assert environment.parsed_options is not None, "Locust was started from the command line"
     scenario = Scenario.read(environment.parsed_options.scenario)
     settings = Settings()
-    town = Town(scenario=scenario, random=random.Random())  # noqa: S311  customers, no secrets
+    town = Town(scenario=scenario, random=random.Random())  # noqa: S311  no secrets # nosec B311
     samples = Samples()
     lags_s: list[float] = []
     acts = NetworkActor.acts = EdgeActor.acts = Acts()

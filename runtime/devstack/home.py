@@ -34,7 +34,7 @@ RUN_DIR_BYTES_MAX = SOCKET_PATH_BYTES_MAX - 44
 
 #: Where root keeps the servers' data.
 SERVERS_DIR_DEFAULT = Path("/var/lib/holdfast")
-_SHORT_PARENT = Path("/tmp")  # noqa: S108  the folder below it is made by mkdtemp and checked
+_SHORT_PARENT = Path("/tmp")  # noqa: S108  below it, mkdtemp makes one # nosec B108
 
 #: Secrets of the services' roles; made on the first run. Other parts make theirs beside them.
 POSTGRES_SECRETS = (

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
     # Python ignores these; the program should meet the defaults.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    os.execv(command[0], command)  # noqa: S606  becoming the program is the point
+    os.execv(command[0], command)  # noqa: S606  becoming it is the point # nosec B606
 
 
 def give_way(niceness: int) -> None:

@@ -29,7 +29,7 @@ UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X:)(?!\(#\d+\))")
 SOURCE = (".py", ".lua", ".sql", ".proto", ".j2", ".yaml", ".sh")
 #: Runs before every child process: it imports as little as it can.
 UNPOSTPONED = ("runtime/devstack/spawn.py",)
-LOCKS = ("bootstrap", "runtime", "dev")
+LOCKS = ("bootstrap", "runtime", "dev", "security")
 
 
 def test_no_package_registry_is_named() -> None:
