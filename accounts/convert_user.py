@@ -20,7 +20,7 @@ from accounts.personal import (
 )
 from accounts.store import RequestKey
 from accounts.user import Address, Personal, User, masked
-from holdfast.accounts.v1 import user_pb2
+from holdfast.accounts.v1 import user_import_pb2, user_pb2, user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb
 from runtime import ids
 from runtime.errors import FailedPrecondition, NotFound
@@ -38,7 +38,7 @@ UserTransitionRequest: TypeAlias = (
 
 _COUNTRY_DEFAULT = "US"
 _ADDRESS = ("line1", "line2", "city", "region", "postal_code", "country_code")
-_SEARCHED = ("email", "phone", "tax_id")
+_SEARCHED = ("email", "phone", "tax_id", "reference")
 
 
 def create_user(
@@ -48,11 +48,20 @@ def create_user(
     check = Violations()
     key = key_of(request, context, check)
     check.id("user_id", request.user_id, ids.USER, required=False)
+    personal = personal_of(request, today, check)
+    check.raise_if_any()
+    return key, personal
+
+
+def personal_of(
+    request: pb.CreateUserRequest | user_import_pb2.ImportedUser, today: date, check: Violations
+) -> Personal:
+    """What is personal of somebody new."""
     check.text("name", request.name, limit=NAME_LENGTH, required=True)
     country_code = request.tax_country_code or _COUNTRY_DEFAULT
     if request.tax_country_code:
         country_of("tax_country_code", request.tax_country_code, check)
-    personal = Personal(
+    return Personal(
         name=request.name,
         email=email_of("email", request.email, check),
         phone=phone_of("phone", request.phone, check) if request.phone else "",
@@ -61,8 +70,18 @@ def create_user(
         tax_id=tax_id_of("tax_id", request.tax_id, country_code, check) if request.tax_id else "",
         tax_country_code=country_code if request.tax_id else "",
     )
+
+
+def import_users(
+    request: user_import_pb2.ImportUsersRequest, context: Any, *, limit: int
+) -> RequestKey:
+    """Checks the id and the number of people of ImportUsersRequest."""
+    check = Violations()
+    key = key_of(request, context, check)
+    if not 1 <= len(request.users) <= limit:
+        check.add("users", f"must be 1 to {limit} people")
     check.raise_if_any()
-    return key, personal
+    return key
 
 
 def update_user(request: pb.UpdateUserRequest, context: Any) -> RequestKey:
@@ -124,18 +143,19 @@ def get_user(request: pb.GetUserRequest | pb.ExportUserDataRequest) -> str:
 def users_page(request: pb.ListUsersRequest) -> Page:
     """Checks ListUsersRequest."""
     check = Violations()
+    check.enum("view", request.view, user_pb2.View.values())
     page = page_of(request.page_size, request.page_token, scope="ListUsers", violations=check)
     check.raise_if_any()
     return page
 
 
-def search(request: pb.SearchUsersRequest) -> tuple[str, str, Page]:
+def search(request: user_search_pb2.SearchUsersRequest) -> tuple[str, str, Page]:
     """Checks SearchUsersRequest; returns what is searched by, and for."""
     check = Violations()
     named = [name for name in _SEARCHED if getattr(request, name)]
     if len(named) != 1:
         for name in named or _SEARCHED:
-            check.add(name, "name exactly one of email, phone and tax_id")
+            check.add(name, "name exactly one of email, phone, tax_id and reference")
     field = named[0] if named else _SEARCHED[0]
     page = page_of(
         request.page_size, request.page_token, scope=f"SearchUsers|{field}", violations=check
@@ -193,7 +213,10 @@ def user_closed(value: User) -> FailedPrecondition:
     )
 
 
-def _address(request: pb.CreateUserRequest | pb.UpdateUserRequest, check: Violations) -> Address:
+def _address(
+    request: pb.CreateUserRequest | pb.UpdateUserRequest | user_import_pb2.ImportedUser,
+    check: Violations,
+) -> Address:
     values = {name: getattr(request.address, name) for name in _ADDRESS}
     check_address("address", values, check)
     return Address(**values)

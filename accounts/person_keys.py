@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hmac import digest
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -13,12 +14,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from accounts.personal import search_email, search_tax_id
 from accounts.user import Address, Personal
+from runtime import ids
 from runtime.clock import Clock
 from runtime.key_ring import KeyRing, key_ring
 from runtime.secrets import SecretsProvider
 
-#: Names of the rings.
-WRAPPING, SEARCH = "person-wrapping", "person-search"
+#: Names of the rings. Of the last, the oldest key is used: ids must not change, so it must not be
+#: pruned while files may be imported again.
+WRAPPING, SEARCH, REFERENCES = "person-wrapping", "person-search", "person-references"
 #: Columns that are sealed, and those by which people are found.
 SEALED = ("name", "email", "phone", "address", "birth_date", "tax_id")
 FOUND_BY = ("email", "phone", "tax_id")
@@ -57,6 +60,12 @@ class PersonKeys:
 
     wrapping: KeyRing
     search: KeyRing
+    references: KeyRing
+
+    def id_of(self, reference: str) -> str:
+        """The id of somebody who is called so elsewhere, always the same. Nobody else can tell."""
+        seed = digest(self.references.keys[0].secret, reference.encode(), "sha256").hex()
+        return ids.derived(ids.USER, f"{ids.partition_for_owner(seed):02x}", seed)
 
     def wrapped(self, user_id: str) -> bytes:
         """A new data key, wrapped."""
@@ -93,7 +102,9 @@ class PersonKeys:
 def person_keys(secrets: SecretsProvider, clock: Clock) -> PersonKeys:
     """The rings, each made if it is missing."""
     return PersonKeys(
-        wrapping=key_ring(secrets, WRAPPING, clock), search=key_ring(secrets, SEARCH, clock)
+        wrapping=key_ring(secrets, WRAPPING, clock),
+        search=key_ring(secrets, SEARCH, clock),
+        references=key_ring(secrets, REFERENCES, clock),
     )
 
 

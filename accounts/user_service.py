@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from typing import TypeAlias
 
 from google.protobuf.message import Message
 
-from accounts import convert, convert_user
+from accounts import convert, convert_user, user_import
 from accounts.mutation import REPLAYED_REASON, Context
-from accounts.store import Answer, RequestKey
+from accounts.store import Answer, RequestKey, Stored
 from accounts.user import (
     User,
     UserState,
@@ -21,7 +21,7 @@ from accounts.user import (
     update_user,
 )
 from accounts.user_store import UserStore, UserTransaction
-from holdfast.accounts.v1 import user_pb2
+from holdfast.accounts.v1 import user_import_pb2, user_pb2, user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb
 from holdfast.accounts.v1.user_service_pb2_grpc import UserServiceServicer
 from runtime import ids
@@ -67,6 +67,33 @@ class UserService(UserServiceServicer):
 
         return pb.CreateUserResponse(user=await self._run(key, request, effect, context))
 
+    async def ImportUsers(
+        self, request: user_import_pb2.ImportUsersRequest, context: Context
+    ) -> user_import_pb2.ImportUsersResponse:
+        """Makes many people known."""
+        key = convert_user.import_users(request, context, limit=user_import.IMPORT_MAX)
+        found = await user_import.prepared(
+            request, self._store.keys, now_ms=self._clock.now_ms(), today=self._today()
+        )
+        if request.validate_only:
+            return await user_import.known(self._store, found)
+        key, known = self._store.keyed(key, convert_user.content(request))
+        async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
+            stored = await transaction.claim(key)
+            if stored is None:
+                created = await transaction.insert_rows(list(found.rows.values()))
+                answer = found.response(created)
+                # It has ids and what fields must be, nothing of what they were.
+                response = answer.SerializeToString()
+                await transaction.answer(key, Answer(response=response, outbox_key=""))
+                for targets in user_import.audited(created):
+                    await transaction.record(targets=targets)
+                return answer
+            _check_reuse(stored, key, known)
+            await transaction.record(reason=REPLAYED_REASON)
+        await context.send_initial_metadata(REPLAYED)
+        return user_import_pb2.ImportUsersResponse.FromString(stored.answer.response)
+
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
         """Returns one person."""
         del context
@@ -74,7 +101,7 @@ class UserService(UserServiceServicer):
         full = request.view == user_pb2.VIEW_FULL
         found = await self._user(user_id)
         if full:
-            await self._reveal(user_id, "GetUser")
+            await self._reveal([user_id], "GetUser")
         return pb.GetUserResponse(user=convert_user.user(found, full=full))
 
     async def ListUsers(
@@ -85,20 +112,23 @@ class UserService(UserServiceServicer):
         page = convert_user.users_page(request)
         users, more = page.cut(await self._store.users(page))
         last = Position(users[-1].create_time_ms, users[-1].id) if more else None
+        full = request.view == user_pb2.VIEW_FULL
+        if full:
+            await self._reveal([user.id for user in users], "ListUsers")
         return pb.ListUsersResponse(
-            users=[convert_user.user(user) for user in users],
+            users=[convert_user.user(user, full=full) for user in users],
             next_page_token=page.token_after(last) if last else "",
         )
 
     async def SearchUsers(
-        self, request: pb.SearchUsersRequest, context: Context
-    ) -> pb.SearchUsersResponse:
-        """Finds people by email, phone or tax number."""
+        self, request: user_search_pb2.SearchUsersRequest, context: Context
+    ) -> user_search_pb2.SearchUsersResponse:
+        """Finds people by email, phone, tax number or reference."""
         del context
         field, value, page = convert_user.search(request)
         users, more = page.cut(await self._store.found_by(field, value, page))
         last = Position(users[-1].create_time_ms, users[-1].id) if more else None
-        return pb.SearchUsersResponse(
+        return user_search_pb2.SearchUsersResponse(
             users=[convert_user.user(user) for user in users],
             next_page_token=page.token_after(last) if last else "",
         )
@@ -177,7 +207,7 @@ class UserService(UserServiceServicer):
         del context
         user_id = convert_user.get_user(request)
         found = await self._user(user_id)
-        await self._reveal(user_id, "ExportUserData")
+        await self._reveal([user_id], "ExportUserData")
         accounts, cards = await self._store.belongings(user_id)
         return pb.ExportUserDataResponse(
             user=convert_user.user(found, full=True),
@@ -248,8 +278,7 @@ class UserService(UserServiceServicer):
                 await transaction.answer(key, Answer(response=response, outbox_key=user.id))
                 await transaction.record(after=message)
                 return message
-            if stored.method != key.method or stored.fingerprint not in known:
-                raise RequestIdReused(key.request_id)
+            _check_reuse(stored, key, known)
             response = await _read(transaction, stored.answer)
             await transaction.record(reason=REPLAYED_REASON)
         await context.send_initial_metadata(REPLAYED)
@@ -261,19 +290,25 @@ class UserService(UserServiceServicer):
             raise convert_user.user_not_found(user_id)
         return found
 
-    async def _reveal(self, user_id: str, method: str) -> None:
+    async def _reveal(self, user_ids: Sequence[str], method: str) -> None:
         """Records that everything is shown; refuses those who may see masked people only."""
         identity = current_identity()
-        if ADMIN not in identity.roles and identity.principal != user_id:
+        if ADMIN not in identity.roles and [identity.principal] != user_ids:
             raise PermissionDenied(
                 "only administrators and the person see everything", reason="VIEW_NOT_ALLOWED"
             )
-        await self._store.record_reveal(
-            user_id, principal=identity.principal, method=method, now_ms=self._clock.now_ms()
+        await self._store.record_reveals(
+            user_ids, principal=identity.principal, method=method, now_ms=self._clock.now_ms()
         )
 
     def _today(self) -> date:
         return datetime_of(self._clock.now_ms()).date()
+
+
+def _check_reuse(stored: Stored, key: RequestKey, known: frozenset[bytes]) -> None:
+    """Refuses a request id that was used for something else."""
+    if stored.method != key.method or stored.fingerprint not in known:
+        raise RequestIdReused(key.request_id)
 
 
 async def _locked(transaction: UserTransaction, user_id: str) -> User:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -27,6 +28,12 @@ EXPORT_MAX = 500
 #: People that one step of a rotation wraps again.
 ROTATION_PAGE = 200
 
+#: So many people are opened before others have their turn.
+_OPENED_AT_ONCE = 16
+
+#: The columns of `insert_people`, the id first.
+PersonRow: TypeAlias = tuple[Any, ...]
+
 _SQL = load_queries(Path(__file__).with_name("sql") / "users.sql")
 _FIND = {"email": "find_by_email", "phone": "find_by_phone", "tax_id": "find_by_tax_id"}
 
@@ -45,17 +52,16 @@ class UserTransaction(Transaction):
 
     async def insert_user(self, user: User) -> bool:
         """Makes a person known, with a key of their own; False if the id is taken."""
-        wrapped = self._keys.wrapped(user.id)
-        inserted = await self._connection.fetchval(
-            _SQL["insert_person"],
-            user.id,
-            user.state,
-            user.version,
-            datetime_of(user.create_time_ms),
-            datetime_of(user.update_time_ms),
-            *self._columns(user, wrapped),
-        )
-        return inserted is not None
+        return bool(await self.insert_rows([person_row(user, self._keys)]))
+
+    async def insert_rows(self, found: Sequence[PersonRow]) -> frozenset[str]:
+        """Makes people known; returns the ids of those whose id was not taken.
+
+        They are locked in the order of their ids: two such statements never wait for each other.
+        """
+        columns = list(zip(*sorted(found), strict=True))
+        inserted = await self._connection.fetch(_SQL["insert_people"], *columns) if found else ()
+        return frozenset(row["id"] for row in inserted)
 
     async def update_user(self, user: User) -> None:
         """Writes the next version of a locked person; of an erased one the key goes, too."""
@@ -69,7 +75,7 @@ class UserTransaction(Transaction):
             datetime_of(user.update_time_ms),
             _time(user.verify_time_ms),
             _time(user.erase_time_ms),
-            *self._columns(user, wrapped),
+            *_columns(user, wrapped, self._keys),
         )
         assert tag == "UPDATE 1", f"{user.id} was not locked at version {user.version - 1}"
 
@@ -97,19 +103,6 @@ class UserTransaction(Transaction):
             return None
         return self._keys.data_key(row["key_wrapped"], user_id).open("answer", content)
 
-    def _columns(self, user: User, wrapped: bytes | None) -> tuple[Any, ...]:
-        """Key, key's id, what is sealed, hashes, their key's id."""
-        if wrapped is None:
-            return (None,) * (2 + len(SEALED) + len(FOUND_BY) + 1)
-        columns = sealed(user.personal, self._keys.data_key(wrapped, user.id))
-        return (
-            wrapped,
-            key_of(wrapped),
-            *(columns[name] for name in SEALED),
-            *_hashes(user.personal, self._keys),
-            self._keys.search.current.id,
-        )
-
 
 class UserStore:
     """Reads people, and opens transactions."""
@@ -117,6 +110,11 @@ class UserStore:
     def __init__(self, pool: asyncpg.Pool, keys: PersonKeys) -> None:
         self._pool = pool
         self._keys = keys
+
+    @property
+    def keys(self) -> PersonKeys:
+        """What seals people."""
+        return self._keys
 
     @asynccontextmanager
     async def transaction(self, *, now_ms: int) -> AsyncIterator[UserTransaction]:
@@ -150,14 +148,17 @@ class UserStore:
         """People, newest first."""
         with refusing_when_down():
             found = await self._pool.fetch(_SQL["list_people"], *after(page))
-        return [_user(row, self._keys) for row in found]
+        return await _users(found, self._keys)
 
     async def found_by(self, field: str, value: str, page: Page) -> list[User]:
         """People with an email, a phone number or a tax number, newest first."""
+        if field == "reference":
+            one = await self.user(self._keys.id_of(value))
+            return [] if one is None else [one]
         hashes = self._keys.hashes_of(field, value)
         with refusing_when_down():
             found = await self._pool.fetch(_SQL[_FIND[field]], *after(page), hashes)
-        return [_user(row, self._keys) for row in found]
+        return await _users(found, self._keys)
 
     async def belongings(self, user_id: str) -> tuple[list[Account], list[Card]]:
         """Accounts and cards of a person."""
@@ -166,13 +167,19 @@ class UserStore:
             cards = await self._pool.fetch(_SQL["list_cards_of_person"], user_id, EXPORT_MAX)
         return [rows.account(row) for row in accounts], [rows.card(row) for row in cards]
 
-    async def record_reveal(
-        self, user_id: str, *, principal: str, method: str, now_ms: int
+    async def existing(self, user_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these people who are known."""
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL["select_existing_people"], list(user_ids))
+        return frozenset(row["id"] for row in found)
+
+    async def record_reveals(
+        self, user_ids: Sequence[str], *, principal: str, method: str, now_ms: int
     ) -> None:
-        """Records that a person is shown in full; nothing is shown if that fails."""
+        """Records that people are shown in full; nothing is shown if that fails."""
         with refusing_when_down():
             await self._pool.execute(
-                _SQL["insert_person_reveal"], user_id, principal, method, datetime_of(now_ms)
+                _SQL["insert_person_reveals"], user_ids, principal, method, datetime_of(now_ms)
             )
 
     async def rotate(self) -> int:
@@ -205,6 +212,43 @@ class UserStore:
             *_hashes(personal, self._keys),
             self._keys.search.current.id,
         )
+
+
+def person_row(user: User, keys: PersonKeys) -> PersonRow:
+    """The row of somebody new, with a key of their own."""
+    return (
+        user.id,
+        user.state,
+        user.version,
+        datetime_of(user.create_time_ms),
+        datetime_of(user.update_time_ms),
+        _time(user.verify_time_ms),
+        *_columns(user, keys.wrapped(user.id), keys),
+    )
+
+
+def _columns(user: User, wrapped: bytes | None, keys: PersonKeys) -> tuple[Any, ...]:
+    """Key, key's id, what is sealed, hashes, their key's id."""
+    if wrapped is None:
+        return (None,) * (2 + len(SEALED) + len(FOUND_BY) + 1)
+    columns = sealed(user.personal, keys.data_key(wrapped, user.id))
+    return (
+        wrapped,
+        key_of(wrapped),
+        *(columns[name] for name in SEALED),
+        *_hashes(user.personal, keys),
+        keys.search.current.id,
+    )
+
+
+async def _users(found: Sequence[Any], keys: PersonKeys) -> list[User]:
+    """People of many rows; others have their turn meanwhile."""
+    people = []
+    for number, row in enumerate(found):
+        if number % _OPENED_AT_ONCE == _OPENED_AT_ONCE - 1:
+            await asyncio.sleep(0)
+        people.append(_user(row, keys))
+    return people
 
 
 def _user(row: Any, keys: PersonKeys) -> User:

@@ -20,6 +20,7 @@ from holdfast.accounts.v1 import account_service_pb2_grpc as account_grpc
 from holdfast.accounts.v1 import application_service_pb2_grpc as application_grpc
 from holdfast.accounts.v1 import card_service_pb2_grpc as card_grpc
 from holdfast.accounts.v1 import programme_service_pb2_grpc as programme_grpc
+from holdfast.accounts.v1 import user_service_pb2_grpc as user_grpc
 from holdfast.accounts.v1 import vault_service_pb2_grpc as vault_grpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
@@ -111,6 +112,7 @@ class MeshClient:
     cards: card_grpc.CardServiceAsyncStub
     programmes: programme_grpc.ProgrammeServiceAsyncStub
     applications: application_grpc.ApplicationServiceAsyncStub
+    users: user_grpc.UserServiceAsyncStub
     ledger: ledger_grpc.LedgerServiceAsyncStub
     #: JSON over HTTPS, with the same token.
     web: httpx.AsyncClient
@@ -160,6 +162,7 @@ async def connect(
             cards=card_grpc.CardServiceStub(edge_channel),
             programmes=programme_grpc.ProgrammeServiceStub(edge_channel),
             applications=application_grpc.ApplicationServiceStub(edge_channel),
+            users=user_grpc.UserServiceStub(edge_channel),
             ledger=ledger_grpc.LedgerServiceStub(edge_channel),
             web=web,
         )

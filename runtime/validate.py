@@ -44,6 +44,11 @@ class Violations:
         """Records one wrong field."""
         self._violations.append(Violation(field, description))
 
+    @property
+    def found(self) -> tuple[Violation, ...]:
+        """Every wrong field so far."""
+        return tuple(self._violations)
+
     def raise_if_any(self) -> None:
         """Raises InvalidArgument if a field was wrong."""
         if self._violations:

@@ -49,16 +49,26 @@ WHERE tax_id_hash = ANY($4::bytea[]) AND (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
 LIMIT $3
 
--- insert_person --
--- Makes a person known; nothing if the id is taken. Params: $1 id, $2 state, $3 version,
--- $4 create_time, $5 update_time, $6 key_wrapped, $7 key_id, $8 name, $9 email, $10 phone,
--- $11 address, $12 birth_date, $13 tax_id, $14 email_hash, $15 phone_hash, $16 tax_id_hash,
--- $17 hash_key_id.
-INSERT INTO person (id, state, version, create_time, update_time, key_wrapped, key_id, name, email,
-    phone, address, birth_date, tax_id, email_hash, phone_hash, tax_id_hash, hash_key_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+-- insert_people --
+-- Makes people known, but those whose id is taken. Params, all arrays: $1 id, $2 state, $3 version,
+-- $4 create_time, $5 update_time, $6 verify_time, $7 key_wrapped, $8 key_id, $9 name, $10 email,
+-- $11 phone, $12 address, $13 birth_date, $14 tax_id, $15 email_hash, $16 phone_hash,
+-- $17 tax_id_hash, $18 hash_key_id.
+INSERT INTO person (id, state, version, create_time, update_time, verify_time, key_wrapped, key_id,
+    name, email, phone, address, birth_date, tax_id, email_hash, phone_hash, tax_id_hash,
+    hash_key_id)
+SELECT *
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[],
+    $6::timestamptz[], $7::bytea[], $8::text[], $9::bytea[], $10::bytea[], $11::bytea[],
+    $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[], $16::bytea[], $17::bytea[], $18::text[])
 ON CONFLICT (id) DO NOTHING
-RETURNING true
+RETURNING id
+
+-- select_existing_people --
+-- Which of these people are known. Params: $1 ids.
+SELECT id
+FROM person
+WHERE id = ANY($1::text[])
 
 -- update_person --
 -- Writes the next version of a person. Params: $1 id, $2 version, $3 state, $4 update_time,
@@ -105,10 +115,11 @@ WHERE user_id = $1 OR account_id IN (SELECT id FROM account WHERE owner_id = $1)
 ORDER BY create_time DESC, id DESC
 LIMIT $2
 
--- insert_person_reveal --
--- Records that a person is shown in full. Params: $1 user_id, $2 principal, $3 method, $4 now.
+-- insert_person_reveals --
+-- Records that people are shown in full. Params: $1 user_ids, $2 principal, $3 method, $4 now.
 INSERT INTO person_reveal (user_id, principal, method, create_time)
-VALUES ($1, $2, $3, $4)
+SELECT user_id, $2, $3, $4
+FROM unnest($1::text[]) AS user_id
 
 -- list_stale_people --
 -- People under an older key than the current one, after an id: ids of keys sort by age. Params:

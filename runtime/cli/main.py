@@ -28,6 +28,8 @@ COMMANDS = {
     "token": ("token", "Print an access token for the edge."),
     "keys": ("keys", "Rotate keys and certificates while everything runs."),
     "user": ("user", "Register a user with any roles: the first administrator."),
+    "import": ("importing", "Take over people from a CSV file; rows that are wrong are named."),
+    "export": ("exporting", "Write people to a CSV file."),
     "envoy": ("envoy", "Show or check Envoy's configuration."),
     "bench": ("bench", "Measure how fast this machine authorizes, and check the books."),
     "doctor": ("doctor", "Check this machine and the installation; say what to do."),

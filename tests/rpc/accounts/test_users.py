@@ -8,6 +8,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
+from holdfast.accounts.v1 import user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb
 from holdfast.accounts.v1.user_pb2 import VIEW_FULL, Address, User
 from tests.accounts_mesh import AccountsMesh, call, call_replayed, refused
@@ -148,8 +149,12 @@ async def test_people_are_found_by_what_is_sealed(
 ) -> None:
     found_ids = [(await create(mesh)).id for _ in range(3)]
     await create(mesh, email="eve@example.com", phone="+12125550199", tax_id="123-45-6788")
-    first = await call(mesh.users.SearchUsers, pb.SearchUsersRequest(**search, page_size=2))
-    request = pb.SearchUsersRequest(**search, page_size=2, page_token=first.next_page_token)
+    first = await call(
+        mesh.users.SearchUsers, user_search_pb2.SearchUsersRequest(**search, page_size=2)
+    )
+    request = user_search_pb2.SearchUsersRequest(
+        **search, page_size=2, page_token=first.next_page_token
+    )
     second = await call(mesh.users.SearchUsers, request)
     found = [*first.users, *second.users]
     assert sorted(user.id for user in found) == sorted(found_ids)
@@ -162,7 +167,7 @@ async def test_people_are_found_by_what_is_sealed(
 @pytest.mark.parametrize(
     ("search", "wrong"),
     [
-        ({}, ["email", "phone", "tax_id"]),
+        ({}, ["email", "phone", "tax_id", "reference"]),
         ({"email": EMAIL, "phone": PHONE}, ["email", "phone"]),
         ({"email": EMAIL, "page_token": "x"}, ["page_token"]),
     ],
@@ -170,7 +175,7 @@ async def test_people_are_found_by_what_is_sealed(
 async def test_searches_name_one_field(
     mesh: AccountsMesh, search: dict[str, Any], wrong: list[str]
 ) -> None:
-    error = await refused(mesh.users.SearchUsers, pb.SearchUsersRequest(**search))
+    error = await refused(mesh.users.SearchUsers, user_search_pb2.SearchUsersRequest(**search))
     assert (error.code, error.fields) == (grpc.StatusCode.INVALID_ARGUMENT, wrong)
 
 
@@ -185,7 +190,7 @@ async def test_updates_change_what_they_have(mesh: AccountsMesh) -> None:
     assert (shown.tax_id, shown.name) == ("900-70-1234", "Ada Byron")
     again = pb.UpdateUserRequest(request_id="u-2", user_id=user.id, name="Ada Byron")
     assert (await call(mesh.users.UpdateUser, again)).user.version == 2
-    old = await call(mesh.users.SearchUsers, pb.SearchUsersRequest(email=EMAIL))
+    old = await call(mesh.users.SearchUsers, user_search_pb2.SearchUsersRequest(email=EMAIL))
     assert not old.users
     wrong = pb.UpdateUserRequest(
         request_id="u-3", user_id=user.id, name="", tax_country_code="DE", birth_date="1"

@@ -3,6 +3,8 @@
 import grpc
 import warnings
 
+from holdfast.accounts.v1 import user_import_pb2 as holdfast_dot_accounts_dot_v1_dot_user__import__pb2
+from holdfast.accounts.v1 import user_search_pb2 as holdfast_dot_accounts_dot_v1_dot_user__search__pb2
 from holdfast.accounts.v1 import user_service_pb2 as holdfast_dot_accounts_dot_v1_dot_user__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -50,6 +52,11 @@ class UserServiceStub:
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.GetUserRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.GetUserResponse.FromString,
                 _registered_method=True)
+        self.ImportUsers = channel.unary_unary(
+                '/holdfast.accounts.v1.UserService/ImportUsers',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_user__import__pb2.ImportUsersRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_user__import__pb2.ImportUsersResponse.FromString,
+                _registered_method=True)
         self.ListUsers = channel.unary_unary(
                 '/holdfast.accounts.v1.UserService/ListUsers',
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.ListUsersRequest.SerializeToString,
@@ -57,8 +64,8 @@ class UserServiceStub:
                 _registered_method=True)
         self.SearchUsers = channel.unary_unary(
                 '/holdfast.accounts.v1.UserService/SearchUsers',
-                request_serializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.SearchUsersRequest.SerializeToString,
-                response_deserializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.SearchUsersResponse.FromString,
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_user__search__pb2.SearchUsersRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_user__search__pb2.SearchUsersResponse.FromString,
                 _registered_method=True)
         self.UpdateUser = channel.unary_unary(
                 '/holdfast.accounts.v1.UserService/UpdateUser',
@@ -132,18 +139,31 @@ class UserServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListUsers(self, request, context):
-        """Lists people, newest first, masked.
+    def ImportUsers(self, request, context):
+        """Makes many people known, at most 500 at once; rows that are wrong are named, the others are
+        made. Each has a reference of the caller's, from which its id follows: who is there already,
+        or was erased, stays as it is. So a file can be imported again, in other pieces, too.
 
-        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        Errors: INVALID_ARGUMENT (no people, too many, the id), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """Lists people, newest first, masked. `VIEW_FULL` shows everything, to administrators; each
+        person that is shown so is recorded.
+
+        Errors: INVALID_ARGUMENT, PERMISSION_DENIED (VIEW_NOT_ALLOWED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SearchUsers(self, request, context):
-        """Finds people by exactly one of email, phone and tax number, newest first, masked. What is
-        searched for travels in the body: addresses end up in logs.
+        """Finds people by exactly one of email, phone, tax number and reference, newest first, masked.
+        What is searched for travels in the body: addresses end up in logs.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
@@ -245,6 +265,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.GetUserRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.GetUserResponse.SerializeToString,
             ),
+            'ImportUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportUsers,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_user__import__pb2.ImportUsersRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_user__import__pb2.ImportUsersResponse.SerializeToString,
+            ),
             'ListUsers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUsers,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.ListUsersRequest.FromString,
@@ -252,8 +277,8 @@ def add_UserServiceServicer_to_server(servicer, server):
             ),
             'SearchUsers': grpc.unary_unary_rpc_method_handler(
                     servicer.SearchUsers,
-                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.SearchUsersRequest.FromString,
-                    response_serializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.SearchUsersResponse.SerializeToString,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_user__search__pb2.SearchUsersRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_user__search__pb2.SearchUsersResponse.SerializeToString,
             ),
             'UpdateUser': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateUser,
@@ -367,6 +392,33 @@ class UserService:
             _registered_method=True)
 
     @staticmethod
+    def ImportUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.UserService/ImportUsers',
+            holdfast_dot_accounts_dot_v1_dot_user__import__pb2.ImportUsersRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_user__import__pb2.ImportUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListUsers(request,
             target,
             options=(),
@@ -408,8 +460,8 @@ class UserService:
             request,
             target,
             '/holdfast.accounts.v1.UserService/SearchUsers',
-            holdfast_dot_accounts_dot_v1_dot_user__service__pb2.SearchUsersRequest.SerializeToString,
-            holdfast_dot_accounts_dot_v1_dot_user__service__pb2.SearchUsersResponse.FromString,
+            holdfast_dot_accounts_dot_v1_dot_user__search__pb2.SearchUsersRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_user__search__pb2.SearchUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,8 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from holdfast.accounts.v1 import user_import_pb2 as _user_import_pb2
+from holdfast.accounts.v1 import user_search_pb2 as _user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as _user_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -52,14 +54,23 @@ class UserServiceStub:
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (VIEW_NOT_ALLOWED), UNAVAILABLE.
     """
-    ListUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]
-    """Lists people, newest first, masked.
+    ImportUsers: _grpc.UnaryUnaryMultiCallable[_user_import_pb2.ImportUsersRequest, _user_import_pb2.ImportUsersResponse]
+    """Makes many people known, at most 500 at once; rows that are wrong are named, the others are
+    made. Each has a reference of the caller's, from which its id follows: who is there already,
+    or was erased, stays as it is. So a file can be imported again, in other pieces, too.
 
-    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    Errors: INVALID_ARGUMENT (no people, too many, the id), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
-    SearchUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SearchUsersRequest, _user_service_pb2.SearchUsersResponse]
-    """Finds people by exactly one of email, phone and tax number, newest first, masked. What is
-    searched for travels in the body: addresses end up in logs.
+    ListUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]
+    """Lists people, newest first, masked. `VIEW_FULL` shows everything, to administrators; each
+    person that is shown so is recorded.
+
+    Errors: INVALID_ARGUMENT, PERMISSION_DENIED (VIEW_NOT_ALLOWED), UNAVAILABLE.
+    """
+    SearchUsers: _grpc.UnaryUnaryMultiCallable[_user_search_pb2.SearchUsersRequest, _user_search_pb2.SearchUsersResponse]
+    """Finds people by exactly one of email, phone, tax number and reference, newest first, masked.
+    What is searched for travels in the body: addresses end up in logs.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -137,14 +148,23 @@ class UserServiceAsyncStub(UserServiceStub):
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (VIEW_NOT_ALLOWED), UNAVAILABLE.
     """
-    ListUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]  # type: ignore[assignment]
-    """Lists people, newest first, masked.
+    ImportUsers: _aio.UnaryUnaryMultiCallable[_user_import_pb2.ImportUsersRequest, _user_import_pb2.ImportUsersResponse]  # type: ignore[assignment]
+    """Makes many people known, at most 500 at once; rows that are wrong are named, the others are
+    made. Each has a reference of the caller's, from which its id follows: who is there already,
+    or was erased, stays as it is. So a file can be imported again, in other pieces, too.
 
-    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    Errors: INVALID_ARGUMENT (no people, too many, the id), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
-    SearchUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SearchUsersRequest, _user_service_pb2.SearchUsersResponse]  # type: ignore[assignment]
-    """Finds people by exactly one of email, phone and tax number, newest first, masked. What is
-    searched for travels in the body: addresses end up in logs.
+    ListUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]  # type: ignore[assignment]
+    """Lists people, newest first, masked. `VIEW_FULL` shows everything, to administrators; each
+    person that is shown so is recorded.
+
+    Errors: INVALID_ARGUMENT, PERMISSION_DENIED (VIEW_NOT_ALLOWED), UNAVAILABLE.
+    """
+    SearchUsers: _aio.UnaryUnaryMultiCallable[_user_search_pb2.SearchUsersRequest, _user_search_pb2.SearchUsersResponse]  # type: ignore[assignment]
+    """Finds people by exactly one of email, phone, tax number and reference, newest first, masked.
+    What is searched for travels in the body: addresses end up in logs.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -233,24 +253,39 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ImportUsers(
+        self,
+        request: _user_import_pb2.ImportUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_import_pb2.ImportUsersResponse, _abc.Awaitable[_user_import_pb2.ImportUsersResponse]]:
+        """Makes many people known, at most 500 at once; rows that are wrong are named, the others are
+        made. Each has a reference of the caller's, from which its id follows: who is there already,
+        or was erased, stays as it is. So a file can be imported again, in other pieces, too.
+
+        Errors: INVALID_ARGUMENT (no people, too many, the id), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
     def ListUsers(
         self,
         request: _user_service_pb2.ListUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.ListUsersResponse, _abc.Awaitable[_user_service_pb2.ListUsersResponse]]:
-        """Lists people, newest first, masked.
+        """Lists people, newest first, masked. `VIEW_FULL` shows everything, to administrators; each
+        person that is shown so is recorded.
 
-        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, PERMISSION_DENIED (VIEW_NOT_ALLOWED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
     def SearchUsers(
         self,
-        request: _user_service_pb2.SearchUsersRequest,
+        request: _user_search_pb2.SearchUsersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_user_service_pb2.SearchUsersResponse, _abc.Awaitable[_user_service_pb2.SearchUsersResponse]]:
-        """Finds people by exactly one of email, phone and tax number, newest first, masked. What is
-        searched for travels in the body: addresses end up in logs.
+    ) -> _typing.Union[_user_search_pb2.SearchUsersResponse, _abc.Awaitable[_user_search_pb2.SearchUsersResponse]]:
+        """Finds people by exactly one of email, phone, tax number and reference, newest first, masked.
+        What is searched for travels in the body: addresses end up in logs.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
