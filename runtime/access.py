@@ -22,7 +22,11 @@ ROLES: tuple[str, ...] = (ANYONE, *TOKEN_ROLES, NETWORK, SERVICE)
 #: Roles that are allowed what belongs to them.
 OWNING_ROLES = frozenset({"manager", "cardholder"})
 
+#: What no token makes of its subject.
+_BY_CERTIFICATE = frozenset({NETWORK, SERVICE})
 _PREFIX = "ROLE_"
+#: Of ids in certificates: `spiffe://<trust domain>/<kind>/<name>`.
+_SPIFFE = "spiffe://"
 
 
 class AccessError(Exception):
@@ -51,6 +55,19 @@ class Policy:
     def service(self) -> str:
         """Full name of the gRPC service."""
         return self.path.split("/")[1]
+
+    def is_for(self, principal: str, roles: frozenset[str]) -> bool:
+        """True if whoever has this principal and these roles may call. What Envoy has decided
+        already is decided again: a service does not rely on how it was reached.
+        """
+        if ANYONE in self.roles or not self.roles.isdisjoint(roles - _BY_CERTIFICATE):
+            return True
+        if not principal.startswith(_SPIFFE):
+            return False
+        kind, _, name = principal.removeprefix(_SPIFFE).partition("/")[2].partition("/")
+        if kind == SERVICE:
+            return name in self.services
+        return kind == NETWORK and NETWORK in self.roles
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from grpc_interceptor.server import AsyncServerInterceptor
 from grpc_status import rpc_status
 
-from runtime.access import AccessError, load_access
+from runtime.access import AccessError, Policy, load_access
 from runtime.contract import PACKAGE
 from runtime.errors import (
     DeadlineExceeded,
@@ -28,8 +28,6 @@ from runtime.errors import (
     status_of,
 )
 from runtime.identity import (
-    NO_CLAIMS,
-    Identity,
     current_identity,
     identity_of,
     set_identity,
@@ -146,31 +144,34 @@ def _pass(task: asyncio.Task[Any], passed: list[bool]) -> None:
     task.cancel()
 
 
-def require_scopes(identity: Identity, method_name: str) -> None:
+class IdentityInterceptor(AsyncServerInterceptor):
+    """Refuses calls without exactly one identity, or with one that the method is not for, and binds
+    it for servicer and logs. Without a policy (a method that is not ours), any identity will do.
+    """
+
+    def __init__(self, policy: Policy | None) -> None:
+        self._policy = policy
+
+    async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
+        """Sets `current_identity()`. An API key has every scope that the method needs."""
+        identity = identity_of(context.invocation_metadata() or ())
+        if self._policy is not None:
+            if not self._policy.is_for(identity.principal, identity.roles):
+                raise PermissionDenied("your roles do not allow this")
+            if identity.claims.scopes is not None:
+                _require_scopes(identity.claims.scopes, self._policy.scopes)
+        set_identity(identity, method_name)
+        return await method(request, context)
+
+
+def _require_scopes(given: frozenset[str], needed: tuple[str, ...]) -> None:
     """Refuses an API key that lacks a scope, and any for methods that name none."""
-    given = identity.claims.scopes
-    if given is None:
-        return
-    policy = load_access().policies.get(method_name)
-    needed = policy.scopes if policy is not None else ()
     if not needed or not given.issuperset(needed):
         raise PermissionDenied(
             "the API key lacks a scope" if needed else "no API key may call this",
             reason="SCOPE_MISSING",
             metadata={"scopes": " ".join(needed)},
         )
-
-
-class IdentityInterceptor(AsyncServerInterceptor):
-    """Refuses calls without exactly one identity, and binds it for servicer and logs."""
-
-    async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
-        """Sets `current_identity()`. An API key has every scope that the method needs."""
-        identity = identity_of(context.invocation_metadata() or ())
-        if identity.claims is not NO_CLAIMS:
-            require_scopes(identity, method_name)
-        set_identity(identity, method_name)
-        return await method(request, context)
 
 
 class OwnershipInterceptor(AsyncServerInterceptor):
@@ -189,13 +190,12 @@ class OwnershipInterceptor(AsyncServerInterceptor):
         return await method(request, context)
 
 
-#: Outermost first. Metrics see the status that errors produced; identity comes last, so that a
-#: refused identity is an ordinary error.
+#: Outermost first. Metrics see the status that errors produced; identity comes after all of them,
+#: so that a refused identity is an ordinary error.
 INTERCEPTORS = (
     MetricsInterceptor(),
     ErrorInterceptor(),
     DeadlineInterceptor(),
-    IdentityInterceptor(),
 )
 
 
@@ -220,10 +220,9 @@ def guarded(
     inner: Method = handler.unary_unary
     if policy is not None and policy.owner:
         inner = _around(inner, OwnershipInterceptor(OwnerRule(policy, lookups or {})), method_name)
-    passed: tuple[AsyncServerInterceptor, ...] = INTERCEPTORS
-    if method_name.startswith(tuple(f"/{service}/" for service in ENVOY_SERVICES)):
-        passed = INTERCEPTORS[:-1]
-    for interceptor in reversed(passed):
+    if not method_name.startswith(tuple(f"/{service}/" for service in ENVOY_SERVICES)):
+        inner = _around(inner, IdentityInterceptor(policy), method_name)
+    for interceptor in reversed(INTERCEPTORS):
         if audit is not None and isinstance(interceptor, ErrorInterceptor):
             inner = _around(inner, audit, method_name)
         inner = _around(inner, interceptor, method_name)

@@ -223,6 +223,7 @@ class AccountsMesh:
     users: UserServiceStub
     people: UserStore
     person_keys: PersonKeys
+    channel: grpc.aio.Channel
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     def request_id(self) -> str:
@@ -449,6 +450,7 @@ async def accounts_mesh(
                 users=UserServiceStub(channel),
                 people=people,
                 person_keys=people_keys,
+                channel=channel,
             )
         finally:
             task.cancel()

@@ -14,7 +14,8 @@ CHLOE = "usr_0c" + "c" * 32
 #: Options of a call that say who calls.
 STAFF: dict[str, Any] = {"metadata": (("x-auth-roles", "admin"),)}
 AUDITOR: dict[str, Any] = {"metadata": (("x-auth-roles", "auditor"),)}
-NOBODY: dict[str, Any] = {"metadata": (("x-auth-roles", ""),)}
+#: A role that opens methods, but no user who has it.
+NOBODY: dict[str, Any] = {"metadata": (("x-auth-roles", "cardholder"),)}
 
 
 def as_user(user_id: str) -> dict[str, Any]:

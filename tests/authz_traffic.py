@@ -25,13 +25,11 @@ from holdfast.type.v1.default_rules_pb2 import (
 )
 from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
-from runtime.identity import SPIFFE_HEADER
 from tests import authz_controls as controls
 from tests import authz_messages as messages
 from tests.authz_checks import UNKNOWN_CARD, by_network, network_purchase
-from tests.authz_mesh import NETWORK, AuthzMesh, capture_of, purchase, reversal_of
+from tests.authz_mesh import ACCOUNTS, ADMIN, NETWORK, AuthzMesh, capture_of, purchase, reversal_of
 
-PAYMENTS = ((SPIFFE_HEADER, "spiffe://holdfast.local/service/payments"),)
 PARTITIONS = (3, 10, 63)
 #: Whose cards they are.
 USER = "usr_0b" + "2" * 32
@@ -225,7 +223,7 @@ class Traffic:
 
     async def _expire(self) -> None:
         request = messages.expiry_of(self._held())
-        await self._send(self.mesh.authorization.ExpireAuthorization, request)
+        await self._send(self.mesh.authorization.ExpireAuthorization, request, ADMIN)
 
     async def _force(self) -> None:
         card, transaction = self._transaction()
@@ -250,16 +248,16 @@ class Traffic:
         payment = self.mesh.ids.new("pay", int(account[5:7], 16))
         self.payments.append((account, payment))
         request = messages.credit(account, payment, max(self._amount(), 1))
-        await self._send(self.mesh.posting.CreditPayment, request, PAYMENTS)
+        await self._send(self.mesh.posting.CreditPayment, request, ACCOUNTS)
 
     async def _move_payment(self) -> None:
         if not self.payments:
             return
         payment = self.random.choice(self.payments)
         if self.random.random() < 0.5:
-            await self._send(self.mesh.posting.ReleasePayment, messages.release(*payment), PAYMENTS)
+            await self._send(self.mesh.posting.ReleasePayment, messages.release(*payment), ACCOUNTS)
         else:
-            await self._send(self.mesh.posting.ReturnPayment, messages.returned(*payment), PAYMENTS)
+            await self._send(self.mesh.posting.ReturnPayment, messages.returned(*payment), ACCOUNTS)
 
     async def _post(self) -> None:
         kind = self.random.choice(
@@ -270,7 +268,7 @@ class Traffic:
             )
         )
         request = messages.posting(self.random.choice(self.accounts), kind, 77)
-        await self._send(self.mesh.posting.PostEntry, request, PAYMENTS)
+        await self._send(self.mesh.posting.PostEntry, request, ACCOUNTS)
 
     async def _configure(self) -> None:
         """Another credit limit, other rules, or a frozen card thawed and frozen; some limits begin

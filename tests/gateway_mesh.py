@@ -11,6 +11,7 @@ from typing import Any
 
 import argon2
 import asyncpg
+import grpc
 import jwt
 
 from gateway import scripts
@@ -53,7 +54,7 @@ from tests.databases import Database
 EMAIL = "ada@example.com"
 PASSWORD = "correct horse battery"
 ANONYMOUS = ("x-auth-subject", "anonymous")
-ADMIN = ("x-auth-subject", "usr_admin")
+ADMIN = ("x-auth-subject", "operator")
 ADDRESS = "203.0.113.7"
 UNKNOWN_USER = "usr_0a" + "9" * 32
 COMPANY = "co_0a" + "1" * 32
@@ -97,6 +98,7 @@ class GatewayMesh:
     keys: TokenKeys
     rings: Rings
     registration: Registration
+    channel: grpc.aio.Channel
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     def request_id(self) -> str:
@@ -249,6 +251,7 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
                 keys=keys,
                 rings=rings,
                 registration=registration,
+                channel=channel,
             )
         finally:
             relay.cancel()

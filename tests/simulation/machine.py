@@ -132,11 +132,10 @@ class Machine(RuleBasedStateMachine):
     async def send(self, request: Message) -> tuple[Any, bool]:
         """The answer, and whether it was a replay."""
         name = type(request).__name__.removesuffix("Request")
-        network = hasattr(self.mesh.authorization, name)
-        stub = self.mesh.authorization if network else self.mesh.posting
-        return await answered(
-            getattr(stub, name), request, metadata=NETWORK if network else ACCOUNTS
-        )
+        if not hasattr(self.mesh.authorization, name):
+            return await answered(getattr(self.mesh.posting, name), request, metadata=ACCOUNTS)
+        caller = ADMIN if name == "ExpireAuthorization" else NETWORK
+        return await answered(getattr(self.mesh.authorization, name), request, metadata=caller)
 
     def first(self, request: Any) -> Any:
         """Sends a new request, which is carried out."""

@@ -11,7 +11,7 @@ from holdfast.authz.v1 import authorization_service_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2_grpc as pb_grpc
 from runtime import pki
 from runtime.server import Server
-from tests.e2e.edge.upstream import AUTHZ, add_fakes
+from tests.e2e.edge.upstream import add_fakes
 from tests.e2e.edge.world import World, until
 
 CALLERS = 8
@@ -30,7 +30,7 @@ async def _move(world: World, *, to_slot: str) -> None:
     """What the supervisor does: start the free slot, wait for SERVING, drain and stop the other."""
     leaving = world.servers["authz"]
     replacement = Server(world.settings.socket_of("authz-0", to_slot))
-    await replacement.start(add_fakes(replacement, AUTHZ, world.upstream))
+    await replacement.start(add_fakes(replacement, "authz", world.upstream))
     await replacement.set_serving(True)
     await until(lambda: _healthy(world, 2))
     await leaving.set_serving(False)

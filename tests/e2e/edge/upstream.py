@@ -1,4 +1,4 @@
-"""Servers behind Envoy that stand for authz and accounts: they record calls and answer as told."""
+"""Servers behind Envoy that stand for ours: they record calls and answer as told."""
 
 from __future__ import annotations
 
@@ -12,35 +12,16 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from holdfast.accounts.v1 import (
-    account_service_pb2,
-    account_service_pb2_grpc,
-    card_service_pb2,
-    card_service_pb2_grpc,
-)
-from holdfast.authz.v1 import (
-    authorization_service_pb2,
-    authorization_service_pb2_grpc,
-    ledger_service_pb2,
-    ledger_service_pb2_grpc,
-    projection_service_pb2,
-    projection_service_pb2_grpc,
-)
+from runtime.contract import rpcs
 from runtime.identity import Identity, current_identity
 from runtime.server import Server
+from tests.policies import modules_of
+from tests.tidy.sources import IMPLEMENTED_BY_OTHERS
 
 Answer = Message | Exception
 
-#: Service descriptor, base class of its servicer, function that adds one to a server.
-AUTHZ = (
-    (authorization_service_pb2, authorization_service_pb2_grpc, "AuthorizationService"),
-    (ledger_service_pb2, ledger_service_pb2_grpc, "LedgerService"),
-    (projection_service_pb2, projection_service_pb2_grpc, "ProjectionService"),
-)
-ACCOUNTS = (
-    (account_service_pb2, account_service_pb2_grpc, "AccountService"),
-    (card_service_pb2, card_service_pb2_grpc, "CardService"),
-)
+#: Answered by the real one here, or by nobody of ours.
+_NOT_FAKED = IMPLEMENTED_BY_OTHERS | {"holdfast.gateway.v1.JwksService"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +59,17 @@ class Recorder:
             del self.answers[method]
 
 
-def add_fakes(server: Server, services: tuple[Any, ...], recorder: Recorder) -> list[str]:
-    """Adds a servicer for each service; returns their names."""
-    names = []
-    for pb, pb_grpc, name in services:
+def add_fakes(server: Server, cluster: str, recorder: Recorder) -> list[str]:
+    """Adds a servicer for each service that a server of ours has; returns their names."""
+    found = dict.fromkeys(rpc.service for rpc in rpcs() if rpc.cluster == cluster)
+    names = [name for name in found if name not in _NOT_FAKED]
+    for full_name in names:
+        pb, pb_grpc = modules_of(full_name)
+        name = full_name.rpartition(".")[2]
         descriptor: ServiceDescriptor = pb.DESCRIPTOR.services_by_name[name]
         methods = {method.name: _servicer_method(method, recorder) for method in descriptor.methods}
         servicer = type(f"Fake{name}", (getattr(pb_grpc, f"{name}Servicer"),), methods)()
         getattr(pb_grpc, f"add_{name}Servicer_to_server")(servicer, server.services)
-        names.append(descriptor.full_name)
     return names
 
 

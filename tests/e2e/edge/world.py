@@ -30,7 +30,7 @@ from runtime.clock import SystemClock
 from runtime.metrics import MetricsServer
 from runtime.server import Server
 from runtime.settings import Settings
-from tests.e2e.edge.upstream import ACCOUNTS, AUTHZ, Recorder, add_fakes
+from tests.e2e.edge.upstream import Recorder, add_fakes
 
 START_TIMEOUT_S = 20
 #: Tokens of this session are refused.
@@ -168,9 +168,9 @@ async def _start_servers(
     checks = CheckService(no_keys, session_check=_check_session)
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(checks, gateway.services)
     for server, names in (
-        (authz, add_fakes(authz, AUTHZ, recorder)),
-        (accounts, add_fakes(accounts, ACCOUNTS, recorder)),
-        (gateway, ["holdfast.gateway.v1.JwksService"]),
+        (authz, add_fakes(authz, "authz", recorder)),
+        (accounts, add_fakes(accounts, "accounts", recorder)),
+        (gateway, add_fakes(gateway, "gateway", recorder)),
     ):
         await server.start(names)
         await server.set_serving(True)

@@ -17,6 +17,7 @@ from tests.authz_audit import audit
 from tests.authz_checks import answered, approved, balance, by_network, network_purchase
 from tests.authz_mesh import (
     ACCOUNTS,
+    ADMIN,
     NETWORK,
     OTHER_NETWORK,
     AuthzMesh,
@@ -75,7 +76,7 @@ async def test_capture_and_expire(mesh: AuthzMesh) -> None:
         held = await approved(mesh, card, 1_000)
         _, expired = await _together(
             stub.CaptureAuthorization(capture_of(held, 600), metadata=NETWORK),
-            stub.ExpireAuthorization(expiry_of(held), metadata=NETWORK),
+            stub.ExpireAuthorization(expiry_of(held), metadata=ADMIN),
         )
         assert expired.released_amount.amount_minor in (400, 1_000)
         assert await balance(mesh, account) == (number * 600, 0, LIMIT - number * 600)
@@ -125,7 +126,7 @@ async def test_increment_and_the_end(mesh: AuthzMesh, end: str) -> None:
         closing: Any = (
             stub.ReverseAuthorization(reversal_of(held), metadata=NETWORK)
             if end == "reverse"
-            else stub.ExpireAuthorization(expiry_of(held), metadata=NETWORK)
+            else stub.ExpireAuthorization(expiry_of(held), metadata=ADMIN)
         )
         increment = stub.IncrementAuthorization(increment_of(held, 500), metadata=NETWORK)
         grown, closed = await _together(increment, closing)
@@ -195,7 +196,7 @@ async def test_one_request_fifty_times(mesh: AuthzMesh) -> None:
         (stub.ReverseAuthorization, reversal_of(held, 50), NETWORK),
         (stub.ForcePost, forced(card, 300), NETWORK),
         (stub.Refund, refund_of(held, 40), NETWORK),
-        (stub.ExpireAuthorization, expiry_of(held), NETWORK),
+        (stub.ExpireAuthorization, expiry_of(held), ADMIN),
         (posts.CreditPayment, credit(account, payment, 70), ACCOUNTS),
         (posts.ReleasePayment, release(account, payment), ACCOUNTS),
         (posts.ReturnPayment, returned(account, payment), ACCOUNTS),

@@ -21,6 +21,7 @@ from tests.authz_checks import (
 )
 from tests.authz_mesh import (
     ACCOUNTS,
+    ADMIN,
     NETWORK,
     AuthzMesh,
     capture_of,
@@ -137,7 +138,7 @@ async def test_blnk_182_rejected_hold_is_never_applied_later(mesh: AuthzMesh) ->
         error = await refused(mesh.authorization.IncrementAuthorization, increment_of(name, 10))
         assert error.reason == "AUTHORIZATION_CLOSED"
         await mesh.authorization.ReverseAuthorization(reversal_of(name, 1), metadata=NETWORK)
-        await mesh.authorization.ExpireAuthorization(expiry_of(name), metadata=NETWORK)
+        await mesh.authorization.ExpireAuthorization(expiry_of(name), metadata=ADMIN)
         assert await mesh.authorization.Authorize(request, metadata=NETWORK) == declined
         assert (await fetched(mesh, name)).state == pb.Authorization.STATE_DECLINED
         assert await balance(mesh, account) == (0, 0, 10_000)

@@ -23,7 +23,7 @@ from tests.authz_checks import (
     refused,
     usd,
 )
-from tests.authz_mesh import NETWORK, AuthzMesh, capture_of, purchase
+from tests.authz_mesh import ADMIN, NETWORK, AuthzMesh, capture_of, purchase
 from tests.authz_messages import advice, at_ms, expiry_of, increment_of, withdrawal
 
 HOUR_MS = 3_600_000
@@ -122,7 +122,7 @@ async def test_advice_on_an_expired_authorization_holds_nothing(mesh: AuthzMesh)
     account = await mesh.open_account()
     card = await mesh.issue_card(account)
     held = await _send(mesh, network_purchase(card, 5_000, "t1"))
-    await mesh.authorization.ExpireAuthorization(expiry_of(held.authorization_id), metadata=NETWORK)
+    await mesh.authorization.ExpireAuthorization(expiry_of(held.authorization_id), metadata=ADMIN)
     await _send(mesh, advice(card, 9_000, "t1"))
     assert await balance(mesh, account) == (0, 0, 100_000)
     await audit(mesh, account)

@@ -11,7 +11,7 @@ import pytest
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from runtime.channel import unix_channel
 from tests.authz_checks import answered, balance, nothing_written, refused
-from tests.authz_mesh import NETWORK, AuthzMesh, purchase
+from tests.authz_mesh import ACCOUNTS, ADMIN, NETWORK, AuthzMesh, purchase
 
 SUBJECT = ("x-auth-subject", "usr_1")
 SPIFFE = ("x-auth-spiffe", "spiffe://holdfast.local/network/demo")
@@ -54,10 +54,11 @@ async def test_bytes_that_are_no_message_are_invalid(mesh: AuthzMesh) -> None:
     async with unix_channel(mesh.settings.socket) as channel, nothing_written(mesh.money):
         for method in METHODS:
             call: Any = channel.unary_unary(f"/holdfast.authz.v1.{method}")
+            metadata = ACCOUNTS if "Projection" in method else ADMIN
             error = await refused(call, b"\xff\xff\xff")
             assert (error.code.name, error.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
             # Text that is no UTF-8; where the field is no text, the request is merely empty.
-            error = await refused(call, b"\x0a\x02\xff\xfe")
+            error = await refused(call, b"\x0a\x02\xff\xfe", metadata=metadata)
             assert error.code.name == "INVALID_ARGUMENT"
             assert "DecodeError" not in error.message
 

@@ -9,7 +9,7 @@ import pytest
 from holdfast.authz.v1 import posting_service_pb2 as postings
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from tests.authz_audit import audit, lines_of, repeats
-from tests.authz_checks import answered, balance, expire_records, nothing_written, refused, usd
+from tests.authz_checks import balance, expire_records, nothing_written, refused, usd
 from tests.authz_mesh import ACCOUNTS, NETWORK, AuthzMesh
 from tests.authz_messages import credit, forced, money, release, returned
 
@@ -88,16 +88,6 @@ async def test_repetition_is_the_same_answer(mesh: AuthzMesh) -> None:
     altered.request_id = request.request_id
     await repeats(mesh, mesh.posting.CreditPayment, request, altered, metadata=ACCOUNTS)
     await audit(mesh, account)
-
-
-async def test_another_caller_s_request_id_is_another_request(mesh: AuthzMesh) -> None:
-    account = await mesh.open_account()
-    request = credit(account, mesh.ids.new("pay", 10), 400)
-    await mesh.posting.CreditPayment(request, metadata=ACCOUNTS)
-    request.payment_id = mesh.ids.new("pay", 10)
-    _, stored = await answered(mesh.posting.CreditPayment, request, metadata=NETWORK)
-    assert not stored
-    assert await balance(mesh, account) == (-800, 0, 100_000)
 
 
 async def test_unknown_account_is_not_found(mesh: AuthzMesh) -> None:

@@ -18,7 +18,7 @@ from tests.authz_checks import (
     refused,
     usd,
 )
-from tests.authz_mesh import ADMIN, NETWORK, OTHER_NETWORK, AuthzMesh, capture_of
+from tests.authz_mesh import ADMIN, NETWORK, AuthzMesh, capture_of
 from tests.authz_messages import expiry_of
 
 DAY_MS = 86_400_000
@@ -28,7 +28,7 @@ async def _expire(
     mesh: AuthzMesh, request: movements.ExpireAuthorizationRequest
 ) -> movements.ExpireAuthorizationResponse:
     answer: movements.ExpireAuthorizationResponse = await mesh.authorization.ExpireAuthorization(
-        request, metadata=NETWORK
+        request, metadata=ADMIN
     )
     return answer
 
@@ -60,7 +60,7 @@ async def test_repetition_is_the_same_answer(mesh: AuthzMesh) -> None:
     request = expiry_of(await approved(mesh, card, 1_000))
     altered = expiry_of(await approved(mesh, card, 1_000))
     altered.request_id = request.request_id
-    await repeats(mesh, mesh.authorization.ExpireAuthorization, request, altered)
+    await repeats(mesh, mesh.authorization.ExpireAuthorization, request, altered, metadata=ADMIN)
     assert await balance(mesh, account) == (0, 1_000, 99_000)
     await audit(mesh, account)
 
@@ -78,16 +78,19 @@ async def test_whose_authorization_it_is(mesh: AuthzMesh) -> None:
     held = await approved(mesh, await mesh.card(), 1_000)
     method = mesh.authorization.ExpireAuthorization
     async with nothing_written(mesh.money):
-        for name, caller in ((held, OTHER_NETWORK), (UNKNOWN_AUTHORIZATION, NETWORK)):
-            error = await refused(method, expiry_of(name), metadata=caller)
-            assert (error.code.name, error.reason) == ("NOT_FOUND", "AUTHORIZATION_NOT_FOUND")
+        error = await refused(method, expiry_of(UNKNOWN_AUTHORIZATION), metadata=ADMIN)
+        assert (error.code.name, error.reason) == ("NOT_FOUND", "AUTHORIZATION_NOT_FOUND")
+        error = await refused(method, expiry_of(held), metadata=NETWORK)
+        assert error.code.name == "PERMISSION_DENIED"
     assert (await method(expiry_of(held), metadata=ADMIN)).released_amount == usd(1_000)
 
 
 async def test_wrong_fields_are_named(mesh: AuthzMesh) -> None:
     async with nothing_written(mesh.money):
         error = await refused(
-            mesh.authorization.ExpireAuthorization, movements.ExpireAuthorizationRequest()
+            mesh.authorization.ExpireAuthorization,
+            movements.ExpireAuthorizationRequest(),
+            metadata=ADMIN,
         )
     assert error.code.name == "INVALID_ARGUMENT"
     assert error.fields == ["request_id", "authorization_id"]

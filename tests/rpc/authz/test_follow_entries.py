@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.authz.v1 import ledger_service_pb2 as rpc
 from tests.authz_checks import approved, refused
-from tests.authz_mesh import ADMIN, AuthzMesh, capture_of
+from tests.authz_mesh import ACCOUNTS, ADMIN, AuthzMesh, capture_of
 
 Positions = dict[int, int]
 
@@ -22,7 +22,7 @@ async def _follow(
             ],
             page_size=page_size,
         ),
-        metadata=ADMIN,
+        metadata=ACCOUNTS,
     )
     return answer
 
@@ -70,5 +70,5 @@ async def test_a_follower_meets_every_entry_once_in_order(mesh: AuthzMesh) -> No
 async def test_wrong_fields_are_named(
     mesh: AuthzMesh, request_: rpc.FollowEntriesRequest, fields: list[str]
 ) -> None:
-    error = await refused(mesh.ledger_service.FollowEntries, request_)
+    error = await refused(mesh.ledger_service.FollowEntries, request_, metadata=ACCOUNTS)
     assert (error.code.name, error.fields) == ("INVALID_ARGUMENT", fields)

@@ -57,6 +57,8 @@ async def test_rows_by_currency_and_account(mesh: AuthzMesh) -> None:
 async def test_unknown_currency_is_refused(mesh: AuthzMesh) -> None:
     for currency in ("usd", "XXX", "US", "USD ", "U" * 1000):
         error = await refused(
-            mesh.ledger_service.GetTrialBalance, rpc.GetTrialBalanceRequest(currency_code=currency)
+            mesh.ledger_service.GetTrialBalance,
+            rpc.GetTrialBalanceRequest(currency_code=currency),
+            metadata=ADMIN,
         )
         assert (error.code.name, error.fields) == ("INVALID_ARGUMENT", ["currency_code"])

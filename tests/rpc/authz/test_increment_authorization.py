@@ -117,7 +117,7 @@ async def test_closed_authorization_is_refused(mesh: AuthzMesh, end: str, *, gon
     elif end == "reversed":
         await stub.ReverseAuthorization(reversal_of(held), metadata=NETWORK)
     elif end == "expired":
-        await stub.ExpireAuthorization(expiry_of(held), metadata=NETWORK)
+        await stub.ExpireAuthorization(expiry_of(held), metadata=ADMIN)
     elif end == "due":
         mesh.clock.advance(40 * 86_400_000)
     if gone:

@@ -31,7 +31,7 @@ from tests.authz_checks import (
     refused,
     usd,
 )
-from tests.authz_mesh import ACCOUNTS, NETWORK, AuthzMesh, capture_of, purchase, reversal_of
+from tests.authz_mesh import ACCOUNTS, ADMIN, NETWORK, AuthzMesh, capture_of, purchase, reversal_of
 from tests.authz_messages import advice, forced
 
 HOUR_MS = 3_600_000
@@ -206,7 +206,7 @@ async def test_what_is_reversed_or_expires_is_given_back(mesh: AuthzMesh) -> Non
     await mesh.authorization.ReverseAuthorization(reversal_of(first), metadata=NETWORK)
     assert await left(mesh, card) == 400
     expire = movements.ExpireAuthorizationRequest(request_id="e", authorization_id=second)
-    await mesh.authorization.ExpireAuthorization(expire, metadata=NETWORK)
+    await mesh.authorization.ExpireAuthorization(expire, metadata=ADMIN)
     assert await left(mesh, card) == 1_000
     # The count is given back, too: three are possible again.
     for _ in range(3):
