@@ -52,6 +52,12 @@ async def apply(stage: Stage) -> None:
         f"registered and logged in: a token for {alice.tokens['expires_in_s']} s, role {roles[0]}",
         user_id=user_id,
     )
+    profile = await _profile(stage, user_id)
+    stage.check("the profile", found=profile["masked"], expected=True)
+    stage.tell(
+        f"her profile, as an operator sees it: {profile['name']}, {profile['email']}",
+        email=profile["email"],
+    )
     submitted = await web.post(stage, "/v1/applications", _application(), alice.bearer)
     path = f"/v1/applications/{submitted['application']['id']}"
     checked = await _checked(stage, path, alice)
@@ -66,6 +72,17 @@ async def apply(stage: Stage) -> None:
     await _approve(stage, path, alice)
     card_id = stage.holders["Alice"].card_id
     await answers.approved(stage, requests.purchase(stage, card_id, 1_275, requests.COFFEE))
+
+
+async def _profile(stage: Stage, user_id: str) -> dict[str, Any]:
+    """The profile of somebody who has just registered: it appears a moment later."""
+    for _ in range(_LOOKS):
+        answer = await stage.mesh.web.get(f"/v1/users/{user_id}")
+        if answer.status_code != httpx.codes.NOT_FOUND:
+            profile: dict[str, Any] = web.answer_of(stage, answer)["user"]
+            return profile
+        await asyncio.sleep(_LOOK_S)
+    raise DemoFailedError(f"{user_id} has no profile after {_LOOKS * _LOOK_S:.0f} s")
 
 
 async def _offer_programme(stage: Stage) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 from cryptography import x509
 
-from runtime.devstack import binaries, home, leftovers, lock, ports, state
+from runtime.devstack import binaries, home, leftovers, lock, ports, state, watches
 from runtime.devstack.errors import DevstackError, PortTakenError
 from runtime.devstack.settings import StackSettings
 
@@ -67,6 +67,7 @@ def machine(settings: StackSettings, *, running: bool, now: datetime) -> Iterato
     yield from supervisor(settings)
     if not running:
         yield port_check(settings)
+        yield file_watches()
     yield disk(settings)
     yield memory(settings)
     yield from certificates(settings.home / "pki", now=now)
@@ -203,6 +204,15 @@ def port_check(settings: StackSettings) -> Check:
     except PortTakenError as error:
         return fail("ports", error.message, error.hint)
     return ok("ports", ", ".join(f"{name} {port}" for name, port in chosen.items()) + " are free")
+
+
+def file_watches() -> Check:
+    """Whether Envoy can follow its files."""
+    try:
+        watches.require()
+    except watches.NoWatchesError as error:
+        return fail("file watches", error.message, error.hint)
+    return ok("file watches", f"{watches.NEEDED} inotify instances for Envoy")
 
 
 def disk(settings: StackSettings) -> Check:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runtime.devstack import binaries, environment, probes
+from runtime.devstack import binaries, environment, probes, watches
 from runtime.devstack.home import Home
 from runtime.devstack.process import ProcessSpec
 from runtime.devstack.settings import StackSettings
@@ -20,6 +20,7 @@ def spec(home: Home, settings: StackSettings, *, ports: Mapping[str, int]) -> Pr
     """Envoy's process, with its certificates made and its configuration written."""
     from runtime import envoyconfig, pki  # noqa: PLC0415  servers alone need neither
 
+    watches.require()
     pki.ensure_certificates(settings)
     config = home.root / "envoy" / "envoy.yaml"
     config.write_text(

@@ -62,6 +62,7 @@ async def test_the_demo(holdfast: Holdfast) -> None:
     ]
     told = {name: value for fact in facts for name, value in fact.items()}
     assert (told["application"], told["activated"]) == ("STATE_APPROVED", "STATE_ACTIVE")
+    assert told["email"] == "a***@example.com"
     assert told["replaced_by"].startswith("card_")
     _check_the_edge(told)
     wide = [line for line in ended.stderr.splitlines() if len(line) > 80 and "--cacert" not in line]
