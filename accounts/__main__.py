@@ -17,7 +17,7 @@ from accounts.member_service import MemberService
 from accounts.mutation import Mutations
 from accounts.numbers import CardNumbers
 from accounts.ownership_store import OwnershipStore
-from accounts.person_keys import person_keys
+from accounts.person_keys import PersonKeys, person_keys
 from accounts.programme_service import ProgrammeService
 from accounts.programme_store import Programmes
 from accounts.projection_store import ProjectionStore
@@ -97,13 +97,9 @@ async def main() -> None:
         mutations = Mutations(
             store, outbox, clock, projection_wait_s=settings.accounts_projection_wait_s
         )
-        people = UserStore(pool, person_keys(secrets_of(settings), clock))
-        vault = Vault(
-            VaultStore(vault_pool),
-            vault_keys(secrets_of(settings), clock),
-            clock,
-            reveals_per_hour=settings.accounts_reveals_per_hour,
-        )
+        keys = person_keys(secrets_of(settings), clock)
+        people = UserStore(pool, keys)
+        vault = _vault(settings, vault_pool, clock)
         numbers = CardNumbers(vault, bin_digits=settings.accounts_bin)
         renewals = Renewals(store, outbox, numbers, clock, days=settings.accounts_renewal_days)
         audit = AuditLog(pool, settings.secret("audit-seal"))
@@ -115,19 +111,23 @@ async def main() -> None:
         add_CardServiceServicer_to_server(
             CardService(store, mutations, ids, clock, numbers=numbers), process.services
         )
-        add_UserServiceServicer_to_server(UserService(people, ids, clock), process.services)
         add_VaultServiceServicer_to_server(
             _vault_service(settings, vault, store, clock), process.services
         )
         _add_companies(process, pool, mutations, ids, RulesFlow(store, mutations, clock))
-        applications = _applications(settings, pool, mutations, outbox, vault)
+        applications = _applications(settings, pool, mutations, outbox, vault, people=keys)
         add_ApplicationServiceServicer_to_server(applications.service, process.services)
+        add_UserServiceServicer_to_server(
+            UserService(people, ids, clock, applications=applications.export), process.services
+        )
         work = [
             asyncio.create_task(outbox.run()),
             asyncio.create_task(renewals.run()),
             asyncio.create_task(applications.worker.run()),
             asyncio.create_task(Closing(store, projector, clock).run()),
-            asyncio.create_task(upkeep.follow_keys(vault.rotate, people.rotate)),
+            asyncio.create_task(
+                upkeep.follow_keys(vault.rotate, people.rotate, applications.rotation.rotate)
+            ),
             asyncio.create_task(audit.run()),
             asyncio.create_task(upkeep.follow_epochs(ProjectionStore(pool), outbox, projector)),
             asyncio.create_task(
@@ -144,6 +144,12 @@ async def main() -> None:
             await asyncio.gather(*work, return_exceptions=True)
 
 
+def _vault(settings: AccountsSettings, pool: Any, clock: SystemClock) -> Vault:
+    """Card numbers, with connections of their own."""
+    keys = vault_keys(secrets_of(settings), clock)
+    return Vault(VaultStore(pool), keys, clock, reveals_per_hour=settings.accounts_reveals_per_hour)
+
+
 def _vault_service(
     settings: AccountsSettings, vault: Vault, store: Store, clock: SystemClock
 ) -> VaultService:
@@ -153,7 +159,13 @@ def _vault_service(
 
 
 def _applications(
-    settings: AccountsSettings, pool: Any, mutations: Mutations, outbox: Outbox, vault: Vault
+    settings: AccountsSettings,
+    pool: Any,
+    mutations: Mutations,
+    outbox: Outbox,
+    vault: Vault,
+    *,
+    people: PersonKeys,
 ) -> Applying:
     """What takes applications, and works on them."""
     return applying(
@@ -161,7 +173,7 @@ def _applications(
         mutations,
         outbox,
         vault,
-        secrets=secrets_of(settings),
+        people=people,
         clock=SystemClock(),
         objects=objects_of(settings),
         creditor=Creditor(name=settings.accounts_creditor, agency=settings.accounts_agency),

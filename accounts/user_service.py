@@ -9,6 +9,7 @@ from typing import TypeAlias
 from google.protobuf.message import Message
 
 from accounts import convert, convert_user, user_import
+from accounts.applications.export import Export
 from accounts.mutation import REPLAYED_REASON, Context
 from accounts.store import Answer, RequestKey, Stored
 from accounts.user import (
@@ -41,8 +42,11 @@ _PLAIN, _SEALED = b"\x00", b"\x01"
 class UserService(UserServiceServicer):
     """Knows people, and shows no more of them than is asked for."""
 
-    def __init__(self, store: UserStore, new_ids: ids.IdSource, clock: Clock) -> None:
+    def __init__(
+        self, store: UserStore, new_ids: ids.IdSource, clock: Clock, *, applications: Export
+    ) -> None:
         self._store = store
+        self._applications = applications
         self._ids = new_ids
         self._clock = clock
 
@@ -190,7 +194,7 @@ class UserService(UserServiceServicer):
             user = await _locked(transaction, request.user_id)
             if await transaction.is_in_use(user.id):
                 raise FailedPrecondition(
-                    "the user has, or had, accounts or cards: close, then erase",
+                    "the user has, or had, accounts, cards or applications: close, then erase",
                     reason="USER_IN_USE",
                     metadata={"user_id": user.id},
                 )
@@ -213,6 +217,7 @@ class UserService(UserServiceServicer):
             user=convert_user.user(found, full=True),
             accounts=[convert.account(account) for account in accounts],
             cards=[convert.card(card) for card in cards],
+            applications=await self._applications.of(user_id),
         )
 
     async def EraseUser(
@@ -233,6 +238,7 @@ class UserService(UserServiceServicer):
             erased = erase_user(user, now_ms=now_ms)
             if erased is not user:
                 await transaction.update_user(erased)
+                await transaction.erase_applications(user.id)
             return erased
 
         return pb.EraseUserResponse(user=await self._run(key, request, effect, context))
@@ -253,6 +259,12 @@ class UserService(UserServiceServicer):
                 raise FailedPrecondition(
                     "the user owns an account that is not closed",
                     reason="USER_HAS_ACCOUNTS",
+                    metadata={"user_id": user.id},
+                )
+            if transition is UserTransition.CLOSE and await transaction.has_applications(user.id):
+                raise FailedPrecondition(
+                    "the user has an application that is open: decide or withdraw it first",
+                    reason="USER_HAS_APPLICATIONS",
                     metadata={"user_id": user.id},
                 )
             moved = move_user(user, transition, now_ms=now_ms)

@@ -87,8 +87,16 @@ class UserTransaction(Transaction):
         """Whether an account that is not closed is the person's."""
         return bool(await self._connection.fetchval(_SQL["owns_account"], user_id))
 
+    async def has_applications(self, user_id: str) -> bool:
+        """Whether something of the person is being decided, or opened."""
+        return bool(await self._connection.fetchval(_SQL["has_applications"], user_id))
+
+    async def erase_applications(self, user_id: str) -> None:
+        """Destroys the keys of what the person applied for."""
+        await self._connection.execute(_SQL["erase_applications"], user_id)
+
     async def is_in_use(self, user_id: str) -> bool:
-        """Whether the person ever had an account or a card."""
+        """Whether the person ever had an account or a card, or applied."""
         return bool(await self._connection.fetchval(_SQL["is_in_use"], user_id))
 
     async def seal_answer(self, user_id: str, content: bytes) -> bytes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.accounts.v1 import application_pb2, programme_pb2
+from holdfast.accounts.v1 import application_pb2, programme_pb2, user_service_pb2
 from holdfast.accounts.v1 import application_service_pb2 as pb
 from holdfast.accounts.v1 import programme_service_pb2 as programmes
 from tests.accounts_mesh import AccountsMesh, call, usd
-from tests.accounts_people import ANNA, STAFF, as_user
+from tests.accounts_people import ANNA, BORIS, STAFF, as_user
 
 State = application_pb2.Application.State
 SSN = "512-34-9999"
@@ -57,6 +57,16 @@ async def create_programme(mesh: AccountsMesh, **fields: Any) -> None:
     }
     request = programmes.CreateProgrammeRequest(**(valid | fields))
     await call(mesh.programmes.CreateProgramme, request, **STAFF)
+    for user_id in (ANNA, BORIS):
+        await create_user(mesh, user_id)
+
+
+async def create_user(mesh: AccountsMesh, user_id: str) -> None:
+    """Only known users apply."""
+    request = user_service_pb2.CreateUserRequest(
+        request_id=mesh.request_id(), user_id=user_id, name="A User", email="user@example.com"
+    )
+    await call(mesh.users.CreateUser, request, **STAFF)
 
 
 async def submit(

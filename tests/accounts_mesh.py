@@ -21,6 +21,7 @@ from grpc_status import rpc_status
 from accounts import ownership
 from accounts.account_service import AccountService
 from accounts.applications.notice import Creditor
+from accounts.applications.rotation import Rotation
 from accounts.applications.wiring import applying
 from accounts.applications.worker import Worker
 from accounts.card_service import CardService
@@ -219,6 +220,7 @@ class AccountsMesh:
     members: MemberServiceStub
     applications: ApplicationServiceStub
     worker: Worker
+    applications_rotation: Rotation
     folder: Path
     users: UserServiceStub
     people: UserStore
@@ -388,7 +390,6 @@ async def accounts_mesh(
         secrets = FileSecrets(folder / "secrets")
         people_keys = person_keys(secrets, clock)
         people = UserStore(pool, people_keys)
-        add_UserServiceServicer_to_server(UserService(people, ids, clock), server.services)
         keys = vault_keys(secrets, clock)
         vault = Vault(VaultStore(vault_pool), keys, clock, reveals_per_hour=3)
         numbers = CardNumbers(vault, bin_digits=BIN)
@@ -415,13 +416,16 @@ async def accounts_mesh(
             mutations,
             outbox,
             vault,
-            secrets=FileSecrets(folder / "secrets"),
+            people=people_keys,
             clock=clock,
             objects=LocalFolder(folder / "documents"),
             creditor=Creditor(name="Test Bank", agency="Test Agency"),
             wait_s=projection_wait_s,
         )
         add_ApplicationServiceServicer_to_server(applications.service, server.services)
+        add_UserServiceServicer_to_server(
+            UserService(people, ids, clock, applications=applications.export), server.services
+        )
         await server.start([])
         task = asyncio.create_task(outbox.run() if relay else asyncio.sleep(0))
         try:
@@ -446,6 +450,7 @@ async def accounts_mesh(
                 members=MemberServiceStub(channel),
                 applications=ApplicationServiceStub(channel),
                 worker=applications.worker,
+                applications_rotation=applications.rotation,
                 folder=folder,
                 users=UserServiceStub(channel),
                 people=people,

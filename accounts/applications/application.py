@@ -86,8 +86,10 @@ class Application:
     requested_limit_minor: int
     #: What the applicant says, sealed with the key that `data_key` is.
     applicant: bytes
-    #: The application's own key, sealed with the installation's.
+    #: The application's own key, sealed with the person's; empty: the person was erased.
     data_key: bytes
+    #: The person's key, wrapped; empty: the person was erased.
+    person_key: bytes
     #: The decision, as the contract serializes it; empty: there is none.
     decision: bytes
     #: Highest limit that the scorecard allows; 0: it has not run, or allows none.
@@ -106,6 +108,11 @@ class Application:
     def owner_id(self) -> str:
         """Who will own the account."""
         return self.company_id or self.user_id
+
+    @property
+    def readable(self) -> bool:
+        """Whether what the applicant said can still be read."""
+        return bool(self.data_key and self.person_key)
 
     @property
     def account_id(self) -> str:

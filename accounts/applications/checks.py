@@ -101,13 +101,8 @@ class Checks:
         return programme
 
     def applicant(self, application: Application) -> application_pb2.Applicant:
-        """What the applicant said."""
-        opened = self._keys.open(
-            application.applicant,
-            data_key=application.data_key,
-            application_id=application.id,
-            what=APPLICANT,
-        )
+        """What the applicant said. Raises ErasedError."""
+        opened = self._keys.open(application.applicant, application, what=APPLICANT)
         return application_pb2.Applicant.FromString(opened)
 
     def notice(self, reasons: tuple[str, ...], credit: CreditReport | None) -> str:
@@ -151,11 +146,15 @@ class Checks:
         if locked is None or locked.state is not State.SUBMITTED:
             return
         now_ms = self._clock.now_ms()
+        person = await applications.steady_person(locked.user_id)
+        if person is None or not person.may_apply:
+            policy = replace(policy, always_review=True)
+        same = self._keys.person_hashes(applicant.tax_id)
         facts = _facts(
             applicant,
             identity,
             credit,
-            duplicate=await applications.same_person(locked) > 0,
+            duplicate=await applications.same_person(locked, same) > 0,
             requested_minor=locked.requested_limit_minor,
             today=datetime_of(now_ms).date(),
         )

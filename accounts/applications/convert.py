@@ -62,8 +62,10 @@ _EMPLOYMENTS: dict[int, object] = dict(
 
 def submit(
     request: pb.SubmitApplicationRequest, context: Any, keys: ApplicationKeys, *, today: date
-) -> RequestKey:
-    """Checks SubmitApplicationRequest. Its fingerprint is keyed: a tax number has few digits."""
+) -> tuple[RequestKey, frozenset[bytes]]:
+    """Checks SubmitApplicationRequest. Its fingerprint is keyed: a tax number has few digits. Also
+    returns those that other keys made of the same content.
+    """
     violations = Violations()
     key = key_of(request, context, violations)
     check_programme_id("programme_id", request.programme_id, violations)
@@ -72,7 +74,8 @@ def submit(
     violations.money("requested_limit", request, minimum=1)
     _check_applicant(request.applicant, violations, today=today)
     violations.raise_if_any()
-    return replace(key, fingerprint=keys.hash(key.fingerprint))
+    current, known = keys.people.fingerprints(key.fingerprint)
+    return replace(key, fingerprint=current), known
 
 
 def check_currency(request: pb.SubmitApplicationRequest, currency_code: str) -> None:
@@ -216,6 +219,24 @@ def decided(value: Application) -> FailedPrecondition:
         f"the application is {value.state}",
         reason="APPLICATION_DECIDED",
         metadata={"application_id": value.id, "state": value.state},
+    )
+
+
+def user_not_active(user_id: str, state: str) -> FailedPrecondition:
+    """The error for applying for somebody who is set aside, or gone."""
+    return FailedPrecondition(
+        f"the user is {state}",
+        reason="USER_NOT_ACTIVE",
+        metadata={"user_id": user_id, "state": state},
+    )
+
+
+def applicant_erased(value: Application) -> FailedPrecondition:
+    """The error for asking for what nobody can read any more."""
+    return FailedPrecondition(
+        "who applied was erased, and with them what was handed in",
+        reason="APPLICANT_ERASED",
+        metadata={"application_id": value.id},
     )
 
 

@@ -43,12 +43,7 @@ class Documents:
             return
         if len(await applications.documents(application.id)) >= convert.DOCUMENTS_MAX:
             return
-        sealed = self._keys.seal(
-            content,
-            data_key=application.data_key,
-            application_id=application.id,
-            what=document.id,
-        )
+        sealed = self._keys.seal(content, application, what=document.id)
         try:
             await self._objects.put(_place(document), sealed)
         except ObjectsUnavailable as error:
@@ -56,18 +51,15 @@ class Documents:
 
     async def show(self, application: Application, document: Document) -> bytes:
         """The content again."""
+        if not application.readable:
+            raise convert.applicant_erased(application)
         try:
             sealed = await self._objects.get(_place(document))
         except ObjectsUnavailable as error:
             raise _unavailable(error) from error
         if sealed is None:
             raise document_not_found(document.id)
-        return self._keys.open(
-            sealed,
-            data_key=application.data_key,
-            application_id=application.id,
-            what=document.id,
-        )
+        return self._keys.open(sealed, application, what=document.id)
 
 
 def described(request: pb.AddDocumentRequest, key: RequestKey, *, now_ms: int) -> Document:

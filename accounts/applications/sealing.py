@@ -1,66 +1,71 @@
-"""Seals what applicants say: a key for each application, which is itself sealed with the
-installation's. Destroying an application's key makes everything of it unreadable.
+"""Seals what applicants say and hand in: with a key for each application, which is sealed with the
+person's own (`accounts.person_keys`). Once the person is erased nothing of it can be read, wherever
+copies lie.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from hashlib import sha256
-from hmac import digest
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from runtime.clock import Clock
-from runtime.key_ring import KeyRing, key_ring
-from runtime.secrets import SecretsProvider
+from accounts.applications.application import Application
+from accounts.person_keys import PersonKeys
 
-#: Names of the rings: one opens the keys of applications, one finds persons again. The oldest key
-#: of the latter is used, so that it must not be pruned while duplicates are to be found.
-SEALING, SEARCH = "application-sealing", "application-search"
 _KEY_BYTES, _NONCE_BYTES = 32, 12
+
+
+class ErasedError(Exception):
+    """Who applied was erased: nothing opens what was said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationKeys:
     """All that opens applications."""
 
-    sealing: KeyRing
-    search: KeyRing
+    people: PersonKeys
 
-    def new(self, application_id: str) -> bytes:
-        """A new key for an application, sealed."""
-        return self.sealing.seal(os.urandom(_KEY_BYTES), context=application_id.encode())
+    def new(self, application_id: str, *, user_id: str, person_key: bytes) -> bytes:
+        """A new key for an application of a person, sealed."""
+        key = self.people.data_key(person_key, user_id)
+        return key.seal(_field(application_id), os.urandom(_KEY_BYTES))
 
-    def seal(self, content: bytes, *, data_key: bytes, application_id: str, what: str) -> bytes:
+    def seal(self, content: bytes, application: Application, *, what: str) -> bytes:
         """Seals something of an application; it opens as `what` of this application only."""
         nonce = os.urandom(_NONCE_BYTES)
-        cipher = self._cipher(data_key, application_id)
-        return nonce + cipher.encrypt(nonce, content, _context(application_id, what))
+        cipher = self._cipher(application)
+        return nonce + cipher.encrypt(nonce, content, _context(application.id, what))
 
-    def open(self, sealed: bytes, *, data_key: bytes, application_id: str, what: str) -> bytes:
-        """The content again; ValueError if it was sealed for something else, or changed."""
+    def open(self, sealed: bytes, application: Application, *, what: str) -> bytes:
+        """The content again; ValueError if it was sealed for something else, or changed. Raises
+        ErasedError.
+        """
+        cipher = self._cipher(application)
         nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
-            cipher = self._cipher(data_key, application_id)
-            return cipher.decrypt(nonce, rest, _context(application_id, what))
+            return cipher.decrypt(nonce, rest, _context(application.id, what))
         except InvalidTag:
             raise ValueError("sealed for another place, or changed") from None
 
-    def hash(self, content: bytes) -> bytes:
-        """A keyed hash that stays the same: what has few possible values cannot be guessed."""
-        return digest(self.search.keys[0].secret, sha256(content).digest(), "sha256")
+    def person_hash(self, tax_id: str) -> tuple[bytes, str]:
+        """Under which a person's applications are found, and the key that made it."""
+        return self.people.hash_of("tax_id", tax_id), self.people.search.current.id
 
-    def _cipher(self, data_key: bytes, application_id: str) -> AESGCM:
-        return AESGCM(self.sealing.open(data_key, context=application_id.encode()))
+    def person_hashes(self, tax_id: str) -> list[bytes]:
+        """Under which they may be found: one for each key that is in use."""
+        return self.people.hashes_of("tax_id", tax_id)
+
+    def _cipher(self, application: Application) -> AESGCM:
+        if not application.readable:
+            raise ErasedError(application.id)
+        key = self.people.data_key(application.person_key, application.user_id)
+        return AESGCM(key.open(_field(application.id), application.data_key))
 
 
-def application_keys(secrets: SecretsProvider, clock: Clock) -> ApplicationKeys:
-    """The rings; made if there are none."""
-    return ApplicationKeys(
-        sealing=key_ring(secrets, SEALING, clock), search=key_ring(secrets, SEARCH, clock)
-    )
+def _field(application_id: str) -> str:
+    return f"application:{application_id}"
 
 
 def _context(application_id: str, what: str) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from accounts import convert_user
 from accounts.applications import convert
 from accounts.applications.application import (
     Application,
@@ -47,6 +49,9 @@ from runtime.errors import (
 from runtime.identity import current_identity
 from runtime.validate import timestamp
 
+#: How often, and how far apart, to look for the profile of who applies.
+PROFILE_LOOKS, PROFILE_LOOK_S = 20, 0.1
+
 _DAY_MS = 86_400_000
 
 Change = Callable[[Applications, Application], Awaitable[Application]]
@@ -80,8 +85,9 @@ class ApplicationService(ApplicationServiceServicer):
         parts = self._parts
         now_ms = parts.clock.now_ms()
         today = datetime_of(now_ms).date()
-        key = convert.submit(request, context, parts.keys, today=today)
+        key, known = convert.submit(request, context, parts.keys, today=today)
         user_id = _applying(request.user_id)
+        await self._await_profile(user_id)
 
         async def effect(transaction: Transaction) -> Answer:
             companies = Companies(transaction.connection)
@@ -90,13 +96,14 @@ class ApplicationService(ApplicationServiceServicer):
             programme = await Programmes(transaction.connection).get(request.programme_id)
             _check_programme(programme, request)
             assert programme is not None, "_check_programme refuses what is not there"
-            application = self._new(request, programme, user_id, now_ms=now_ms)
-            person = parts.keys.hash(request.applicant.tax_id.encode())
             applications = Applications(transaction.connection)
+            person_key = await _person_key(applications, user_id)
+            application = self._new(request, programme, user_id, person_key, now_ms=now_ms)
+            person = parts.keys.person_hash(request.applicant.tax_id)
             await applications.insert(application, person_hash=person)
             return _answer(application)
 
-        answer = await parts.mutations.run(key, effect, context)
+        answer = await parts.mutations.run(key, effect, context, known=known)
         parts.worker.wake()
         return pb.SubmitApplicationResponse(
             application=application_pb2.Application.FromString(answer)
@@ -115,10 +122,11 @@ class ApplicationService(ApplicationServiceServicer):
         ):
             raise convert.application_not_found(application_id)
         message = convert.application(application, staff=sees_all())
-        message.applicant.CopyFrom(convert.masked(parts.checks.applicant(application)))
+        if application.readable:
+            message.applicant.CopyFrom(convert.masked(parts.checks.applicant(application)))
         documents = await parts.applications.documents(application_id)
         message.documents.extend(convert.document(one) for one in documents)
-        if sees_all():
+        if sees_all() and application.readable:
             for note in await parts.applications.notes(application_id):
                 message.notes.append(self._opened(note, application))
         return pb.GetApplicationResponse(application=message)
@@ -205,12 +213,9 @@ class ApplicationService(ApplicationServiceServicer):
         key = convert.change(request, context)
 
         async def change(applications: Applications, application: Application) -> Application:
-            sealed = self._parts.keys.seal(
-                request.text.encode(),
-                data_key=application.data_key,
-                application_id=application.id,
-                what="note",
-            )
+            if not application.readable:
+                raise convert.applicant_erased(application)
+            sealed = self._parts.keys.seal(request.text.encode(), application, what="note")
             now_ms = self._parts.clock.now_ms()
             note = Note(author=key.principal, text=sealed, create_time_ms=now_ms)
             await applications.insert_note(application.id, note)
@@ -229,6 +234,7 @@ class ApplicationService(ApplicationServiceServicer):
             moved = await self._moving(Transition.APPROVE)(applications, application)
             if moved is application:
                 return application
+            await _person_key(applications, application.user_id)
             granted = await _granted(applications, request, application)
             decision = self._decided(application)
             decision.credit_limit.CopyFrom(
@@ -278,9 +284,20 @@ class ApplicationService(ApplicationServiceServicer):
         message = await self._change(key, request.application_id, change, context, own=True)
         return pb.WithdrawApplicationResponse(application=message)
 
+    async def _await_profile(self, user_id: str) -> None:
+        """Gives the profile of somebody who registered just now a moment to come here: gateway
+        hands it on after its answer.
+        """
+        if user_id != calling_user():
+            return
+        for _ in range(PROFILE_LOOKS):
+            if await self._parts.applications.steady_person(user_id) is not None:
+                return
+            await asyncio.sleep(PROFILE_LOOK_S)
+
     async def _report(self, application_id: str) -> CreditReport | None:
         application = await self._parts.applications.get(application_id)
-        if application is None:
+        if application is None or not application.readable:
             return None
         try:
             return await self._parts.checks.credit_of(application)
@@ -340,18 +357,19 @@ class ApplicationService(ApplicationServiceServicer):
         request: pb.SubmitApplicationRequest,
         programme: Programme,
         user_id: str,
+        person_key: bytes,
         *,
         now_ms: int,
     ) -> Application:
         parts = self._parts
         owner_id = request.company_id or user_id
         application_id = parts.ids.new(ids.APPLICATION, ids.partition_of(owner_id))
-        data_key = parts.keys.new(application_id)
+        data_key = parts.keys.new(application_id, user_id=user_id, person_key=person_key)
         applicant = application_pb2.Applicant()
         applicant.CopyFrom(request.applicant)
         applicant.DiscardUnknownFields()
         days = programme_pb2.Underwriting.FromString(programme.underwriting).decide_within_days
-        return Application(
+        application = Application(
             id=application_id,
             user_id=user_id,
             company_id=request.company_id,
@@ -359,13 +377,9 @@ class ApplicationService(ApplicationServiceServicer):
             state=State.SUBMITTED,
             currency_code=programme.currency_code,
             requested_limit_minor=request.requested_limit.amount_minor,
-            applicant=parts.keys.seal(
-                applicant.SerializeToString(),
-                data_key=data_key,
-                application_id=application_id,
-                what=APPLICANT,
-            ),
+            applicant=b"",
             data_key=data_key,
+            person_key=person_key,
             decision=b"",
             offered_limit_minor=0,
             granted_limit_minor=0,
@@ -376,14 +390,24 @@ class ApplicationService(ApplicationServiceServicer):
             create_time_ms=now_ms,
             update_time_ms=now_ms,
         )
+        said = parts.keys.seal(applicant.SerializeToString(), application, what=APPLICANT)
+        return replace(application, applicant=said)
 
     def _opened(self, note: Note, application: Application) -> application_pb2.Note:
-        text = self._parts.keys.open(
-            note.text, data_key=application.data_key, application_id=application.id, what="note"
-        )
+        text = self._parts.keys.open(note.text, application, what="note")
         return application_pb2.Note(
             author=note.author, text=text.decode(), create_time=timestamp(note.create_time_ms)
         )
+
+
+async def _person_key(applications: Applications, user_id: str) -> bytes:
+    """The wrapped key of somebody who may have credit: known, neither set aside nor gone."""
+    person = await applications.steady_person(user_id)
+    if person is None:
+        raise convert_user.user_not_found(user_id)
+    if not person.may_apply:
+        raise convert.user_not_active(user_id, person.state)
+    return person.key_wrapped
 
 
 async def _document(

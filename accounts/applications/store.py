@@ -10,6 +10,7 @@ from typing import Any
 from accounts.applications.application import Application, Fulfilment, State
 from accounts.pages import after
 from accounts.records import of_row, values
+from accounts.user import UserState
 from runtime.clock import datetime_of
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
@@ -74,6 +75,20 @@ class Note:
     create_time_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applying:
+    """What counts of a person who applies."""
+
+    state: UserState
+    #: Wrapped; empty: the person was erased.
+    key_wrapped: bytes
+
+    @property
+    def may_apply(self) -> bool:
+        """Whether the person is neither set aside nor gone."""
+        return self.state in (UserState.UNVERIFIED, UserState.ACTIVE)
+
+
 class Applications:
     """Reads from a pool; reads and writes in a transaction's connection."""
 
@@ -105,11 +120,18 @@ class Applications:
                 found = await self._source.fetch(_SQL["list_applications"], *arguments)
         return [_application(row) for row in found]
 
-    async def insert(self, application: Application, *, person_hash: bytes) -> None:
-        """Adds an application; the worker checks it at once."""
+    async def steady_person(self, user_id: str) -> Applying | None:
+        """A person whose state and key stand still until the commit."""
+        row = await self._source.fetchrow(_SQL["select_steady_person"], user_id)
+        return of_row(Applying, row, state=UserState) if row else None
+
+    async def insert(self, application: Application, *, person_hash: tuple[bytes, str]) -> None:
+        """Adds an application, found by a hash of its person that some key made; the worker checks
+        it at once.
+        """
         due = datetime_of(application.create_time_ms)
         fields = values(application, *_INSERTED)
-        await self._source.execute(_SQL["insert_application"], *fields, person_hash, due)
+        await self._source.execute(_SQL["insert_application"], *fields, *person_hash, due)
 
     async def update(self, application: Application) -> None:
         """Writes the next version of a locked application."""
@@ -122,9 +144,18 @@ class Applications:
         """Notes the next step of a locked, approved application: no change that anybody sees."""
         await self._source.execute(_SQL["advance_fulfilment"], application_id, fulfilment)
 
-    async def same_person(self, application: Application) -> int:
-        """How many other applications for this programme are open or approved."""
-        arguments = (application.id, application.programme_id)
+    async def stale(self, key_id: str, *, after_id: str, limit: int) -> list[Application]:
+        """Applications whose hash of the person an older key made, in the order of their ids."""
+        found = await self._source.fetch(_SQL["list_stale_applications"], key_id, after_id, limit)
+        return [_application(row) for row in found]
+
+    async def rehash(self, application_id: str, person_hash: tuple[bytes, str]) -> None:
+        """Writes another hash of the person."""
+        await self._source.execute(_SQL["hash_application"], application_id, *person_hash)
+
+    async def same_person(self, application: Application, hashes: list[bytes]) -> int:
+        """How many other applications of a person for this programme are open or approved."""
+        arguments = (application.id, application.programme_id, hashes)
         return int(await self._source.fetchval(_SQL["count_same_person"], *arguments))
 
     async def claim_unchecked(self, *, now_ms: int, again_ms: int, limit: int) -> list[str]:

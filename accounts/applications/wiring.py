@@ -7,14 +7,17 @@ from typing import Any
 
 from accounts.applications.checks import Checks
 from accounts.applications.documents import Documents
+from accounts.applications.export import Export
 from accounts.applications.fulfilment import Fulfilling
 from accounts.applications.notice import Creditor
 from accounts.applications.providers import Sandbox
-from accounts.applications.sealing import application_keys
+from accounts.applications.rotation import Rotation
+from accounts.applications.sealing import ApplicationKeys
 from accounts.applications.service import ApplicationService, Parts
 from accounts.applications.store import Applications
 from accounts.applications.worker import Worker
 from accounts.mutation import Mutations
+from accounts.person_keys import PersonKeys
 from accounts.programme_store import Programmes
 from accounts.store import Store
 from accounts.vault.vault import Vault
@@ -22,7 +25,6 @@ from runtime.clock import Clock
 from runtime.ids import IdSource
 from runtime.objects import ObjectStorage
 from runtime.outbox import Outbox
-from runtime.secrets import SecretsProvider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,8 @@ class Applying:
 
     service: ApplicationService
     worker: Worker
+    rotation: Rotation
+    export: Export
 
 
 def applying(
@@ -39,7 +43,7 @@ def applying(
     outbox: Outbox,
     vault: Vault,
     *,
-    secrets: SecretsProvider,
+    people: PersonKeys,
     clock: Clock,
     objects: ObjectStorage,
     creditor: Creditor,
@@ -47,7 +51,7 @@ def applying(
 ) -> Applying:
     """Applications with the sandbox as provider, and documents in `objects`."""
     store, applications, programmes = Store(pool), Applications(pool), Programmes(pool)
-    keys = application_keys(secrets, clock)
+    keys = ApplicationKeys(people=people)
     sandbox = Sandbox()
     checks = Checks(
         store,
@@ -74,4 +78,9 @@ def applying(
             clock=clock,
         )
     )
-    return Applying(service=service, worker=worker)
+    return Applying(
+        service=service,
+        worker=worker,
+        rotation=Rotation(applications, checks, keys),
+        export=Export(applications, checks),
+    )

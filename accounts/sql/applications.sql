@@ -2,7 +2,8 @@
 -- One application. Params: $1 id.
 SELECT id, user_id, company_id, programme_id, state, currency_code, requested_limit_minor,
     applicant, data_key, decision, offered_limit_minor, granted_limit_minor, missing, fulfilment,
-    expire_time, version, create_time, update_time
+    expire_time, version, create_time, update_time,
+    coalesce((SELECT key_wrapped FROM person WHERE person.id = user_id), '') AS person_key
 FROM application
 WHERE id = $1
 
@@ -10,7 +11,8 @@ WHERE id = $1
 -- The same, locked for a change of it. Params: $1 id.
 SELECT id, user_id, company_id, programme_id, state, currency_code, requested_limit_minor,
     applicant, data_key, decision, offered_limit_minor, granted_limit_minor, missing, fulfilment,
-    expire_time, version, create_time, update_time
+    expire_time, version, create_time, update_time,
+    coalesce((SELECT key_wrapped FROM person WHERE person.id = user_id), '') AS person_key
 FROM application
 WHERE id = $1
 FOR NO KEY UPDATE
@@ -20,7 +22,8 @@ FOR NO KEY UPDATE
 -- $4 states.
 SELECT id, user_id, company_id, programme_id, state, currency_code, requested_limit_minor,
     applicant, data_key, decision, offered_limit_minor, granted_limit_minor, missing, fulfilment,
-    expire_time, version, create_time, update_time
+    expire_time, version, create_time, update_time,
+    coalesce((SELECT key_wrapped FROM person WHERE person.id = user_id), '') AS person_key
 FROM application
 WHERE state = ANY ($4) AND (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
@@ -31,7 +34,8 @@ LIMIT $3
 -- $1 create_time, $2 id, $3 limit, $4 states, $5 user_id.
 SELECT id, user_id, company_id, programme_id, state, currency_code, requested_limit_minor,
     applicant, data_key, decision, offered_limit_minor, granted_limit_minor, missing, fulfilment,
-    expire_time, version, create_time, update_time
+    expire_time, version, create_time, update_time,
+    coalesce((SELECT key_wrapped FROM person WHERE person.id = user_id), '') AS person_key
 FROM application
 WHERE state = ANY ($4) AND (create_time, id) < ($1, $2)
     AND (user_id = $5 OR company_id IN (
@@ -44,12 +48,13 @@ LIMIT $3
 -- Records a new application. Params: $1 id, $2 user_id, $3 company_id, $4 programme_id, $5 state,
 -- $6 currency_code, $7 requested_limit_minor, $8 applicant, $9 data_key, $10 decision,
 -- $11 offered_limit_minor, $12 granted_limit_minor, $13 missing, $14 fulfilment, $15 expire_time,
--- $16 version, $17 create_time, $18 update_time, $19 person_hash, $20 due_time.
+-- $16 version, $17 create_time, $18 update_time, $19 person_hash, $20 hash_key_id, $21 due_time.
 INSERT INTO application (id, user_id, company_id, programme_id, state, currency_code,
     requested_limit_minor, applicant, data_key, decision, offered_limit_minor,
     granted_limit_minor, missing, fulfilment, expire_time, version, create_time, update_time,
-    person_hash, due_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+    person_hash, hash_key_id, due_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    $21)
 
 -- update_application --
 -- Writes the next version of an application; the worker looks at once. Params: $1 id, $2 version,
@@ -65,12 +70,33 @@ WHERE id = $1 AND version = $2 - 1
 UPDATE application SET fulfilment = $2 WHERE id = $1
 
 -- count_same_person --
--- Applications of the same person that are open or were approved. Params: $1 id of this one,
--- $2 programme_id.
-SELECT count(*) FROM application AS other
-WHERE other.person_hash = (SELECT person_hash FROM application WHERE id = $1)
-    AND other.id <> $1 AND other.programme_id = $2
-    AND other.state IN ('SUBMITTED', 'IN_REVIEW', 'PENDING_DOCUMENT', 'APPROVED')
+-- Applications of a person that are open or were approved. Params: $1 id of one that counts not,
+-- $2 programme_id, $3 hashes of the person.
+SELECT count(*) FROM application
+WHERE person_hash = ANY ($3::bytea[]) AND id <> $1 AND programme_id = $2
+    AND state IN ('SUBMITTED', 'IN_REVIEW', 'PENDING_DOCUMENT', 'APPROVED')
+
+-- list_stale_applications --
+-- Applications after an id whose hash of the person an older key made than the current one.
+-- Params: $1 hash_key_id, $2 id, $3 limit.
+SELECT id, user_id, company_id, programme_id, state, currency_code, requested_limit_minor,
+    applicant, data_key, decision, offered_limit_minor, granted_limit_minor, missing, fulfilment,
+    expire_time, version, create_time, update_time,
+    coalesce((SELECT key_wrapped FROM person WHERE person.id = user_id), '') AS person_key
+FROM application
+WHERE person_hash IS NOT NULL AND hash_key_id < $1 AND id > $2
+ORDER BY id
+LIMIT $3
+
+-- hash_application --
+-- Writes another hash of the person, unless the person was erased. Params: $1 id, $2 person_hash,
+-- $3 hash_key_id.
+UPDATE application SET person_hash = $2, hash_key_id = $3
+WHERE id = $1 AND person_hash IS NOT NULL
+
+-- select_steady_person --
+-- A person whose state and key stand still until the commit. Params: $1 id.
+SELECT state, coalesce(key_wrapped, '') AS key_wrapped FROM person WHERE id = $1 FOR SHARE
 
 -- claim_unchecked --
 -- Applications whose checks are due, which nobody else looks at before the next time. Params:

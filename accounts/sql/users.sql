@@ -92,9 +92,23 @@ WHERE id = $1
 SELECT EXISTS (SELECT 1 FROM account WHERE owner_id = $1 AND state <> 'CLOSED')
 
 -- is_in_use --
--- Whether a person ever had an account or a card. Params: $1 id.
+-- Whether a person ever had an account or a card, or applied. Params: $1 id.
 SELECT EXISTS (SELECT 1 FROM account WHERE owner_id = $1)
     OR EXISTS (SELECT 1 FROM card WHERE user_id = $1)
+    OR EXISTS (SELECT 1 FROM application WHERE user_id = $1)
+
+-- has_applications --
+-- Whether a person has an application that is open, or is being fulfilled. Params: $1 id.
+SELECT EXISTS (
+    SELECT 1 FROM application
+    WHERE user_id = $1 AND (state IN ('SUBMITTED', 'IN_REVIEW', 'PENDING_DOCUMENT')
+        OR fulfilment IN ('OPEN_ACCOUNT', 'ISSUE_CARD', 'CONFIRM'))
+)
+
+-- erase_applications --
+-- Destroys the keys of a person's applications, and how they are found. Params: $1 id.
+UPDATE application SET data_key = '', person_hash = NULL, hash_key_id = NULL
+WHERE user_id = $1
 
 -- list_accounts_of_person --
 -- Accounts that a person owns. Params: $1 id, $2 limit.

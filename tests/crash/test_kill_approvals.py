@@ -20,6 +20,7 @@ import pytest
 from holdfast.accounts.v1 import application_pb2, programme_pb2
 from holdfast.accounts.v1 import application_service_pb2 as pb
 from holdfast.accounts.v1 import programme_service_pb2 as programmes
+from holdfast.accounts.v1 import user_service_pb2 as users
 from holdfast.authz.v1 import authorization_service_pb2 as authz_rpc
 from holdfast.type.v1.money_pb2 import Money
 from runtime import migrations
@@ -93,9 +94,14 @@ async def submitted(client: MeshClient, room: asyncio.Semaphore) -> list[str]:
     )
 
     async def one(number: int) -> str:
+        user_id = f"usr_{number % 64:02x}{number:032x}"
+        person = users.CreateUserRequest(
+            request_id=f"user-{number}", user_id=user_id, name="A User", email="user@example.com"
+        )
+        await answered(lambda: client.users.CreateUser(person), room)
         request = submission(
             request_id=f"submit-{number}",
-            user_id=f"usr_{number % 64:02x}{number:032x}",
+            user_id=user_id,
             requested_limit=usd,
         )
         request.applicant.tax_id = f"512-{1 + number % 99:02d}-{1_000 + number:04d}"

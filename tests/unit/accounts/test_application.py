@@ -42,6 +42,7 @@ APPLICATION = Application(
     requested_limit_minor=100_000,
     applicant=b"",
     data_key=b"",
+    person_key=b"",
     decision=b"",
     offered_limit_minor=0,
     granted_limit_minor=0,

@@ -113,7 +113,7 @@ class Application(_message.Message):
     @_builtins.property
     def applicant(self) -> Global___Applicant:
         """What was said about the applicant; the tax number shows its last four digits only. In answers
-        of GetApplication alone.
+        of GetApplication alone, and, in full, of ExportUserData. Absent once the person was erased.
         """
 
     @_builtins.property
@@ -178,7 +178,9 @@ Global___Application: _TypeAlias = Application  # noqa: Y015
 
 @_typing.final
 class Applicant(_message.Message):
-    """What an applicant says. It is kept sealed, with a key of the application's own."""
+    """What an applicant says. It is kept sealed, with a key that ends with the person's: nobody reads
+    it once the person is erased.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

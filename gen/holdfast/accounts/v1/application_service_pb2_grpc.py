@@ -114,8 +114,9 @@ class ApplicationServiceServicer:
         """Applies. Users apply for themselves; a company's administrators for it.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND,
-        PROGRAMME_NOT_FOUND), PERMISSION_DENIED (NOT_A_USER, ROLE_TOO_LOW), FAILED_PRECONDITION
-        (PROGRAMME_RETIRED, COMPANY_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        PROGRAMME_NOT_FOUND, USER_NOT_FOUND: only a known user applies), PERMISSION_DENIED (NOT_A_USER,
+        ROLE_TOO_LOW), FAILED_PRECONDITION (PROGRAMME_RETIRED, COMPANY_NOT_ACTIVE, USER_NOT_ACTIVE),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,8 +156,8 @@ class ApplicationServiceServicer:
         """Shows a document to a reviewer. That it was shown is recorded in the audit log first.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND,
-        DOCUMENT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE (also
-        DOCUMENTS_UNAVAILABLE).
+        DOCUMENT_NOT_FOUND), FAILED_PRECONDITION (APPLICANT_ERASED), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,7 +187,7 @@ class ApplicationServiceServicer:
         """Writes down what a reviewer has seen; in any state.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        FAILED_PRECONDITION (APPLICANT_ERASED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,7 +198,8 @@ class ApplicationServiceServicer:
         once the authorizer has both.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-        FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

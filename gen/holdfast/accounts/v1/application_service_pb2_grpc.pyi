@@ -45,8 +45,9 @@ class ApplicationServiceStub:
     """Applies. Users apply for themselves; a company's administrators for it.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND,
-    PROGRAMME_NOT_FOUND), PERMISSION_DENIED (NOT_A_USER, ROLE_TOO_LOW), FAILED_PRECONDITION
-    (PROGRAMME_RETIRED, COMPANY_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    PROGRAMME_NOT_FOUND, USER_NOT_FOUND: only a known user applies), PERMISSION_DENIED (NOT_A_USER,
+    ROLE_TOO_LOW), FAILED_PRECONDITION (PROGRAMME_RETIRED, COMPANY_NOT_ACTIVE, USER_NOT_ACTIVE),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetApplication: _grpc.UnaryUnaryMultiCallable[_application_service_pb2.GetApplicationRequest, _application_service_pb2.GetApplicationResponse]
     """Returns one application.
@@ -70,8 +71,8 @@ class ApplicationServiceStub:
     """Shows a document to a reviewer. That it was shown is recorded in the audit log first.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND,
-    DOCUMENT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE (also
-    DOCUMENTS_UNAVAILABLE).
+    DOCUMENT_NOT_FOUND), FAILED_PRECONDITION (APPLICANT_ERASED), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE).
     """
     StartReview: _grpc.UnaryUnaryMultiCallable[_application_service_pb2.StartReviewRequest, _application_service_pb2.StartReviewResponse]
     """Takes an application to review.
@@ -89,14 +90,15 @@ class ApplicationServiceStub:
     """Writes down what a reviewer has seen; in any state.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    FAILED_PRECONDITION (APPLICANT_ERASED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ApproveApplication: _grpc.UnaryUnaryMultiCallable[_application_service_pb2.ApproveApplicationRequest, _application_service_pb2.ApproveApplicationResponse]
     """Approves an application that is in review: opens the account and its first card, and answers
     once the authorizer has both.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-    FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
     DeclineApplication: _grpc.UnaryUnaryMultiCallable[_application_service_pb2.DeclineApplicationRequest, _application_service_pb2.DeclineApplicationResponse]
     """Declines an application, with the reasons that the applicant is told.
@@ -128,8 +130,9 @@ class ApplicationServiceAsyncStub(ApplicationServiceStub):
     """Applies. Users apply for themselves; a company's administrators for it.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND,
-    PROGRAMME_NOT_FOUND), PERMISSION_DENIED (NOT_A_USER, ROLE_TOO_LOW), FAILED_PRECONDITION
-    (PROGRAMME_RETIRED, COMPANY_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    PROGRAMME_NOT_FOUND, USER_NOT_FOUND: only a known user applies), PERMISSION_DENIED (NOT_A_USER,
+    ROLE_TOO_LOW), FAILED_PRECONDITION (PROGRAMME_RETIRED, COMPANY_NOT_ACTIVE, USER_NOT_ACTIVE),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetApplication: _aio.UnaryUnaryMultiCallable[_application_service_pb2.GetApplicationRequest, _application_service_pb2.GetApplicationResponse]  # type: ignore[assignment]
     """Returns one application.
@@ -153,8 +156,8 @@ class ApplicationServiceAsyncStub(ApplicationServiceStub):
     """Shows a document to a reviewer. That it was shown is recorded in the audit log first.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND,
-    DOCUMENT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE (also
-    DOCUMENTS_UNAVAILABLE).
+    DOCUMENT_NOT_FOUND), FAILED_PRECONDITION (APPLICANT_ERASED), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE).
     """
     StartReview: _aio.UnaryUnaryMultiCallable[_application_service_pb2.StartReviewRequest, _application_service_pb2.StartReviewResponse]  # type: ignore[assignment]
     """Takes an application to review.
@@ -172,14 +175,15 @@ class ApplicationServiceAsyncStub(ApplicationServiceStub):
     """Writes down what a reviewer has seen; in any state.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    FAILED_PRECONDITION (APPLICANT_ERASED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ApproveApplication: _aio.UnaryUnaryMultiCallable[_application_service_pb2.ApproveApplicationRequest, _application_service_pb2.ApproveApplicationResponse]  # type: ignore[assignment]
     """Approves an application that is in review: opens the account and its first card, and answers
     once the authorizer has both.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-    FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
     DeclineApplication: _aio.UnaryUnaryMultiCallable[_application_service_pb2.DeclineApplicationRequest, _application_service_pb2.DeclineApplicationResponse]  # type: ignore[assignment]
     """Declines an application, with the reasons that the applicant is told.
@@ -214,8 +218,9 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Applies. Users apply for themselves; a company's administrators for it.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND,
-        PROGRAMME_NOT_FOUND), PERMISSION_DENIED (NOT_A_USER, ROLE_TOO_LOW), FAILED_PRECONDITION
-        (PROGRAMME_RETIRED, COMPANY_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        PROGRAMME_NOT_FOUND, USER_NOT_FOUND: only a known user applies), PERMISSION_DENIED (NOT_A_USER,
+        ROLE_TOO_LOW), FAILED_PRECONDITION (PROGRAMME_RETIRED, COMPANY_NOT_ACTIVE, USER_NOT_ACTIVE),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -263,8 +268,8 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Shows a document to a reviewer. That it was shown is recorded in the audit log first.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND,
-        DOCUMENT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE (also
-        DOCUMENTS_UNAVAILABLE).
+        DOCUMENT_NOT_FOUND), FAILED_PRECONDITION (APPLICANT_ERASED), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod
@@ -300,7 +305,7 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Writes down what a reviewer has seen; in any state.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        FAILED_PRECONDITION (APPLICANT_ERASED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -313,7 +318,8 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
         once the authorizer has both.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-        FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

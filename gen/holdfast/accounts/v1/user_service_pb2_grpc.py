@@ -212,17 +212,17 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseUser(self, request, context):
-        """Ends the relation with a person who owns no account that is not closed.
+        """Ends the relation with a person who has neither an account nor an application that is open.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
+        USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Removes a person who never had an account or a card. Others are closed, then erased.
+        """Removes a person who never applied, nor had an account or a card. Close, then erase, others.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_IN_USE), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -242,8 +242,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EraseUser(self, request, context):
-        """Destroys the key of everything personal about a closed person: nothing brings it back. The
-        ledger keeps its entries under the id. Erasing an erased one changes nothing.
+        """Destroys the key of everything personal about a closed person, applications included: nothing
+        brings it back. The ledger keeps its entries under the id. An erased one stays as it is.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.

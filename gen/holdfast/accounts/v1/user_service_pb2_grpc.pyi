@@ -99,13 +99,13 @@ class UserServiceStub:
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CloseUserRequest, _user_service_pb2.CloseUserResponse]
-    """Ends the relation with a person who owns no account that is not closed.
+    """Ends the relation with a person who has neither an account nor an application that is open.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
+    USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]
-    """Removes a person who never had an account or a card. Others are closed, then erased.
+    """Removes a person who never applied, nor had an account or a card. Close, then erase, others.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_IN_USE), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -117,8 +117,8 @@ class UserServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
     """
     EraseUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.EraseUserRequest, _user_service_pb2.EraseUserResponse]
-    """Destroys the key of everything personal about a closed person: nothing brings it back. The
-    ledger keeps its entries under the id. Erasing an erased one changes nothing.
+    """Destroys the key of everything personal about a closed person, applications included: nothing
+    brings it back. The ledger keeps its entries under the id. An erased one stays as it is.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -193,13 +193,13 @@ class UserServiceAsyncStub(UserServiceStub):
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CloseUserRequest, _user_service_pb2.CloseUserResponse]  # type: ignore[assignment]
-    """Ends the relation with a person who owns no account that is not closed.
+    """Ends the relation with a person who has neither an account nor an application that is open.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
+    USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
-    """Removes a person who never had an account or a card. Others are closed, then erased.
+    """Removes a person who never applied, nor had an account or a card. Close, then erase, others.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_IN_USE), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -211,8 +211,8 @@ class UserServiceAsyncStub(UserServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
     """
     EraseUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.EraseUserRequest, _user_service_pb2.EraseUserResponse]  # type: ignore[assignment]
-    """Destroys the key of everything personal about a closed person: nothing brings it back. The
-    ledger keeps its entries under the id. Erasing an erased one changes nothing.
+    """Destroys the key of everything personal about a closed person, applications included: nothing
+    brings it back. The ledger keeps its entries under the id. An erased one stays as it is.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -344,10 +344,10 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.CloseUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.CloseUserResponse, _abc.Awaitable[_user_service_pb2.CloseUserResponse]]:
-        """Ends the relation with a person who owns no account that is not closed.
+        """Ends the relation with a person who has neither an account nor an application that is open.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
+        USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -356,7 +356,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.DeleteUserResponse, _abc.Awaitable[_user_service_pb2.DeleteUserResponse]]:
-        """Removes a person who never had an account or a card. Others are closed, then erased.
+        """Removes a person who never applied, nor had an account or a card. Close, then erase, others.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_IN_USE), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -380,8 +380,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.EraseUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.EraseUserResponse, _abc.Awaitable[_user_service_pb2.EraseUserResponse]]:
-        """Destroys the key of everything personal about a closed person: nothing brings it back. The
-        ledger keeps its entries under the id. Erasing an erased one changes nothing.
+        """Destroys the key of everything personal about a closed person, applications included: nothing
+        brings it back. The ledger keeps its entries under the id. An erased one stays as it is.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
