@@ -67,7 +67,7 @@ types: $(STAMP) ## Check types: mypy --strict, tests included
 	@$(BIN)/mypy $(PACKAGES)
 
 .PHONY: gen
-gen: $(STAMP) ## Generate gen/ and docs/{decline-reasons,settings}.md
+gen: $(STAMP) ## Generate gen/ and docs/{access,decline-reasons,settings}.md
 	@$(BIN)/python tools/gen.py
 	@$(BIN)/python tools/docs.py
 
@@ -77,8 +77,8 @@ gen-check: $(STAMP) ## Check that what `make gen` writes is what is committed
 	@folder=`mktemp -d` && trap 'rm -rf "$$folder"' EXIT \
 	&& $(BIN)/python tools/gen.py "$$folder/gen" && $(BIN)/python tools/docs.py "$$folder/docs" \
 	&& diff -r -x __pycache__ gen "$$folder/gen" \
-	&& diff docs/decline-reasons.md "$$folder/docs/decline-reasons.md" \
-	&& diff docs/settings.md "$$folder/docs/settings.md" \
+	&& for page in access decline-reasons settings; \
+	do diff "docs/$$page.md" "$$folder/docs/$$page.md" || exit 1; done \
 	|| { echo "gen-check: run make gen and commit what it writes" >&2; exit 1; }
 
 .PHONY: docs

@@ -1,5 +1,5 @@
-"""Generates docs/decline-reasons.md from the contract (its comments, its options, its order) and
-docs/settings.md from the settings classes.
+"""Generates docs/decline-reasons.md from the contract (its comments, its options, its order),
+docs/access.md from its policies, and docs/settings.md from the settings classes.
 
 Usage: python tools/docs.py [OUTPUT_FOLDER]      (default: docs; `make gen-check` writes elsewhere
 and compares)
@@ -23,6 +23,7 @@ from gateway.settings import GatewaySettings
 from holdfast.type.v1 import options_pb2
 from runtime.devstack.settings import StackSettings
 from runtime.settings import Settings
+from tools.access_page import access_page
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = "holdfast/authz/v1/decline_reason.proto"
@@ -133,6 +134,7 @@ def main() -> None:
     content = (ROOT / "gen" / "holdfast.binpb").read_bytes()
     descriptors = descriptor_pb2.FileDescriptorSet.FromString(content)
     (output / "decline-reasons.md").write_text(decline_reasons(descriptors))
+    (output / "access.md").write_text(access_page())
     (output / "settings.md").write_text(settings_page())
 
 
