@@ -133,14 +133,16 @@ class Access:
             for caller in callers
         }
 
-    def cluster_of(self, path: str) -> str:
-        """The server that answers a gRPC path."""
-        return self.policies[path].cluster
+    @property
+    def credentialed(self) -> list[str]:
+        """Paths (gRPC) that the edge listener opens to callers with a token or an API key."""
+        roles = frozenset(TOKEN_ROLES)
+        return [path for path, one in self.policies.items() if one.roles & roles]
 
-    def edge_services(self) -> dict[str, str]:
-        """Services of which the edge listener reaches at least one method, with their server."""
-        at_edge = {ANYONE, *TOKEN_ROLES}
-        return {one.service: one.cluster for one in self.policies.values() if one.roles & at_edge}
+    @property
+    def edge_services(self) -> list[str]:
+        """Services of which the edge listener reaches at least one method."""
+        return list(dict.fromkeys(path.split("/")[1] for own in self.edge.values() for path in own))
 
     def _open_to(self, role: str) -> list[str]:
         return [path for path, one in self.policies.items() if role in one.roles]

@@ -11,7 +11,7 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
 # Before the descriptor set is parsed: without the extension's module its options are dropped.
-from holdfast.type.v1 import access_pb2, options_pb2, rate_limit_pb2
+from holdfast.type.v1 import access_pb2, deadline_pb2, options_pb2, rate_limit_pb2
 
 __all__ = [
     "DESCRIPTOR_PATH",
@@ -19,6 +19,7 @@ __all__ = [
     "Binding",
     "Rpc",
     "contract",
+    "deadline_pb2",
     "options_pb2",
     "rate_limit_pb2",
     "rpcs",

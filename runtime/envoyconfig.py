@@ -14,11 +14,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from runtime import rate_limits
-from runtime.access import load_access
+from runtime.access import Access, load_access
 from runtime.contract import DESCRIPTOR_PATH
 from runtime.error_text import header_of, json_of
-from runtime.errors import InvalidArgument, ResourceExhausted, Unavailable
+from runtime.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 from runtime.pki import pki_path
+from runtime.routes import DEADLINES_S, handlings, routes
 from runtime.server import HEALTH_INTERVAL_S
 from runtime.settings import SERVICES, SLOTS, Settings
 from runtime.tokens import (
@@ -50,6 +51,9 @@ _LATENCY_PERCENTILE = 90
 #: What that listener's own refusal looks like inside of Envoy.
 _SHED_STATUS = 507
 _REQUESTS_PER_CYCLE = 16
+#: Retries under way, as a share of all calls under way; so many are always allowed.
+_RETRY_PERCENT = 20
+_RETRIES_AT_LEAST = 32
 #: How long Envoy waits for gateway to say whose an API key is.
 _CHECK_TIMEOUT_S = 1
 _OVERLOADED = ResourceExhausted("too many calls at once; slow down", reason="OVERLOADED")
@@ -70,6 +74,10 @@ _TOLD_BY_ENVOY = (
     (
         "rate_limiter_error",
         Unavailable("calls like this are refused for the moment", reason="LIMITER_UNAVAILABLE"),
+    ),
+    (
+        "max_duration_timeout",
+        DeadlineExceeded("the deadline passed; the outcome is unknown: repeat the same request"),
     ),
 )
 #: The rule against queries that name a field of the path again.
@@ -156,6 +164,17 @@ def validate(config: Path) -> None:
         raise EnvoyConfigError(f"{config} is refused by Envoy:\n{messages}")
 
 
+def _routes(access: Access) -> dict[str, Any]:
+    """Who may call what, where it goes, and how long it may take."""
+    return {
+        "access": access,
+        "handlings": handlings(),
+        "edge_routes": routes(access.credentialed),
+        "mesh_paths": list(dict.fromkeys(path for own in access.mesh.values() for path in own)),
+        "deadline_s_max": max(DEADLINES_S.values()),
+    }
+
+
 def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[str, Any]:
     access = load_access()
     workers = [f"authz-{number}" for number in range(authz_workers)]
@@ -167,8 +186,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "node_id": f"holdfast-{settings.trust_domain}",
         "ports": ports,
         "trust_domain": settings.trust_domain,
-        "access": access,
-        "mesh_paths": list(dict.fromkeys(path for own in access.mesh.values() for path in own)),
+        **_routes(access),
         "services": SERVICES,
         "processes": processes,
         "grpc_servers": {
@@ -187,6 +205,8 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "descriptor_path": str(DESCRIPTOR_PATH),
         "status_codes": _STATUS_CODES,
         "calls_at_once": CALLS_AT_ONCE,
+        "retry_percent": _RETRY_PERCENT,
+        "retries_at_least": _RETRIES_AT_LEAST,
         "calls_at_least": CALLS_AT_LEAST,
         "health_interval_s": HEALTH_INTERVAL_S,
         "latency_percentile": _LATENCY_PERCENTILE,

@@ -123,12 +123,6 @@ async def test_callers_cannot_order_retries(world: World) -> None:
     assert [key for key, _ in world.upstream.last.metadata if "retr" in key] == []
 
 
-async def test_deadlines_reach_the_service(world: World) -> None:
-    await world.web.get("/v1/authorizations/auth_1", headers=world.bearer())
-    # gRPC turns the header into the call's deadline; without ours there would be none.
-    assert world.upstream.last.time_remaining_s < 11
-
-
 async def test_a_dead_server_is_a_json_503(world: World) -> None:
     """Accounts fails its health; the answer is JSON, and it is served again afterwards."""
     await world.servers["accounts"].set_serving(False)

@@ -43,16 +43,22 @@ class Recorder:
     """All calls that arrived, and the answers to give instead of empty ones."""
 
     calls: list[Call] = field(default_factory=list)
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
     delay_s: float = 0
 
     @property
     def last(self) -> Call:
         return self.calls[-1]
 
+    def answer(self, method: str) -> Answer | None:
+        """What the method is told to answer now."""
+        told = self.answers.get(method, [None])
+        return told.pop(0) if len(told) > 1 else told[0]
+
     @contextmanager
-    def answering(self, method: str, answer: Answer) -> Iterator[None]:
-        self.answers[method] = answer
+    def answering(self, method: str, *answers: Answer) -> Iterator[None]:
+        """One after the other; the last one for good."""
+        self.answers[method] = list(answers)
         try:
             yield
         finally:
@@ -88,7 +94,7 @@ def _servicer_method(method: MethodDescriptor, recorder: Recorder) -> Callable[.
             )
         )
         await asyncio.sleep(recorder.delay_s)
-        told = recorder.answers.get(method.name, response_class())
+        told = recorder.answer(method.name) or response_class()
         if isinstance(told, Exception):
             raise told
         return told

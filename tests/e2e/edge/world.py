@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import socket
 import ssl
 import subprocess
@@ -107,6 +108,13 @@ async def call_empty(
     method = channel.unary_unary(path, request_serializer=bytes, response_deserializer=bytes)
     answer: bytes = await method(b"", timeout=5, metadata=list((metadata or {}).items()))
     return answer
+
+
+async def stats(world: World, prefix: str) -> dict[str, int]:
+    """Envoy's counters and gauges whose names begin so."""
+    text = (await world.admin.get("/stats", params={"filter": f"^{re.escape(prefix)}"})).text
+    pairs = (line.rsplit(": ", 1) for line in text.splitlines() if ": " in line)
+    return {name: int(value) for name, value in pairs if value.isdigit()}
 
 
 async def until(condition: Callable[[], Any], *, timeout_s: float = START_TIMEOUT_S) -> None:

@@ -145,9 +145,8 @@ class AuthorizationServiceServicer:
         """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
         its whole amount; a declined one leaves the hold as it was.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
-        (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed, or its hold is due),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's), ALREADY_EXISTS, UNAVAILABLE,
+        FAILED_PRECONDITION (AUTHORIZATION_CLOSED: declined, captured finally, reversed, or due).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,8 +156,7 @@ class AuthorizationServiceServicer:
         """Releases everything that an authorization still holds, as its expiry will. Later clearings
         still post. The sweeper does this by itself when `expire_time` has passed.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's), ALREADY_EXISTS, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -169,8 +167,7 @@ class AuthorizationServiceServicer:
         It cannot be refused by controls, state or credit. With a network transaction id it joins the
         authorization of that id, if there is or ever will be one.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED,
-        CLEARING_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (CLEARING_REUSED, too), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

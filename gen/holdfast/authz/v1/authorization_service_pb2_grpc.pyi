@@ -66,24 +66,21 @@ class AuthorizationServiceStub:
     """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
     its whole amount; a declined one leaves the hold as it was.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
-    (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed, or its hold is due),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's), ALREADY_EXISTS, UNAVAILABLE,
+    FAILED_PRECONDITION (AUTHORIZATION_CLOSED: declined, captured finally, reversed, or due).
     """
     ExpireAuthorization: _grpc.UnaryUnaryMultiCallable[_movement_pb2.ExpireAuthorizationRequest, _movement_pb2.ExpireAuthorizationResponse]
     """Releases everything that an authorization still holds, as its expiry will. Later clearings
     still post. The sweeper does this by itself when `expire_time` has passed.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's), ALREADY_EXISTS, UNAVAILABLE.
     """
     ForcePost: _grpc.UnaryUnaryMultiCallable[_movement_pb2.ForcePostRequest, _movement_pb2.ForcePostResponse]
     """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
     It cannot be refused by controls, state or credit. With a network transaction id it joins the
     authorization of that id, if there is or ever will be one.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED,
-    CLEARING_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (CLEARING_REUSED, too), UNAVAILABLE.
     """
     Refund: _grpc.UnaryUnaryMultiCallable[_movement_pb2.RefundRequest, _movement_pb2.RefundResponse]
     """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
@@ -150,24 +147,21 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
     its whole amount; a declined one leaves the hold as it was.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
-    (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed, or its hold is due),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's), ALREADY_EXISTS, UNAVAILABLE,
+    FAILED_PRECONDITION (AUTHORIZATION_CLOSED: declined, captured finally, reversed, or due).
     """
     ExpireAuthorization: _aio.UnaryUnaryMultiCallable[_movement_pb2.ExpireAuthorizationRequest, _movement_pb2.ExpireAuthorizationResponse]  # type: ignore[assignment]
     """Releases everything that an authorization still holds, as its expiry will. Later clearings
     still post. The sweeper does this by itself when `expire_time` has passed.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's), ALREADY_EXISTS, UNAVAILABLE.
     """
     ForcePost: _aio.UnaryUnaryMultiCallable[_movement_pb2.ForcePostRequest, _movement_pb2.ForcePostResponse]  # type: ignore[assignment]
     """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
     It cannot be refused by controls, state or credit. With a network transaction id it joins the
     authorization of that id, if there is or ever will be one.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED,
-    CLEARING_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (CLEARING_REUSED, too), UNAVAILABLE.
     """
     Refund: _aio.UnaryUnaryMultiCallable[_movement_pb2.RefundRequest, _movement_pb2.RefundResponse]  # type: ignore[assignment]
     """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
@@ -255,9 +249,8 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks for more on an approved authorization (hotel, car rental). An approved increment reserves
         its whole amount; a declined one leaves the hold as it was.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), FAILED_PRECONDITION
-        (AUTHORIZATION_CLOSED: it was declined, captured finally, reversed, or its hold is due),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's), ALREADY_EXISTS, UNAVAILABLE,
+        FAILED_PRECONDITION (AUTHORIZATION_CLOSED: declined, captured finally, reversed, or due).
         """
 
     @_abc_1.abstractmethod
@@ -269,8 +262,7 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Releases everything that an authorization still holds, as its expiry will. Later clearings
         still post. The sweeper does this by itself when `expire_time` has passed.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another caller's), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's), ALREADY_EXISTS, UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -283,8 +275,7 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         It cannot be refused by controls, state or credit. With a network transaction id it joins the
         authorization of that id, if there is or ever will be one.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (CARD_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED,
-        CLEARING_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (CLEARING_REUSED, too), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -26,9 +26,10 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
+from holdfast.type.v1 import deadline_pb2 as holdfast_dot_type_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/gateway/v1/usage_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/type/v1/access.proto\"\xad\x02\n\x0bUsageRecord\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08listener\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x13\n\x0bhttp_method\x18\x04 \x01(\t\x12\x13\n\x0bhttp_status\x18\x05 \x01(\x05\x12\x18\n\x0bgrpc_status\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x15\n\rrequest_bytes\x18\x07 \x01(\x03\x12\x16\n\x0eresponse_bytes\x18\x08 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\t \x01(\x03\x12\x12\n\nservice_us\x18\n \x01(\x03\x12\x0e\n\x06\x63\x61ller\x18\x0b \x01(\t\x12\x10\n\x08trace_id\x18\x0c \x01(\tB\x0e\n\x0c_grpc_status\"\xbf\x01\n\x10ListUsageRequest\x12\x14\n\x06\x63\x61ller\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06method\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08trace_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x11ListUsageResponse\x12\x31\n\x07records\x18\x01 \x03(\x0b\x32 .holdfast.gateway.v1.UsageRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x91\x01\n\x0fGetUsageRequest\x12\x34\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x32\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x63\x61ller\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x9d\x01\n\x0bMethodUsage\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x03\x12\x15\n\rrequest_bytes\x18\x04 \x01(\x03\x12\x16\n\x0eresponse_bytes\x18\x05 \x01(\x03\x12\x17\n\x0f\x64uration_p50_us\x18\x06 \x01(\x03\x12\x17\n\x0f\x64uration_p95_us\x18\x07 \x01(\x03\"E\n\x10GetUsageResponse\x12\x31\n\x07methods\x18\x01 \x03(\x0b\x32 .holdfast.gateway.v1.MethodUsage2\x83\x02\n\x0cUsageService\x12x\n\tListUsage\x12%.holdfast.gateway.v1.ListUsageRequest\x1a&.holdfast.gateway.v1.ListUsageResponse\"\x1c\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/usage\x12y\n\x08GetUsage\x12$.holdfast.gateway.v1.GetUsageRequest\x1a%.holdfast.gateway.v1.GetUsageResponse\" \x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/usage:sumb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/gateway/v1/usage_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"\xad\x02\n\x0bUsageRecord\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08listener\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x13\n\x0bhttp_method\x18\x04 \x01(\t\x12\x13\n\x0bhttp_status\x18\x05 \x01(\x05\x12\x18\n\x0bgrpc_status\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x15\n\rrequest_bytes\x18\x07 \x01(\x03\x12\x16\n\x0eresponse_bytes\x18\x08 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\t \x01(\x03\x12\x12\n\nservice_us\x18\n \x01(\x03\x12\x0e\n\x06\x63\x61ller\x18\x0b \x01(\t\x12\x10\n\x08trace_id\x18\x0c \x01(\tB\x0e\n\x0c_grpc_status\"\xbf\x01\n\x10ListUsageRequest\x12\x14\n\x06\x63\x61ller\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06method\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08trace_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x11ListUsageResponse\x12\x31\n\x07records\x18\x01 \x03(\x0b\x32 .holdfast.gateway.v1.UsageRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x91\x01\n\x0fGetUsageRequest\x12\x34\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x32\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x63\x61ller\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x9d\x01\n\x0bMethodUsage\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x03\x12\x15\n\rrequest_bytes\x18\x04 \x01(\x03\x12\x16\n\x0eresponse_bytes\x18\x05 \x01(\x03\x12\x17\n\x0f\x64uration_p50_us\x18\x06 \x01(\x03\x12\x17\n\x0f\x64uration_p95_us\x18\x07 \x01(\x03\"E\n\x10GetUsageResponse\x12\x31\n\x07methods\x18\x01 \x03(\x0b\x32 .holdfast.gateway.v1.MethodUsage2\x8b\x02\n\x0cUsageService\x12|\n\tListUsage\x12%.holdfast.gateway.v1.ListUsageRequest\x1a&.holdfast.gateway.v1.ListUsageResponse\" \x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/usage\x12}\n\x08GetUsage\x12$.holdfast.gateway.v1.GetUsageRequest\x1a%.holdfast.gateway.v1.GetUsageResponse\"$\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/usage:sumb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,21 +55,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETUSAGEREQUEST'].fields_by_name['caller']._loaded_options = None
   _globals['_GETUSAGEREQUEST'].fields_by_name['caller']._serialized_options = b'\342A\001\001'
   _globals['_USAGESERVICE'].methods_by_name['ListUsage']._loaded_options = None
-  _globals['_USAGESERVICE'].methods_by_name['ListUsage']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\202\323\344\223\002\013\022\t/v1/usage'
+  _globals['_USAGESERVICE'].methods_by_name['ListUsage']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\240\265\030\003\202\323\344\223\002\013\022\t/v1/usage'
   _globals['_USAGESERVICE'].methods_by_name['GetUsage']._loaded_options = None
-  _globals['_USAGESERVICE'].methods_by_name['GetUsage']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\202\323\344\223\002\017\022\r/v1/usage:sum'
-  _globals['_USAGERECORD']._serialized_start=192
-  _globals['_USAGERECORD']._serialized_end=493
-  _globals['_LISTUSAGEREQUEST']._serialized_start=496
-  _globals['_LISTUSAGEREQUEST']._serialized_end=687
-  _globals['_LISTUSAGERESPONSE']._serialized_start=689
-  _globals['_LISTUSAGERESPONSE']._serialized_end=784
-  _globals['_GETUSAGEREQUEST']._serialized_start=787
-  _globals['_GETUSAGEREQUEST']._serialized_end=932
-  _globals['_METHODUSAGE']._serialized_start=935
-  _globals['_METHODUSAGE']._serialized_end=1092
-  _globals['_GETUSAGERESPONSE']._serialized_start=1094
-  _globals['_GETUSAGERESPONSE']._serialized_end=1163
-  _globals['_USAGESERVICE']._serialized_start=1166
-  _globals['_USAGESERVICE']._serialized_end=1425
+  _globals['_USAGESERVICE'].methods_by_name['GetUsage']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\240\265\030\003\202\323\344\223\002\017\022\r/v1/usage:sum'
+  _globals['_USAGERECORD']._serialized_start=225
+  _globals['_USAGERECORD']._serialized_end=526
+  _globals['_LISTUSAGEREQUEST']._serialized_start=529
+  _globals['_LISTUSAGEREQUEST']._serialized_end=720
+  _globals['_LISTUSAGERESPONSE']._serialized_start=722
+  _globals['_LISTUSAGERESPONSE']._serialized_end=817
+  _globals['_GETUSAGEREQUEST']._serialized_start=820
+  _globals['_GETUSAGEREQUEST']._serialized_end=965
+  _globals['_METHODUSAGE']._serialized_start=968
+  _globals['_METHODUSAGE']._serialized_end=1125
+  _globals['_GETUSAGERESPONSE']._serialized_start=1127
+  _globals['_GETUSAGERESPONSE']._serialized_end=1196
+  _globals['_USAGESERVICE']._serialized_start=1199
+  _globals['_USAGESERVICE']._serialized_end=1466
 # @@protoc_insertion_point(module_scope)
