@@ -12,7 +12,7 @@ from envoy_wire import access_log_pb2_grpc
 from gateway import scripts, upkeep
 from gateway.access_tokens import AccessTokens
 from gateway.credential_store import CredentialStore
-from gateway.edge import add_edge_services
+from gateway.edge import add_edge_services, rate_limits
 from gateway.passwords import Passwords
 from gateway.profiles import Profiles
 from gateway.registration import Registration, deliverer
@@ -160,9 +160,7 @@ def add_services(
         settings=settings,
         clock=clock,
     )
-    add_edge_services(
-        grpc, pool, pipe, settings=settings, clock=clock, session_check=sessions.check
-    )
+    add_edge_services(grpc, pool, settings=settings, clock=clock, session_check=sessions.check)
 
 
 def add_usage(
@@ -213,6 +211,18 @@ async def serve(settings: GatewaySettings) -> None:
         )
         usage = add_usage(grpc, pool, settings=settings, clock=clock)
         await pipe.start()
+        limits = rate_limits(settings, clock)
+
+        async def start() -> None:
+            limits.start(
+                settings.limits_socket_of(settings.instance, settings.slot),
+                serving=lambda: grpc.serving,
+            )
+            await grpc.set_serving(True)
+
+        async def stop() -> None:
+            limits.stop()
+
         work = [
             asyncio.create_task(audit.run()),
             asyncio.create_task(outbox.run()),
@@ -225,7 +235,7 @@ async def serve(settings: GatewaySettings) -> None:
             ),
         ]
         try:
-            await server.run(settings, grpc, SERVICE_NAMES)
+            await server.run(settings, grpc, SERVICE_NAMES, on_start=start, on_stop=stop)
         finally:
             for task in work:
                 task.cancel()

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from gateway.api_key import ApiKey, Refusal, Token, parse_token, refuse, works
 from gateway.api_key_store import ApiKeyStore
+from gateway.junk_keys import JunkKeys
 from runtime.clock import Clock
-from runtime.errors import HoldfastError, PermissionDenied, Unauthenticated
+from runtime.errors import HoldfastError, PermissionDenied, ResourceExhausted, Unauthenticated
 from runtime.key_ring import KeyRing
+from runtime.metrics import LIMITED_CALLS
 
 #: How long a key is believed without asking PostgreSQL: a revoked one is refused after this, also
 #: by another process than the one that revoked it.
@@ -65,16 +67,35 @@ class ApiKeyCheck:
         self._clock = clock
         self._needs = needs
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
+        self._junk = JunkKeys()
 
     async def check(self, text: str, *, method: str, address: str) -> ApiKey:
         """The key that a text is, if a call of a method may be made with it. Raises what the caller
-        is told; Unavailable if that cannot be found out.
+        is told; Unavailable if that cannot be found out; ResourceExhausted after too much junk.
         """
         token = parse_token(text)
-        key = await self._key(token.api_key_id) if token else None
-        now_ms = self._clock.now_ms()
-        if token is None or key is None or not self._is_secret(token, key, now_ms=now_ms):
+        if token is None:
+            self._count_junk(address)
             raise refusal(Refusal.INVALID)
+        found = self._remembered.get(token.api_key_id)
+        # Whoever has a key that was seen lately goes on; nobody is asked about others for an
+        # address that has shown too much junk.
+        seen = found is not None and found.key is not None
+        if not seen:
+            self._count_junk(address)
+        try:
+            key = await self._key(token.api_key_id)
+        except BaseException:
+            if not seen:
+                self._junk.give_back(address)
+            raise
+        now_ms = self._clock.now_ms()
+        if key is None or not self._is_secret(token, key, now_ms=now_ms):
+            if seen:
+                self._count_junk(address)
+            raise refusal(Refusal.INVALID)
+        if not seen:
+            self._junk.give_back(address)
         needs = self._needs.get(method)
         refused = refuse(key, address=address, needs=needs, now_ms=now_ms)
         if refused is not None:
@@ -84,6 +105,17 @@ class ApiKeyCheck:
     def forget(self, api_key_id: str) -> None:
         """Reads a key anew: it was changed."""
         self._remembered.pop(api_key_id, None)
+
+    def _count_junk(self, address: str) -> None:
+        wait_ms = self._junk.take(address, now_ms=self._clock.now_ms())
+        if wait_ms:
+            LIMITED_CALLS.labels("junk-key").inc()
+            raise ResourceExhausted(
+                "too many unknown API keys from this address",
+                reason="RATE_LIMITED",
+                metadata={"counted": "junk-key"},
+                retry_after_ms=wait_ms,
+            )
 
     async def _key(self, api_key_id: str) -> ApiKey | None:
         now_ms = self._clock.now_ms()

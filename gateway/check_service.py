@@ -103,6 +103,8 @@ def _identified(key: ApiKey) -> pb.CheckResponse:
 
 def _denied(error: HoldfastError, *, as_json: bool) -> pb.CheckResponse:
     headers = [] if as_json else [_header("grpc-status-details-bin", header_of(error))]
+    if error.retry_after_ms is not None:
+        headers.append(_header("retry-after", str(-(-error.retry_after_ms // 1000))))
     return pb.CheckResponse(
         status=status_of(error),
         denied_response=pb.DeniedHttpResponse(

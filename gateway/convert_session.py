@@ -23,7 +23,7 @@ from holdfast.gateway.v1 import session_pb2
 from holdfast.gateway.v1 import session_service_pb2 as pb
 from runtime import ids
 from runtime.errors import FailedPrecondition, NotFound
-from runtime.identity import current_identity
+from runtime.identity import ADDRESS_HEADER, current_identity
 from runtime.paging import Page, Position, page_of
 from runtime.request_id import request_id_of
 from runtime.tokens import TOKEN_LIFETIME_S
@@ -33,7 +33,6 @@ from runtime.validate import Violations, timestamp
 CURRENT = "current"
 
 _SESSION_HEADER = "x-auth-session"
-_FORWARDED_HEADER = "x-forwarded-for"
 _CLIENT_LENGTH_MAX = 128
 _ADDRESS_LENGTH_MAX = 64
 _TOKEN_LENGTH_MAX = 256
@@ -192,10 +191,9 @@ def session_of(context: Any) -> str:
 
 def client(context: Any) -> Client:
     """Where the call comes from: what Envoy has seen, and what the client says of itself."""
-    # Envoy appends the address it was called from; what stands before is anybody's claim.
-    forwarded = _header(context, _FORWARDED_HEADER).rpartition(",")[2].strip()
+    address = _header(context, ADDRESS_HEADER)
     name = "".join(one for one in _header(context, "user-agent") if one.isprintable())
-    return Client(address=forwarded[:_ADDRESS_LENGTH_MAX], name=name[:_CLIENT_LENGTH_MAX])
+    return Client(address=address[:_ADDRESS_LENGTH_MAX], name=name[:_CLIENT_LENGTH_MAX])
 
 
 def key_of(

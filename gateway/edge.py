@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from envoy_wire import external_auth_pb2_grpc, rate_limit_pb2_grpc
+from envoy_wire import external_auth_pb2_grpc
 from gateway.api_key_check import ApiKeyCheck
 from gateway.api_key_service import ApiKeyService
 from gateway.api_key_store import ApiKeyStore
 from gateway.check_service import CheckService, SessionCheck
+from gateway.limit_connection import LimitConnection
 from gateway.limiter import Limiter
 from gateway.limits import Limits
-from gateway.rate_limit_service import RateLimitService, kinds_by_method
+from gateway.rate_limit_front import RateLimitFront, kinds_by_method
+from gateway.rate_limit_message import Questions
+from gateway.scripts import TAKE_REQUEST
 from gateway.settings import GatewaySettings
 from holdfast.gateway.v1 import api_key_service_pb2_grpc
 from runtime.access import load_access
 from runtime.clock import Clock
 from runtime.key_ring import key_ring
-from runtime.pipe import Pipe
 from runtime.secrets import secrets_of
 from runtime.server import Server
 
@@ -44,13 +46,12 @@ def scopes_by_method() -> Mapping[str, Sequence[str]]:
 def add_edge_services(
     server: Server,
     pool: asyncpg.Pool,
-    pipe: Pipe,
     *,
     settings: GatewaySettings,
     clock: Clock,
     session_check: SessionCheck | None = None,
 ) -> None:
-    """Adds ApiKeyService and the two services that Envoy asks."""
+    """Adds ApiKeyService and what Envoy asks about callers."""
     ring = key_ring(secrets_of(settings), "gateway-api-keys", clock)
     store = ApiKeyStore(pool)
     needs = scopes_by_method()
@@ -63,7 +64,12 @@ def add_edge_services(
         on_change=check.forget,
     )
     checks = CheckService(check, session_check=session_check)
-    limiting = RateLimitService(limits_of(settings), Limiter(pipe, clock))
     api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(api_keys, server.services)
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(checks, server.services)
-    rate_limit_pb2_grpc.add_RateLimitServiceServicer_to_server(limiting, server.services)
+
+
+def rate_limits(settings: GatewaySettings, clock: Clock) -> RateLimitFront:
+    """What Envoy asks about the number of calls."""
+    assert settings.cache_url is not None, "the supervisor sets HOLDFAST_CACHE_URL"
+    connection = LimitConnection(settings, settings.cache_url, (TAKE_REQUEST,))
+    return RateLimitFront(Questions(limits_of(settings)), Limiter(connection, clock))

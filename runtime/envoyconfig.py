@@ -179,9 +179,6 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
     access = load_access()
     workers = [f"authz-{number}" for number in range(authz_workers)]
     processes = [*workers, *(name for name in SERVICES if name != "authz")]
-    servers = {"authz": workers, "accounts": ["accounts"], "gateway": ["gateway"]}
-    # The same server, asked by Envoy itself.
-    servers["gateway-checks"] = servers["gateway"]
     return {
         "node_id": f"holdfast-{settings.trust_domain}",
         "ports": ports,
@@ -189,10 +186,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         **_routes(access),
         "services": SERVICES,
         "processes": processes,
-        "grpc_servers": {
-            name: [str(settings.socket_of(one, slot)) for one in instances for slot in SLOTS]
-            for name, instances in servers.items()
-        },
+        "grpc_servers": _grpc_servers(settings, workers),
         "egress_sockets": {name: str(settings.egress_socket(name)) for name in SERVICES},
         "metrics_sockets": {
             name: [str(settings.metrics_socket_of(name, slot)) for slot in SLOTS]
@@ -243,4 +237,19 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "token_lifetime_s_max": TOKEN_LIFETIME_S_MAX,
         "token_clock_skew_s": TOKEN_CLOCK_SKEW_S,
         "jwks_cache_s": settings.jwks_cache_s,
+    }
+
+
+def _grpc_servers(settings: Settings, workers: list[str]) -> dict[str, list[str]]:
+    """The sockets of each cluster, in both slots."""
+    servers = {"authz": workers, "accounts": ["accounts"], "gateway": ["gateway"]}
+    # The same server, asked by Envoy itself.
+    servers["gateway-checks"] = servers["gateway"]
+    found = {
+        name: [str(settings.socket_of(one, slot)) for one in instances for slot in SLOTS]
+        for name, instances in servers.items()
+    }
+    return {
+        **found,
+        "gateway-limits": [str(settings.limits_socket_of("gateway", slot)) for slot in SLOTS],
     }

@@ -28,7 +28,10 @@ SESSION_HEADER = "x-auth-session"
 MFA_TIME_HEADER = "x-auth-mfa-time"
 SCOPES_HEADER = "x-auth-scopes"
 
-#: Envoy appends the address that it was called from; what stands before it is anybody's claim.
+#: The address that a call of the edge comes from; set by Envoy, which drops what callers send.
+ADDRESS_HEADER = "x-auth-address"
+#: Of other listeners. Envoy appends the address that it was called from; what stands before it is
+#: anybody's claim.
 FORWARDED_HEADER = "x-forwarded-for"
 
 _CLAIMS = frozenset({COMPANY_HEADER, SESSION_HEADER, MFA_TIME_HEADER, SCOPES_HEADER})
@@ -38,6 +41,7 @@ _READ = _CLAIMS | {
     ROLES_HEADER,
     IDEMPOTENCY_KEY_HEADER,
     TRACE_HEADER,
+    ADDRESS_HEADER,
     FORWARDED_HEADER,
 }
 _PRINCIPAL_LENGTH_MAX = 256
@@ -75,14 +79,16 @@ class Identity:
     trace_id: str = ""
     #: The call's `x-forwarded-for`, as it came.
     forwarded_for: str = ""
+    #: The call's `x-auth-address`: of the edge only.
+    address: str = ""
 
     #: True: the method was found to be about what is the caller's (runtime.ownership).
     owns: bool = False
 
     @property
     def peer(self) -> str:
-        """The address that the call came to Envoy from."""
-        return self.forwarded_for.rpartition(",")[2].strip()[:_PEER_LENGTH_MAX]
+        """The address that the call came from, as Envoy saw it."""
+        return self.address or self.forwarded_for.rpartition(",")[2].strip()[:_PEER_LENGTH_MAX]
 
     @property
     def is_certificate(self) -> bool:
@@ -136,7 +142,7 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
     only, and nothing else has a colon, so that no token can speak for a network or for ourselves.
     """
     found: list[str] = []
-    roles = trace_id = forwarded_for = ""
+    roles = trace_id = address = forwarded_for = ""
     idempotency_keys: tuple[tuple[str, str | bytes], ...] = ()
     claims: dict[str, str] = {}
     for pair in metadata:
@@ -152,6 +158,8 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
             roles = text
         elif key == TRACE_HEADER:
             trace_id = text[:TRACE_LENGTH_MAX]
+        elif key == ADDRESS_HEADER:
+            address = text[:_PEER_LENGTH_MAX]
         elif key == FORWARDED_HEADER:
             forwarded_for = text
         elif key in _CLAIMS:
@@ -167,6 +175,7 @@ def identity_of(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
         claims=_claims_of(claims) if claims else NO_CLAIMS,
         trace_id=trace_id,
         forwarded_for=forwarded_for,
+        address=address,
     )
 
 

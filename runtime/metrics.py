@@ -48,12 +48,13 @@ class CallTimes(Collector):
         calls = CounterMetricFamily(
             "holdfast_calls_total", "Calls answered.", labels=["method", "code"]
         )
-        for key, count in self._codes.items():
+        # Copies: another thread may add to them meanwhile.
+        for key, count in list(self._codes.items()):
             calls.add_metric(list(key), count)
         yield calls
         times = HistogramMetricFamily("holdfast_call_seconds", "Time to answer.", labels=["method"])
         bounds = [*map(str, _LATENCY_BUCKETS_S), "+Inf"]
-        for method, buckets in self._buckets.items():
+        for method, buckets in list(self._buckets.items()):
             counts = list(zip(bounds, accumulate(buckets), strict=True))
             times.add_metric([method], counts, self._seconds[method])
         yield times

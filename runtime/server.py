@@ -27,6 +27,8 @@ from runtime.settings import Settings
 
 #: The largest message we accept: no request of ours comes near it.
 MESSAGE_BYTES_MAX = 256 * 1024
+#: The headers of a call, Envoy's own among them: it takes 16 KiB from callers.
+METADATA_BYTES_MAX = 32 * 1024
 #: How often Envoy asks each server for its health.
 HEALTH_INTERVAL_S = 1.0
 #: After failing health, how long Envoy is given to notice before the server stops taking calls.
@@ -118,6 +120,8 @@ class Server:
         options = [
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ("grpc.so_reuseport", 0),
+            # What Envoy lets pass: beyond its default of 8 KiB gRPC refuses some, at random.
+            ("grpc.max_metadata_size", METADATA_BYTES_MAX),
         ]
         # One thread for HTTP/2: there is one such process per core.
         self.grpc_server = (

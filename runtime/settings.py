@@ -173,6 +173,10 @@ class Settings(BaseSettings):
         """The gRPC socket of this process."""
         return self.socket_of(self.instance, self.slot)
 
+    def limits_socket_of(self, instance: str, slot: str = "a") -> Path:
+        """Where one slot answers Envoy how often a caller may call."""
+        return self.run_path / f"{instance}.{slot}.limits.sock"
+
     @property
     def metrics_socket(self) -> Path:
         """The Prometheus socket of this process, scraped through Envoy's metrics listener."""

@@ -20,7 +20,8 @@ from runtime.settings import Settings
 Command = tuple[str | bytes, ...]
 Flying = tuple[Command, asyncio.Future[Any]]
 
-_packed: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
+#: One command as it travels.
+packed: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 _ERRORS = {"NOSCRIPT": NoScriptError, "OOM": OutOfMemoryError}
 
 
@@ -31,7 +32,7 @@ class Wire(asyncio.Protocol):
 
     def __init__(self, *, text: bool = True) -> None:
         self._reader = hiredis.Reader(
-            replyError=_error_of,
+            replyError=error_of,
             encoding="utf-8" if text else None,
             errors="surrogateescape",
             notEnoughData=self,
@@ -57,7 +58,7 @@ class Wire(asyncio.Protocol):
         assert self._transport is not None, "connect() first"
         batch = list(batch)
         self._flight.extend(batch)
-        self._transport.write(b"".join([_packed(command) for command, _ in batch]))
+        self._transport.write(b"".join([packed(command) for command, _ in batch]))
 
     def take_flight(self) -> list[Flying]:
         """What was on its way when the connection went."""
@@ -129,7 +130,8 @@ def _ignore(_: list[Flying]) -> None:
     pass
 
 
-def _error_of(text: str) -> ResponseError:
+def error_of(text: str) -> ResponseError:
+    """An error as the server words it."""
     code, _, rest = text.partition(" ")
     if code in _ERRORS:
         return _ERRORS[code](rest)
@@ -152,7 +154,7 @@ async def connect(
                 make,
                 arguments.get("host", "localhost"),
                 arguments.get("port", 6379),
-                ssl=_context(arguments) if url.startswith("rediss:") else None,
+                ssl=tls_context(arguments) if url.startswith("rediss:") else None,
             )
     login: list[Command] = []
     if arguments.get("password"):
@@ -167,7 +169,8 @@ async def connect(
     return wire
 
 
-def _context(arguments: dict[str, Any]) -> ssl.SSLContext:
+def tls_context(arguments: dict[str, Any]) -> ssl.SSLContext:
+    """TLS towards a server, from the arguments of its URL."""
     context = ssl.create_default_context(cafile=arguments.get("ssl_ca_certs"))
     if arguments.get("ssl_certfile"):
         context.load_cert_chain(arguments["ssl_certfile"], arguments.get("ssl_keyfile"))

@@ -150,8 +150,8 @@ class GatewayMesh:
 
 
 def _from(address: str) -> tuple[tuple[str, str], ...]:
-    """What Envoy makes of a caller's own claim."""
-    return (("x-forwarded-for", f"10.9.9.9, {address}"),)
+    """What Envoy says, beside what a caller claims."""
+    return (("x-auth-address", address), ("x-forwarded-for", "10.9.9.9"))
 
 
 def whose(session: session_pb2.Session) -> dict[str, Any]:

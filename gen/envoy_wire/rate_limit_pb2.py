@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from envoy_wire import headers_pb2 as envoy__wire_dot_headers__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65nvoy_wire/rate_limit.proto\x12\x1a\x65nvoy.service.ratelimit.v3\x1a\x18\x65nvoy_wire/headers.proto\x1a\x1egoogle/protobuf/duration.proto\"\x82\x01\n\x13RateLimitDescriptor\x12\x46\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x35.envoy.service.ratelimit.v3.RateLimitDescriptor.Entry\x1a#\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"}\n\x10RateLimitRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x44\n\x0b\x64\x65scriptors\x18\x02 \x03(\x0b\x32/.envoy.service.ratelimit.v3.RateLimitDescriptor\x12\x13\n\x0bhits_addend\x18\x03 \x01(\r\"\xee\x05\n\x11RateLimitResponse\x12H\n\x0coverall_code\x18\x01 \x01(\x0e\x32\x32.envoy.service.ratelimit.v3.RateLimitResponse.Code\x12P\n\x08statuses\x18\x02 \x03(\x0b\x32>.envoy.service.ratelimit.v3.RateLimitResponse.DescriptorStatus\x12\x42\n\x17response_headers_to_add\x18\x03 \x03(\x0b\x32!.envoy.config.core.v3.HeaderValue\x12\x10\n\x08raw_body\x18\x05 \x01(\x0c\x1a\xc0\x01\n\tRateLimit\x12\x19\n\x11requests_per_unit\x18\x01 \x01(\r\x12J\n\x04unit\x18\x02 \x01(\x0e\x32<.envoy.service.ratelimit.v3.RateLimitResponse.RateLimit.Unit\x12\x0c\n\x04name\x18\x03 \x01(\t\">\n\x04Unit\x12\x0b\n\x07UNKNOWN\x10\x00\x12\n\n\x06SECOND\x10\x01\x12\n\n\x06MINUTE\x10\x02\x12\x08\n\x04HOUR\x10\x03\x12\x07\n\x03\x44\x41Y\x10\x04\x1a\xf6\x01\n\x10\x44\x65scriptorStatus\x12@\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x32.envoy.service.ratelimit.v3.RateLimitResponse.Code\x12N\n\rcurrent_limit\x18\x02 \x01(\x0b\x32\x37.envoy.service.ratelimit.v3.RateLimitResponse.RateLimit\x12\x17\n\x0flimit_remaining\x18\x03 \x01(\r\x12\x37\n\x14\x64uration_until_reset\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"+\n\x04\x43ode\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x06\n\x02OK\x10\x01\x12\x0e\n\nOVER_LIMIT\x10\x02\x32\x87\x01\n\x10RateLimitService\x12s\n\x0fShouldRateLimit\x12,.envoy.service.ratelimit.v3.RateLimitRequest\x1a-.envoy.service.ratelimit.v3.RateLimitResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65nvoy_wire/rate_limit.proto\x12\x1a\x65nvoy.service.ratelimit.v3\x1a\x18\x65nvoy_wire/headers.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x82\x01\n\x13RateLimitDescriptor\x12\x46\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x35.envoy.service.ratelimit.v3.RateLimitDescriptor.Entry\x1a#\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"}\n\x10RateLimitRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x44\n\x0b\x64\x65scriptors\x18\x02 \x03(\x0b\x32/.envoy.service.ratelimit.v3.RateLimitDescriptor\x12\x13\n\x0bhits_addend\x18\x03 \x01(\r\"\xa1\x06\n\x11RateLimitResponse\x12H\n\x0coverall_code\x18\x01 \x01(\x0e\x32\x32.envoy.service.ratelimit.v3.RateLimitResponse.Code\x12P\n\x08statuses\x18\x02 \x03(\x0b\x32>.envoy.service.ratelimit.v3.RateLimitResponse.DescriptorStatus\x12\x42\n\x17response_headers_to_add\x18\x03 \x03(\x0b\x32!.envoy.config.core.v3.HeaderValue\x12\x10\n\x08raw_body\x18\x05 \x01(\x0c\x12\x31\n\x10\x64ynamic_metadata\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x1a\xc0\x01\n\tRateLimit\x12\x19\n\x11requests_per_unit\x18\x01 \x01(\r\x12J\n\x04unit\x18\x02 \x01(\x0e\x32<.envoy.service.ratelimit.v3.RateLimitResponse.RateLimit.Unit\x12\x0c\n\x04name\x18\x03 \x01(\t\">\n\x04Unit\x12\x0b\n\x07UNKNOWN\x10\x00\x12\n\n\x06SECOND\x10\x01\x12\n\n\x06MINUTE\x10\x02\x12\x08\n\x04HOUR\x10\x03\x12\x07\n\x03\x44\x41Y\x10\x04\x1a\xf6\x01\n\x10\x44\x65scriptorStatus\x12@\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x32.envoy.service.ratelimit.v3.RateLimitResponse.Code\x12N\n\rcurrent_limit\x18\x02 \x01(\x0b\x32\x37.envoy.service.ratelimit.v3.RateLimitResponse.RateLimit\x12\x17\n\x0flimit_remaining\x18\x03 \x01(\r\x12\x37\n\x14\x64uration_until_reset\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"+\n\x04\x43ode\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x06\n\x02OK\x10\x01\x12\x0e\n\nOVER_LIMIT\x10\x02\x32\x87\x01\n\x10RateLimitService\x12s\n\x0fShouldRateLimit\x12,.envoy.service.ratelimit.v3.RateLimitRequest\x1a-.envoy.service.ratelimit.v3.RateLimitResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +36,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RATELIMITSERVICE'].methods_by_name['ShouldRateLimit']._loaded_options = None
   _globals['_RATELIMITSERVICE'].methods_by_name['ShouldRateLimit']._serialized_options = b'\220\002\001'
-  _globals['_RATELIMITDESCRIPTOR']._serialized_start=118
-  _globals['_RATELIMITDESCRIPTOR']._serialized_end=248
-  _globals['_RATELIMITDESCRIPTOR_ENTRY']._serialized_start=213
-  _globals['_RATELIMITDESCRIPTOR_ENTRY']._serialized_end=248
-  _globals['_RATELIMITREQUEST']._serialized_start=250
-  _globals['_RATELIMITREQUEST']._serialized_end=375
-  _globals['_RATELIMITRESPONSE']._serialized_start=378
-  _globals['_RATELIMITRESPONSE']._serialized_end=1128
-  _globals['_RATELIMITRESPONSE_RATELIMIT']._serialized_start=642
-  _globals['_RATELIMITRESPONSE_RATELIMIT']._serialized_end=834
-  _globals['_RATELIMITRESPONSE_RATELIMIT_UNIT']._serialized_start=772
-  _globals['_RATELIMITRESPONSE_RATELIMIT_UNIT']._serialized_end=834
-  _globals['_RATELIMITRESPONSE_DESCRIPTORSTATUS']._serialized_start=837
-  _globals['_RATELIMITRESPONSE_DESCRIPTORSTATUS']._serialized_end=1083
-  _globals['_RATELIMITRESPONSE_CODE']._serialized_start=1085
-  _globals['_RATELIMITRESPONSE_CODE']._serialized_end=1128
-  _globals['_RATELIMITSERVICE']._serialized_start=1131
-  _globals['_RATELIMITSERVICE']._serialized_end=1266
+  _globals['_RATELIMITDESCRIPTOR']._serialized_start=148
+  _globals['_RATELIMITDESCRIPTOR']._serialized_end=278
+  _globals['_RATELIMITDESCRIPTOR_ENTRY']._serialized_start=243
+  _globals['_RATELIMITDESCRIPTOR_ENTRY']._serialized_end=278
+  _globals['_RATELIMITREQUEST']._serialized_start=280
+  _globals['_RATELIMITREQUEST']._serialized_end=405
+  _globals['_RATELIMITRESPONSE']._serialized_start=408
+  _globals['_RATELIMITRESPONSE']._serialized_end=1209
+  _globals['_RATELIMITRESPONSE_RATELIMIT']._serialized_start=723
+  _globals['_RATELIMITRESPONSE_RATELIMIT']._serialized_end=915
+  _globals['_RATELIMITRESPONSE_RATELIMIT_UNIT']._serialized_start=853
+  _globals['_RATELIMITRESPONSE_RATELIMIT_UNIT']._serialized_end=915
+  _globals['_RATELIMITRESPONSE_DESCRIPTORSTATUS']._serialized_start=918
+  _globals['_RATELIMITRESPONSE_DESCRIPTORSTATUS']._serialized_end=1164
+  _globals['_RATELIMITRESPONSE_CODE']._serialized_start=1166
+  _globals['_RATELIMITRESPONSE_CODE']._serialized_end=1209
+  _globals['_RATELIMITSERVICE']._serialized_start=1212
+  _globals['_RATELIMITSERVICE']._serialized_end=1347
 # @@protoc_insertion_point(module_scope)

@@ -129,3 +129,27 @@ async def test_a_session_that_was_ended_does_nothing_more(web: httpx.AsyncClient
     assert (await _get(web, "/v1/sessions", token)).status_code == 401
     refresh = await _post(web, "/v1/sessions:refresh", {"refresh_token": tokens["refresh_token"]})
     assert refresh.status_code == 401
+
+
+async def _asked(stack: Devstack, method: str) -> float:
+    """How often Envoy has asked gateway so far."""
+    async with httpx.AsyncClient() as client:
+        url = f"http://127.0.0.1:{stack.ports['metrics']}/metrics/gateway"
+        text = (await client.get(url)).text
+    lines = [line for line in text.splitlines() if f'/{method}"}}' in line]
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("holdfast_calls_total"))
+
+
+async def test_a_call_with_a_session_costs_one_question(
+    full_mesh: Devstack, web: httpx.AsyncClient
+) -> None:
+    """The limiter looks at the session, too: nobody asks about it a second time."""
+    tokens, _ = await _signed_in(web)
+    counted, checked = [await _asked(full_mesh, one) for one in ("ShouldRateLimit", "Check")]
+    for _ in range(5):
+        assert (await _get(web, "/v1/sessions", tokens["access_token"])).status_code == 200
+    assert (
+        await _post(web, "/v1/sessions:logout", {}, token=tokens["access_token"])
+    ).status_code == 200
+    assert await _asked(full_mesh, "ShouldRateLimit") == counted + 6
+    assert await _asked(full_mesh, "Check") == checked

@@ -27,6 +27,8 @@ PURE = frozenset(
         "authz.windows",
         "accounts.account",
         "gateway.credential",
+        "gateway.junk_keys",
+        "gateway.limits",
         "gateway.totp",
         "accounts.account_user",
         "accounts.card",

@@ -9,13 +9,15 @@ from holdfast.authz.v1 import authorization_service_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2_grpc as pb_grpc
 from holdfast.authz.v1 import projection_service_pb2 as projection_pb
 from holdfast.authz.v1 import projection_service_pb2_grpc as projection_pb_grpc
-from tests.e2e.edge.world import World, call_empty, until
+from tests.e2e.edge.world import JUNK_KEY, World, call_empty, until
 
 SPOOFED = {
     "x-auth-subject": "usr_root",
     "x-auth-spiffe": "spiffe://holdfast.local/network/demo",
     "X-Auth-Roles": "admin",
     "x-auth-anything": "1",
+    "x-auth-address": "192.0.2.66",
+    "x-forwarded-for": "192.0.2.67",
 }
 
 
@@ -79,6 +81,8 @@ async def test_identities_that_callers_claim_are_dropped(world: World) -> None:
     assert call.values("x-auth-roles") == ["merchant"]
     assert call.values("x-auth-spiffe") == []
     assert call.values("x-auth-anything") == []
+    assert call.values("x-auth-address") == ["127.0.0.1"]
+    assert call.identity.peer == "127.0.0.1"
 
 
 async def test_identities_claimed_over_grpc_are_dropped(world: World) -> None:
@@ -145,3 +149,18 @@ async def test_a_dead_server_is_a_json_503(world: World) -> None:
         return answer.status_code == 200
 
     await until(served)
+
+
+async def test_too_much_junk_is_told_to_wait(world: World) -> None:
+    """In JSON and in gRPC, with the time: it is a limit, not an outage."""
+    headers = {"x-api-key": JUNK_KEY}
+    answer = await world.web.get("/v1/authorizations/auth_1", headers=headers)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+    assert answer.json()["details"][0]["reason"] == "RATE_LIMITED"
+    async with world.edge_channel() as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call_empty(
+                channel, "/holdfast.authz.v1.AuthorizationService/GetAuthorization", headers
+            )
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert world.upstream.calls == []

@@ -21,6 +21,7 @@ import httpx
 import jwt
 
 from envoy_wire import external_auth_pb2_grpc
+from gateway.api_key import ApiKey
 from gateway.check_service import CheckService
 from gateway.service import JwksService
 from gateway.sign_in import session_ended
@@ -28,6 +29,7 @@ from gateway.token_keys import TokenKeys
 from holdfast.gateway.v1 import jwks_service_pb2_grpc
 from runtime import envoyconfig, pki
 from runtime.clock import SystemClock
+from runtime.errors import ResourceExhausted
 from runtime.metrics import MetricsServer
 from runtime.server import Server
 from runtime.settings import Settings
@@ -36,6 +38,8 @@ from tests.e2e.edge.upstream import Recorder, add_fakes
 START_TIMEOUT_S = 20
 #: Tokens of this session are refused.
 ENDED_SESSION = "ses-ended"
+#: Shown too often.
+JUNK_KEY = "hf_junk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +167,15 @@ async def _check_session(session_id: str, subject: str, method: str) -> None:
         raise session_ended()
 
 
+class _Keys:
+    """Says of every key that there were too many unknown ones."""
+
+    async def check(self, text: str, **_: str) -> ApiKey:
+        if text != JUNK_KEY:
+            raise LookupError(text)  # as if gateway were broken
+        raise ResourceExhausted("too many", reason="RATE_LIMITED", retry_after_ms=7_000)
+
+
 async def _start_servers(
     settings: Settings, recorder: Recorder, stack: AsyncExitStack
 ) -> dict[str, Server]:
@@ -172,8 +185,8 @@ async def _start_servers(
     keys = TokenKeys(settings, SystemClock())
     keys.ensure()
     jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), gateway.services)
-    no_keys: Any = None  # nobody calls with an API key here
-    checks = CheckService(no_keys, session_check=_check_session)
+    keys_check: Any = _Keys()
+    checks = CheckService(keys_check, session_check=_check_session)
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(checks, gateway.services)
     for server, names in (
         (authz, add_fakes(authz, "authz", recorder)),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +13,12 @@ import asyncpg
 import grpc
 import pytest
 
+from gateway.api_key import new_token
 from gateway.api_key_check import CACHE_MS, ApiKeyCheck
 from gateway.api_key_service import KEYS_MAX, ApiKeyService
 from gateway.api_key_store import ApiKeyStore
+from gateway.junk_keys import JUNK_MAX
+from gateway.limits import WINDOW_MS
 from holdfast.gateway.v1 import api_key_pb2
 from holdfast.gateway.v1 import api_key_service_pb2 as pb
 from holdfast.gateway.v1.api_key_service_pb2_grpc import (
@@ -61,10 +67,10 @@ class Keys:
         )
         return answer
 
-    async def told(self, secret: str) -> str:
+    async def told(self, secret: str, address: str = "192.0.2.1") -> str:
         """Whose the secret is, or why it is refused."""
         try:
-            key = await self.check.check(secret, method=METHOD, address="192.0.2.1")
+            key = await self.check.check(secret, method=METHOD, address=address)
         except HoldfastError as error:
             return error.reason
         return key.owner_id
@@ -213,3 +219,23 @@ async def test_unknown_and_too_many_keys(keys: Keys) -> None:
         await keys.created()
     error = await refused(keys.stub.CreateApiKey, keys.request(), metadata=ADMIN)
     assert (error.code.name, error.reason) == ("RESOURCE_EXHAUSTED", "TOO_MANY_API_KEYS")
+
+
+def _unknown(number: int) -> str:
+    """A secret that looks right, of a key that nobody has."""
+    return new_token(f"key_{number:034x}", random_bytes=secrets.token_bytes).text
+
+
+async def test_an_address_shows_little_junk(keys: Keys) -> None:
+    """Beyond the bound nothing is looked up for it; who has a key that was seen goes on."""
+    secret = (await keys.created()).secret
+    assert await keys.told(secret) == "mer_shop"
+    other = (await keys.created()).secret
+    junk = ["hf_junk", *(_unknown(number) for number in range(JUNK_MAX - 1))]
+    answers = await asyncio.gather(*(keys.told(one) for one in [*junk, *junk]))
+    assert Counter(answers) == {"API_KEY_INVALID": JUNK_MAX, "RATE_LIMITED": JUNK_MAX}
+    assert await keys.told(secret) == "mer_shop"
+    assert await keys.told(other) == "RATE_LIMITED"
+    assert await keys.told(other, "192.0.2.2") == "mer_shop"
+    keys.clock.advance(WINDOW_MS)
+    assert await keys.told(_unknown(JUNK_MAX)) == "API_KEY_INVALID"
