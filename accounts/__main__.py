@@ -9,6 +9,7 @@ from accounts import ownership, upkeep
 from accounts.account_service import AccountService
 from accounts.applications.notice import Creditor
 from accounts.applications.wiring import Applying, applying
+from accounts.card_bulk_service import CardBulkService
 from accounts.card_service import CardService
 from accounts.closing import Closing
 from accounts.company_service import CompanyService
@@ -36,6 +37,7 @@ from accounts.vault.vault import Vault
 from holdfast.accounts.v1 import (
     account_service_pb2,
     application_service_pb2,
+    card_bulk_service_pb2,
     card_service_pb2,
     company_service_pb2,
     member_service_pb2,
@@ -46,6 +48,9 @@ from holdfast.accounts.v1 import (
 from holdfast.accounts.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
 from holdfast.accounts.v1.application_service_pb2_grpc import (
     add_ApplicationServiceServicer_to_server,
+)
+from holdfast.accounts.v1.card_bulk_service_pb2_grpc import (
+    add_CardBulkServiceServicer_to_server,
 )
 from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
 from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
@@ -73,6 +78,7 @@ SERVICE_NAMES = (
     vault_service_pb2.DESCRIPTOR.services_by_name["VaultService"].full_name,
     member_service_pb2.DESCRIPTOR.services_by_name["MemberService"].full_name,
     application_service_pb2.DESCRIPTOR.services_by_name["ApplicationService"].full_name,
+    card_bulk_service_pb2.DESCRIPTOR.services_by_name["CardBulkService"].full_name,
 )
 
 
@@ -111,6 +117,8 @@ async def main() -> None:
         add_CardServiceServicer_to_server(
             CardService(store, mutations, ids, clock, numbers=numbers), process.services
         )
+        bulk = CardBulkService(store, outbox, numbers, keys, clock)
+        add_CardBulkServiceServicer_to_server(bulk, process.services)
         add_VaultServiceServicer_to_server(
             _vault_service(settings, vault, store, clock), process.services
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from accounts.card import Card, with_number
-from accounts.vault.vault import Vault
+from accounts.vault.vault import Vault, Wanted
 
 
 class CardNumbers:
@@ -24,6 +26,25 @@ class CardNumbers:
             expiry_year=card.expiry_year,
         )
         return with_number(card, bin_digits=number.bin, last4=number.last4)
+
+    async def issue_all(
+        self, cards: Sequence[Card], *, programme_bins: Sequence[str]
+    ) -> list[Card]:
+        """The same for many cards, each with its programme's BIN."""
+        wanted = [
+            Wanted(
+                card_id=card.id,
+                bin=programme_bin or self._bin_digits,
+                expiry_month=card.expiry_month,
+                expiry_year=card.expiry_year,
+            )
+            for card, programme_bin in zip(cards, programme_bins, strict=True)
+        ]
+        found = await self._vault.issue_all(wanted)
+        return [
+            with_number(card, bin_digits=found[card.id].bin, last4=found[card.id].last4)
+            for card in cards
+        ]
 
     async def renew(self, card: Card) -> None:
         """Lets the card keep its number until its expiry, which is a new one. Cards from before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -190,19 +190,7 @@ class Transaction:
 
     async def insert_account(self, account: Account) -> None:
         """Adds an account."""
-        await self._connection.execute(
-            _SQL["insert_account"],
-            account.id,
-            account.owner_id,
-            account.programme_id,
-            account.parent_account_id,
-            account.state,
-            account.currency_code,
-            account.credit_limit_minor,
-            account.version,
-            datetime_of(account.create_time_ms),
-            datetime_of(account.update_time_ms),
-        )
+        await self._connection.execute(_SQL["insert_account"], *_account_values(account))
         await self._record(account)
         await outbox.append(self._connection, account_message(account))
 
@@ -229,27 +217,7 @@ class Transaction:
 
     async def insert_card(self, card: Card) -> None:
         """Adds a card."""
-        await self._connection.execute(
-            _SQL["insert_card"],
-            card.id,
-            card.account_id,
-            card.root_card_id,
-            card.kind,
-            card.state,
-            card.last4,
-            card.expiry_month,
-            card.expiry_year,
-            card.version,
-            datetime_of(card.create_time_ms),
-            datetime_of(card.update_time_ms),
-            card.user_id or None,
-            card.controls,
-            card.nickname,
-            card.shipping,
-            card.replaces_card_id or None,
-            _time(card.suspicion_clear_time_ms),
-            card.bin,
-        )
+        await self._connection.execute(_SQL["insert_card"], *_card_values(card))
         await self._record(card)
         await outbox.append(self._connection, card_message(card))
 
@@ -276,6 +244,16 @@ class Transaction:
         assert tag == "UPDATE 1", f"{card.id} was not locked at version {card.version - 1}"
         await self._record(card)
         await outbox.append(self._connection, card_message(card))
+
+    async def insert_all(self, accounts: Sequence[Account], cards: Sequence[Card]) -> None:
+        """Adds accounts, then cards, each kind of row at once."""
+        everything: list[history.Recorded] = [*accounts, *cards]
+        write = self._connection.executemany
+        await write(_SQL["insert_account"], [_account_values(one) for one in accounts])
+        await write(_SQL["insert_card"], [_card_values(one) for one in cards])
+        await write(_SQL["insert_change"], [self._change_values(one) for one in everything])
+        messages = (*map(account_message, accounts), *map(card_message, cards))
+        await outbox.append_all(self._connection, messages)
 
     async def account_user(self, account_id: str, user_id: str) -> AccountUser:
         """A user of an account that exists, locked for a change; a new one at version 0."""
@@ -332,10 +310,13 @@ class Transaction:
 
     async def _record(self, value: history.Recorded) -> None:
         """Adds a change to the history."""
+        await self._connection.execute(_SQL["insert_change"], *self._change_values(value))
+        self._locked[history.subject_of(value), history.user_of(value)] = value
+
+    def _change_values(self, value: history.Recorded) -> tuple[Any, ...]:
         subject_id, user_id = history.subject_of(value), history.user_of(value)
         before = self._locked.get((subject_id, user_id))
-        await self._connection.execute(
-            _SQL["insert_change"],
+        return (
             history.line_of(value),
             subject_id,
             user_id,
@@ -346,7 +327,6 @@ class Transaction:
             self._cause.method,
             json.dumps(history.changes_of(before, value)),
         )
-        self._locked[subject_id, user_id] = value
 
 
 class Store:
@@ -408,6 +388,12 @@ class Store:
         found = await self._pool.fetch(_SQL["list_expiring"], year, month, limit)
         return [row["id"] for row in found]
 
+    async def all_cards(self, page: Page) -> list[Card]:
+        """All cards, newest first."""
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL["list_all_cards"], *after(page))
+        return [rows.card(row) for row in found]
+
     async def cards(self, page: Page, *, account_id: str) -> list[Card]:
         """The cards of an account, newest first."""
         with refusing_when_down():
@@ -445,6 +431,44 @@ class Store:
             _SQL["delete_requests"], datetime_of(before_ms), FORGET_BATCH
         )
         return int(tag.rpartition(" ")[2])
+
+
+def _account_values(account: Account) -> tuple[Any, ...]:
+    return (
+        account.id,
+        account.owner_id,
+        account.programme_id,
+        account.parent_account_id,
+        account.state,
+        account.currency_code,
+        account.credit_limit_minor,
+        account.version,
+        datetime_of(account.create_time_ms),
+        datetime_of(account.update_time_ms),
+    )
+
+
+def _card_values(card: Card) -> tuple[Any, ...]:
+    return (
+        card.id,
+        card.account_id,
+        card.root_card_id,
+        card.kind,
+        card.state,
+        card.last4,
+        card.expiry_month,
+        card.expiry_year,
+        card.version,
+        datetime_of(card.create_time_ms),
+        datetime_of(card.update_time_ms),
+        card.user_id or None,
+        card.controls,
+        card.nickname,
+        card.shipping,
+        card.replaces_card_id or None,
+        _time(card.suspicion_clear_time_ms),
+        card.bin,
+    )
 
 
 def _time(ms: int) -> datetime | None:

@@ -18,6 +18,7 @@ import httpx
 
 from holdfast.accounts.v1 import account_service_pb2_grpc as account_grpc
 from holdfast.accounts.v1 import application_service_pb2_grpc as application_grpc
+from holdfast.accounts.v1 import card_bulk_service_pb2_grpc as card_bulk_grpc
 from holdfast.accounts.v1 import card_service_pb2_grpc as card_grpc
 from holdfast.accounts.v1 import programme_service_pb2_grpc as programme_grpc
 from holdfast.accounts.v1 import user_service_pb2_grpc as user_grpc
@@ -110,6 +111,7 @@ class MeshClient:
     authorizations: authorization_grpc.AuthorizationServiceAsyncStub
     accounts: account_grpc.AccountServiceAsyncStub
     cards: card_grpc.CardServiceAsyncStub
+    card_bulk: card_bulk_grpc.CardBulkServiceAsyncStub
     programmes: programme_grpc.ProgrammeServiceAsyncStub
     applications: application_grpc.ApplicationServiceAsyncStub
     users: user_grpc.UserServiceAsyncStub
@@ -160,6 +162,7 @@ async def connect(
             authorizations=authorization_grpc.AuthorizationServiceStub(edge_channel),
             accounts=account_grpc.AccountServiceStub(edge_channel),
             cards=card_grpc.CardServiceStub(edge_channel),
+            card_bulk=card_bulk_grpc.CardBulkServiceStub(edge_channel),
             programmes=programme_grpc.ProgrammeServiceStub(edge_channel),
             applications=application_grpc.ApplicationServiceStub(edge_channel),
             users=user_grpc.UserServiceStub(edge_channel),

@@ -24,6 +24,7 @@ from accounts.applications.notice import Creditor
 from accounts.applications.rotation import Rotation
 from accounts.applications.wiring import applying
 from accounts.applications.worker import Worker
+from accounts.card_bulk_service import CardBulkService
 from accounts.card_service import CardService
 from accounts.closing import Closing
 from accounts.company_service import CompanyService
@@ -55,6 +56,10 @@ from holdfast.accounts.v1.account_service_pb2_grpc import (
 from holdfast.accounts.v1.application_service_pb2_grpc import (
     ApplicationServiceStub,
     add_ApplicationServiceServicer_to_server,
+)
+from holdfast.accounts.v1.card_bulk_service_pb2_grpc import (
+    CardBulkServiceStub,
+    add_CardBulkServiceServicer_to_server,
 )
 from holdfast.accounts.v1.card_service_pb2_grpc import (
     CardServiceStub,
@@ -212,6 +217,7 @@ class AccountsMesh:
     authorizer: FakeAuthorizer
     accounts: AccountServiceStub
     cards: CardServiceStub
+    card_bulk: CardBulkServiceStub
     programmes: ProgrammeServiceStub
     companies: CompanyServiceStub
     vaults: VaultServiceStub
@@ -394,6 +400,9 @@ async def accounts_mesh(
         vault = Vault(VaultStore(vault_pool), keys, clock, reveals_per_hour=3)
         numbers = CardNumbers(vault, bin_digits=BIN)
         cards = CardService(store, mutations, ids, clock, numbers=numbers)
+        add_CardBulkServiceServicer_to_server(
+            CardBulkService(store, outbox, numbers, people_keys, clock), server.services
+        )
         guesses = Guesses(per_minute=3)
         add_VaultServiceServicer_to_server(
             VaultService(vault, store, guesses, clock, mfa_age_s=300), server.services
@@ -442,6 +451,7 @@ async def accounts_mesh(
                 authorizer=authorizer,
                 accounts=AccountServiceStub(channel),
                 cards=CardServiceStub(channel),
+                card_bulk=CardBulkServiceStub(channel),
                 programmes=ProgrammeServiceStub(channel),
                 companies=CompanyServiceStub(channel),
                 vaults=VaultServiceStub(channel),

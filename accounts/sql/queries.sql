@@ -111,6 +111,16 @@ WHERE account_id = $4 AND (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
 LIMIT $3
 
+-- list_all_cards --
+-- Cards older than a position, newest first. Params: $1 create_time, $2 id, $3 limit.
+SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
+    create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
+FROM card
+WHERE (create_time, id) < ($1, $2)
+ORDER BY create_time DESC, id DESC
+LIMIT $3
+
 -- select_held_card --
 -- Whose card it is, and its state. Params: $1 id.
 SELECT coalesce(card.user_id, account.owner_id) AS holder_id, card.state

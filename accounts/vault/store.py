@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -73,20 +74,21 @@ class VaultStore:
         """Adds a number; False if the card has one already, or the number is taken."""
         with refusing_when_down():
             inserted = await self._pool.fetchval(
-                _SQL["insert_number"],
-                number.card_id,
-                number.pan_sealed,
-                key_id,
-                number.pan_hash,
-                number.hash_key_id,
-                number.cvv_key_id,
-                number.bin,
-                number.last4,
-                number.expiry_month,
-                number.expiry_year,
-                datetime_of(now_ms),
+                _SQL["insert_number"], *_values(number, key_id=key_id, now_ms=now_ms)
             )
         return inserted is not None
+
+    async def numbers(self, card_ids: Sequence[str]) -> dict[str, SealedNumber]:
+        """The numbers of those of these cards that have one, by card."""
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL["select_numbers"], list(card_ids))
+        return {row["card_id"]: SealedNumber(**row) for row in found}
+
+    async def insert_all(self, numbers: Iterable[tuple[SealedNumber, str]], *, now_ms: int) -> None:
+        """Adds numbers, each with its key's id, but none that is taken, or whose card has one."""
+        lines = [_values(number, key_id=key_id, now_ms=now_ms) for number, key_id in numbers]
+        with refusing_when_down():
+            await self._pool.executemany(_SQL["insert_number"], lines)
 
     async def update_expiry(
         self, card_id: str, *, expiry_month: int, expiry_year: int, now_ms: int
@@ -143,6 +145,22 @@ class VaultStore:
         await self._pool.execute(
             _SQL["reseal_number"], card_id, before, sealed[1], sealed[0], hashed[1], hashed[0]
         )
+
+
+def _values(number: SealedNumber, *, key_id: str, now_ms: int) -> tuple[Any, ...]:
+    return (
+        number.card_id,
+        number.pan_sealed,
+        key_id,
+        number.pan_hash,
+        number.hash_key_id,
+        number.cvv_key_id,
+        number.bin,
+        number.last4,
+        number.expiry_month,
+        number.expiry_year,
+        datetime_of(now_ms),
+    )
 
 
 def _number(row: Any) -> SealedNumber | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from runtime.cli.bulk_cards import export_cards
 from runtime.cli.bulk_users import export_users
 
 app = typer.Typer(
@@ -20,3 +21,4 @@ def _root() -> None:
 
 
 app.command("users")(export_users)
+app.command("cards")(export_cards)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from runtime.cli.bulk_cards import import_cards
 from runtime.cli.bulk_users import import_users
 
 app = typer.Typer(
@@ -20,3 +21,4 @@ def _root() -> None:
 
 
 app.command("users")(import_users)
+app.command("cards")(import_cards)

@@ -4,6 +4,12 @@ SELECT card_id, pan_sealed, pan_hash, hash_key_id, cvv_key_id, bin, last4, expir
 FROM card_number
 WHERE card_id = $1
 
+-- select_numbers --
+-- Numbers of cards, those that have one. Params: $1 card ids.
+SELECT card_id, pan_sealed, pan_hash, hash_key_id, cvv_key_id, bin, last4, expiry_month, expiry_year
+FROM card_number
+WHERE card_id = ANY($1::text[])
+
 -- find_card --
 -- The card that has a number. Params: $1 hashes of the number, one by each key.
 SELECT card_id

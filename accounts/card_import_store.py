@@ -1,0 +1,70 @@
+"""What an import of cards asks of PostgreSQL, all rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accounts.account import AccountState
+from accounts.programme import ProgrammeState
+from runtime.queries import load_queries
+
+_SQL = load_queries(Path(__file__).with_name("sql") / "card_imports.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownProgramme:
+    """What counts of a programme."""
+
+    active: bool
+    currency_code: str
+    bin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is there of all that an import names."""
+
+    cards: frozenset[str]
+    #: State and programme, by account.
+    accounts: dict[str, tuple[AccountState, str]]
+    owners: frozenset[str]
+    programmes: dict[str, KnownProgramme]
+
+
+async def lock_imports(connection: Any) -> None:
+    """Lets one import at a time look for what is there, and add what is not."""
+    await connection.execute(_SQL["lock_imports"])
+
+
+async def known(
+    connection: Any,
+    *,
+    cards: Iterable[str],
+    accounts: Iterable[str],
+    owners: Iterable[str],
+    programmes: Iterable[str],
+) -> Known:
+    """Looks for all of them; accounts and owners stand still until the commit."""
+    owner_ids = list(owners)
+    found = await connection.fetch(_SQL["select_accounts"], list(accounts))
+    programme_ids = {*programmes, *(row["programme_id"] for row in found)}
+    people = await connection.fetch(_SQL["select_people"], owner_ids)
+    companies = await connection.fetch(_SQL["select_companies"], owner_ids)
+    there = await connection.fetch(_SQL["select_cards"], list(cards))
+    offered = await connection.fetch(_SQL["select_programmes"], list(programme_ids))
+    return Known(
+        cards=frozenset(row["id"] for row in there),
+        accounts={row["id"]: (AccountState(row["state"]), row["programme_id"]) for row in found},
+        owners=frozenset(row["id"] for row in (*people, *companies)),
+        programmes={
+            row["id"]: KnownProgramme(
+                active=row["state"] == ProgrammeState.ACTIVE,
+                currency_code=row["currency_code"],
+                bin=row["bin"],
+            )
+            for row in offered
+        },
+    )
