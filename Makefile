@@ -67,7 +67,7 @@ types: $(STAMP) ## Check types: mypy --strict, tests included
 	@$(BIN)/mypy $(PACKAGES)
 
 .PHONY: gen
-gen: $(STAMP) ## Generate gen/ and docs/{access,decline-reasons,settings}.md
+gen: $(STAMP) ## Generate gen/ and docs/{access,decline-reasons,settings}.md, docs/api
 	@$(BIN)/python tools/gen.py
 	@$(BIN)/python tools/docs.py
 
@@ -79,6 +79,7 @@ gen-check: $(STAMP) ## Check that what `make gen` writes is what is committed
 	&& diff -r -x __pycache__ gen "$$folder/gen" \
 	&& for page in access decline-reasons settings; \
 	do diff "docs/$$page.md" "$$folder/docs/$$page.md" || exit 1; done \
+	&& diff -r docs/api "$$folder/docs/api" \
 	|| { echo "gen-check: run make gen and commit what it writes" >&2; exit 1; }
 
 .PHONY: docs

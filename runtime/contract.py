@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from google.api import annotations_pb2
+from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pb2
 
 # Before the descriptor set is parsed: without the extension's module its options are dropped.
@@ -20,6 +20,7 @@ __all__ = [
     "Rpc",
     "contract",
     "deadline_pb2",
+    "field_behavior_pb2",
     "options_pb2",
     "rate_limit_pb2",
     "rpcs",

@@ -30,7 +30,19 @@ from runtime.tokens import (
 )
 from runtime.trace import TRACE_ID_REGEX
 
-ENVOY_TEMPLATES = Path(__file__).resolve().parent.parent / "envoy"
+_ROOT = Path(__file__).resolve().parent.parent
+ENVOY_TEMPLATES = _ROOT / "envoy"
+#: What the edge serves to anyone, as `make gen` writes it.
+_API = _ROOT / "docs" / "api"
+_PAGES = (
+    {"path": "/openapi.json", "file": str(_API / "openapi.json"), "type": "application/json"},
+    {
+        "path": "/docs",
+        "file": str(_API / "reference.html"),
+        "type": "text/html; charset=utf-8",
+    },
+)
+_PAGE_BYTES_MAX = 4 * 1024 * 1024
 #: Once each is above zero, Envoy has the token keys: before that every token is refused.
 JWKS_READY_STATS = (
     "http.edge_https.jwt_authn.jwks_fetch_success",
@@ -184,6 +196,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "ports": ports,
         "trust_domain": settings.trust_domain,
         **_routes(access),
+        "pages": {"all": _PAGES, "bytes_max": _PAGE_BYTES_MAX},
         "services": SERVICES,
         "processes": processes,
         "grpc_servers": _grpc_servers(settings, workers),

@@ -1,5 +1,6 @@
 """Generates docs/decline-reasons.md from the contract (its comments, its options, its order),
-docs/access.md from its policies, and docs/settings.md from the settings classes.
+docs/access.md from its policies, docs/api/ (OpenAPI, and the page that the edge serves) from all of
+it, and docs/settings.md from the settings classes.
 
 Usage: python tools/docs.py [OUTPUT_FOLDER]      (default: docs; `make gen-check` writes elsewhere
 and compares)
@@ -7,6 +8,7 @@ and compares)
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -22,8 +24,10 @@ from gateway.settings import GatewaySettings
 # Before the descriptor set is parsed: without the extension's module its options are dropped.
 from holdfast.type.v1 import options_pb2
 from runtime.devstack.settings import StackSettings
+from runtime.openapi import document
 from runtime.settings import Settings
 from tools.access_page import access_page
+from tools.reference_page import reference_page
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = "holdfast/authz/v1/decline_reason.proto"
@@ -135,6 +139,11 @@ def main() -> None:
     descriptors = descriptor_pb2.FileDescriptorSet.FromString(content)
     (output / "decline-reasons.md").write_text(decline_reasons(descriptors))
     (output / "access.md").write_text(access_page())
+    api = output / "api"
+    api.mkdir(exist_ok=True)
+    openapi = json.dumps(document(), indent=1, ensure_ascii=False)
+    (api / "openapi.json").write_text(f"{openapi}\n")
+    (api / "reference.html").write_text(reference_page(document()))
     (output / "settings.md").write_text(settings_page())
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "user": ("user", "Register a user with any roles: the first administrator."),
     "import": ("importing", "Take over people from a CSV file; rows that are wrong are named."),
     "export": ("exporting", "Write people to a CSV file."),
+    "openapi": ("openapi", "Print what web clients may call, as OpenAPI."),
     "envoy": ("envoy", "Show or check Envoy's configuration."),
     "bench": ("bench", "Measure how fast this machine authorizes, and check the books."),
     "doctor": ("doctor", "Check this machine and the installation; say what to do."),

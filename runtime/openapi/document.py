@@ -1,0 +1,233 @@
+"""The OpenAPI document: one operation for each way to call a method with JSON."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+from runtime.access import ANYONE, TOKEN_ROLES, Policy, policy_of
+from runtime.contract import Binding, Rpc, contract, rpcs
+from runtime.openapi.schemas import Schema, Schemas, is_required, name_of
+from runtime.request_id import IDEMPOTENCY_KEY_HEADER
+
+_VERSION = "v1"
+_ABOUT = """\
+Everything that web clients may call at the edge. Each operation is a gRPC method, too, with the
+same rules; `protos/` has the contract.
+
+- Ask for a token with `POST /v1/sessions:login`, and send it as `Authorization: Bearer …`. Where
+  the operation names scopes, merchants may send an API key as `x-api-key` instead.
+- An operation that changes something has a `request_id`, in its body or as header
+  `Idempotency-Key`. The same id with the same content has the same answer; after 503 or 504 the
+  outcome is unknown: repeat the same request.
+- An error is a `google.rpc.Status`: a code, a message, and details, of which one has a stable
+  `reason`.
+- 64-bit integers are strings, as in all of proto JSON; numbers are read, too. Fields that are not
+  known are refused.
+"""
+_PATH_FIELD = re.compile(r"\{([a-z_]+)\}")
+_CODE = re.compile(r"\b[A-Z][A-Z_]+\b")
+#: HTTP status by gRPC code, as Envoy has it.
+_STATUSES = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "ABORTED": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+#: What any call may meet at the edge: malformed, too many, too large, nobody there, too late.
+_ALWAYS = (400, 429, 503, 504)
+_WITH_BODY = (413, 415)
+_WITH_CREDENTIAL = (401, 403)
+_STATUS = "google.rpc.Status"
+_ERROR: Schema = {
+    "type": "object",
+    "description": "An error: no decision was made.",
+    "properties": {
+        "code": {"type": "integer", "description": "A google.rpc.Code.", "examples": [5]},
+        "message": {"type": "string", "description": "For people; not stable."},
+        "details": {
+            "type": "array",
+            "description": "One google.rpc.ErrorInfo with a stable `reason`, and what else helps: "
+            "google.rpc.BadRequest names each wrong field, google.rpc.RetryInfo says when to ask "
+            "again.",
+            "items": {
+                "type": "object",
+                "properties": {"@type": {"type": "string"}},
+                "additionalProperties": True,
+            },
+        },
+    },
+    "required": ["code", "message"],
+}
+_SECURITY: dict[str, Schema] = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token, from `POST /v1/sessions:login`.",
+    },
+    "api_key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": "A merchant's or partner's API key, from `POST /v1/api-keys`.",
+    },
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """OpenAPI 3.1 of everything that JSON clients reach at the edge."""
+    schemas = Schemas(contract())
+    paths: dict[str, dict[str, Any]] = {}
+    tags: dict[str, str] = {}
+    for rpc in rpcs():
+        policy = policy_of(rpc)
+        if policy is None or policy.roles.isdisjoint({ANYONE, *TOKEN_ROLES}):
+            continue
+        for number, binding in enumerate(policy.bindings):
+            operation = _Operation(rpc, policy, binding, schemas).made(number)
+            paths.setdefault(binding.template, {})[binding.verb.lower()] = operation
+            tags[operation["tags"][0]] = schemas.comments.of(f".{rpc.service}")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Holdfast", "version": _VERSION, "description": _ABOUT},
+        "servers": [{"url": "/", "description": "The edge that this came from."}],
+        "tags": [{"name": name, "description": text} for name, text in tags.items()],
+        "paths": paths,
+        "components": {
+            "securitySchemes": _SECURITY,
+            "responses": _error_responses(),
+            "schemas": {**dict(sorted(schemas.components.items())), _STATUS: _ERROR},
+        },
+    }
+
+
+class _Operation:
+    """One way to call one method."""
+
+    def __init__(self, rpc: Rpc, policy: Policy, binding: Binding, schemas: Schemas) -> None:
+        self._rpc = rpc
+        self._policy = policy
+        self._binding = binding
+        self._schemas = schemas
+        self._input = rpc.method.input_type
+        self._path_fields = frozenset(_PATH_FIELD.findall(binding.template))
+
+    def made(self, number: int) -> dict[str, Any]:
+        """The operation object."""
+        comment = self._schemas.comments.of(f".{self._rpc.service}.{self._rpc.name}")
+        service = self._rpc.service.rpartition(".")[2]
+        suffix = f"_{number + 1}" if number else ""
+        operation: dict[str, Any] = {
+            "operationId": f"{service}_{self._rpc.name}{suffix}",
+            "tags": [service],
+            "summary": comment.partition("\n\n")[0].partition(". ")[0].rstrip(".") + ".",
+            "description": f"{comment}\n\n{self._who()}",
+            "x-grpc-method": self._rpc.path,
+            "x-roles": sorted(self._policy.roles & {ANYONE, *TOKEN_ROLES}),
+            "security": self._security(),
+        }
+        if parameters := self._parameters():
+            operation["parameters"] = parameters
+        if self._binding.body:
+            assert self._binding.body == "*", f"{self._rpc.path} has part of it as body"
+            body = self._schemas.message(self._input, without=self._path_fields)
+            body["additionalProperties"] = False
+            content = {"application/json": {"schema": body}}
+            operation["requestBody"] = {"required": True, "content": content}
+        operation["responses"] = self._responses(comment)
+        return operation
+
+    def _who(self) -> str:
+        if ANYONE in self._policy.roles:
+            return "No credential is asked for."
+        roles = ", ".join(role for role in TOKEN_ROLES if role in self._policy.roles)
+        scopes = ", ".join(f"`{scope}`" for scope in self._policy.scopes)
+        return f"Roles: {roles}." + (f" Scopes of an API key: {scopes}." if scopes else "")
+
+    def _security(self) -> list[dict[str, list[str]]]:
+        if ANYONE in self._policy.roles:
+            return []
+        names = ["token", "api_key"] if self._policy.scopes else ["token"]
+        return [{name: []} for name in names]
+
+    def _parameters(self) -> list[dict[str, Any]]:
+        fields = self._schemas.fields(self._input)
+        found = [self._parameter(fields[name], "path") for name in sorted(self._path_fields)]
+        if not self._binding.body:
+            found += [
+                self._parameter(field, "query")
+                for name, field in fields.items()
+                if name not in self._path_fields
+            ]
+        if "request_id" in fields:
+            found.append(
+                {
+                    "name": "Idempotency-Key",
+                    "in": "header",
+                    "description": "Instead of `request_id`, or equal to it.",
+                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"},
+                }
+            )
+        assert IDEMPOTENCY_KEY_HEADER == "idempotency-key", "the name that clients are told"
+        return found
+
+    def _parameter(self, field: Any, where: str) -> dict[str, Any]:
+        schema = self._schemas.field(self._input, field)
+        description = schema.pop("description")
+        if where == "path":
+            # An empty one is another path, and Envoy refuses escaped slashes.
+            schema["minLength"], schema["pattern"] = 1, "^[A-Za-z0-9_-]+$"
+        return {
+            "name": field.name,
+            "in": where,
+            "description": description,
+            "required": where == "path" or is_required(field),
+            "schema": schema,
+        }
+
+    def _responses(self, comment: str) -> dict[str, Any]:
+        answer = self._schemas.reference(self._rpc.method.output_type)
+        found: dict[str, Any] = {
+            "200": {
+                "description": f"A `{name_of(self._rpc.method.output_type)}`.",
+                "content": {"application/json": {"schema": answer}},
+            }
+        }
+        named = comment.partition("Errors:")[2]
+        statuses = {_STATUSES[code] for code in _CODE.findall(named) if code in _STATUSES}
+        statuses.update(_ALWAYS)
+        if ANYONE not in self._policy.roles:
+            statuses.update(_WITH_CREDENTIAL)
+        if self._binding.body:
+            statuses.update(_WITH_BODY)
+        for status in sorted(statuses):
+            found[str(status)] = {"$ref": f"#/components/responses/{status}"}
+        return found
+
+
+def _error_responses() -> dict[str, Any]:
+    """Each with the gRPC codes that look like it."""
+    statuses = sorted({*_STATUSES.values(), *_WITH_BODY})
+    codes = {
+        status: ", ".join(code for code, one in _STATUSES.items() if one == status)
+        for status in statuses
+    }
+    schema = {"$ref": f"#/components/schemas/{_STATUS}"}
+    return {
+        str(status): {
+            "description": f"{HTTPStatus(status).phrase}. {codes[status]}".removesuffix(" "),
+            "content": {"application/json": {"schema": schema}},
+        }
+        for status in statuses
+    }
