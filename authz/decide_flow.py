@@ -15,6 +15,7 @@ from authz.expiry import expire_at_ms
 from authz.external import OWN, Opinion, question_of
 from authz.external_client import Consultation, ExternalDecisions
 from authz.fraud import GUESSES, UNCHECKED, thresholds_of
+from authz.lateness import lateness
 from authz.ledger_store import LedgerStore, ask, outcome_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import STALE_TRIES, Movement, check_currency, concluded, refusal
@@ -182,6 +183,7 @@ class AuthorizeFlow:
                     "1" if command.cash else "0",
                 ),
                 decided_by=Decider.NETWORK,
+                late=lateness(snapshot.account.state, snapshot.card.state),
                 counting=Counting(uses=limits_of(snapshot.scopes, place, now_ms=now_ms)),
             )
             if status is not Status.STALE:

@@ -57,6 +57,8 @@ class Header(NamedTuple):
     programme_id: str = ""
     user_id: str = ""
     currency: str = ""
+    #: Why it is to be reviewed (authz.lateness); it stands at the end if it is not empty.
+    late: str = ""
 
     def id_in(self, tag: str) -> str:
         """A request has one entry in a partition: the entry's id follows from it, and is known to
@@ -93,6 +95,8 @@ class Entry:
 
 def static_part(header: Sequence[str], request: bytes) -> bytes:
     """What a script is given to journal: the fields of a `Header` in order, and the request."""
+    if isinstance(header, Header) and not header.late:
+        header = header[:-1]
     return "\t".join((_VERSION_TEXT, *header)).encode() + b"\n" + request
 
 
@@ -108,6 +112,8 @@ def parse(raw: bytes) -> Entry:
     """Reads an entry of the stream."""
     line, header, request = raw.split(b"\n", 2)
     version, *values = header.decode().split("\t")
+    if len(values) == len(HEADER_FIELDS) - 1:
+        values.append("")
     if version != _VERSION_TEXT or len(values) != len(HEADER_FIELDS):
         raise ValueError(f"not a header of version {SCHEMA_VERSION}: {header[:80]!r}")
     return Entry(

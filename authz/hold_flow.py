@@ -13,6 +13,7 @@ from authz.controls import Use
 from authz.decision import Declined, Plan, Purchase, Reason, decide
 from authz.entry import Decider
 from authz.expiry import Circumstances
+from authz.lateness import Late, lateness
 from authz.ledger_store import LedgerStore, ask, outcome_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import (
@@ -94,6 +95,7 @@ class HoldFlow:
                     fence.company_field,
                 ),
                 decided_by=Decider.NETWORK,
+                late=lateness(found.snapshot.account.state, found.snapshot.card.state),
                 counting=self._counting(command, found),
             )
         except Stale:
@@ -192,6 +194,8 @@ class HoldFlow:
         settled = await self._settled_before(command, subject, hold.network)
         if settled is not None:
             return settled
+        # Read now: no version of it is compared when a refund is posted.
+        account = await self._store.account(subject.account_id)
         return await self._mover.moved(
             scripts.POST_ENTRY,
             command,
@@ -206,6 +210,7 @@ class HoldFlow:
                 command.clearing.fingerprint,
             ),
             decided_by=Decider.NETWORK,
+            late=lateness(account.state) if account else Late.NOT,
         )
 
     def _counting(self, command: Capture, found: Found) -> Counting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -17,7 +18,7 @@ from holdfast.authz.v1 import movement_pb2 as movements
 from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
-from runtime.clock import ms_of
+from runtime.clock import datetime_of, ms_of
 from runtime.money import is_currency
 from runtime.paging import Position, page_of
 from runtime.settings import PARTITIONS
@@ -87,14 +88,39 @@ class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
         positions = [(one.partition, one.pseq) for one in request.after]
         rows = await ask(self._ledger.entries_after(positions, limit_each=each))
         counts = Counter(row["partition"] for row in rows)
-        lines: dict[tuple[int, int], list[pb.Line]] = {}
-        for line in await ask(
-            self._ledger.lines_of([(row["partition"], row["pseq"]) for row in rows])
-        ):
-            lines.setdefault((line["partition"], line["pseq"]), []).append(_line(line))
         return ledger_rpc.FollowEntriesResponse(
-            entries=[_entry(row, lines.get((row["partition"], row["pseq"]), [])) for row in rows],
+            entries=await self._with_lines(rows),
             more=any(count == each for count in counts.values()),
+        )
+
+    async def ListLateEntries(
+        self, request: ledger_rpc.ListLateEntriesRequest, context: Context
+    ) -> ledger_rpc.ListLateEntriesResponse:
+        """Lists what posted on accounts and cards that had ended."""
+        check = Violations()
+        if request.account_id:
+            check.id("account_id", request.account_id, ids.ACCOUNT)
+        page = page_of(
+            request.page_size,
+            request.page_token,
+            scope=f"late|{request.account_id}",
+            violations=check,
+        )
+        check.raise_if_any()
+        rows = await ask(
+            self._ledger.late_entries(
+                account_id=request.account_id or None,
+                before=(datetime_of(page.after.key), page.after.id) if page.after else None,
+                limit=page.fetch,
+            )
+        )
+        shown, more = page.cut(rows)
+        last = shown[-1] if more else None
+        return ledger_rpc.ListLateEntriesResponse(
+            entries=await self._with_lines(shown),
+            next_page_token=(
+                page.token_after(Position(ms_of(last["recorded_time"]), last["id"])) if last else ""
+            ),
         )
 
     async def GetTrialBalance(
@@ -110,6 +136,13 @@ class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
             rows=[_trial_row(row) for row in rows],
             entry_count=await ask(self._ledger.entry_count()),
         )
+
+    async def _with_lines(self, rows: Sequence[Any]) -> list[pb.Entry]:
+        places = [(row["partition"], row["pseq"]) for row in rows]
+        lines: dict[tuple[int, int], list[pb.Line]] = {}
+        for line in await ask(self._ledger.lines_of(places)):
+            lines.setdefault((line["partition"], line["pseq"]), []).append(_line(line))
+        return [_entry(row, lines.get(place, [])) for row, place in zip(rows, places, strict=True)]
 
 
 def _check_positions(request: ledger_rpc.FollowEntriesRequest, check: Violations) -> None:
@@ -172,6 +205,7 @@ def _entry(row: Any, lines: list[pb.Line]) -> pb.Entry:
         root_card_id=row["root_card_id"] or "",
         payment_id=row["payment_id"] or "",
         related_entry_id=row["related_entry_id"] or "",
+        late=pb.Entry.Late.Value(f"LATE_{row['late'] or 'UNSPECIFIED'}"),
     )
     if kind in DECISIONS:
         request = rpc.AuthorizeRequest.FromString(row["request"])

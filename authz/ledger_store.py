@@ -137,6 +137,13 @@ class LedgerStore:
         """A page of an account's entries, highest seq first."""
         return await self._fetch("list_entries", account_id, before_seq, limit)
 
+    async def late_entries(
+        self, *, account_id: str | None, before: tuple[datetime, str] | None, limit: int
+    ) -> list[asyncpg.Record]:
+        """A page of what posted on accounts and cards that had ended, newest first."""
+        time, name = before or (None, None)
+        return await self._fetch("list_late_entries", account_id, time, name, limit)
+
     async def lines(self, partition: int, pseqs: Sequence[int]) -> list[asyncpg.Record]:
         """The money lines of some entries."""
         return await self._fetch("list_lines", partition, list(pseqs))

@@ -103,12 +103,15 @@ class Mover:
         arguments: Sequence[str] = (),
         decided_by: str = Decider.HOLDFAST,
         external_reason: str = "",
+        late: str = "",
         now_ms: int | None = None,
         counting: Counting | None = None,
     ) -> tuple[Status, Outcome | None]:
         """The script's status, and its outcome if it did something, now or before."""
         network = hold.network if hold is not None else ""
-        header = _header(asked, subject, network, decided_by, external_reason)
+        header = _header(
+            asked, subject, network, decided_by, external_reason=external_reason, late=late
+        )
         hold_keys: tuple[str, ...] = ()
         hold_arguments: tuple[str, ...] = ()
         window_keys: tuple[str, ...] = ()
@@ -161,6 +164,7 @@ class Mover:
         extra_keys: Sequence[str] = (),
         arguments: Sequence[str] = (),
         decided_by: str = Decider.HOLDFAST,
+        late: str = "",
         counting: Counting | None = None,
     ) -> Movement:
         """As `run`, for movements that either happen or are refused with an error."""
@@ -172,13 +176,20 @@ class Mover:
             extra_keys=extra_keys,
             arguments=arguments,
             decided_by=decided_by,
+            late=late,
             counting=counting,
         )
         return concluded(status, outcome, asked.request_id, subject.currency_code)
 
 
 def _header(
-    asked: Asked, subject: Subject, network: str, decided_by: str, external_reason: str
+    asked: Asked,
+    subject: Subject,
+    network: str,
+    decided_by: str,
+    *,
+    external_reason: str,
+    late: str,
 ) -> tuple[str, ...]:
     """The fields of authz.entry.Header, in order."""
     clearing = getattr(asked, "clearing", None)
@@ -191,6 +202,7 @@ def _header(
         decided_by,
         external_reason,
         subject.about,
+        *((late,) if late else ()),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from authz import keys, scripts
 from authz.commands import Asked, MovePayment, Post
+from authz.lateness import Late, lateness
 from authz.ledger_store import LedgerStore, ask, outcome_of, settled_request
 from authz.money_store import MoneyStore
 from authz.movement import Movement, check_currency
@@ -28,7 +29,7 @@ class PostingFlow:
 
     async def post(self, command: Post) -> Movement:
         """Posts a fee, interest or an adjustment."""
-        subject = await self._subject(command.account_id)
+        subject, late = await self._subject(command.account_id)
         check_currency(command.currency_code, subject.currency_code)
         settled = await self._settled_before(command, subject)
         if settled is not None:
@@ -46,11 +47,12 @@ class PostingFlow:
                 "0",
                 "",
             ),
+            late=late,
         )
 
     async def move_payment(self, command: MovePayment) -> Movement:
         """Credits, releases or returns a payment."""
-        subject = await self._subject(command.account_id)
+        subject, late = await self._subject(command.account_id)
         if command.kind is EntryType.PAYMENT_CREDIT:
             check_currency(command.currency_code, subject.currency_code)
         settled = await self._settled_before(command, subject)
@@ -63,22 +65,24 @@ class PostingFlow:
             subject,
             extra_keys=(keys.payment(command.payment_id),),
             arguments=(command.kind.value, str(command.amount_minor), seed, command.account_id),
+            late=late,
         )
 
-    async def _subject(self, account_id: str) -> Subject:
+    async def _subject(self, account_id: str) -> tuple[Subject, Late]:
         self._watch.admit_later_message()
         account = await self._store.account(account_id)
         if account is None:
             raise NotFound(
                 "no such account", reason="ACCOUNT_NOT_FOUND", metadata={"field": "account_id"}
             )
-        return Subject(
+        subject = Subject(
             tag=ids.tag_of(account_id),
             account_id=account_id,
             owner_id=account.owner_id,
             programme_id=account.programme_id,
             currency_code=account.currency_code,
         )
+        return subject, lateness(account.state)
 
     async def _settled_before(self, asked: Asked, subject: Subject) -> Movement | None:
         """The answer of an earlier request whose record has expired: the ledger never forgets."""

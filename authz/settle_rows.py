@@ -28,7 +28,7 @@ ENTRY_COLUMNS = (
     "hold_reversed_minor", "hold_captured_minor", "hold_held_minor",
     "hold_refunded_minor", "hold_flags", "expire_time", "authorization_code", "payment_id",
     "related_entry_id", "clearing_fingerprint", "request", "control", "control_left_minor",
-    "control_left_count", "hold_windows", "external_reason",
+    "control_left_count", "hold_windows", "external_reason", "late",
 )  # fmt: skip
 LINE_COLUMNS = (
     "partition", "pseq", "line", "ledger_account", "account_id", "currency", "amount_minor",
@@ -261,4 +261,5 @@ def _entry_row(
         outcome.control_left_count,
         outcome.hold_windows,
         header.external_reason,
+        header.late,
     )

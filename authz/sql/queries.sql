@@ -69,6 +69,15 @@ WHERE account_id = $1 AND ($2::bigint IS NULL OR seq < $2)
 ORDER BY seq DESC
 LIMIT $3
 
+-- list_late_entries --
+-- A page of what is to be reviewed, newest first. Params: $1 account_id or null,
+-- $2 recorded_time before or null, $3 id before (with $2), $4 limit.
+SELECT * FROM journal_entry
+WHERE late <> '' AND ($1::text IS NULL OR account_id = $1)
+  AND ($2::timestamptz IS NULL OR (recorded_time, id) < ($2, $3::text))
+ORDER BY recorded_time DESC, id DESC
+LIMIT $4
+
 -- follow_entries --
 -- What follows some positions. Params: $1 partitions, $2 the pseq of each, $3 limit for each.
 SELECT e.* FROM unnest($1::smallint[], $2::bigint[]) AS after (partition, pseq)

@@ -21,6 +21,7 @@ PURE = frozenset(
         "authz.fraud",
         "authz.hold",
         "authz.keys",
+        "authz.lateness",
         "authz.ledger",
         "authz.outcome",
         "authz.snapshot",

@@ -138,6 +138,29 @@ class Entry(_message.Message):
     TYPE_RULES_APPLIED: Entry.Type.ValueType  # 23
     """The rules of a programme or company, in one partition."""
 
+    class _Late:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _LateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Entry._Late.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        LATE_UNSPECIFIED: Entry._Late.ValueType  # 0
+        """Nobody needs to."""
+        LATE_ACCOUNT_CLOSED: Entry._Late.ValueType  # 1
+        """It posted on an account that was CLOSED."""
+        LATE_CARD_CLOSED: Entry._Late.ValueType  # 2
+        """It posted on a card that was CLOSED, LOST or STOLEN."""
+
+    class Late(_Late, metaclass=_LateEnumTypeWrapper):
+        """Why somebody should look at the entry. Nothing is refused for it."""
+
+    LATE_UNSPECIFIED: Entry.Late.ValueType  # 0
+    """Nobody needs to."""
+    LATE_ACCOUNT_CLOSED: Entry.Late.ValueType  # 1
+    """It posted on an account that was CLOSED."""
+    LATE_CARD_CLOSED: Entry.Late.ValueType  # 2
+    """It posted on a card that was CLOSED, LOST or STOLEN."""
+
     ID_FIELD_NUMBER: _builtins.int
     PARTITION_FIELD_NUMBER: _builtins.int
     PSEQ_FIELD_NUMBER: _builtins.int
@@ -166,6 +189,7 @@ class Entry(_message.Message):
     ROOT_CARD_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     RELATED_ENTRY_ID_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`ent_` id."""
     partition: _builtins.int
@@ -204,6 +228,8 @@ class Entry(_message.Message):
     """Payment, if one is involved."""
     related_entry_id: _builtins.str
     """Entry that this one reverses or corrects."""
+    late: Global___Entry.Late.ValueType
+    """Whether it came after the end of its account or card."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of the movement: held, captured or released; 0 for declines and configuration."""
@@ -271,10 +297,11 @@ class Entry(_message.Message):
         root_card_id: _builtins.str = ...,
         payment_id: _builtins.str = ...,
         related_entry_id: _builtins.str = ...,
+        late: Global___Entry.Late.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "posted", b"posted", "record_time", b"record_time", "unreleased", b"unreleased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "external_reason", b"external_reason", "held", b"held", "id", b"id", "lines", b"lines", "merchant", b"merchant", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "external_reason", b"external_reason", "held", b"held", "id", b"id", "late", b"late", "lines", b"lines", "merchant", b"merchant", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,7 +29,7 @@ from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__
 from holdfast.type.v1 import deadline_pb2 as holdfast_dot_type_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/authz/v1/ledger_service.proto\x12\x11holdfast.authz.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1eholdfast/authz/v1/ledger.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"a\n\x12ListEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x13ListEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\rEntryPosition\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0c\n\x04pseq\x18\x02 \x01(\x03\"f\n\x14\x46ollowEntriesRequest\x12\x35\n\x05\x61\x66ter\x18\x01 \x03(\x0b\x32 .holdfast.authz.v1.EntryPositionB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"P\n\x15\x46ollowEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x0c\n\x04more\x18\x02 \x01(\x08\"5\n\x16GetTrialBalanceRequest\x12\x1b\n\rcurrency_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x17GetTrialBalanceResponse\x12\x30\n\x04rows\x18\x01 \x03(\x0b\x32\".holdfast.authz.v1.TrialBalanceRow\x12\x13\n\x0b\x65ntry_count\x18\x02 \x01(\x03\x32\xcc\x03\n\rLedgerService\x12\xa0\x01\n\x0bListEntries\x12%.holdfast.authz.v1.ListEntriesRequest\x1a&.holdfast.authz.v1.ListEntriesResponse\"B\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02#\x12!/v1/accounts/{account_id}/entries\x12|\n\rFollowEntries\x12\'.holdfast.authz.v1.FollowEntriesRequest\x1a(.holdfast.authz.v1.FollowEntriesResponse\"\x18\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\xa0\xb5\x18\x03\x12\x99\x01\n\x0fGetTrialBalance\x12).holdfast.authz.v1.GetTrialBalanceRequest\x1a*.holdfast.authz.v1.GetTrialBalanceResponse\"/\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/ledger/trial-balanceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/authz/v1/ledger_service.proto\x12\x11holdfast.authz.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1eholdfast/authz/v1/ledger.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"a\n\x12ListEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x13ListEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x16ListLateEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"]\n\x17ListLateEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\rEntryPosition\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0c\n\x04pseq\x18\x02 \x01(\x03\"f\n\x14\x46ollowEntriesRequest\x12\x35\n\x05\x61\x66ter\x18\x01 \x03(\x0b\x32 .holdfast.authz.v1.EntryPositionB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"P\n\x15\x46ollowEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x0c\n\x04more\x18\x02 \x01(\x08\"5\n\x16GetTrialBalanceRequest\x12\x1b\n\rcurrency_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x17GetTrialBalanceResponse\x12\x30\n\x04rows\x18\x01 \x03(\x0b\x32\".holdfast.authz.v1.TrialBalanceRow\x12\x13\n\x0b\x65ntry_count\x18\x02 \x01(\x03\x32\xe3\x04\n\rLedgerService\x12\xa0\x01\n\x0bListEntries\x12%.holdfast.authz.v1.ListEntriesRequest\x1a&.holdfast.authz.v1.ListEntriesResponse\"B\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02#\x12!/v1/accounts/{account_id}/entries\x12|\n\rFollowEntries\x12\'.holdfast.authz.v1.FollowEntriesRequest\x1a(.holdfast.authz.v1.FollowEntriesResponse\"\x18\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\xa0\xb5\x18\x03\x12\x94\x01\n\x0fListLateEntries\x12).holdfast.authz.v1.ListLateEntriesRequest\x1a*.holdfast.authz.v1.ListLateEntriesResponse\"*\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/ledger/late-entries\x12\x99\x01\n\x0fGetTrialBalance\x12).holdfast.authz.v1.GetTrialBalanceRequest\x1a*.holdfast.authz.v1.GetTrialBalanceResponse\"/\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/ledger/trial-balanceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTENTRIESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTENTRIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTLATEENTRIESREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_LISTLATEENTRIESREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\001'
+  _globals['_LISTLATEENTRIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTLATEENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTLATEENTRIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTLATEENTRIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_FOLLOWENTRIESREQUEST'].fields_by_name['after']._loaded_options = None
   _globals['_FOLLOWENTRIESREQUEST'].fields_by_name['after']._serialized_options = b'\342A\001\002'
   _globals['_FOLLOWENTRIESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -52,22 +58,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGERSERVICE'].methods_by_name['ListEntries']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\naccount_id\202\323\344\223\002#\022!/v1/accounts/{account_id}/entries'
   _globals['_LEDGERSERVICE'].methods_by_name['FollowEntries']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['FollowEntries']._serialized_options = b'\220\002\001\222\265\030\r\n\001\007*\010accounts\240\265\030\003'
+  _globals['_LEDGERSERVICE'].methods_by_name['ListLateEntries']._loaded_options = None
+  _globals['_LEDGERSERVICE'].methods_by_name['ListLateEntries']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\202\323\344\223\002\031\022\027/v1/ledger/late-entries'
   _globals['_LEDGERSERVICE'].methods_by_name['GetTrialBalance']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['GetTrialBalance']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\240\265\030\003\202\323\344\223\002\032\022\030/v1/ledger/trial-balance'
   _globals['_LISTENTRIESREQUEST']._serialized_start=220
   _globals['_LISTENTRIESREQUEST']._serialized_end=317
   _globals['_LISTENTRIESRESPONSE']._serialized_start=319
   _globals['_LISTENTRIESRESPONSE']._serialized_end=408
-  _globals['_ENTRYPOSITION']._serialized_start=410
-  _globals['_ENTRYPOSITION']._serialized_end=458
-  _globals['_FOLLOWENTRIESREQUEST']._serialized_start=460
-  _globals['_FOLLOWENTRIESREQUEST']._serialized_end=562
-  _globals['_FOLLOWENTRIESRESPONSE']._serialized_start=564
-  _globals['_FOLLOWENTRIESRESPONSE']._serialized_end=644
-  _globals['_GETTRIALBALANCEREQUEST']._serialized_start=646
-  _globals['_GETTRIALBALANCEREQUEST']._serialized_end=699
-  _globals['_GETTRIALBALANCERESPONSE']._serialized_start=701
-  _globals['_GETTRIALBALANCERESPONSE']._serialized_end=797
-  _globals['_LEDGERSERVICE']._serialized_start=800
-  _globals['_LEDGERSERVICE']._serialized_end=1260
+  _globals['_LISTLATEENTRIESREQUEST']._serialized_start=410
+  _globals['_LISTLATEENTRIESREQUEST']._serialized_end=511
+  _globals['_LISTLATEENTRIESRESPONSE']._serialized_start=513
+  _globals['_LISTLATEENTRIESRESPONSE']._serialized_end=606
+  _globals['_ENTRYPOSITION']._serialized_start=608
+  _globals['_ENTRYPOSITION']._serialized_end=656
+  _globals['_FOLLOWENTRIESREQUEST']._serialized_start=658
+  _globals['_FOLLOWENTRIESREQUEST']._serialized_end=760
+  _globals['_FOLLOWENTRIESRESPONSE']._serialized_start=762
+  _globals['_FOLLOWENTRIESRESPONSE']._serialized_end=842
+  _globals['_GETTRIALBALANCEREQUEST']._serialized_start=844
+  _globals['_GETTRIALBALANCEREQUEST']._serialized_end=897
+  _globals['_GETTRIALBALANCERESPONSE']._serialized_start=899
+  _globals['_GETTRIALBALANCERESPONSE']._serialized_end=995
+  _globals['_LEDGERSERVICE']._serialized_start=998
+  _globals['_LEDGERSERVICE']._serialized_end=1609
 # @@protoc_insertion_point(module_scope)

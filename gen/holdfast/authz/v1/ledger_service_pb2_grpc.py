@@ -45,6 +45,11 @@ class LedgerServiceStub:
                 request_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesRequest.SerializeToString,
                 response_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesResponse.FromString,
                 _registered_method=True)
+        self.ListLateEntries = channel.unary_unary(
+                '/holdfast.authz.v1.LedgerService/ListLateEntries',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListLateEntriesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListLateEntriesResponse.FromString,
+                _registered_method=True)
         self.GetTrialBalance = channel.unary_unary(
                 '/holdfast.authz.v1.LedgerService/GetTrialBalance',
                 request_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.GetTrialBalanceRequest.SerializeToString,
@@ -76,6 +81,17 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLateEntries(self, request, context):
+        """Lists entries that came after the end of their account or card, newest first: clearings, advices,
+        refunds and postings on closed accounts, clearings and advices on closed cards. Networks oblige
+        an issuer to post them; somebody should look at them.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTrialBalance(self, request, context):
         """Returns the trial balance: debits, credits and balance of every ledger account and currency.
         The balances of one currency sum to zero.
@@ -98,6 +114,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.FollowEntries,
                     request_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesRequest.FromString,
                     response_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesResponse.SerializeToString,
+            ),
+            'ListLateEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLateEntries,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListLateEntriesRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListLateEntriesResponse.SerializeToString,
             ),
             'GetTrialBalance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTrialBalance,
@@ -160,6 +181,33 @@ class LedgerService:
             '/holdfast.authz.v1.LedgerService/FollowEntries',
             holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesRequest.SerializeToString,
             holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLateEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.LedgerService/ListLateEntries',
+            holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListLateEntriesRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListLateEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,13 @@ class LedgerServiceStub:
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
+    ListLateEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListLateEntriesRequest, _ledger_service_pb2.ListLateEntriesResponse]
+    """Lists entries that came after the end of their account or card, newest first: clearings, advices,
+    refunds and postings on closed accounts, clearings and advices on closed cards. Networks oblige
+    an issuer to post them; somebody should look at them.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
     GetTrialBalance: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetTrialBalanceRequest, _ledger_service_pb2.GetTrialBalanceResponse]
     """Returns the trial balance: debits, credits and balance of every ledger account and currency.
     The balances of one currency sum to zero.
@@ -66,6 +73,13 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Returns what was settled after given positions, for services that follow the ledger: each keeps
     the position of every partition in the transaction that takes an entry in, and so misses none
     and takes none twice. Mesh only.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    ListLateEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListLateEntriesRequest, _ledger_service_pb2.ListLateEntriesResponse]  # type: ignore[assignment]
+    """Lists entries that came after the end of their account or card, newest first: clearings, advices,
+    refunds and postings on closed accounts, clearings and advices on closed cards. Networks oblige
+    an issuer to post them; somebody should look at them.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -99,6 +113,19 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns what was settled after given positions, for services that follow the ledger: each keeps
         the position of every partition in the transaction that takes an entry in, and so misses none
         and takes none twice. Mesh only.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLateEntries(
+        self,
+        request: _ledger_service_pb2.ListLateEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ListLateEntriesResponse, _abc.Awaitable[_ledger_service_pb2.ListLateEntriesResponse]]:
+        """Lists entries that came after the end of their account or card, newest first: clearings, advices,
+        refunds and postings on closed accounts, clearings and advices on closed cards. Networks oblige
+        an issuer to post them; somebody should look at them.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
