@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +35,13 @@ _STEPS = (
 )
 
 
+_UNKNOWN = {
+    projector.ACCOUNT_TOPIC: "unknown_accounts",
+    projector.CARD_TOPIC: "unknown_cards",
+    projector.ACCOUNT_USER_TOPIC: "unknown_account_users",
+    projector.RULES_TOPIC: "unknown_rules",
+}
+
 #: Kinds of objects, in the order in which they are projected.
 STEPS = len(_STEPS)
 
@@ -54,6 +61,12 @@ async def read_page(connection: Any, step: int, after_place: str) -> Page:
         for row in found
     ]
     return Page(messages, found[-1]["place"] if found else after_place)
+
+
+async def unknown(connection: Any, topic: str, names: Collection[str]) -> list[str]:
+    """Which of these objects are not here; a user of an account by both ids."""
+    found = await connection.fetch(_SQL[_UNKNOWN[topic]], list(names))
+    return [row["name"] for row in found]
 
 
 class ProjectionStore:

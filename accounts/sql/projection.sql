@@ -51,3 +51,26 @@ FROM card
 WHERE id > $1
 ORDER BY id
 LIMIT $2
+
+-- unknown_accounts --
+-- Which of these accounts are not here. Params: $1 ids.
+SELECT name FROM unnest($1::text[]) AS name
+WHERE NOT EXISTS (SELECT FROM account WHERE id = name)
+
+-- unknown_cards --
+-- The same of cards. Params: $1 ids.
+SELECT name FROM unnest($1::text[]) AS name
+WHERE NOT EXISTS (SELECT FROM card WHERE id = name)
+
+-- unknown_account_users --
+-- The same of users of accounts. Params: $1 both ids of each, with a space between.
+SELECT name FROM unnest($1::text[]) AS name
+WHERE NOT EXISTS (
+    SELECT FROM account_user
+    WHERE account_id = split_part(name, ' ', 1) AND user_id = split_part(name, ' ', 2)
+)
+
+-- unknown_rules --
+-- The same of rules. Params: $1 ids of programmes and companies.
+SELECT name FROM unnest($1::text[]) AS name
+WHERE NOT EXISTS (SELECT FROM default_rules WHERE scope_id = name)

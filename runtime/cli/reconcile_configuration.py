@@ -5,6 +5,7 @@ a part of `holdfast reconcile`. Reads both stores, a page at a time, and writes 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -13,19 +14,22 @@ import asyncpg
 from redis.asyncio import Redis
 
 from accounts import projector
-from accounts.projection_store import STEPS, read_page
+from accounts.projection_store import STEPS, read_page, unknown
 from authz import keys
 from authz.reconcile import ABSENT, Difference
 from authz.rehydrate_rows import card_write
 from authz.rehydrate_rules import Rules
 from holdfast.authz.v1 import projection_service_pb2 as projection
-from runtime import redis
+from runtime import ids, redis
 from runtime.outbox import Message
 from runtime.settings import Settings
 
 #: What is under way is delivered within this: an object differs only if it does at each look.
 LOOKS = 6
 PAUSE_S = 0.25
+#: Keys that one look at Valkey passes over, and those among them that configuration may have.
+SCAN_COUNT = 1_000
+_CONFIGURATION = "{??}:[acur][acsu]*"
 _COMPARED = "Valkey / accounts"
 
 
@@ -56,6 +60,9 @@ async def reconcile_configuration(
                 for difference in found:
                     differences += 1
                     on_difference(difference)
+        async for difference in _unknown(accounts, valkey):
+            differences += 1
+            on_difference(difference)
     return differences
 
 
@@ -99,6 +106,43 @@ async def _differences(valkey: Redis, expected: list[Expected]) -> list[Differen
                     )
                 )
     return found
+
+
+async def _unknown(accounts: asyncpg.Connection, valkey: Redis) -> AsyncIterator[Difference]:
+    """What only Valkey has. Accounts writes first: what is not there is not under way either."""
+    told: set[tuple[str, str]] = set()
+    cursor: int | None = None
+    while cursor != 0:
+        cursor, raw = await valkey.scan(cursor or 0, match=_CONFIGURATION, count=SCAN_COUNT)
+        names: defaultdict[str, set[str]] = defaultdict(set)
+        for topic, name in filter(None, (_object_of(_text(key)) for key in raw)):
+            names[topic].add(name)
+        for topic, some in names.items():
+            for name in await unknown(accounts, topic, some):
+                if (topic, name) not in told:
+                    told.add((topic, name))
+                    yield Difference(
+                        subject=name,
+                        field=topic,
+                        found="present",
+                        expected=f"{ABSENT} in accounts",
+                        compared=_COMPARED,
+                    )
+
+
+def _object_of(key: str) -> tuple[str, str] | None:
+    """Kind and name of what has a key; the inverse of `authz.keys`."""
+    _, kind, *rest = key.split(":")
+    match kind, rest:
+        case "acct", [name]:
+            return projector.ACCOUNT_TOPIC, f"{ids.ACCOUNT}_{name}"
+        case "card", [name]:
+            return projector.CARD_TOPIC, f"{ids.CARD}_{name}"
+        case "user", [name, user_id]:
+            return projector.ACCOUNT_USER_TOPIC, f"{ids.ACCOUNT}_{name} {user_id}"
+        case "rules", [scope_id]:
+            return projector.RULES_TOPIC, scope_id
+    return None
 
 
 def expected_of(message: Message) -> Iterator[Expected]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import uuid
 from typing import Any
 
 import asyncpg
@@ -94,6 +96,50 @@ async def test_a_card_that_the_authorizer_lacks(
     found = await _found(full_mesh)
     await valkey.restore(key, 0, raw)
     assert {one.subject for one in found} == {cardholder.card_id}
+    assert {one.found for one in found} == {"absent"}
+
+
+@pytest.mark.parametrize("kind", ["account", "card", "account_user", "rules"])
+async def test_what_only_the_authorizer_has(valkey: Redis, full_mesh: Devstack, kind: str) -> None:
+    """Goal: what accounts never decided is found, once, whatever it is."""
+    account, user = "acct_0a" + "7" * 32, "usr_0a" + "7" * 32
+    name, key = {
+        "account": (account, keys.account(account)),
+        "card": ("card_0a" + "7" * 32, keys.card("card_0a" + "7" * 32)),
+        "account_user": (f"{account} {user}", keys.account_user(account, user)),
+        "rules": ("prog_unheard_of", keys.rules("0a", "prog_unheard_of")),
+    }[kind]
+    await valkey.hset(key, "v", "1")
+    found = await _found(full_mesh)
+    await valkey.delete(key)
+    (one,) = found
+    assert (one.subject, one.field, one.found) == (name, kind, "present")
+    assert one.expected == "absent in accounts"
+
+
+async def test_an_account_and_a_card_that_only_accounts_has(
+    cardholder: Cardholder, full_mesh: Devstack
+) -> None:
+    """Goal: what never reached the authorizer is found. Method: rows whose outbox is empty."""
+    account, card = f"acct_0a{uuid.uuid4().hex}", f"card_0a{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(full_mesh.owner_dsn)
+    try:
+        for table, old, new in (
+            ("account", cardholder.account_id, account),
+            ("card", cardholder.card_id, card),
+        ):
+            await connection.execute(
+                f"INSERT INTO accounts.{table} SELECT (jsonb_populate_record(t, $2::jsonb)).*"
+                f" FROM accounts.{table} t WHERE id = $1",
+                old,
+                json.dumps({"id": new, "replaces_card_id": None}),
+            )
+        found = await _found(full_mesh)
+    finally:
+        for table, name in (("card", card), ("account", account)):
+            await connection.execute(f"DELETE FROM accounts.{table} WHERE id = $1", name)
+        await connection.close()
+    assert {one.subject for one in found} == {account, card}
     assert {one.found for one in found} == {"absent"}
 
 
