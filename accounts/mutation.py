@@ -7,7 +7,8 @@ before: whoever is answered may rely on the authorizer.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 import grpc
@@ -20,7 +21,7 @@ from accounts.rules import Rules
 from accounts.store import Answer, RequestKey, Store, Transaction
 from runtime.clock import Clock
 from runtime.errors import RequestIdReused, Unavailable
-from runtime.outbox import Outbox
+from runtime.outbox import Outbox, Row
 from runtime.postgres import refusing_when_down
 from runtime.request_id import REPLAYED
 
@@ -69,7 +70,7 @@ class Mutations:
             else:
                 answer = stored.answer
                 await transaction.record(reason=REPLAYED_REASON)
-        await self._projected(answer, context)
+        await self._projected(answer, transaction.appended, context)
         if stored is not None:
             await context.send_initial_metadata(REPLAYED)
         return answer.response
@@ -84,13 +85,17 @@ class Mutations:
             after=answers.message_of(changed),
         )
 
-    async def _projected(self, answer: Answer, context: Context) -> None:
+    async def _projected(self, answer: Answer, rows: Sequence[Row], context: Context) -> None:
         remaining_s = context.time_remaining()
         wait_s = self._projection_wait_s
         if remaining_s is not None:
             wait_s = max(min(wait_s, remaining_s - ANSWER_MARGIN_S), 0)
-        with refusing_when_down():
-            delivered = await self._outbox.wait_delivered(answer.outbox_key, timeout_s=wait_s)
+        until = asyncio.get_running_loop().time() + wait_s
+        delivered = bool(rows) and await self._outbox.deliver_now(rows, timeout_s=wait_s)
+        if not delivered:
+            left_s = until - asyncio.get_running_loop().time()
+            with refusing_when_down():
+                delivered = await self._outbox.wait_delivered(answer.outbox_key, timeout_s=left_s)
         if not delivered:
             raise Unavailable(
                 "the change is stored, but the authorizer has not confirmed it yet: repeat the"

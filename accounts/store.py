@@ -86,6 +86,8 @@ class Transaction:
         self._connection = connection
         self._now = datetime_of(now_ms)
         self._cause = BY_ITSELF
+        #: What is to be delivered once this is committed.
+        self.appended: list[outbox.Row] = []
         #: What was locked for a change, as it was.
         self._locked: dict[tuple[str, str], history.Recorded] = {}
         #: The same, for those who ask after the change.
@@ -192,7 +194,7 @@ class Transaction:
         """Adds an account."""
         await self._connection.execute(_SQL["insert_account"], *_account_values(account))
         await self._record(account)
-        await outbox.append(self._connection, account_message(account))
+        self.appended.append(await outbox.append(self._connection, account_message(account)))
 
     async def update_account(self, account: Account) -> None:
         """Writes the next version of a locked account."""
@@ -207,7 +209,7 @@ class Transaction:
         )
         assert tag == "UPDATE 1", f"{account.id} was not locked at version {account.version - 1}"
         await self._record(account)
-        await outbox.append(self._connection, account_message(account))
+        self.appended.append(await outbox.append(self._connection, account_message(account)))
 
     async def postpone_closing(self, account_id: str, *, pause_ms: tuple[int, int]) -> None:
         """Looks at a closing account again after a pause: a tenth of how long it has been closing,
@@ -219,7 +221,7 @@ class Transaction:
         """Adds a card."""
         await self._connection.execute(_SQL["insert_card"], *_card_values(card))
         await self._record(card)
-        await outbox.append(self._connection, card_message(card))
+        self.appended.append(await outbox.append(self._connection, card_message(card)))
 
     async def update_card(self, card: Card) -> None:
         """Writes the next version of a locked card."""
@@ -243,7 +245,7 @@ class Transaction:
         )
         assert tag == "UPDATE 1", f"{card.id} was not locked at version {card.version - 1}"
         await self._record(card)
-        await outbox.append(self._connection, card_message(card))
+        self.appended.append(await outbox.append(self._connection, card_message(card)))
 
     async def insert_all(self, accounts: Sequence[Account], cards: Sequence[Card]) -> None:
         """Adds accounts, then cards, each kind of row at once."""
@@ -281,7 +283,7 @@ class Transaction:
         )
         assert tag == "UPDATE 1", f"{user} was not locked at the version before"
         await self._record(user)
-        await outbox.append(self._connection, account_user_message(user))
+        self.appended.append(await outbox.append(self._connection, account_user_message(user)))
 
     async def rules(self, scope_id: str) -> Rules:
         """The rules of a programme or company, locked for a change; new ones at version 0."""
@@ -301,7 +303,7 @@ class Transaction:
             rules.rules,
         )
         assert tag == "UPDATE 1", f"{rules.scope_id} was not locked at version {rules.version - 1}"
-        await outbox.append(self._connection, rules_message(rules))
+        self.appended.append(await outbox.append(self._connection, rules_message(rules)))
 
     def _lock(self, value: _Locked) -> _Locked:
         self._locked[history.subject_of(value), history.user_of(value)] = value

@@ -5,9 +5,12 @@ least once, in the order of the ids among the rows of one key. Nothing is skippe
 commits late, because no position is kept: a row waits in the table until it is delivered. Rows of
 one key whose order matters must be written under a common row lock, so that ids follow commits.
 
-Several relays (processes) may work on one table: whoever locks a key's oldest row holds the key
-until it has delivered. The writer's own process is woken at once; the poll is for what a dead
-process left behind. No NOTIFY: it would make all writers' commits wait for one another.
+Who waits for a delivery makes it: `deliver_now` delivers the rows that a transaction has just
+committed, beside everything else, and they are deleted behind it. Relays are for the rest: what was
+left behind by a dead process, what failed, what nobody waits for. Several (processes) may work on
+one table: whoever locks a key's oldest row holds the key until it has delivered. A row may be
+delivered twice, and by `deliver_now` before an older one of its key: receivers go by versions. No
+NOTIFY: it would make all writers' commits wait for one another.
 
 Each service has its own table `outbox` in its schema (see accounts/sql/migrations).
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 KEYS_PER_ROUND = 64
 ROWS_PER_ROUND = 256
 DELIVERIES_AT_ONCE = 16
+#: Rows that are delivered now, whose deletion may wait; of more, relays find out by themselves.
+DELETIONS_MAX = 10_000
 #: One delivery takes at most this long, and a round starts none after this time.
 DELIVERY_TIMEOUT_S = 2.0
 ROUND_S = 5.0
@@ -103,10 +108,20 @@ class _Watch:
 Deliver = Callable[[Row], Awaitable[None]]
 
 
-async def append(connection: Any, message: Message) -> None:
-    """Adds a row in the caller's transaction. Call `Outbox.wake` after the commit."""
-    await connection.execute(
-        _SQL["append_row"], message.topic, message.key, message.payload, current_trace_id()
+async def append(connection: Any, message: Message) -> Row:
+    """Adds a row in the caller's transaction. After the commit: `Outbox.deliver_now` or `wake`."""
+    trace_id = current_trace_id()
+    added = await connection.fetchrow(
+        _SQL["append_row"], message.topic, message.key, message.payload, trace_id
+    )
+    return Row(
+        id=added["id"],
+        topic=message.topic,
+        key=message.key,
+        payload=message.payload,
+        create_time=added["create_time"],
+        attempts=0,
+        trace_id=trace_id,
     )
 
 
@@ -130,6 +145,11 @@ class Outbox:
         self._watches: defaultdict[str, set[_Watch]] = defaultdict(set)
         # Delivered in the running round, but perhaps not yet deleted.
         self._delivered: set[int] = set()
+        # Delivered by `deliver_now`, and not yet deleted.
+        self._delivered_now: set[int] = set()
+        self._to_delete = asyncio.Event()
+        self._running = False
+        self._at_once = asyncio.Semaphore(DELIVERIES_AT_ONCE)
 
     def wake(self) -> None:
         """Rows were committed: look now."""
@@ -143,7 +163,7 @@ class Outbox:
     async def wait_delivered(self, key: str, *, timeout_s: float) -> bool:
         """True once all rows of `key` that are committed now were delivered, by whomever."""
         # Registered before the look: what is delivered meanwhile is not missed.
-        watch = _Watch(delivered=set(self._delivered))
+        watch = _Watch(delivered=self._delivered | self._delivered_now)
         self._watches[key].add(watch)
         self.wake()
         try:
@@ -160,8 +180,46 @@ class Outbox:
                 del self._watches[key]
         return True
 
+    async def deliver_now(self, rows: Sequence[Row], *, timeout_s: float) -> bool:
+        """Delivers rows that the caller has just committed, oldest first; False if some are left to
+        the relay. Only while `run` runs.
+        """
+        delivered: list[int] = []
+        try:
+            async with asyncio.timeout(timeout_s), self._at_once:
+                for row in rows if self._running else ():
+                    if not await self._deliver_one(row):
+                        break
+                    delivered.append(row.id)
+                    self._tell(row)
+        except TimeoutError:
+            pass
+        if len(self._delivered_now) < DELETIONS_MAX:
+            self._delivered_now.update(delivered)
+            self._to_delete.set()
+        return len(delivered) == len(rows)
+
     async def run(self) -> None:
         """Delivers for ever; no failure ends it."""
+        self._running = True
+        try:
+            await asyncio.gather(self._relay(), self._delete())
+        finally:
+            self._running = False
+
+    async def _delete(self) -> None:
+        """Removes what was delivered now. If that fails, it is delivered again."""
+        while True:
+            await self._to_delete.wait()
+            self._to_delete.clear()
+            ids = list(self._delivered_now)
+            try:
+                await self._pool.execute(_SQL["delete_free_rows"], ids)
+            except Exception:
+                logger.exception("outbox_delete_failed")
+            self._delivered_now.difference_update(ids)
+
+    async def _relay(self) -> None:
         pause_ms = PAUSE_MS_MIN
         while True:
             self._wake.clear()
@@ -221,10 +279,13 @@ class Outbox:
                 if not await self._deliver_one(row):
                     return row.id
                 self._delivered.add(row.id)
-                for watch in self._watches.get(row.key, ()):
-                    watch.delivered.add(row.id)
-                    watch.changed.set()
+                self._tell(row)
         return None
+
+    def _tell(self, row: Row) -> None:
+        for watch in self._watches.get(row.key, ()):
+            watch.delivered.add(row.id)
+            watch.changed.set()
 
     async def _deliver_one(self, row: Row) -> bool:
         try:

@@ -1,6 +1,7 @@
 -- append_row --
 -- Adds a row to be delivered. Params: $1 topic, $2 key, $3 payload, $4 trace id.
 INSERT INTO outbox (topic, key, payload, trace_id) VALUES ($1, $2, $3, $4)
+RETURNING id, create_time
 
 -- lock_keys --
 -- Locks the oldest row of each key that is due and that no other relay works on: whoever holds a
@@ -24,8 +25,16 @@ ORDER BY id
 LIMIT $2
 
 -- delete_rows --
--- Removes what was delivered. Params: $1 ids.
-DELETE FROM outbox WHERE id = ANY($1)
+-- Removes what was delivered. The commit waits for no disk: a row that comes back after a crash is
+-- delivered again. Params: $1 ids.
+DELETE FROM outbox
+WHERE id = ANY($1) AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+
+-- delete_free_rows --
+-- The same, without those that a relay works on: it will remove them. Params: $1 ids.
+DELETE FROM outbox
+WHERE id IN (SELECT id FROM outbox WHERE id = ANY($1) FOR UPDATE SKIP LOCKED)
+    AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
 
 -- postpone_rows --
 -- Lets failed rows wait, each time twice as long. Params: $1 ids, $2 first wait in ms, $3 longest
