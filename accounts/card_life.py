@@ -160,7 +160,8 @@ def replace_card(
     card: Card, reason: ReplacementReason, *, card_id: str, now_ms: int
 ) -> tuple[Card, Card] | AlreadyReplaced | CardNotInState:
     """The card as it ends, and the one that goes on: of the same line, so that what was learned and
-    counted about it follows. It has no number yet (`with_number`).
+    counted about it follows. It has no number yet (`with_number`). A frozen card goes on frozen:
+    nobody has said that it may be used again.
     """
     if card.replaced_by_card_id:
         return AlreadyReplaced(replaced_by_card_id=card.replaced_by_card_id)
@@ -191,6 +192,8 @@ def replace_card(
             suspicion_clear_time_ms=card.suspicion_clear_time_ms,
         )
     )
+    if card.state is CardState.FROZEN and new.state is CardState.ACTIVE:
+        new = replace(new, state=CardState.FROZEN)
     return old, new
 
 

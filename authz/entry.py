@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from authz import outcome as outcomes
 from authz.decision import Reason
+from authz.lateness import Late
 from authz.outcome import Outcome
 from runtime import ids
 from runtime.record import record
@@ -24,6 +25,8 @@ _EXTERNAL = (Reason.EXTERNAL_DECLINED, Reason.DECISION_TIMEOUT)
 #: Version of header and request, as opposed to that of the outcome line.
 SCHEMA_VERSION = 3
 _VERSION_TEXT = str(SCHEMA_VERSION)
+#: How a header may end.
+_LATE = {(), *((late.value,) for late in Late if late)}
 
 
 class Decider(StrEnum):
@@ -112,13 +115,12 @@ def parse(raw: bytes) -> Entry:
     """Reads an entry of the stream."""
     line, header, request = raw.split(b"\n", 2)
     version, *values = header.decode().split("\t")
-    if len(values) == len(HEADER_FIELDS) - 1:
-        values.append("")
-    if version != _VERSION_TEXT or len(values) != len(HEADER_FIELDS):
+    late = tuple(values[len(HEADER_FIELDS) - 1 :])
+    if version != _VERSION_TEXT or len(values) < len(HEADER_FIELDS) - 1 or late not in _LATE:
         raise ValueError(f"not a header of version {SCHEMA_VERSION}: {header[:80]!r}")
     return Entry(
         outcome=outcomes.parse(line.decode()),
-        header=Header._make(values),
+        header=Header(*values),
         request=request,
         raw=raw,
     )

@@ -142,6 +142,21 @@ async def test_reissue_keeps_the_number(mesh: AccountsMesh) -> None:
     assert mesh.authorizer.requests[-1].expiry_year == anew.expiry_year
 
 
+async def test_in_place_of_a_frozen_card_comes_a_frozen_one(mesh: AccountsMesh) -> None:
+    """Nobody has said that it may be used again. Plastic is not active anyway."""
+    account = await mesh.open_account()
+    for kind, expected in (
+        (Card.KIND_VIRTUAL, Card.STATE_FROZEN),
+        (Card.KIND_PHYSICAL, Card.STATE_INACTIVE),
+    ):
+        card = await mesh.issue_card(account.id, kind)
+        await mesh.set_card_state(card.id, "FROZEN")
+        new = await _replace(mesh, card.id)
+        assert new.state == expected
+        applied = [one for one in mesh.authorizer.requests if getattr(one, "card_id", "") == new.id]
+        assert [one.state for one in applied] == [expected]
+
+
 async def test_cards_in_use_are_renewed_before_they_expire(mesh: AccountsMesh) -> None:
     """Those of open accounts only, neither single-use nor closed; once; with who and when."""
     account, closing = await mesh.open_account(), await mesh.open_account()

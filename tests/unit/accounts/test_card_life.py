@@ -163,8 +163,11 @@ def test_replace(
         card, state=end, replaced_by_card_id="card_0a2", version=8, update_time_ms=LATER
     )
     first = IssueCard(account_id="acct_0a1", kind=kind, user_id="usr_0b1", controls=b"c")
+    made = issue_card(first, card_id="card_0a2", now_ms=LATER)
+    frozen = state is FROZEN and made.state is ACTIVE
     assert new == replace(
-        issue_card(first, card_id="card_0a2", now_ms=LATER),
+        made,
+        state=FROZEN if frozen else made.state,
         root_card_id="card_0a0",
         nickname="n",
         replaces_card_id="card_0a1",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from authz import entry as entries
 from authz import ledger, outcome
 from authz.entry import Entry, Header, static_part
+from authz.lateness import Late
 from authz.ledger_store import outcome_of, seed_of
 from authz.merchant_amounts import MerchantAmounts
 from authz.outcome import EntryType, Outcome
@@ -53,7 +54,8 @@ HEADERS = st.builds(
     Header,
     principal=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40),
     request_id=NAME,
-    **dict.fromkeys(Header._fields[2:], WORD),
+    **dict.fromkeys(Header._fields[2:-1], WORD),
+    late=st.sampled_from(Late),
 )
 
 PLAIN = Outcome(

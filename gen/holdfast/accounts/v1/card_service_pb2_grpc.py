@@ -230,7 +230,8 @@ class CardServiceServicer:
     def ReplaceCard(self, request, context):
         """Issues a card with a new number in place of another one, which is closed, lost or stolen from
         then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
-        card stays used.
+        card stays used. In place of a frozen card comes one that is frozen; plastic is inactive as
+        always.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
         CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),

@@ -97,7 +97,8 @@ class CardServiceStub:
     ReplaceCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReplaceCardRequest, _card_lifecycle_pb2.ReplaceCardResponse]
     """Issues a card with a new number in place of another one, which is closed, lost or stolen from
     then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
-    card stays used.
+    card stays used. In place of a frozen card comes one that is frozen; plastic is inactive as
+    always.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
     CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),
@@ -216,7 +217,8 @@ class CardServiceAsyncStub(CardServiceStub):
     ReplaceCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReplaceCardRequest, _card_lifecycle_pb2.ReplaceCardResponse]  # type: ignore[assignment]
     """Issues a card with a new number in place of another one, which is closed, lost or stolen from
     then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
-    card stays used.
+    card stays used. In place of a frozen card comes one that is frozen; plastic is inactive as
+    always.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
     CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),
@@ -392,7 +394,8 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_card_lifecycle_pb2.ReplaceCardResponse, _abc.Awaitable[_card_lifecycle_pb2.ReplaceCardResponse]]:
         """Issues a card with a new number in place of another one, which is closed, lost or stolen from
         then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
-        card stays used.
+        card stays used. In place of a frozen card comes one that is frozen; plastic is inactive as
+        always.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
         CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),

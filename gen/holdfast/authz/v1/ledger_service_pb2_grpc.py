@@ -82,9 +82,9 @@ class LedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListLateEntries(self, request, context):
-        """Lists entries that came after the end of their account or card, newest first: clearings, advices,
-        refunds and postings on closed accounts, clearings and advices on closed cards. Networks oblige
-        an issuer to post them; somebody should look at them.
+        """Lists entries that came after the end of their account or card, newest first: clearings,
+        advices, refunds and postings on closed accounts, clearings and advices on closed cards.
+        Networks oblige an issuer to post them; somebody should look at them.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """

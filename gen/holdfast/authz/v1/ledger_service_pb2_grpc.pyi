@@ -46,9 +46,9 @@ class LedgerServiceStub:
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
     ListLateEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListLateEntriesRequest, _ledger_service_pb2.ListLateEntriesResponse]
-    """Lists entries that came after the end of their account or card, newest first: clearings, advices,
-    refunds and postings on closed accounts, clearings and advices on closed cards. Networks oblige
-    an issuer to post them; somebody should look at them.
+    """Lists entries that came after the end of their account or card, newest first: clearings,
+    advices, refunds and postings on closed accounts, clearings and advices on closed cards.
+    Networks oblige an issuer to post them; somebody should look at them.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -77,9 +77,9 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
     ListLateEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListLateEntriesRequest, _ledger_service_pb2.ListLateEntriesResponse]  # type: ignore[assignment]
-    """Lists entries that came after the end of their account or card, newest first: clearings, advices,
-    refunds and postings on closed accounts, clearings and advices on closed cards. Networks oblige
-    an issuer to post them; somebody should look at them.
+    """Lists entries that came after the end of their account or card, newest first: clearings,
+    advices, refunds and postings on closed accounts, clearings and advices on closed cards.
+    Networks oblige an issuer to post them; somebody should look at them.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -123,9 +123,9 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.ListLateEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ListLateEntriesResponse, _abc.Awaitable[_ledger_service_pb2.ListLateEntriesResponse]]:
-        """Lists entries that came after the end of their account or card, newest first: clearings, advices,
-        refunds and postings on closed accounts, clearings and advices on closed cards. Networks oblige
-        an issuer to post them; somebody should look at them.
+        """Lists entries that came after the end of their account or card, newest first: clearings,
+        advices, refunds and postings on closed accounts, clearings and advices on closed cards.
+        Networks oblige an issuer to post them; somebody should look at them.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
