@@ -63,6 +63,8 @@ _LATENCY_PERCENTILE = 90
 #: What that listener's own refusal looks like inside of Envoy.
 _SHED_STATUS = 507
 _REQUESTS_PER_CYCLE = 16
+#: Connections of listeners that only our own processes and Prometheus reach.
+_OWN_CONNECTIONS = {"mesh": 1024, "metrics": 64}
 #: Retries under way, as a share of all calls under way; so many are always allowed.
 _RETRY_PERCENT = 20
 _RETRIES_AT_LEAST = 32
@@ -187,6 +189,23 @@ def _routes(access: Access) -> dict[str, Any]:
     }
 
 
+def _bounds(settings: Settings) -> dict[str, Any]:
+    """How much Envoy takes on."""
+    return {
+        "connections_max": {
+            "edge_https": settings.edge_connections,
+            "edge_http": settings.edge_connections,
+            "network": settings.network_connections,
+            **_OWN_CONNECTIONS,
+        },
+        "memory_bytes": settings.envoy_memory_mb * 2**20,
+        "calls_at_once": CALLS_AT_ONCE,
+        "calls_at_least": CALLS_AT_LEAST,
+        "retry_percent": _RETRY_PERCENT,
+        "retries_at_least": _RETRIES_AT_LEAST,
+    }
+
+
 def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[str, Any]:
     access = load_access()
     workers = [f"authz-{number}" for number in range(authz_workers)]
@@ -211,10 +230,6 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "sds_path": str(pki_path(settings) / "sds"),
         "descriptor_path": str(DESCRIPTOR_PATH),
         "status_codes": _STATUS_CODES,
-        "calls_at_once": CALLS_AT_ONCE,
-        "retry_percent": _RETRY_PERCENT,
-        "retries_at_least": _RETRIES_AT_LEAST,
-        "calls_at_least": CALLS_AT_LEAST,
         "health_interval_s": HEALTH_INTERVAL_S,
         "latency_percentile": _LATENCY_PERCENTILE,
         "latency_target_s": settings.latency_target_ms / 1000,
@@ -242,6 +257,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         ],
         "named_twice": _NAMED_TWICE,
         "caps": rate_limits.caps(settings),
+        **_bounds(settings),
         "trusted_hops": settings.trusted_hops,
         "cors_origin_regex": _CORS_ORIGIN_REGEX,
         "json_body_bytes_max": _JSON_BODY_BYTES_MAX,

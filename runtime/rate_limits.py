@@ -53,7 +53,6 @@ def caps(settings: Settings) -> dict[str, Any]:
             for subject, per_minute in settings.principal_limits.items()
             if not 0 < per_minute <= KEY_LIMIT_MAX
         },
-        "network_connections": settings.network_connections,
         "network_calls": settings.network_calls_per_second,
     }
 

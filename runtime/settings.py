@@ -137,6 +137,17 @@ class Settings(BaseSettings):
         description="Users with a limit of their own, in calls per minute, as JSON:"
         ' `{"usr_…": 1000}`; 0: any number.',
     )
+    envoy_memory_mb: int = Field(
+        default=1024,
+        ge=64,
+        description="Memory that Envoy may take, in MiB: near it, it takes no new connections, then"
+        " no new calls.",
+    )
+    edge_connections: int = Field(
+        default=4000,
+        ge=1,
+        description="Most connections of web clients at once, of HTTPS and plain HTTP each.",
+    )
     network_connections: int = Field(
         default=1000, ge=1, description="Most connections of card networks at once."
     )

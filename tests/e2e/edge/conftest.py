@@ -11,13 +11,16 @@ import pytest
 
 from tests.e2e.edge.world import World, running_world
 
+#: Few, so that a test can take them all.
+EDGE_CONNECTIONS = 300
+
 
 @pytest.fixture(scope="session")
 async def world() -> AsyncIterator[World]:
     # Paths of unix sockets are short: pytest's own folders are too deep.
     folder = Path(tempfile.mkdtemp(prefix="hf-", dir="/tmp"))
     try:
-        async with running_world(folder) as running:
+        async with running_world(folder, edge_connections=EDGE_CONNECTIONS) as running:
             yield running
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -50,6 +50,36 @@ def test_every_listener_strips_identities(settings: Settings) -> None:
     assert {"edge_https", "edge_http", "network", "mesh", "egress-accounts", "jwks"} < seen
 
 
+def test_memory_and_connections_are_bounded(settings: Settings) -> None:
+    """Each TCP listener has a limit of its own; all together have their sum. Memory has one, and is
+    given back before calls are refused.
+    """
+    bounded = settings.model_copy(update={"edge_connections": 7, "network_connections": 5})
+    config = yaml.safe_load(envoyconfig.render(bounded, ports=PORTS, authz_workers=1))
+    (layer,) = config["layered_runtime"]["layers"]
+    limits = {
+        listener["name"]: layer["static_layer"][
+            f"envoy.resource_limits.listener.{listener['name']}.connection_limit"
+        ]
+        for listener in config["static_resources"]["listeners"]
+        if "socket_address" in listener["address"]
+    }
+    assert limits | {"edge_https": 7, "edge_http": 7, "network": 5} == limits
+    manager = config["overload_manager"]
+    monitors = {one["name"]: one["typed_config"] for one in manager["resource_monitors"]}
+    every = monitors["envoy.resource_monitors.global_downstream_max_connections"]
+    assert every["max_active_downstream_connections"] == sum(limits.values())
+    heap = "envoy.resource_monitors.fixed_heap"
+    assert monitors[heap]["max_heap_size_bytes"] == settings.envoy_memory_mb * 2**20
+    thresholds = {}
+    for action in manager["actions"]:
+        (trigger,) = action["triggers"]
+        assert trigger["name"] == heap
+        thresholds[action["name"].rpartition(".")[2]] = trigger["threshold"]["value"]
+    in_order = sorted(thresholds, key=lambda name: thresholds[name])
+    assert (in_order[0], in_order[-1]) == ("shrink_heap", "stop_accepting_requests")
+
+
 def test_every_worker_has_two_slots(settings: Settings) -> None:
     config = yaml.safe_load(envoyconfig.render(settings, ports=PORTS, authz_workers=2))
     clusters = {one["name"]: one for one in config["static_resources"]["clusters"]}
