@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from accounts.machine import IllegalTransition, Machine, Step
+
 
 class CompanyState(StrEnum):
     """State of a company; the names are the contract's."""
@@ -52,12 +54,23 @@ ALLOWED: dict[Role, frozenset[Action]] = {
     Role.ADMIN: _MANAGER | {Action.GIVE_ROLES, Action.CHANGE_COMPANY, Action.APPLY},
 }
 
-#: Where a company can go from each state.
-COMPANY_STATES: dict[CompanyState, tuple[CompanyState, ...]] = {
-    CompanyState.ACTIVE: (CompanyState.SUSPENDED, CompanyState.CLOSED),
-    CompanyState.SUSPENDED: (CompanyState.ACTIVE, CompanyState.CLOSED),
-    CompanyState.CLOSED: (),
-}
+_C, _I = CompanyState, InvitationState
+#: Companies and invitations are moved by saying where to.
+COMPANIES: Machine[CompanyState, CompanyState] = Machine(
+    "company",
+    {
+        _C.ACTIVE: Step(_C.ACTIVE, frozenset({_C.SUSPENDED})),
+        _C.SUSPENDED: Step(_C.SUSPENDED, frozenset({_C.ACTIVE})),
+        _C.CLOSED: Step(_C.CLOSED, frozenset({_C.ACTIVE, _C.SUSPENDED})),
+    },
+)
+INVITATIONS: Machine[InvitationState, InvitationState] = Machine(
+    "invitation",
+    {
+        _I.ACCEPTED: Step(_I.ACCEPTED, frozenset({_I.PENDING})),
+        _I.REVOKED: Step(_I.REVOKED, frozenset({_I.PENDING})),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,15 +138,6 @@ class Invitation:
     update_time_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IllegalMove:
-    """Refusal: `allowed` are the states that can be reached from where it is."""
-
-    source: str
-    target: str
-    allowed: tuple[str, ...]
-
-
 class LastAdmin:
     """Refusal: a company without an administrator could never have one again."""
 
@@ -148,13 +152,15 @@ def action_on(*roles: Role) -> Action:
     return Action.KEEP_EMPLOYEES if set(roles) == {Role.EMPLOYEE} else Action.GIVE_ROLES
 
 
-def move_company(company: Company, target: CompanyState, *, now_ms: int) -> Company | IllegalMove:
+def move_company(
+    company: Company, target: CompanyState, *, now_ms: int
+) -> Company | IllegalTransition:
     """The company in its new state; the same object if it is there already."""
-    if company.state is target:
+    state = COMPANIES.move(company.state, target)
+    if isinstance(state, IllegalTransition):
+        return state
+    if state is company.state:
         return company
-    allowed = COMPANY_STATES[company.state]
-    if target not in allowed:
-        return IllegalMove(source=company.state, target=target, allowed=allowed)
     return replace(company, state=target, version=company.version + 1, update_time_ms=now_ms)
 
 
@@ -179,18 +185,23 @@ def change_member(
 
 def move_invitation(
     invitation: Invitation, target: InvitationState, *, now_ms: int, user_id: str = ""
-) -> Invitation | IllegalMove:
-    """The invitation in its new state; the same object if it is revoked already. One whose time is
-    over can only be expired.
+) -> Invitation | IllegalTransition:
+    """The invitation in its new state; the same object if it is revoked already. Nobody accepts one
+    twice, nor one whose time is over.
     """
-    if invitation.state is target is InvitationState.REVOKED:
+    source = standing(invitation, now_ms=now_ms)
+    state = INVITATIONS.move(source, target)
+    if isinstance(state, IllegalTransition):
+        return state
+    if state is source is InvitationState.ACCEPTED:
+        return IllegalTransition(
+            subject=INVITATIONS.subject, source=source, target=target, allowed=()
+        )
+    if state is source:
         return invitation
-    state = standing(invitation, now_ms=now_ms)
-    if state is not InvitationState.PENDING:
-        return IllegalMove(source=state, target=target, allowed=())
     return replace(
         invitation,
-        state=target,
+        state=state,
         user_id=user_id,
         version=invitation.version + 1,
         update_time_ms=now_ms,

@@ -19,12 +19,13 @@ from accounts.company import (
     Company,
     CompanyState,
     Department,
-    IllegalMove,
     Member,
     Role,
     move_company,
 )
 from accounts.company_store import Companies
+from accounts.convert import refusal
+from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
 from accounts.pages import cut
 from accounts.rules_flow import RulesFlow
@@ -258,8 +259,8 @@ def _updated(company: Company, request: pb.UpdateCompanyRequest, *, now_ms: int)
         if not is_staff():
             raise PermissionDenied("only the bank's staff changes this", reason="STAFF_ONLY")
         moved = move_company(company, convert.state_of(request.state), now_ms=now_ms)
-        if isinstance(moved, IllegalMove):
-            raise convert.illegal_move("a company", moved)
+        if isinstance(moved, IllegalTransition):
+            raise refusal(moved)
         after = replace(moved, version=company.version, update_time_ms=company.update_time_ms)
     if request.HasField("legal_name"):
         after = replace(after, legal_name=request.legal_name)

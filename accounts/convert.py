@@ -261,11 +261,15 @@ def refusal(value: Refusal) -> HoldfastError:
             metadata={"user_id": value.user_id, "state": value.state, "allowed": "ACTIVE"},
         )
     return FailedPrecondition(
-        f"a {value.subject} that is {value.source} cannot become {value.target} this way; it can"
+        f"{_a(value.subject)} that is {value.source} cannot become {value.target} this way; it can"
         f" become {_or(value.allowed) or 'nothing else'}",
         reason="ILLEGAL_TRANSITION",
         metadata={"from": value.source, "to": value.target, "allowed": ",".join(value.allowed)},
     )
+
+
+def _a(subject: str) -> str:
+    return f"an {subject}" if subject[0] in "aei" else f"a {subject}"
 
 
 def _or(names: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ from accounts.company import (
     Company,
     CompanyState,
     Department,
-    IllegalMove,
     Invitation,
     Member,
     Role,
@@ -310,15 +309,6 @@ def company_not_active(value: Company) -> FailedPrecondition:
         f"the company is {value.state}",
         reason="COMPANY_NOT_ACTIVE",
         metadata={"company_id": value.id, "state": value.state},
-    )
-
-
-def illegal_move(what: str, value: IllegalMove) -> FailedPrecondition:
-    """The error that names the state and where it could lead."""
-    return FailedPrecondition(
-        f"{what} that is {value.source} cannot become {value.target}",
-        reason="ILLEGAL_TRANSITION",
-        metadata={"from": value.source, "to": value.target, "allowed": ",".join(value.allowed)},
     )
 
 

@@ -19,7 +19,6 @@ from accounts.company import (
     Action,
     Company,
     CompanyState,
-    IllegalMove,
     Invitation,
     InvitationState,
     LastAdmin,
@@ -30,7 +29,9 @@ from accounts.company import (
     move_invitation,
 )
 from accounts.company_store import Companies
+from accounts.convert import refusal
 from accounts.convert_company import INVITATION_DAYS, MemberRequest
+from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
 from accounts.pages import cut
 from accounts.store import Answer, Transaction
@@ -195,8 +196,8 @@ class MemberService(MemberServiceServicer):
             moved = move_invitation(
                 invitation, InvitationState.ACCEPTED, now_ms=now_ms, user_id=user_id
             )
-            if isinstance(moved, IllegalMove):
-                raise convert.illegal_move("an invitation", moved)
+            if isinstance(moved, IllegalTransition):
+                raise refusal(moved)
             member = await _joined(companies, moved, now_ms=now_ms)
             await companies.update_invitation(moved)
             return _answer(member)
@@ -220,8 +221,8 @@ class MemberService(MemberServiceServicer):
             await companies.get(found.company_id, locked=True)
             invitation = await companies.invitation(found.id) or found
             moved = move_invitation(invitation, InvitationState.REVOKED, now_ms=now_ms)
-            if isinstance(moved, IllegalMove):
-                raise convert.illegal_move("an invitation", moved)
+            if isinstance(moved, IllegalTransition):
+                raise refusal(moved)
             if moved is not invitation:
                 await companies.update_invitation(moved)
             return self._invitation_answer(moved)

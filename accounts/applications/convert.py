@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -13,7 +12,7 @@ from accounts.applications.sealing import ApplicationKeys
 from accounts.applications.store import Document
 from accounts.convert import key_of
 from accounts.convert_programme import check_programme_id
-from accounts.machine import IllegalTransition
+from accounts.personal import tax_id_of
 from accounts.store import RequestKey
 from holdfast.accounts.v1 import application_pb2
 from holdfast.accounts.v1 import application_service_pb2 as pb
@@ -43,7 +42,6 @@ DOCUMENT_BYTES_MAX = 180 * 1024
 DOCUMENTS_MAX = 20
 _MONTHS_MAX = 12 * 80
 
-_SSN = re.compile(r"(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}")
 #: How files of each type begin.
 _MAGIC = {
     "application/pdf": b"%PDF-",
@@ -200,19 +198,6 @@ def application_not_found(name: str) -> NotFound:
     return NotFound("no such application", reason="APPLICATION_NOT_FOUND", metadata=metadata)
 
 
-def illegal(refusal: IllegalTransition) -> FailedPrecondition:
-    """The error that names the state and where it could lead."""
-    return FailedPrecondition(
-        f"an application that is {refusal.source} cannot become {refusal.target} this way",
-        reason="ILLEGAL_TRANSITION",
-        metadata={
-            "from": refusal.source,
-            "to": refusal.target,
-            "allowed": ",".join(refusal.allowed),
-        },
-    )
-
-
 def decided(value: Application) -> FailedPrecondition:
     """The error for handing in something too late."""
     return FailedPrecondition(
@@ -261,8 +246,8 @@ def _check_applicant(
         born = date.max
     if str(born) != value.birth_date or not 0 <= today.year - born.year <= 130:  # noqa: PLR2004
         violations.add(f"{field}.birth_date", "must be a day that was: YYYY-MM-DD")
-    if not _SSN.fullmatch(value.tax_id):
-        violations.add(f"{field}.tax_id", "must be a social security number: NNN-NN-NNNN")
+    if tax_id_of(f"{field}.tax_id", value.tax_id, "US", violations) not in ("", value.tax_id):
+        violations.add(f"{field}.tax_id", "must have hyphens: NNN-NN-NNNN")
     violations.money(f"{field}.annual_income", value)
     violations.money(f"{field}.monthly_housing", value)
     violations.enum(f"{field}.housing", value.housing, _HOUSINGS, required=True)

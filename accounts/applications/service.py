@@ -25,6 +25,7 @@ from accounts.applications.worker import Worker
 from accounts.caller import calling_user, company_not_found, is_staff, require, sees_all
 from accounts.company import Action, CompanyState, may
 from accounts.company_store import Companies
+from accounts.convert import refusal
 from accounts.convert_company import company_not_active
 from accounts.convert_programme import programme_not_found
 from accounts.machine import IllegalTransition
@@ -340,7 +341,7 @@ class ApplicationService(ApplicationServiceServicer):
             del applications
             moved = move(application, transition, now_ms=self._parts.clock.now_ms())
             if isinstance(moved, IllegalTransition):
-                raise convert.illegal(moved)
+                raise refusal(moved)
             return moved
 
         return change

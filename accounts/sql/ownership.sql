@@ -1,12 +1,30 @@
 -- list_accounts_of_caller --
--- Accounts of some owners and those that a user shares, newest first. Params: $1 create_time,
--- $2 id, $3 limit, $4 owner ids, $5 user id, $6 owner_id or ''.
+-- Accounts of some owners and those that a user shares, newest first: a page of each, so that
+-- nobody else's account is looked at. Params: $1 create_time, $2 id, $3 limit, $4 owner ids,
+-- $5 user id, $6 owner_id or ''.
+WITH shared AS MATERIALIZED (
+    SELECT account_id FROM account_user WHERE user_id = $5 AND state = 'ACTIVE'
+)
 SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
     version, create_time, update_time, controls
-FROM account
-WHERE (owner_id = ANY($4::text[]) OR id IN (
-        SELECT account_id FROM account_user WHERE user_id = $5 AND state = 'ACTIVE'))
-    AND (owner_id = $6 OR $6 = '') AND (create_time, id) < ($1, $2)
+FROM (
+    SELECT owned.*
+    FROM unnest($4::text[]) AS owner (name)
+    CROSS JOIN LATERAL (
+        SELECT id, owner_id, programme_id, parent_account_id, state, currency_code,
+            credit_limit_minor, version, create_time, update_time, controls
+        FROM account
+        WHERE owner_id = owner.name AND (create_time, id) < ($1, $2)
+        ORDER BY create_time DESC, id DESC
+        LIMIT $3
+    ) AS owned
+    UNION
+    SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
+        version, create_time, update_time, controls
+    FROM shared JOIN account ON id = account_id
+    WHERE (create_time, id) < ($1, $2)
+) AS theirs
+WHERE owner_id = $6 OR $6 = ''
 ORDER BY create_time DESC, id DESC
 LIMIT $3
 

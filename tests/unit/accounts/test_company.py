@@ -10,7 +10,6 @@ from accounts.company import (
     Action,
     Company,
     CompanyState,
-    IllegalMove,
     Invitation,
     InvitationState,
     LastAdmin,
@@ -23,6 +22,7 @@ from accounts.company import (
     move_company,
     move_invitation,
 )
+from accounts.machine import IllegalTransition
 
 COMPANY = Company(
     id="co",
@@ -103,7 +103,7 @@ def test_states_of_companies(source: CompanyState, targets: set[CompanyState]) -
         elif target in targets:
             assert moved == replace(company, state=target, version=4, update_time_ms=9)
         else:
-            assert isinstance(moved, IllegalMove)
+            assert isinstance(moved, IllegalTransition)
             assert set(moved.allowed) == targets
 
 
@@ -142,7 +142,7 @@ def test_invitations_move_once(
     elif state is target is InvitationState.REVOKED:
         assert moved is invitation
     else:
-        assert isinstance(moved, IllegalMove)
+        assert isinstance(moved, IllegalTransition)
         expired = state is InvitationState.PENDING
         assert moved.source == (InvitationState.EXPIRED if expired else state)
 

@@ -262,7 +262,7 @@ class Applicant(_message.Message):
     birth_date: _builtins.str
     """Day of birth, `YYYY-MM-DD`."""
     tax_id: _builtins.str
-    """Social security number, `NNN-NN-NNNN`."""
+    """Social security number or ITIN, `NNN-NN-NNNN`."""
     housing: Global___Applicant.Housing.ValueType
     """How it lives."""
     employment: Global___Applicant.Employment.ValueType
