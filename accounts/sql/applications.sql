@@ -18,14 +18,24 @@ WHERE id = $1
 FOR NO KEY UPDATE
 
 -- list_applications --
--- Applications older than a position, newest first. Params: $1 create_time, $2 id, $3 limit,
--- $4 states.
+-- Applications older than a position, newest first: a page of each state, so that a short queue is
+-- not looked for among all. Params: $1 create_time, $2 id, $3 limit, $4 states.
 SELECT id, user_id, company_id, programme_id, state, currency_code, requested_limit_minor,
     applicant, data_key, decision, offered_limit_minor, granted_limit_minor, missing, fulfilment,
     expire_time, version, create_time, update_time,
     coalesce((SELECT key_wrapped FROM person WHERE person.id = user_id), '') AS person_key
 FROM application
-WHERE state = ANY ($4) AND (create_time, id) < ($1, $2)
+WHERE id IN (
+    SELECT found.id
+    FROM unnest($4::text[]) AS wanted (name)
+    CROSS JOIN LATERAL (
+        SELECT id
+        FROM application
+        WHERE state = wanted.name AND (create_time, id) < ($1, $2)
+        ORDER BY create_time DESC, id DESC
+        LIMIT $3
+    ) AS found
+)
 ORDER BY create_time DESC, id DESC
 LIMIT $3
 
@@ -37,10 +47,14 @@ SELECT id, user_id, company_id, programme_id, state, currency_code, requested_li
     expire_time, version, create_time, update_time,
     coalesce((SELECT key_wrapped FROM person WHERE person.id = user_id), '') AS person_key
 FROM application
-WHERE state = ANY ($4) AND (create_time, id) < ($1, $2)
-    AND (user_id = $5 OR company_id IN (
-        SELECT company_id FROM company_member WHERE user_id = $5 AND active AND role = 'ADMIN'
-    ))
+WHERE id IN (
+    SELECT id FROM application WHERE user_id = $5
+    UNION
+    SELECT application.id FROM company_member AS member
+    JOIN application ON application.company_id = member.company_id
+    WHERE member.user_id = $5 AND member.active AND member.role = 'ADMIN'
+)
+    AND state = ANY ($4) AND (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
 LIMIT $3
 

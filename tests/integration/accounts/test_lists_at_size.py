@@ -19,6 +19,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from accounts.applications.application import State
 from holdfast.accounts.v1 import account_service_pb2, card_bulk_service_pb2, card_service_pb2
 from runtime.paging import Page, Position
 from runtime.queries import load_queries
@@ -73,6 +74,24 @@ def name_of(prefix: str, kind: str, number: int) -> str:
     return f"{prefix}_{number % 64:02x}{digest}"
 
 
+_PROGRAMME = """
+    INSERT INTO programme (id, display_name, kind, network, currency_code, bin, state, underwriting,
+        first_card_kind, version, create_time, update_time)
+    VALUES ('prog_gold', 'Gold', 'CONSUMER', 'VISA', 'USD', '400000', 'ACTIVE', '', 'VIRTUAL', 1,
+        now(), now())
+"""
+#: One of 1,000 waits for a person.
+_APPLICATIONS = f"""
+    INSERT INTO application (id, user_id, programme_id, state, currency_code,
+        requested_limit_minor, applicant, data_key, fulfilment, person_hash, hash_key_id, due_time,
+        expire_time, version, create_time, update_time)
+    SELECT 'app_' || tag || md5('application' || i), 'usr_' || tag || md5('user' || i), 'prog_gold',
+        CASE WHEN i % 1000 = 0 THEN 'IN_REVIEW' ELSE 'DECLINED' END, 'USD', 100000, '', '', 'NONE',
+        sha256(('user' || i)::bytea), '', at, at, 1, at, at
+    {_MADE}
+"""
+
+
 BIG_OWNER = f"usr_00{md5(b'big', usedforsecurity=False).hexdigest()}"
 BIG_ACCOUNT = name_of("acct", "account", 0)
 
@@ -80,9 +99,10 @@ BIG_ACCOUNT = name_of("acct", "account", 0)
 @pytest.fixture
 async def filled(mesh: AccountsMesh, accounts_database: Database) -> AccountsMesh:
     connection = await asyncpg.connect(accounts_database.dsn("accounts"))
-    for statement in (_ACCOUNTS, _CARDS, _SHARED):
+    await connection.execute(_PROGRAMME)
+    for statement in (_ACCOUNTS, _CARDS, _SHARED, _APPLICATIONS):
         await connection.execute(statement, ROWS, timeout=600)
-    await connection.execute("ANALYZE account, card, account_user")
+    await connection.execute("ANALYZE account, card, account_user, application")
     await connection.close()
     return mesh
 
@@ -100,6 +120,8 @@ async def test_every_list_follows_an_index(filled: AccountsMesh) -> None:
     """Also in the middle, and for those who have little: no plan reads what it does not show."""
     queries = load_queries(ROOT / "accounts" / "sql" / "queries.sql")
     callers = load_queries(ROOT / "accounts" / "sql" / "ownership.sql")["list_accounts_of_caller"]
+    applications = load_queries(ROOT / "accounts" / "sql" / "applications.sql")
+    queues = (["IN_REVIEW", "SUBMITTED"], ["IN_REVIEW"], [*State])
     guest, nobody = name_of("usr", "guest", 10), name_of("usr", "nobody", 7)
     places = (("9999-01-01", ""), (BEGIN.replace(hour=ROWS // 7200 % 24).isoformat(), "x"))
     cases: list[tuple[str, tuple[Any, ...]]] = [
@@ -113,6 +135,8 @@ async def test_every_list_follows_an_index(filled: AccountsMesh) -> None:
         (callers, ([name_of("usr", "user", 9)], name_of("usr", "user", 9), "")),
         (callers, ([guest], guest, "")),
         (callers, ([nobody], nobody, "")),
+        *((applications["list_applications"], (states,)) for states in queues),
+        (applications["list_applications_of_user"], ([*State], name_of("usr", "user", 9))),
     ]
     for query, arguments in cases:
         for instant, name in places:
