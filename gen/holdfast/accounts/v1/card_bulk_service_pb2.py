@@ -27,10 +27,11 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from holdfast.accounts.v1 import card_pb2 as holdfast_dot_accounts_dot_v1_dot_card__pb2
 from holdfast.accounts.v1 import user_import_pb2 as holdfast_dot_accounts_dot_v1_dot_user__import__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
+from holdfast.type.v1 import deadline_pb2 as holdfast_dot_type_dot_v1_dot_deadline__pb2
 from holdfast.type.v1 import money_pb2 as holdfast_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,holdfast/accounts/v1/card_bulk_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a&holdfast/accounts/v1/user_import.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1choldfast/type/v1/money.proto\"\x84\x01\n\x12ImportCardsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x05\x63\x61rds\x18\x02 \x03(\x0b\x32\".holdfast.accounts.v1.ImportedCardB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xb7\x02\n\x0cImportedCard\x12\x17\n\treference\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08owner_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fowner_reference\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1f\n\x11\x61\x63\x63ount_reference\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cprogramme_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\x0c\x63redit_limit\x18\x07 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x01\x12\x33\n\x04kind\x18\x08 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x01\x12\x16\n\x08nickname\x18\t \x01(\tB\x04\xe2\x41\x01\x01\"P\n\x13ImportCardsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.holdfast.accounts.v1.ImportedCardResult\"\x99\x02\n\x12ImportedCardResult\x12\x41\n\x07outcome\x18\x01 \x01(\x0e\x32\x30.holdfast.accounts.v1.ImportedCardResult.Outcome\x12\x0f\n\x07\x63\x61rd_id\x18\x02 \x01(\t\x12\x12\n\naccount_id\x18\x03 \x01(\t\x12\x38\n\nviolations\x18\x04 \x03(\x0b\x32$.holdfast.accounts.v1.FieldViolation\"a\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_CREATED\x10\x01\x12\x13\n\x0fOUTCOME_EXISTED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\"H\n\x13ListAllCardsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"Z\n\x14ListAllCardsResponse\x12)\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa3\x02\n\x0f\x43\x61rdBulkService\x12\x89\x01\n\x0bImportCards\x12(.holdfast.accounts.v1.ImportCardsRequest\x1a).holdfast.accounts.v1.ImportCardsResponse\"%\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x15\"\x10/v1/cards:import:\x01*\x12\x83\x01\n\x0cListAllCards\x12).holdfast.accounts.v1.ListAllCardsRequest\x1a*.holdfast.accounts.v1.ListAllCardsResponse\"\x1c\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/cardsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,holdfast/accounts/v1/card_bulk_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a&holdfast/accounts/v1/user_import.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\x1a\x1choldfast/type/v1/money.proto\"\x84\x01\n\x12ImportCardsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x05\x63\x61rds\x18\x02 \x03(\x0b\x32\".holdfast.accounts.v1.ImportedCardB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xb7\x02\n\x0cImportedCard\x12\x17\n\treference\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08owner_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fowner_reference\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1f\n\x11\x61\x63\x63ount_reference\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cprogramme_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\x0c\x63redit_limit\x18\x07 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x01\x12\x33\n\x04kind\x18\x08 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x01\x12\x16\n\x08nickname\x18\t \x01(\tB\x04\xe2\x41\x01\x01\"P\n\x13ImportCardsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.holdfast.accounts.v1.ImportedCardResult\"\x99\x02\n\x12ImportedCardResult\x12\x41\n\x07outcome\x18\x01 \x01(\x0e\x32\x30.holdfast.accounts.v1.ImportedCardResult.Outcome\x12\x0f\n\x07\x63\x61rd_id\x18\x02 \x01(\t\x12\x12\n\naccount_id\x18\x03 \x01(\t\x12\x38\n\nviolations\x18\x04 \x03(\x0b\x32$.holdfast.accounts.v1.FieldViolation\"a\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_CREATED\x10\x01\x12\x13\n\x0fOUTCOME_EXISTED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\"H\n\x13ListAllCardsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"Z\n\x14ListAllCardsResponse\x12)\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa7\x02\n\x0f\x43\x61rdBulkService\x12\x8d\x01\n\x0bImportCards\x12(.holdfast.accounts.v1.ImportCardsRequest\x1a).holdfast.accounts.v1.ImportCardsResponse\")\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x15\"\x10/v1/cards:import:\x01*\x12\x83\x01\n\x0cListAllCards\x12).holdfast.accounts.v1.ListAllCardsRequest\x1a*.holdfast.accounts.v1.ListAllCardsResponse\"\x1c\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/cardsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,23 +67,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTALLCARDSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTALLCARDSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_CARDBULKSERVICE'].methods_by_name['ImportCards']._loaded_options = None
-  _globals['_CARDBULKSERVICE'].methods_by_name['ImportCards']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\002\025\"\020/v1/cards:import:\001*'
+  _globals['_CARDBULKSERVICE'].methods_by_name['ImportCards']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\240\265\030\003\202\323\344\223\002\025\"\020/v1/cards:import:\001*'
   _globals['_CARDBULKSERVICE'].methods_by_name['ListAllCards']._loaded_options = None
   _globals['_CARDBULKSERVICE'].methods_by_name['ListAllCards']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\202\323\344\223\002\013\022\t/v1/cards'
-  _globals['_IMPORTCARDSREQUEST']._serialized_start=268
-  _globals['_IMPORTCARDSREQUEST']._serialized_end=400
-  _globals['_IMPORTEDCARD']._serialized_start=403
-  _globals['_IMPORTEDCARD']._serialized_end=714
-  _globals['_IMPORTCARDSRESPONSE']._serialized_start=716
-  _globals['_IMPORTCARDSRESPONSE']._serialized_end=796
-  _globals['_IMPORTEDCARDRESULT']._serialized_start=799
-  _globals['_IMPORTEDCARDRESULT']._serialized_end=1080
-  _globals['_IMPORTEDCARDRESULT_OUTCOME']._serialized_start=983
-  _globals['_IMPORTEDCARDRESULT_OUTCOME']._serialized_end=1080
-  _globals['_LISTALLCARDSREQUEST']._serialized_start=1082
-  _globals['_LISTALLCARDSREQUEST']._serialized_end=1154
-  _globals['_LISTALLCARDSRESPONSE']._serialized_start=1156
-  _globals['_LISTALLCARDSRESPONSE']._serialized_end=1246
-  _globals['_CARDBULKSERVICE']._serialized_start=1249
-  _globals['_CARDBULKSERVICE']._serialized_end=1540
+  _globals['_IMPORTCARDSREQUEST']._serialized_start=301
+  _globals['_IMPORTCARDSREQUEST']._serialized_end=433
+  _globals['_IMPORTEDCARD']._serialized_start=436
+  _globals['_IMPORTEDCARD']._serialized_end=747
+  _globals['_IMPORTCARDSRESPONSE']._serialized_start=749
+  _globals['_IMPORTCARDSRESPONSE']._serialized_end=829
+  _globals['_IMPORTEDCARDRESULT']._serialized_start=832
+  _globals['_IMPORTEDCARDRESULT']._serialized_end=1113
+  _globals['_IMPORTEDCARDRESULT_OUTCOME']._serialized_start=1016
+  _globals['_IMPORTEDCARDRESULT_OUTCOME']._serialized_end=1113
+  _globals['_LISTALLCARDSREQUEST']._serialized_start=1115
+  _globals['_LISTALLCARDSREQUEST']._serialized_end=1187
+  _globals['_LISTALLCARDSRESPONSE']._serialized_start=1189
+  _globals['_LISTALLCARDSRESPONSE']._serialized_end=1279
+  _globals['_CARDBULKSERVICE']._serialized_start=1282
+  _globals['_CARDBULKSERVICE']._serialized_end=1577
 # @@protoc_insertion_point(module_scope)
