@@ -49,7 +49,11 @@ async def _live(
         replace = card_life.ReplaceCardRequest(**ask, reason=card_life.REPLACEMENT_REASON_STOLEN)
         new = await answered(lambda r=replace: client.cards.ReplaceCard(r), unknown)  # type: ignore[misc]
         assert new.card.replaces_card_id == card_id
+        assert new.card.state == card_pb2.Card.STATE_FROZEN, "as the one before"
         card_id = new.card.id
+        ask = {"request_id": f"{name}-u-{number}", "card_id": card_id}
+        unfreeze = cards.UnfreezeCardRequest(**ask)
+        await answered(lambda r=unfreeze: client.cards.UnfreezeCard(r), unknown)  # type: ignore[misc]
     close = life.CloseAccountRequest(request_id=f"{name}-close", account_id=book.account_id)
     await answered(lambda: client.accounts.CloseAccount(close), unknown)
     return card_id
