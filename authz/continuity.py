@@ -40,6 +40,7 @@ class Part(NamedTuple):
 
     batch: Batch
     move: Move
+    entries: Sequence[Entry]
 
 
 def continuing(
@@ -85,7 +86,7 @@ def continuing(
         digest=last.digest,
         entry=last.raw,
     )
-    return Part(batch, move)
+    return Part(batch, move, found)
 
 
 def _read(raw: bytes, *, after: int) -> Entry:

@@ -23,10 +23,12 @@ from runtime.record import record
 _EXTERNAL = (Reason.EXTERNAL_DECLINED, Reason.DECISION_TIMEOUT)
 
 #: Version of header and request, as opposed to that of the outcome line.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _VERSION_TEXT = str(SCHEMA_VERSION)
 #: How a header may end.
 _LATE = {(), *((late.value,) for late in Late if late)}
+#: The version before, whose headers had no trace id. Entries of it may wait in a journal.
+_UNTRACED_VERSION_TEXT = "3"
 
 
 class Decider(StrEnum):
@@ -48,6 +50,8 @@ class Header(NamedTuple):
 
     principal: str
     request_id: str
+    #: The call that caused it (runtime.trace), for logs; the ledger does not keep it.
+    trace_id: str = ""
     fingerprint: str = ""
     network: str = ""
     clearing_fingerprint: str = ""
@@ -71,6 +75,7 @@ class Header(NamedTuple):
 
 
 HEADER_FIELDS = Header._fields
+_TRACE_PLACE = HEADER_FIELDS.index("trace_id")
 
 
 @record
@@ -115,6 +120,9 @@ def parse(raw: bytes) -> Entry:
     """Reads an entry of the stream."""
     line, header, request = raw.split(b"\n", 2)
     version, *values = header.decode().split("\t")
+    if version == _UNTRACED_VERSION_TEXT:
+        version = _VERSION_TEXT
+        values.insert(_TRACE_PLACE, "")
     late = tuple(values[len(HEADER_FIELDS) - 1 :])
     if version != _VERSION_TEXT or len(values) < len(HEADER_FIELDS) - 1 or late not in _LATE:
         raise ValueError(f"not a header of version {SCHEMA_VERSION}: {header[:80]!r}")

@@ -18,6 +18,7 @@ from authz.snapshot import Subject
 from authz.windows import lifetime_ms
 from runtime import ids
 from runtime.clock import Clock
+from runtime.identity import current_trace_id
 from runtime.record import record
 from runtime.script import Script
 
@@ -196,6 +197,7 @@ def _header(
     return (
         asked.principal,
         asked.request_id,
+        journaled_trace_id(),
         asked.fingerprint,
         network,
         clearing.fingerprint if clearing is not None else "",
@@ -204,6 +206,12 @@ def _header(
         subject.about,
         *((late,) if late else ()),
     )
+
+
+def journaled_trace_id() -> str:
+    """The trace id of the call that runs; of one that could break a header, nothing."""
+    trace_id = current_trace_id()
+    return trace_id if trace_id.isprintable() else ""
 
 
 def entry_id(tag: str, asked: Asked) -> str:

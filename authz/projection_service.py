@@ -11,6 +11,7 @@ from authz import convert_projection, keys, projection_calls
 from authz.commands import ApplyRules
 from authz.entry import Header, static_part
 from authz.money_store import MoneyStore
+from authz.mover import journaled_trace_id
 from authz.projection_calls import Call
 from authz.scripts import Status
 from holdfast.authz.v1 import projection_service_pb2 as rpc
@@ -152,5 +153,6 @@ def _header(command: _Versioned, name: str, **about: str) -> Header:
     return Header(
         principal=command.principal,
         request_id=request_id,
+        trace_id=journaled_trace_id(),
         **about,
     )

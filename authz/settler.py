@@ -15,13 +15,14 @@ from typing import Any
 import asyncpg
 from redis.exceptions import RedisError
 
+from authz import keys
 from authz.continuity import ContradictionError, Part, Standing, continuing
 from authz.settings import AuthzSettings
 from authz.settle_rows import Batch
 from authz.settle_store import Move, PositionMovedError, SettleStore
 from authz.settle_streams import Streams
 from runtime.clock import Clock, SystemClock
-from runtime.log import configure_logging, get_logger
+from runtime.log import configure_logging, debugging, get_logger
 from runtime.metrics import PARTITIONS_STOPPED, SETTLED, MetricsServer
 from runtime.postgres import UNREACHABLE
 from runtime.secrets import secret_text
@@ -118,6 +119,9 @@ class Settler:
             await self._settle_each(found)
         settled = sum(len(part.batch.entries) for part in found.values())
         SETTLED.inc(settled)
+        if debugging():
+            for partition, part in found.items():
+                _tell(partition, part)
         return settled
 
     async def _read(self) -> dict[int, Part]:
@@ -222,6 +226,18 @@ class Settler:
             await self._streams.wait(positions, seconds)
         else:
             await asyncio.sleep(seconds)
+
+
+def _tell(partition: int, part: Part) -> None:
+    """One line for each entry, with the trace id of the call that caused it."""
+    for entry in part.entries:
+        logger.debug(
+            "entry_settled",
+            trace_id=entry.header.trace_id,
+            entry_id=entry.header.id_in(keys.TAGS[partition]),
+            type=entry.outcome.type.name,
+            pseq=entry.outcome.pseq,
+        )
 
 
 class Process:

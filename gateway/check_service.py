@@ -21,6 +21,8 @@ from gateway.api_key_check import ApiKeyCheck
 from gateway.credentials import NoCredential, credential_of
 from runtime.error_text import header_of, json_of
 from runtime.errors import HoldfastError, Unauthenticated, status_of
+from runtime.log import debugging, get_logger
+from runtime.trace import TRACE_HEADER, tracing
 
 #: What everybody is who calls with a key.
 ROLE = "merchant"
@@ -47,6 +49,8 @@ _HTTP_STATUS = {"UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403, "RESOURCE_EXHA
 _HTTP_UNAVAILABLE = 503
 _OK = pb.CheckResponse()
 
+logger = get_logger()
+
 
 class CheckService(AuthorizationServicer):
     """Answers Envoy. `session_check` is asked about calls whose token names a session."""
@@ -59,15 +63,20 @@ class CheckService(AuthorizationServicer):
         """Lets a call go on, with its identity, or says what its caller is told."""
         http = request.attributes.request.http
         method = http.path.partition("?")[0]
-        session_id = http.headers.get(credentials.SESSION_HEADER, "")
-        try:
-            if session_id:
-                subject = http.headers.get(credentials.SUBJECT_HEADER, "")
-                await self._session(session_id, subject, method)
-                return _OK
-            return _identified(await self._key(http.headers, method))
-        except HoldfastError as error:
-            return _denied(error, as_json=_JSON_HEADER in http.headers)
+        with tracing(http.headers.get(TRACE_HEADER, "")):
+            try:
+                return await self._checked(http.headers, method)
+            except HoldfastError as error:
+                if debugging():
+                    logger.debug("call_refused", asked_for=method, reason=error.reason)
+                return _denied(error, as_json=_JSON_HEADER in http.headers)
+
+    async def _checked(self, headers: Mapping[str, str], method: str) -> pb.CheckResponse:
+        session_id = headers.get(credentials.SESSION_HEADER, "")
+        if not session_id:
+            return _identified(await self._key(headers, method))
+        await self._session(session_id, headers.get(credentials.SUBJECT_HEADER, ""), method)
+        return _OK
 
     async def _session(self, session_id: str, subject: str, method: str) -> None:
         if self._session_check is not None:

@@ -32,7 +32,7 @@ from runtime.identity import (
     identity_of,
     set_identity,
 )
-from runtime.log import get_logger
+from runtime.log import debugging, get_logger
 from runtime.metrics import CALL_TIMES
 from runtime.ownership import Lookups, OwnerRule
 
@@ -78,6 +78,9 @@ class MetricsInterceptor(AsyncServerInterceptor):
             code = context.code()
             name = code.name if isinstance(code, grpc.StatusCode) else given_up or "OK"
             CALL_TIMES.record(method_name, name, time.perf_counter() - started)
+            # With the caller and the trace id, which the call has bound by now.
+            if debugging():
+                logger.debug("call_ended", method=method_name, code=name)
 
 
 class ErrorInterceptor(AsyncServerInterceptor):

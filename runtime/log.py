@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _SECRET_KEYS = ("password", "secret", "token", "authorization_header", "pan", "cvv", "dsn")
 
 
+_debugging = False
+
+
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Replaces the values of keys that name something secret."""
     for key in event:
@@ -30,10 +33,17 @@ def _add_call(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {**call_fields(), **event}
 
 
+def debugging() -> bool:
+    """True if lines of level DEBUG are written: asking costs less than writing none."""
+    return _debugging
+
+
 def configure_logging(*, instance: str, level: str = "INFO", cached: bool = True) -> None:
     """Called once, in `__main__`. `cached`: loggers stay as they are at their first line; not for
     commands, of which one process may run several.
     """
+    global _debugging  # noqa: PLW0603  a process has one log
+    _debugging = level == "DEBUG"
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

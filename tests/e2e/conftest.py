@@ -24,6 +24,8 @@ async def full_mesh(devstack_folder: Path) -> AsyncIterator[Devstack]:
         postgres_dsn=None,
         redis_url=None,
         cache_url=None,
+        # Every call and every settled entry has its line: tests look for them, and through them.
+        log_level="DEBUG",
     )
     whole = Plan.whole_mesh(settings, first_port=0)
     plan = Plan(services=whole.services, ports=whole.ports, test_user=True, fsync=False)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from holdfast.authz.v1.authorization_pb2 import Merchant
+from holdfast.authz.v1.authorization_service_pb2 import AuthorizeRequest
+from holdfast.type.v1.money_pb2 import Money
 from runtime.devstack.supervisor import Devstack
 from runtime.mesh_client import MeshClient, connect
 from tests.e2e.edge.world import until
@@ -96,6 +100,85 @@ async def test_one_id_leads_from_the_client_through_all_records(
     assert (entry["code"], entry["targets"]) == ("NOT_FOUND", [UNKNOWN_CARD])
     # Envoy states its own address for callers on its own machine.
     assert ip_address(entry["peer"])
+
+
+async def test_one_id_leads_from_the_client_to_the_settler(
+    client: MeshClient, full_mesh: Devstack
+) -> None:
+    """Four calls, each with an id of its own: it is in the log of every process that had a part in
+    the call, and in Envoy's, which is the usage log.
+    """
+    ids = {name: f"{name}-{uuid.uuid4().hex}" for name in ("open", "issue", "buy", "network")}
+
+    async def post(name: str, path: str, **body: Any) -> Any:
+        sent = {"request_id": uuid.uuid4().hex, **body}
+        headers = {"x-request-id": ids[name]}
+        answer = await client.web.post(path, json=sent, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    amount = {"currency_code": "USD", "amount_minor": "5000"}
+    owner = f"usr_0a{uuid.uuid4().hex}"
+    opened = await post("open", "/v1/accounts", owner_id=owner, credit_limit=amount)
+    asked = {"account_id": opened["account"]["id"], "kind": "KIND_VIRTUAL"}
+    card_id = (await post("issue", "/v1/cards", **asked))["card"]["id"]
+    shop = {"descriptor": "Corner Coffee", "category_code": "5814", "country_code": "US"}
+    spent = {"currency_code": "USD", "amount_minor": "100"}
+    await post("buy", "/v1/authorizations", card_id=card_id, amount=spent, merchant=shop)
+    await client.network.Authorize(
+        AuthorizeRequest(
+            request_id=uuid.uuid4().hex,
+            card_id=card_id,
+            amount=Money(currency_code="USD", amount_minor=100),
+            merchant=Merchant(**shop),
+        ),
+        metadata=[("x-request-id", ids["network"])],
+        timeout=5,
+    )
+    through = {"open": "accounts", "issue": "accounts", "buy": "authz", "network": "authz"}
+    expected = {name: {first, "authz", "settler"} for name, first in through.items()}
+    found: dict[str, set[str]] = {}
+
+    async def everywhere() -> bool:
+        logs = {one: one.read_text() for one in (full_mesh.settings.home / "logs").glob("*.log")}
+        for name, trace in ids.items():
+            told = {one.stem.partition("-")[0] for one, text in logs.items() if trace in text}
+            found[name] = told
+        return found == expected
+
+    with suppress(TimeoutError):
+        await until(everywhere, timeout_s=10)
+    assert found == expected
+    for name in ("open", "issue", "buy"):
+        assert await in_usage_log(client, ids[name])
+
+
+async def in_usage_log(client: MeshClient, trace: str) -> bool:
+    """True once Envoy has told of the call."""
+
+    async def arrived() -> bool:
+        answer = await client.web.get("/v1/usage", params={"trace_id": trace})
+        return bool(answer.json()["records"])
+
+    await until(arrived)
+    return True
+
+
+async def test_a_refused_key_is_in_the_log_of_gateway(
+    client: MeshClient, full_mesh: Devstack
+) -> None:
+    """Envoy asks gateway on its own; the id of the call that it asks about comes with it."""
+    trace = f"key-{uuid.uuid4().hex}"
+    headers = {"x-request-id": trace, "x-api-key": "hf_nonsense"}
+    answer = await client.web.get("/v1/authorizations", headers=headers, auth=None)
+    assert answer.status_code == 401
+    log = full_mesh.settings.home / "logs" / "gateway.log"
+
+    async def told() -> bool:
+        lines = [json.loads(one) for one in log.read_text().splitlines() if trace in one]
+        return [one["event"] for one in lines] == ["call_refused"]
+
+    await until(told)
 
 
 async def test_verify_passes_and_names_a_row_that_was_changed(

@@ -183,7 +183,7 @@ async def _other_version(money: Redis) -> None:
 
 
 async def _other_header(money: Redis) -> None:
-    await _rewrite(money, 1, lambda text: text.replace(b"\n3\t", b"\n3\tsurprise\t"))
+    await _rewrite(money, 1, lambda text: text.replace(b"\n4\t", b"\n4\tsurprise\t"))
 
 
 async def _unreadable_request(money: Redis) -> None:

@@ -125,10 +125,20 @@ def test_entry_round_trip_with_any_request(found: Outcome, header: Header, reque
     assert text.encode("utf-8", "surrogateescape") == raw
 
 
-@pytest.mark.parametrize("header", [b"", b"1", b"3\tp", b"{}", b"2" + b"\t" * 14])
+@pytest.mark.parametrize("header", [b"", b"1", b"4\tp", b"{}", b"2" + b"\t" * 15])
 def test_header_of_another_version_or_length_is_an_error(header: bytes) -> None:
-    with pytest.raises(ValueError, match="not a header of version 3"):
+    with pytest.raises(ValueError, match="not a header of version 4"):
         entries.parse(b"line\n" + header + b"\n")
+
+
+def test_headers_from_before_trace_ids_are_read() -> None:
+    """A journal may hold such entries when the settler is replaced by a newer one."""
+    line = outcome.render(PLAIN).encode()
+    fields = HEADER._asdict().items()
+    old = [value for name, value in fields if name not in ("trace_id", "late")]
+    raw = line + b"\n" + "\t".join(("3", *old)).encode() + b"\nrequest"
+    read = entries.parse(raw)
+    assert (read.header, read.request, read.raw) == (HEADER, b"request", raw)
 
 
 def test_entry_id_follows_from_principal_and_request() -> None:
