@@ -126,7 +126,8 @@ async def main() -> None:
         applications = _applications(settings, pool, mutations, outbox, vault, people=keys)
         add_ApplicationServiceServicer_to_server(applications.service, process.services)
         add_UserServiceServicer_to_server(
-            UserService(people, ids, clock, applications=applications.export), process.services
+            UserService(people, ids, clock, applications=applications.export, vault=vault),
+            process.services,
         )
         work = [
             asyncio.create_task(outbox.run()),

@@ -16,6 +16,7 @@ from accounts.card import Card, Transition, move
 from accounts.mutation import Context, Mutations
 from accounts.ownership_store import OwnershipStore
 from accounts.store import Store, Transaction
+from accounts.user_store import check_person
 from holdfast.accounts.v1 import account_lifecycle_pb2 as life
 from holdfast.accounts.v1 import account_pb2, account_user_pb2
 from holdfast.accounts.v1 import account_service_pb2 as pb
@@ -59,6 +60,7 @@ class AccountService(AccountServiceServicer):
             parent_id = account.parent_account_id
             if parent_id and await transaction.steady_account(parent_id) is None:
                 raise convert.parent_not_found()
+            await check_person(transaction.connection, account.owner_id)
             await transaction.insert_account(account)
             return account
 
@@ -194,6 +196,7 @@ class AccountService(AccountServiceServicer):
                 raise convert.refusal(refusal)
             convert_lifecycle.check_not_owner(request.user_id, account.owner_id)
             convert_controls.check_currency(request.controls, account.currency_code)
+            await check_person(transaction.connection, request.user_id)
             user = await transaction.account_user(request.account_id, request.user_id)
             controls = user.controls
             if request.HasField("controls"):

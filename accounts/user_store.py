@@ -18,6 +18,7 @@ from accounts.person_keys import FOUND_BY, SEALED, PersonKeys, opened, sealed
 from accounts.store import RequestKey, Transaction
 from accounts.user import Personal, User, UserState
 from runtime.clock import datetime_of, ms_of
+from runtime.errors import FailedPrecondition
 from runtime.key_ring import key_of
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
@@ -94,6 +95,17 @@ class UserTransaction(Transaction):
     async def erase_applications(self, user_id: str) -> None:
         """Destroys the keys of what the person applied for."""
         await self._connection.execute(_SQL["erase_applications"], user_id)
+
+    async def shares_account(self, user_id: str) -> bool:
+        """Whether the person may use somebody else's account that is not closed."""
+        return bool(await self._connection.fetchval(_SQL["shares_account"], user_id))
+
+    async def erase_cards(self, user_id: str) -> list[str]:
+        """Forgets what may identify the person of the person's cards; returns their ids."""
+        cards = await self._connection.fetch(_SQL["erase_cards"], user_id)
+        lines = list({row["root_card_id"] for row in cards})
+        await self._connection.execute(_SQL["erase_changes"], lines)
+        return [row["id"] for row in cards]
 
     async def is_in_use(self, user_id: str) -> bool:
         """Whether the person ever had an account or a card, or applied."""
@@ -219,6 +231,20 @@ class UserStore:
             key_of(wrapped),
             *_hashes(personal, self._keys),
             self._keys.search.current.id,
+        )
+
+
+async def check_person(connection: Any, user_id: str) -> None:
+    """Refuses a person who is suspended or closed, and keeps them as they are until the commit.
+
+    Owners and users need not be known here: their ids may be another system's.
+    """
+    state = await connection.fetchval(_SQL["select_person_state_for_share"], user_id)
+    if state in (UserState.SUSPENDED, UserState.CLOSED):
+        raise FailedPrecondition(
+            "the user is suspended or closed",
+            reason="USER_NOT_ACTIVE",
+            metadata={"user_id": user_id, "state": state},
         )
 
 

@@ -433,7 +433,8 @@ async def accounts_mesh(
         )
         add_ApplicationServiceServicer_to_server(applications.service, server.services)
         add_UserServiceServicer_to_server(
-            UserService(people, ids, clock, applications=applications.export), server.services
+            UserService(people, ids, clock, applications=applications.export, vault=vault),
+            server.services,
         )
         await server.start([])
         task = asyncio.create_task(outbox.run() if relay else asyncio.sleep(0))

@@ -13,6 +13,13 @@ FROM person
 WHERE id = $1
 FOR UPDATE
 
+-- select_person_state_for_share --
+-- The state of a person, if known, which stands still until the commit. Params: $1 id.
+SELECT state
+FROM person
+WHERE id = $1
+FOR SHARE
+
 -- list_people --
 -- People older than a position, newest first. Params: $1 create_time, $2 id, $3 limit.
 SELECT id, state, version, create_time, update_time, verify_time, erase_time, key_wrapped, name,
@@ -91,11 +98,42 @@ WHERE id = $1
 -- Whether a person owns an account that is not closed. Params: $1 id.
 SELECT EXISTS (SELECT 1 FROM account WHERE owner_id = $1 AND state <> 'CLOSED')
 
+-- shares_account --
+-- Whether a person shares an account that is not closed. Params: $1 id.
+SELECT EXISTS (
+    SELECT 1 FROM account_user JOIN account ON account.id = account_user.account_id
+    WHERE account_user.user_id = $1 AND account_user.state = 'ACTIVE' AND account.state <> 'CLOSED'
+)
+
+-- erase_cards --
+-- Forgets what may identify a person of the cards on the person's accounts, and of those issued to
+-- the person; returns them. Params: $1 id.
+UPDATE card
+SET nickname = '', carrier = '', tracking_number = ''
+WHERE user_id = $1 OR account_id IN (SELECT id FROM account WHERE owner_id = $1)
+RETURNING id, root_card_id
+
+-- erase_changes --
+-- The same of what the history of cards says. Params: $1 their first cards' ids.
+UPDATE change
+SET fields = (
+    SELECT jsonb_agg(
+        CASE
+            WHEN field ->> 0 IN ('nickname', 'carrier', 'tracking_number')
+                THEN jsonb_build_array(field -> 0, '', '')
+            ELSE field
+        END ORDER BY place)
+    FROM jsonb_array_elements(fields) WITH ORDINALITY AS one (field, place)
+)
+WHERE line_id = ANY($1::text[]) AND jsonb_path_exists(
+    fields, '$[*][0] ? (@ == "nickname" || @ == "carrier" || @ == "tracking_number")')
+
 -- is_in_use --
 -- Whether a person ever had an account or a card, or applied. Params: $1 id.
 SELECT EXISTS (SELECT 1 FROM account WHERE owner_id = $1)
     OR EXISTS (SELECT 1 FROM card WHERE user_id = $1)
     OR EXISTS (SELECT 1 FROM application WHERE user_id = $1)
+    OR EXISTS (SELECT 1 FROM account_user WHERE user_id = $1 AND state = 'ACTIVE')
 
 -- has_applications --
 -- Whether a person has an application that is open, or is being fulfilled. Params: $1 id.

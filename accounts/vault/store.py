@@ -129,6 +129,13 @@ class VaultStore:
                 )
         return Recorded.RECORDED
 
+    async def forget(self, card_ids: Sequence[str]) -> None:
+        """Removes the numbers of cards for good, and what was said when they were shown."""
+        with refusing_when_down():
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(_SQL["forget_reasons"], card_ids)
+                await connection.execute(_SQL["forget_numbers"], card_ids)
+
     async def stale(
         self, *, key_id: str, hash_key_id: str, after: str, limit: int
     ) -> list[tuple[str, bytes]]:

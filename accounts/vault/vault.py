@@ -173,6 +173,10 @@ class Vault:
         card_id = await self._store.card_of(self._keys.hashes(pan))
         return ids.pan_token_of(card_id) if card_id else None
 
+    async def forget(self, card_ids: Sequence[str]) -> None:
+        """Removes the numbers of cards of which nothing will be asked again. Can be repeated."""
+        await self._store.forget(card_ids)
+
     async def rotate(self) -> int:
         """Brings numbers under the current keys, one page after the other; returns how many.
 

@@ -75,3 +75,14 @@ LIMIT $4
 UPDATE card_number
 SET pan_sealed = $3, key_id = $4, pan_hash = $5, hash_key_id = $6
 WHERE card_id = $1 AND pan_sealed = $2
+
+-- forget_numbers --
+-- Removes the numbers of cards. Params: $1 card_ids.
+DELETE FROM card_number
+WHERE card_id = ANY($1::text[])
+
+-- forget_reasons --
+-- Removes what was said when these cards were shown; that they were stays. Params: $1 card_ids.
+UPDATE reveal
+SET reason = ''
+WHERE card_id = ANY($1::text[])

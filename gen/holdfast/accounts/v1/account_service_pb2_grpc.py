@@ -121,9 +121,11 @@ class AccountServiceServicer:
     """
 
     def OpenAccount(self, request, context):
-        """Opens an account with a credit limit.
+        """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
+        user must not be suspended or closed.
 
-        Errors: INVALID_ARGUMENT, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,8 +190,8 @@ class AccountServiceServicer:
         replaces the controls. The owner needs not be added.
 
         Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
-        (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        UNAVAILABLE.
+        (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ACTIVE), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,9 +40,11 @@ class AccountServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     OpenAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.OpenAccountRequest, _account_service_pb2.OpenAccountResponse]
-    """Opens an account with a credit limit.
+    """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
+    user must not be suspended or closed.
 
-    Errors: INVALID_ARGUMENT, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]
     """Returns one account.
@@ -83,8 +85,8 @@ class AccountServiceStub:
     replaces the controls. The owner needs not be added.
 
     Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
-    (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    UNAVAILABLE.
+    (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ACTIVE), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     RemoveAccountUser: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.RemoveAccountUserRequest, _account_lifecycle_pb2.RemoveAccountUserResponse]
     """Ends the sharing: all cards that the user has on the account are closed with it, and none of
@@ -142,9 +144,11 @@ class AccountServiceAsyncStub(AccountServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.OpenAccountRequest, _account_service_pb2.OpenAccountResponse]  # type: ignore[assignment]
-    """Opens an account with a credit limit.
+    """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
+    user must not be suspended or closed.
 
-    Errors: INVALID_ARGUMENT, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Returns one account.
@@ -185,8 +189,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     replaces the controls. The owner needs not be added.
 
     Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
-    (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    UNAVAILABLE.
+    (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ACTIVE), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     RemoveAccountUser: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.RemoveAccountUserRequest, _account_lifecycle_pb2.RemoveAccountUserResponse]  # type: ignore[assignment]
     """Ends the sharing: all cards that the user has on the account are closed with it, and none of
@@ -247,9 +251,11 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.OpenAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.OpenAccountResponse, _abc.Awaitable[_account_service_pb2.OpenAccountResponse]]:
-        """Opens an account with a credit limit.
+        """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
+        user must not be suspended or closed.
 
-        Errors: INVALID_ARGUMENT, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -326,8 +332,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         replaces the controls. The owner needs not be added.
 
         Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
-        (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        UNAVAILABLE.
+        (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ACTIVE), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

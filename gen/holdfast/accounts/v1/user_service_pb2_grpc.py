@@ -212,7 +212,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseUser(self, request, context):
-        """Ends the relation with a person who has neither an account nor an application that is open.
+        """Ends the relation with a person who neither has nor shares an account that is not closed, nor
+        has an application that is open.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
         USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -242,8 +243,9 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EraseUser(self, request, context):
-        """Destroys the key of everything personal about a closed person, applications included: nothing
-        brings it back. The ledger keeps its entries under the id. An erased one stays as it is.
+        """Destroys the key of everything personal about a closed person, applications included, and
+        removes the numbers and nicknames of the person's cards: nothing brings them back. The ledger
+        keeps its entries under the id. An erased one stays as it is.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.

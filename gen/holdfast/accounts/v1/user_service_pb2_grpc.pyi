@@ -99,7 +99,8 @@ class UserServiceStub:
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CloseUserRequest, _user_service_pb2.CloseUserResponse]
-    """Ends the relation with a person who has neither an account nor an application that is open.
+    """Ends the relation with a person who neither has nor shares an account that is not closed, nor
+    has an application that is open.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
     USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -117,8 +118,9 @@ class UserServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
     """
     EraseUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.EraseUserRequest, _user_service_pb2.EraseUserResponse]
-    """Destroys the key of everything personal about a closed person, applications included: nothing
-    brings it back. The ledger keeps its entries under the id. An erased one stays as it is.
+    """Destroys the key of everything personal about a closed person, applications included, and
+    removes the numbers and nicknames of the person's cards: nothing brings them back. The ledger
+    keeps its entries under the id. An erased one stays as it is.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -193,7 +195,8 @@ class UserServiceAsyncStub(UserServiceStub):
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CloseUserRequest, _user_service_pb2.CloseUserResponse]  # type: ignore[assignment]
-    """Ends the relation with a person who has neither an account nor an application that is open.
+    """Ends the relation with a person who neither has nor shares an account that is not closed, nor
+    has an application that is open.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
     USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -211,8 +214,9 @@ class UserServiceAsyncStub(UserServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
     """
     EraseUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.EraseUserRequest, _user_service_pb2.EraseUserResponse]  # type: ignore[assignment]
-    """Destroys the key of everything personal about a closed person, applications included: nothing
-    brings it back. The ledger keeps its entries under the id. An erased one stays as it is.
+    """Destroys the key of everything personal about a closed person, applications included, and
+    removes the numbers and nicknames of the person's cards: nothing brings them back. The ledger
+    keeps its entries under the id. An erased one stays as it is.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -344,7 +348,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.CloseUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.CloseUserResponse, _abc.Awaitable[_user_service_pb2.CloseUserResponse]]:
-        """Ends the relation with a person who has neither an account nor an application that is open.
+        """Ends the relation with a person who neither has nor shares an account that is not closed, nor
+        has an application that is open.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
         USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -380,8 +385,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.EraseUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.EraseUserResponse, _abc.Awaitable[_user_service_pb2.EraseUserResponse]]:
-        """Destroys the key of everything personal about a closed person, applications included: nothing
-        brings it back. The ledger keeps its entries under the id. An erased one stays as it is.
+        """Destroys the key of everything personal about a closed person, applications included, and
+        removes the numbers and nicknames of the person's cards: nothing brings them back. The ledger
+        keeps its entries under the id. An erased one stays as it is.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.

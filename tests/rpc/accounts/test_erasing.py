@@ -1,0 +1,147 @@
+"""Closing and erasing people who have, or had, accounts and cards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+import pytest
+
+from accounts.vault.store import Reveal
+from holdfast.accounts.v1 import account_lifecycle_pb2, account_service_pb2, card_lifecycle_pb2
+from holdfast.accounts.v1 import user_service_pb2 as pb
+from tests.accounts_mesh import AccountsMesh, Refused, call, refused, usd
+
+PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def person(mesh: AccountsMesh, name: str = "Ada") -> str:
+    request = pb.CreateUserRequest(
+        request_id=mesh.request_id(), name=name, email=f"{name.lower()}@example.com"
+    )
+    user_id: str = (await call(mesh.users.CreateUser, request)).user.id
+    return user_id
+
+
+def request(mesh: AccountsMesh, name: str, user_id: str) -> Any:
+    message = getattr(pb, f"{name}Request")
+    return message(request_id=mesh.request_id(), user_id=user_id)
+
+
+async def move(mesh: AccountsMesh, name: str, user_id: str) -> None:
+    await call(getattr(mesh.users, name), request(mesh, name, user_id))
+
+
+async def opening(mesh: AccountsMesh, owner_id: str) -> Refused:
+    asked = account_service_pb2.OpenAccountRequest(
+        request_id=mesh.request_id(), owner_id=owner_id, credit_limit=usd(1_000)
+    )
+    return await refused(mesh.accounts.OpenAccount, asked)
+
+
+async def share(mesh: AccountsMesh, account_id: str, user_id: str) -> None:
+    await call(
+        mesh.accounts.AddAccountUser,
+        account_lifecycle_pb2.AddAccountUserRequest(
+            request_id=mesh.request_id(), account_id=account_id, user_id=user_id
+        ),
+    )
+
+
+async def test_erasing_takes_what_identifies_from_cards_history_and_vault(
+    mesh: AccountsMesh,
+) -> None:
+    """Goal: only the pseudonym tells whose the card was; what is of others stays."""
+    user_id, other_id = await person(mesh), await person(mesh, "Eve")
+    account, other = await mesh.open_account(user_id), await mesh.open_account(other_id)
+    cards = [await mesh.issue_card(one.id) for one in (account, other)]
+    for card in cards:
+        naming = card_lifecycle_pb2.UpdateCardRequest(
+            request_id=mesh.request_id(), card_id=card.id, nickname="Ada B's first"
+        )
+        await call(mesh.cards.UpdateCard, naming)
+        shown = Reveal(
+            principal="tester", request_id=mesh.request_id(), card_id=card.id, reason="Ada lost it"
+        )
+        await mesh.vault.reveal(shown)
+    await mesh.set_account_state(account.id, "CLOSED")
+    await move(mesh, "CloseUser", user_id)
+    await move(mesh, "EraseUser", user_id)
+    await move(mesh, "EraseUser", user_id)
+    kept = await mesh.vault_pool.fetch("SELECT card_id FROM card_number")
+    assert [row["card_id"] for row in kept] == [cards[1].id]
+    reasons = await mesh.vault_pool.fetch("SELECT card_id, reason FROM reveal")
+    assert {row["card_id"]: row["reason"] for row in reasons} == {
+        cards[0].id: "",
+        cards[1].id: "Ada lost it",
+    }
+    names = await mesh.pool.fetch("SELECT id, nickname FROM card")
+    assert {row["id"]: row["nickname"] for row in names} == {
+        cards[0].id: "",
+        cards[1].id: "Ada B's first",
+    }
+    changes = await mesh.pool.fetch("SELECT line_id, fields FROM change")
+    told = {row["line_id"] for row in changes if "Ada B" in row["fields"]}
+    assert told == {cards[1].id}
+    fields = "".join(row["fields"] for row in changes if row["line_id"] == cards[0].id)
+    assert "nickname" in fields
+    assert await mesh.pool.fetchval("SELECT owner_id FROM account WHERE id = $1", account.id)
+
+
+async def test_who_shares_an_account_is_not_closed(mesh: AccountsMesh) -> None:
+    owner_id, user_id = await person(mesh), await person(mesh, "Eve")
+    account = await mesh.open_account(owner_id)
+    await share(mesh, account.id, user_id)
+    for name, reason in (("CloseUser", "USER_HAS_ACCOUNTS"), ("DeleteUser", "USER_IN_USE")):
+        error = await refused(getattr(mesh.users, name), request(mesh, name, user_id))
+        assert (error.code, error.reason) == (PRECONDITION, reason)
+    await mesh.set_account_state(account.id, "CLOSED")
+    await move(mesh, "CloseUser", user_id)
+
+
+@pytest.mark.parametrize("state", ["SuspendUser", "CloseUser"])
+async def test_nobody_who_is_suspended_or_closed_gets_an_account(
+    mesh: AccountsMesh, state: str
+) -> None:
+    """People whom UserService does not know do: their ids may be another system's."""
+    user_id = await person(mesh)
+    account = await mesh.open_account()
+    await move(mesh, state, user_id)
+    error = await opening(mesh, user_id)
+    assert (error.code, error.reason) == (PRECONDITION, "USER_NOT_ACTIVE")
+    adding = account_lifecycle_pb2.AddAccountUserRequest(
+        request_id=mesh.request_id(), account_id=account.id, user_id=user_id
+    )
+    error = await refused(mesh.accounts.AddAccountUser, adding)
+    assert (error.code, error.reason) == (PRECONDITION, "USER_NOT_ACTIVE")
+    if state == "SuspendUser":
+        await move(mesh, "ReactivateUser", user_id)
+        await mesh.open_account(user_id)
+
+
+async def test_closing_and_opening_at_once_leave_no_account_of_somebody_closed(
+    mesh: AccountsMesh,
+) -> None:
+    """Either the account is there and the user is not closed, or the other way round."""
+    people = [await person(mesh, f"Person{number}") for number in range(12)]
+
+    async def done(work: Awaitable[object]) -> bool:
+        try:
+            await work
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not PRECONDITION:
+                raise
+            return False
+        return True
+
+    outcomes = await asyncio.gather(
+        *(
+            done(work)
+            for user_id in people
+            for work in (move(mesh, "CloseUser", user_id), mesh.open_account(user_id))
+        )
+    )
+    pairs = list(zip(outcomes[::2], outcomes[1::2], strict=True))
+    assert all(closed is not opened for closed, opened in pairs)
