@@ -9,6 +9,7 @@ from accounts import ownership, upkeep
 from accounts.account_service import AccountService
 from accounts.applications.notice import Creditor
 from accounts.applications.wiring import Applying, applying
+from accounts.billing.wiring import BillingParts, billing_parts
 from accounts.card_bulk_service import CardBulkService
 from accounts.card_service import CardService
 from accounts.closing import Closing
@@ -42,6 +43,7 @@ from holdfast.accounts.v1 import (
     company_service_pb2,
     member_service_pb2,
     programme_service_pb2,
+    statement_service_pb2,
     user_service_pb2,
     vault_service_pb2,
 )
@@ -56,6 +58,7 @@ from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_t
 from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
 from holdfast.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from holdfast.accounts.v1.programme_service_pb2_grpc import add_ProgrammeServiceServicer_to_server
+from holdfast.accounts.v1.statement_service_pb2_grpc import add_StatementServiceServicer_to_server
 from holdfast.accounts.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 from holdfast.accounts.v1.vault_service_pb2_grpc import add_VaultServiceServicer_to_server
 from runtime import server
@@ -79,6 +82,7 @@ SERVICE_NAMES = (
     member_service_pb2.DESCRIPTOR.services_by_name["MemberService"].full_name,
     application_service_pb2.DESCRIPTOR.services_by_name["ApplicationService"].full_name,
     card_bulk_service_pb2.DESCRIPTOR.services_by_name["CardBulkService"].full_name,
+    statement_service_pb2.DESCRIPTOR.services_by_name["StatementService"].full_name,
 )
 
 
@@ -129,21 +133,22 @@ async def main() -> None:
             UserService(people, ids, clock, applications=applications.export, vault=vault),
             process.services,
         )
+        billing = _billing(settings, process, channel, pool, outbox)
+        rotations = (vault.rotate, people.rotate, applications.rotation.rotate)
+        lifetime_h = settings.accounts_request_lifetime_h
         work = [
-            asyncio.create_task(outbox.run()),
-            asyncio.create_task(renewals.run()),
-            asyncio.create_task(applications.worker.run()),
-            asyncio.create_task(Closing(store, projector, clock).run()),
-            asyncio.create_task(
-                upkeep.follow_keys(vault.rotate, people.rotate, applications.rotation.rotate)
-            ),
-            asyncio.create_task(audit.run()),
-            asyncio.create_task(upkeep.follow_epochs(ProjectionStore(pool), outbox, projector)),
-            asyncio.create_task(
-                upkeep.forget_requests(
-                    store, clock, lifetime_h=settings.accounts_request_lifetime_h
-                )
-            ),
+            asyncio.create_task(one)
+            for one in (
+                *billing.work(),
+                outbox.run(),
+                renewals.run(),
+                applications.worker.run(),
+                Closing(store, projector, clock).run(),
+                upkeep.follow_keys(*rotations),
+                audit.run(),
+                upkeep.follow_epochs(ProjectionStore(pool), outbox, projector),
+                upkeep.forget_requests(store, clock, lifetime_h=lifetime_h),
+            )
         ]
         try:
             await server.run(settings, process, SERVICE_NAMES)
@@ -188,6 +193,23 @@ def _applications(
         creditor=Creditor(name=settings.accounts_creditor, agency=settings.accounts_agency),
         wait_s=settings.accounts_projection_wait_s,
     )
+
+
+def _billing(
+    settings: AccountsSettings, process: server.Server, channel: Any, pool: Any, outbox: Outbox
+) -> BillingParts:
+    """What closes cycles; adds what shows statements."""
+    parts = billing_parts(
+        pool,
+        channel,
+        Store(pool),
+        SystemClock(),
+        creditor=settings.accounts_creditor,
+        delay_ms=settings.accounts_billing_delay_s * 1000,
+        outbox=outbox,
+    )
+    add_StatementServiceServicer_to_server(parts.service, process.services)
+    return parts
 
 
 def _add_companies(

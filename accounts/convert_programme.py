@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from accounts.billing.delinquency import CHARGE_OFF_DAYS
 from accounts.convert import key_of
 from accounts.programme import (
     NOTICE_DAYS,
@@ -53,7 +54,7 @@ _BIN_OF_NETWORK = {
     programme_pb2.Programme.NETWORK_AMERICAN_EXPRESS: re.compile(r"3[47].*"),
     programme_pb2.Programme.NETWORK_DISCOVER: re.compile(r"6011.*|64[4-9].*|65.*"),
 }
-_PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
+_PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?")
 _FEE_AMOUNTS = ("late", "late_again", "returned_payment", "cash_advance_min", "annual")
 _FEE_PERCENTS = ("cash_advance_percent", "balance_transfer_percent", "foreign_percent")
 
@@ -356,6 +357,8 @@ def _check_terms(terms: terms_pb2.Terms, violations: Violations) -> None:
     for name in _FEE_PERCENTS:
         if text := getattr(terms.fees, name):
             _check_percent(f"terms.fees.{name}", text, violations)
+    if not 0 <= terms.block_after_days <= CHARGE_OFF_DAYS:
+        violations.add("terms.block_after_days", f"must be 1 to {CHARGE_OFF_DAYS}, or 0")
     if terms.HasField("penalty"):
         if terms.penalty.days_late < _PENALTY_DAYS_MIN:
             violations.add("terms.penalty.days_late", f"must be at least {_PENALTY_DAYS_MIN}")
@@ -387,7 +390,7 @@ def _check_rates(terms: terms_pb2.Terms, violations: Violations) -> None:
 
 def _check_percent(field: str, text: str, violations: Violations) -> None:
     if not _PERCENT.fullmatch(text) or Decimal(text) > _PERCENT_MAX:
-        violations.add(field, "must be a percentage of at most 100, e.g. 24.99")
+        violations.add(field, "must be a percentage of at most 100 with two decimals: 24.99")
 
 
 def _amounts(terms: Any) -> Iterator[tuple[str, Money]]:

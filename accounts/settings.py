@@ -40,6 +40,12 @@ class AccountsSettings(Settings):
     accounts_renewal_days: int = Field(
         default=30, ge=1, le=89, description="Days before its expiry that a card in use is renewed."
     )
+    accounts_billing_delay_s: int = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+        description="How long after its last day a cycle closes, for what comes in late.",
+    )
     accounts_vault_connections: int = Field(
         default=4, ge=1, le=64, description="Most connections of the vault to PostgreSQL at once."
     )

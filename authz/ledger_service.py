@@ -83,14 +83,30 @@ class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
         if not 0 <= request.page_size <= FOLLOW_MAX:
             check.add("page_size", f"must be 1 to {FOLLOW_MAX}")
         check.raise_if_any()
-        limit = request.page_size or FOLLOW_DEFAULT
-        each = max(limit // len(request.after), 1)
+        each = max((request.page_size or FOLLOW_DEFAULT) // len(request.after), 1)
         positions = [(one.partition, one.pseq) for one in request.after]
-        rows = await ask(self._ledger.entries_after(positions, limit_each=each))
+        reached: dict[int, int] = {}
+        if request.posted_only:
+            # Asked first: what is settled meanwhile is for the next answer.
+            reached = await ask(self._ledger.settled([partition for partition, _ in positions]))
+            if all(reached.get(partition, 0) <= pseq for partition, pseq in positions):
+                return ledger_rpc.FollowEntriesResponse()
+            rows = await ask(self._ledger.posted_after(positions, reached, limit_each=each))
+        else:
+            rows = await ask(self._ledger.entries_after(positions, limit_each=each))
         counts = Counter(row["partition"] for row in rows)
+        for row in rows:
+            if not request.posted_only or counts[row["partition"]] == each:
+                reached[row["partition"]] = row["pseq"]
+        before = dict(positions)
         return ledger_rpc.FollowEntriesResponse(
             entries=await self._with_lines(rows),
             more=any(count == each for count in counts.values()),
+            reached=[
+                ledger_rpc.EntryPosition(partition=partition, pseq=pseq)
+                for partition, pseq in sorted(reached.items())
+                if pseq > before[partition]
+            ],
         )
 
     async def ListLateEntries(
@@ -213,4 +229,20 @@ def _entry(row: Any, lines: list[pb.Line]) -> pb.Entry:
     elif kind is EntryType.FORCE_POST:
         forced = movements.ForcePostRequest.FromString(row["request"])
         entry.merchant.CopyFrom(forced.merchant)
+    else:
+        _add_merchant(entry, row)
+    if row["merchant_amount_minor"] is not None:
+        entry.merchant_amount.currency_code = row["merchant_currency"]
+        entry.merchant_amount.amount_minor = row["merchant_amount_minor"]
     return entry
+
+
+def _add_merchant(entry: pb.Entry, row: Any) -> None:
+    """The merchant that a clearing names, or that of its authorization where that was asked for."""
+    for prefix in ("", "authorized_"):
+        if (name := row.get(f"{prefix}merchant_name")) is not None:
+            entry.merchant.id = row[f"{prefix}merchant_id"] or ""
+            entry.merchant.descriptor = name
+            entry.merchant.category_code = row[f"{prefix}merchant_category_code"] or ""
+            entry.merchant.country_code = row[f"{prefix}merchant_country"] or ""
+            return

@@ -155,6 +155,19 @@ class LedgerStore:
         partitions, pseqs = zip(*positions, strict=True)
         return await self._fetch("follow_entries", partitions, pseqs, limit_each)
 
+    async def settled(self, partitions: Sequence[int]) -> dict[int, int]:
+        """How far partitions are settled."""
+        rows = await self._fetch("settled_positions", partitions)
+        return {row["partition"]: row["position"] for row in rows}
+
+    async def posted_after(
+        self, positions: Sequence[tuple[int, int]], upto: dict[int, int], *, limit_each: int
+    ) -> list[asyncpg.Record]:
+        """What changed balances after each (partition, pseq) and up to another, in order."""
+        partitions, pseqs = zip(*positions, strict=True)
+        last = [upto.get(partition, 0) for partition in partitions]
+        return await self._fetch("follow_posted", partitions, pseqs, last, limit_each)
+
     async def lines_of(self, places: Sequence[tuple[int, int]]) -> list[asyncpg.Record]:
         """The money lines of entries by (partition, pseq)."""
         if not places:

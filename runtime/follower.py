@@ -1,8 +1,9 @@
-"""Follows the ledger: every settled entry is taken in once, in order within its partition.
+"""Follows the ledger: every settled entry (or only those that changed what is owed) is taken in
+once, in order within its partition.
 
 The positions stand in the follower's own schema (table `ledger_position`) and move in the
-transaction that takes the entries in: who dies in between has done nothing. Positions are locked
-meanwhile, so several processes of one service may follow; they take turns.
+transaction that takes the entries in: who dies in between has done nothing. Several processes of
+one service may follow; they take turns.
 """
 
 from __future__ import annotations
@@ -46,8 +47,16 @@ class LedgerGapError(Exception):
 class Follower:
     """Asks for what was settled, and has it taken in."""
 
-    def __init__(self, pool: asyncpg.Pool, channel: grpc.aio.Channel, take: Take) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        channel: grpc.aio.Channel,
+        take: Take,
+        *,
+        posted_only: bool = False,
+    ) -> None:
         self._pool = pool
+        self._posted_only = posted_only
         self._ledger: Any = LedgerServiceStub(channel)
         self._take = take
 
@@ -73,7 +82,8 @@ class Follower:
     async def step(self) -> bool:
         """Takes one page in; True if there is more."""
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(_SQL["lock_positions"])
+            await connection.execute(_SQL["take_turns"])
+            rows = await connection.fetch(_SQL["select_positions"])
             positions = {row["partition"]: row["pseq"] for row in rows}
             answer: ledger_service_pb2.FollowEntriesResponse = await self._ledger.FollowEntries(
                 ledger_service_pb2.FollowEntriesRequest(
@@ -82,20 +92,27 @@ class Follower:
                         for partition, pseq in positions.items()
                     ],
                     page_size=PAGE,
+                    posted_only=self._posted_only,
                 ),
                 timeout=CALL_TIMEOUT_S,
             )
-            if not answer.entries:
+            if not answer.reached:
                 return False
-            for entry in answer.entries:
-                if entry.pseq != positions[entry.partition] + 1:
-                    raise LedgerGapError(
-                        f"partition {entry.partition}: {entry.pseq} after"
-                        f" {positions[entry.partition]}"
-                    )
-                positions[entry.partition] = entry.pseq
-            await self._take(connection, answer.entries)
-            await connection.execute(
-                _SQL["move_positions"], list(positions), list(positions.values())
-            )
+            if not self._posted_only:
+                _check_order(positions, answer.entries)
+            reached = {one.partition: one.pseq for one in answer.reached}
+            if answer.entries:
+                await self._take(connection, answer.entries)
+            await connection.execute(_SQL["move_positions"], list(reached), list(reached.values()))
             return answer.more
+
+
+def _check_order(positions: dict[int, int], entries: Sequence[Entry]) -> None:
+    """Nothing may be missing."""
+    at = dict(positions)
+    for entry in entries:
+        if entry.pseq != at[entry.partition] + 1:
+            raise LedgerGapError(
+                f"partition {entry.partition}: {entry.pseq} after {at[entry.partition]}"
+            )
+        at[entry.partition] = entry.pseq

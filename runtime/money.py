@@ -32,6 +32,12 @@ def is_currency(code: str) -> bool:
     return code in EXPONENTS
 
 
+def decimal_minor(amount_minor: int, currency_code: str) -> str:
+    """`123456, "USD"` → `1234.56`; for machines."""
+    exponent = EXPONENTS[currency_code]
+    return f"{Decimal(amount_minor).scaleb(-exponent):.{exponent}f}"
+
+
 def format_minor(amount_minor: int, currency_code: str) -> str:
     """`123456, "USD"` → `1,234.56 USD`; for people, never for machines."""
     exponent = EXPONENTS[currency_code]

@@ -357,12 +357,14 @@ async def emptied(database: Database) -> None:
     """Empties the tables of the service."""
     connection = await asyncpg.connect(database.dsn("accounts"))
     await connection.execute(
-        "TRUNCATE person, person_reveal, account_user, default_rules, card, account,"
+        "TRUNCATE statement, delinquency_change, billing_posting, billing_entry, billing_account,"
+        " person, person_reveal, account_user, default_rules, card, account,"
         " request_record, outbox, change,"
         " application_note, application_document, application,"
         " invitation, company_member, department, company, programme_terms, programme"
     )
     await connection.execute("UPDATE projection SET epoch = 0, step = NULL")
+    await connection.execute("UPDATE ledger_position SET pseq = 0")
     await connection.close()
     connection = await asyncpg.connect(database.dsn("vault"))
     await connection.execute("TRUNCATE card_number, reveal")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from runtime import dsn, migrations, redis
@@ -20,6 +21,10 @@ from runtime.devstack.supervisor import Devstack, Plan
 from tests.databases import Database
 
 _NUMBERS = itertools.count(1)
+
+# The same examples every time, however slow the machine is.
+settings.register_profile("holdfast", deadline=None, derandomize=True)
+settings.load_profile("holdfast")
 
 
 @pytest.fixture(autouse=True)

@@ -60,9 +60,10 @@ def _operation(path: str, verb: str, operation: dict[str, Any]) -> str:
         schema = body["content"]["application/json"]["schema"]
         parts.append("<p>Body:</p>")
         parts.append(_table(list(schema["properties"].items()), schema.get("required", [])))
-    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    found = operation["responses"]["200"]["content"].get("application/json")
+    answer = _type(found["schema"]) if found else "a file"
     errors = ", ".join(status for status in operation["responses"] if status != "200")
-    parts.append(f"<p>Answer: {_type(answer)}. Errors: {errors}.</p></details>\n")
+    parts.append(f"<p>Answer: {answer}. Errors: {errors}.</p></details>\n")
     return "".join(parts)
 
 

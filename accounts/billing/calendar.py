@@ -97,6 +97,12 @@ def ends_ms(day: date, timezone: ZoneInfo) -> int:
     return int(datetime(after.year, after.month, after.day, tzinfo=timezone).timestamp() * 1000)
 
 
+def months_after(day: date, months: int) -> date:
+    """The same day of a later month, the last one where that month is shorter."""
+    years, month = divmod(day.month - 1 + months, 12)
+    return closing_date(day.year + years, month + 1, day.day)
+
+
 def _closing_after(closed_on: date, rhythm: Rhythm) -> date:
     year, month = _month_after(closed_on.year, closed_on.month)
     return closing_date(year, month, rhythm.closing_day)

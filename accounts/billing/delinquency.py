@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 
 #: Open-end credit is charged off at 180 days (65 FR 36903, Uniform Retail Credit Classification).
@@ -23,8 +23,8 @@ class Bucket(StrEnum):
     CHARGED_OFF = "CHARGED_OFF"
 
 
-#: The first day of each.
-_BEGINS = (
+#: Days past due at which each begins.
+BEGINS = (
     (CHARGE_OFF_DAYS, Bucket.CHARGED_OFF),
     (150, Bucket.DAYS_150),
     (120, Bucket.DAYS_120),
@@ -34,7 +34,7 @@ _BEGINS = (
     (1, Bucket.DAYS_1_29),
     (0, Bucket.CURRENT),
 )
-ORDER = tuple(bucket for _, bucket in reversed(_BEGINS))
+ORDER = tuple(bucket for _, bucket in reversed(BEGINS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Standing:
 
 def bucket_of(days_past_due: int) -> Bucket:
     """The bucket of a number of days past due."""
-    return next(bucket for begins, bucket in _BEGINS if days_past_due >= begins)
+    return next(bucket for begins, bucket in BEGINS if days_past_due >= begins)
 
 
 def standing(demands: tuple[Demand, ...], *, paid_minor: int, today: date) -> Standing:
@@ -77,6 +77,28 @@ def standing(demands: tuple[Demand, ...], *, paid_minor: int, today: date) -> St
             oldest = oldest or demand.due
     days = (today - oldest).days if oldest else 0
     return Standing(days_past_due=days, past_due_minor=past_due, oldest_due=oldest)
+
+
+def still_demanded(demands: tuple[Demand, ...], *, paid_minor: int) -> tuple[Demand, ...]:
+    """What payments have left of the demands, oldest first; what is paid beyond them is forgotten:
+    it lowers what the next statement asks for.
+    """
+    found, left = list[Demand](), paid_minor
+    for demand in sorted(demands, key=lambda one: one.due):
+        unpaid = max(demand.amount_minor - max(left, 0), 0)
+        left -= demand.amount_minor - unpaid
+        if unpaid:
+            found.append(Demand(due=demand.due, amount_minor=unpaid))
+    return tuple(found)
+
+
+def next_boundary(demands: tuple[Demand, ...], *, paid_minor: int, bucket: Bucket) -> date | None:
+    """The first day on which an account that pays nothing more is later than `bucket`."""
+    left = still_demanded(demands, paid_minor=paid_minor)
+    if not left:
+        return None
+    later = [days for days, one in BEGINS if ORDER.index(one) > ORDER.index(bucket)]
+    return left[0].due + timedelta(days=min(later)) if later else None
 
 
 def blocks_spending(bucket: Bucket, *, blocked_from: Bucket) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import date
-from fractions import Fraction
 
+from accounts.billing.rounding import half_even
 from accounts.billing.terms import WHOLE_BP, Fees
 
 #: The dearer fee applies if the same happened within this many cycles (12 CFR 1026.52(b)(1)(ii)).
@@ -68,7 +68,7 @@ def anniversary(opened_on: date, years: int) -> date:
 
 def share_of(amount_minor: int, share_bp: int) -> int:
     """A share in basis points, rounded half to even."""
-    return round(Fraction(amount_minor * share_bp, WHOLE_BP))
+    return half_even(amount_minor * share_bp, WHOLE_BP)
 
 
 def _tier(first_minor: int, again_minor: int, cycles_since_last: int | None) -> int:

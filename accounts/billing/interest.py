@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from fractions import Fraction
 
 from accounts.billing.balances import Balances, Change, Event, Parts
 from accounts.billing.calendar import Cycle
+from accounts.billing.rounding import half_even
 from accounts.billing.terms import WHOLE_BP, Category, Method, Promotion, Terms
 
 
@@ -109,12 +109,14 @@ def interest_of(
 ) -> dict[Category, int]:
     """Minor units of interest by category; the minimum charge tops up the dearest."""
     grace_now = has_grace(opening, walked, terms)
-    bearing = [
-        _bearing(day, cycle, opening, walked, grace_now=grace_now) for day in range(cycle.days)
-    ]
-    found = {
-        category: round(_exact(category, cycle, bearing, opening, terms)) for category in Category
-    }
+    # Of what had grace, only what was not paid by the due date bears interest, and from the first
+    # day on.
+    unpaid = None
+    if opening.grace:
+        unpaid = dict.fromkeys(Category, 0) if grace_now else _at_due(cycle, opening, walked).old
+    bearing = [_bearing(day, unpaid, grace_now=grace_now) for day in walked.days]
+    dates = cycle.dates()
+    found = {category: _rounded(category, dates, bearing, opening, terms) for category in Category}
     total = sum(found.values())
     if 0 < total < terms.interest_minimum_minor:
         most = max(found, key=lambda category: found[category])
@@ -122,21 +124,16 @@ def interest_of(
     return found
 
 
-def _bearing(
-    number: int, cycle: Cycle, opening: Opening, walked: Walked, *, grace_now: bool
-) -> Parts:
+def _bearing(day: Balances, unpaid: Parts | None, *, grace_now: bool) -> Parts:
     """What bears interest of the balance at the end of a day."""
-    day = walked.days[number]
     found = dict[Category, int]()
     for category in Category:
         old, new = day.old[category], day.new[category]
         if category is Category.CASH:
             found[category] = old + new
             continue
-        if opening.grace:
-            # What was not paid by the due date bears interest from the first day; the rest none.
-            unpaid = 0 if grace_now else _at_due(cycle, opening, walked).old[category]
-            old = min(old, unpaid)
+        if unpaid is not None:
+            old = min(old, unpaid[category])
         found[category] = old + (0 if grace_now else new)
     return found
 
@@ -147,19 +144,20 @@ def _at_due(cycle: Cycle, opening: Opening, walked: Walked) -> Balances:
     return walked.days[min((opening.due - cycle.start).days, cycle.days - 1)]
 
 
-def _exact(
-    category: Category, cycle: Cycle, bearing: list[Parts], opening: Opening, terms: Terms
-) -> Fraction:
-    """Balance times days times rate, as a fraction."""
-    dates = cycle.dates()
+def _rounded(
+    category: Category, dates: list[date], bearing: list[Parts], opening: Opening, terms: Terms
+) -> int:
+    """Balance times days times rate, exactly, then rounded."""
+    if not terms.apr_bp.get(category) and not opening.penalty:
+        return 0
 
     def rate_bp(on: date) -> int:
         return terms.rate_bp(category, on, promotions=opening.promotions, penalty=opening.penalty)
 
     if terms.method is Method.AVERAGE_DAILY:
-        points = sum(parts[category] for parts in bearing) * rate_bp(cycle.end)
+        points = sum(parts[category] for parts in bearing) * rate_bp(dates[-1])
     else:
         points = sum(
             parts[category] * rate_bp(on) for parts, on in zip(bearing, dates, strict=True)
         )
-    return Fraction(points, WHOLE_BP * terms.year_days)
+    return half_even(points, WHOLE_BP * terms.year_days)

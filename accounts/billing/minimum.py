@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from accounts.billing.rounding import half_even
 from accounts.billing.terms import WHOLE_BP, MinimumRule
 
 #: Months that the second example of the warning pays off in (12 CFR 1026.7(b)(12)(i)(F)).
@@ -39,9 +40,10 @@ def minimum_payment(
     """
     if balance_minor <= 0:
         return 0
-    share = round(Fraction(balance_minor * rule.share_bp, WHOLE_BP))
-    asked = max(share + fees_minor + interest_minor, rule.floor_minor) + past_due_minor
-    return min(asked, balance_minor)
+    share = half_even(balance_minor * rule.share_bp, WHOLE_BP)
+    charges = fees_minor + interest_minor if rule.plus_charges else 0
+    overdue = past_due_minor if rule.plus_past_due else 0
+    return min(max(share + charges, rule.floor_minor) + overdue, balance_minor)
 
 
 def past_due(minimum_minor: int, paid_minor: int) -> int:
@@ -55,17 +57,16 @@ def payoff_warning(balance_minor: int, rule: MinimumRule, *, apr_bp: int) -> Pay
     """
     if balance_minor <= 0:
         return None
-    monthly = Fraction(apr_bp, WHOLE_BP * 12)
     months, total, left = 0, 0, balance_minor
     while left > 0 and months < _MONTHS_MAX:
-        interest = round(left * monthly)
+        interest = half_even(left * apr_bp, WHOLE_BP * 12)
         left += interest
         payment = minimum_payment(
             left, rule, fees_minor=0, interest_minor=interest, past_due_minor=0
         )
         left, total, months = left - payment, total + payment, months + 1
     never = left > 0
-    example = level_payment(balance_minor, monthly, EXAMPLE_MONTHS)
+    example = level_payment(balance_minor, Fraction(apr_bp, WHOLE_BP * 12), EXAMPLE_MONTHS)
     if not never and months <= EXAMPLE_MONTHS:
         example = 0
     example_total = example * EXAMPLE_MONTHS

@@ -50,6 +50,20 @@ class MinimumRule:
 
     floor_minor: int
     share_bp: int
+    #: Whether the cycle's fees and interest, and what is past due, come on top.
+    plus_charges: bool = True
+    plus_past_due: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Penalty:
+    """The rate of all balances of an account that has been late for long."""
+
+    apr_bp: int
+    #: It begins when a payment is this many days late.
+    days_late: int = 60
+    #: It ends after this many minimum payments in time in a row.
+    cure_payments: int = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +89,8 @@ class Terms:
     apr_bp: dict[Category, int]
     minimum: MinimumRule
     fees: Fees = field(default_factory=Fees)
-    #: For all balances of an account that has been late for long; None: there is none.
-    penalty_apr_bp: int | None = None
+    #: None: there is none.
+    penalty: Penalty | None = None
     method: Method = Method.DAILY
     #: False: purchases bear interest from the day they are posted, whatever was paid.
     grace: bool = True
@@ -90,7 +104,7 @@ class Terms:
     ) -> int:
         """The annual rate of a category on a day. A penalty ends every promotion."""
         standard = self.apr_bp.get(category, 0)
-        if penalty and self.penalty_apr_bp is not None:
-            return max(standard, self.penalty_apr_bp)
+        if penalty and self.penalty is not None:
+            return max(standard, self.penalty.apr_bp)
         offered = [one.apr_bp for one in promotions if one.category is category and on <= one.until]
         return min([standard, *offered])

@@ -88,6 +88,28 @@ CROSS JOIN LATERAL (
 ) e
 ORDER BY e.partition, e.pseq
 
+-- follow_posted --
+-- The same, of entries that changed what is owed, up to some positions. Params: $1 partitions,
+-- $2 the pseq of each, $3 the last pseq of each, $4 limit for each.
+SELECT e.*, a.merchant_id AS authorized_merchant_id, a.merchant_name AS authorized_merchant_name,
+    a.merchant_category_code AS authorized_merchant_category_code,
+    a.merchant_country AS authorized_merchant_country
+FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS span (partition, after, upto)
+CROSS JOIN LATERAL (
+    SELECT * FROM journal_entry j
+    WHERE j.partition = span.partition AND j.pseq > span.after AND j.pseq <= span.upto
+        AND j.balance_category IS NOT NULL
+    ORDER BY j.pseq LIMIT $4
+) e
+LEFT JOIN card_authorization c
+    ON c.id = e.authorization_id AND e.merchant_name IS NULL AND c.decision_pseq < e.pseq
+LEFT JOIN journal_entry a ON a.partition = c.partition AND a.pseq = c.decision_pseq
+ORDER BY e.partition, e.pseq
+
+-- settled_positions --
+-- How far each partition is settled. Params: $1 partitions.
+SELECT partition, position FROM partition WHERE partition = ANY ($1::smallint[])
+
 -- follow_lines --
 -- The lines of some entries. Params: $1 partitions, $2 the pseq of each.
 SELECT partition, pseq, ledger_account, currency, amount_minor

@@ -30,6 +30,8 @@ same rules; `protos/` has the contract.
 _PATH_FIELD = re.compile(r"\{([a-z_]+)\}")
 _CODE = re.compile(r"\b[A-Z][A-Z_]+\b")
 #: HTTP status by gRPC code, as Envoy has it.
+#: What Envoy passes on as it is.
+_FILE = ".google.api.HttpBody"
 _STATUSES = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
@@ -196,14 +198,17 @@ class _Operation:
             "schema": schema,
         }
 
-    def _responses(self, comment: str) -> dict[str, Any]:
-        answer = self._schemas.reference(self._rpc.method.output_type)
-        found: dict[str, Any] = {
-            "200": {
-                "description": f"A `{name_of(self._rpc.method.output_type)}`.",
-                "content": {"application/json": {"schema": answer}},
-            }
+    def _answer(self, name: str) -> dict[str, Any]:
+        if name == _FILE:
+            # Its content type is in the answer.
+            return {"description": "A file.", "content": {"*/*": {"schema": {}}}}
+        return {
+            "description": f"A `{name_of(name)}`.",
+            "content": {"application/json": {"schema": self._schemas.reference(name)}},
         }
+
+    def _responses(self, comment: str) -> dict[str, Any]:
+        found: dict[str, Any] = {"200": self._answer(self._rpc.method.output_type)}
         named = comment.partition("Errors:")[2]
         statuses = {_STATUSES[code] for code in _CODE.findall(named) if code in _STATUSES}
         statuses.update(_ALWAYS)

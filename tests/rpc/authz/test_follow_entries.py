@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.authz.v1 import ledger_service_pb2 as rpc
 from tests.authz_checks import approved, refused
-from tests.authz_mesh import ACCOUNTS, ADMIN, AuthzMesh, capture_of
+from tests.authz_mesh import ACCOUNTS, ADMIN, NETWORK, AuthzMesh, capture_of
 
 Positions = dict[int, int]
 
@@ -72,3 +72,27 @@ async def test_wrong_fields_are_named(
 ) -> None:
     error = await refused(mesh.ledger_service.FollowEntries, request_, metadata=ACCOUNTS)
     assert (error.code.name, error.fields) == ("INVALID_ARGUMENT", fields)
+
+
+async def test_only_what_changed_a_balance_with_the_merchant_of_its_purchase(
+    mesh: AuthzMesh,
+) -> None:
+    account = await mesh.open_account(100_000)
+    card = await mesh.issue_card(account)
+    held = await approved(mesh, card, 1_000)
+    await mesh.authorization.CaptureAuthorization(
+        capture_of(held, 1_000, "posted-only"), metadata=NETWORK
+    )
+    await approved(mesh, card, 500)
+    await mesh.settle()
+    after = [rpc.EntryPosition(partition=partition) for partition in range(64)]
+    request = rpc.FollowEntriesRequest(after=after, posted_only=True)
+    answer = await mesh.ledger_service.FollowEntries(request, metadata=ACCOUNTS)
+    (entry,) = answer.entries
+    assert (entry.authorization_id, entry.amount.amount_minor) == (held, 1_000)
+    assert (entry.merchant.descriptor, entry.merchant.category_code) == ("Corner shop", "5411")
+    (reached,) = [one for one in answer.reached if one.partition == 10]
+    assert reached.pseq == 5
+    assert not answer.more
+    request = rpc.FollowEntriesRequest(after=[reached], posted_only=True)
+    assert await mesh.ledger_service.FollowEntries(request, metadata=ACCOUNTS) == type(answer)()

@@ -101,7 +101,7 @@ def test_the_roles_of_the_contract() -> None:
         one.path for one in ACCESS.policies.values() if not one.own and one.roles & set(TOKEN_ROLES)
     }
     assert open_to_tokens <= set(edge["admin"])
-    reading = ("Get", "List", "Search")
+    reading = ("Get", "List", "Search", "Download")
     reads = {path for path in open_to_tokens if path.split("/")[2].startswith(reading)}
     assert reads <= set(edge["auditor"])
     for path in set(edge["auditor"]) - reads:

@@ -26,29 +26,29 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from holdfast.type.v1 import money_pb2 as holdfast_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n holdfast/accounts/v1/terms.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1choldfast/type/v1/money.proto\"\x94\x01\n\x0eProgrammeTerms\x12\x14\n\x0cprogramme_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12*\n\x05terms\x18\x03 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Terms\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x03\n\x05Terms\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x01 \x01(\t\x12\x36\n\x0c\x61nnual_rates\x18\x02 \x03(\x0b\x32 .holdfast.accounts.v1.AnnualRate\x12=\n\x0finterest_method\x18\x03 \x01(\x0e\x32$.holdfast.accounts.v1.InterestMethod\x12\x31\n\x10minimum_interest\x18\x04 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12*\n\x05\x63ycle\x18\x05 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Cycle\x12=\n\x0fminimum_payment\x18\x06 \x01(\x0b\x32$.holdfast.accounts.v1.MinimumPayment\x12(\n\x04\x66\x65\x65s\x18\x07 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Fees\x12.\n\x07penalty\x18\x08 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Penalty\"\x8f\x01\n\nAnnualRate\x12\x37\n\x08\x63\x61tegory\x18\x01 \x01(\x0e\x32%.holdfast.accounts.v1.BalanceCategory\x12\x0f\n\x07percent\x18\x02 \x01(\t\x12\x1b\n\x13promotional_percent\x18\x03 \x01(\t\x12\x1a\n\x12promotional_months\x18\x04 \x01(\x05\"P\n\x05\x43ycle\x12\x13\n\x0b\x63losing_day\x18\x01 \x01(\x05\x12\x10\n\x08\x64ue_days\x18\x02 \x01(\x05\x12\r\n\x05grace\x18\x03 \x01(\x08\x12\x11\n\ttime_zone\x18\x04 \x01(\t\"\x80\x01\n\x0eMinimumPayment\x12&\n\x05\x66loor\x18\x01 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x0f\n\x07percent\x18\x02 \x01(\t\x12\x1e\n\x16plus_interest_and_fees\x18\x03 \x01(\x08\x12\x15\n\rplus_past_due\x18\x04 \x01(\x08\"\xc2\x02\n\x04\x46\x65\x65s\x12%\n\x04late\x18\x01 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12+\n\nlate_again\x18\x02 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x31\n\x10returned_payment\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x1c\n\x14\x63\x61sh_advance_percent\x18\x04 \x01(\t\x12\x31\n\x10\x63\x61sh_advance_min\x18\x05 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12 \n\x18\x62\x61lance_transfer_percent\x18\x06 \x01(\t\x12\x17\n\x0f\x66oreign_percent\x18\x07 \x01(\t\x12\'\n\x06\x61nnual\x18\x08 \x01(\x0b\x32\x17.holdfast.type.v1.Money\"3\n\x07Penalty\x12\x11\n\tdays_late\x18\x01 \x01(\x05\x12\x15\n\rcure_payments\x18\x02 \x01(\x05*\xba\x01\n\x0f\x42\x61lanceCategory\x12 \n\x1c\x42\x41LANCE_CATEGORY_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x42\x41LANCE_CATEGORY_PURCHASE\x10\x01\x12!\n\x1d\x42\x41LANCE_CATEGORY_CASH_ADVANCE\x10\x02\x12%\n!BALANCE_CATEGORY_BALANCE_TRANSFER\x10\x03\x12\x1c\n\x18\x42\x41LANCE_CATEGORY_PENALTY\x10\x04*o\n\x0eInterestMethod\x12\x1f\n\x1bINTEREST_METHOD_UNSPECIFIED\x10\x00\x12\x19\n\x15INTEREST_METHOD_DAILY\x10\x01\x12!\n\x1dINTEREST_METHOD_AVERAGE_DAILY\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n holdfast/accounts/v1/terms.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1choldfast/type/v1/money.proto\"\x94\x01\n\x0eProgrammeTerms\x12\x14\n\x0cprogramme_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12*\n\x05terms\x18\x03 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Terms\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x03\n\x05Terms\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x01 \x01(\t\x12\x36\n\x0c\x61nnual_rates\x18\x02 \x03(\x0b\x32 .holdfast.accounts.v1.AnnualRate\x12=\n\x0finterest_method\x18\x03 \x01(\x0e\x32$.holdfast.accounts.v1.InterestMethod\x12\x31\n\x10minimum_interest\x18\x04 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12*\n\x05\x63ycle\x18\x05 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Cycle\x12=\n\x0fminimum_payment\x18\x06 \x01(\x0b\x32$.holdfast.accounts.v1.MinimumPayment\x12(\n\x04\x66\x65\x65s\x18\x07 \x01(\x0b\x32\x1a.holdfast.accounts.v1.Fees\x12.\n\x07penalty\x18\x08 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Penalty\x12\x18\n\x10\x62lock_after_days\x18\t \x01(\x05\"\x8f\x01\n\nAnnualRate\x12\x37\n\x08\x63\x61tegory\x18\x01 \x01(\x0e\x32%.holdfast.accounts.v1.BalanceCategory\x12\x0f\n\x07percent\x18\x02 \x01(\t\x12\x1b\n\x13promotional_percent\x18\x03 \x01(\t\x12\x1a\n\x12promotional_months\x18\x04 \x01(\x05\"P\n\x05\x43ycle\x12\x13\n\x0b\x63losing_day\x18\x01 \x01(\x05\x12\x10\n\x08\x64ue_days\x18\x02 \x01(\x05\x12\r\n\x05grace\x18\x03 \x01(\x08\x12\x11\n\ttime_zone\x18\x04 \x01(\t\"\x80\x01\n\x0eMinimumPayment\x12&\n\x05\x66loor\x18\x01 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x0f\n\x07percent\x18\x02 \x01(\t\x12\x1e\n\x16plus_interest_and_fees\x18\x03 \x01(\x08\x12\x15\n\rplus_past_due\x18\x04 \x01(\x08\"\xc2\x02\n\x04\x46\x65\x65s\x12%\n\x04late\x18\x01 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12+\n\nlate_again\x18\x02 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x31\n\x10returned_payment\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x1c\n\x14\x63\x61sh_advance_percent\x18\x04 \x01(\t\x12\x31\n\x10\x63\x61sh_advance_min\x18\x05 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12 \n\x18\x62\x61lance_transfer_percent\x18\x06 \x01(\t\x12\x17\n\x0f\x66oreign_percent\x18\x07 \x01(\t\x12\'\n\x06\x61nnual\x18\x08 \x01(\x0b\x32\x17.holdfast.type.v1.Money\"3\n\x07Penalty\x12\x11\n\tdays_late\x18\x01 \x01(\x05\x12\x15\n\rcure_payments\x18\x02 \x01(\x05*\xba\x01\n\x0f\x42\x61lanceCategory\x12 \n\x1c\x42\x41LANCE_CATEGORY_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x42\x41LANCE_CATEGORY_PURCHASE\x10\x01\x12!\n\x1d\x42\x41LANCE_CATEGORY_CASH_ADVANCE\x10\x02\x12%\n!BALANCE_CATEGORY_BALANCE_TRANSFER\x10\x03\x12\x1c\n\x18\x42\x41LANCE_CATEGORY_PENALTY\x10\x04*o\n\x0eInterestMethod\x12\x1f\n\x1bINTEREST_METHOD_UNSPECIFIED\x10\x00\x12\x19\n\x15INTEREST_METHOD_DAILY\x10\x01\x12!\n\x1dINTEREST_METHOD_AVERAGE_DAILY\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.accounts.v1.terms_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BALANCECATEGORY']._serialized_start=1411
-  _globals['_BALANCECATEGORY']._serialized_end=1597
-  _globals['_INTERESTMETHOD']._serialized_start=1599
-  _globals['_INTERESTMETHOD']._serialized_end=1710
+  _globals['_BALANCECATEGORY']._serialized_start=1437
+  _globals['_BALANCECATEGORY']._serialized_end=1623
+  _globals['_INTERESTMETHOD']._serialized_start=1625
+  _globals['_INTERESTMETHOD']._serialized_end=1736
   _globals['_PROGRAMMETERMS']._serialized_start=122
   _globals['_PROGRAMMETERMS']._serialized_end=270
   _globals['_TERMS']._serialized_start=273
-  _globals['_TERMS']._serialized_end=671
-  _globals['_ANNUALRATE']._serialized_start=674
-  _globals['_ANNUALRATE']._serialized_end=817
-  _globals['_CYCLE']._serialized_start=819
-  _globals['_CYCLE']._serialized_end=899
-  _globals['_MINIMUMPAYMENT']._serialized_start=902
-  _globals['_MINIMUMPAYMENT']._serialized_end=1030
-  _globals['_FEES']._serialized_start=1033
-  _globals['_FEES']._serialized_end=1355
-  _globals['_PENALTY']._serialized_start=1357
-  _globals['_PENALTY']._serialized_end=1408
+  _globals['_TERMS']._serialized_end=697
+  _globals['_ANNUALRATE']._serialized_start=700
+  _globals['_ANNUALRATE']._serialized_end=843
+  _globals['_CYCLE']._serialized_start=845
+  _globals['_CYCLE']._serialized_end=925
+  _globals['_MINIMUMPAYMENT']._serialized_start=928
+  _globals['_MINIMUMPAYMENT']._serialized_end=1056
+  _globals['_FEES']._serialized_start=1059
+  _globals['_FEES']._serialized_end=1381
+  _globals['_PENALTY']._serialized_start=1383
+  _globals['_PENALTY']._serialized_end=1434
 # @@protoc_insertion_point(module_scope)

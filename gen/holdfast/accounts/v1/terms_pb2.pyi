@@ -62,7 +62,7 @@ class _InterestMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Intere
     INTEREST_METHOD_UNSPECIFIED: _InterestMethod.ValueType  # 0
     """Never used."""
     INTEREST_METHOD_DAILY: _InterestMethod.ValueType  # 1
-    """Each day's balance bears that day's interest, which is compounded."""
+    """Each day's balance bears that day's interest; interest and fees bear none."""
     INTEREST_METHOD_AVERAGE_DAILY: _InterestMethod.ValueType  # 2
     """The average of the daily balances bears the cycle's interest."""
 
@@ -72,7 +72,7 @@ class InterestMethod(_InterestMethod, metaclass=_InterestMethodEnumTypeWrapper):
 INTEREST_METHOD_UNSPECIFIED: InterestMethod.ValueType  # 0
 """Never used."""
 INTEREST_METHOD_DAILY: InterestMethod.ValueType  # 1
-"""Each day's balance bears that day's interest, which is compounded."""
+"""Each day's balance bears that day's interest; interest and fees bear none."""
 INTEREST_METHOD_AVERAGE_DAILY: InterestMethod.ValueType  # 2
 """The average of the daily balances bears the cycle's interest."""
 Global___InterestMethod: _TypeAlias = InterestMethod  # noqa: Y015
@@ -119,8 +119,9 @@ Global___ProgrammeTerms: _TypeAlias = ProgrammeTerms  # noqa: Y015
 
 @_typing.final
 class Terms(_message.Message):
-    """Rates, fees, cycle, grace and the minimum payment. Percentages are decimal texts such as `24.99`;
-    amounts are in the programme's currency; absent fees are not charged.
+    """Rates, fees, cycle, grace and the minimum payment. Percentages are decimal texts such as `24.99`
+    with at most two decimals; amounts are in the programme's currency; absent fees are not charged.
+    The terms of a cycle's first day hold for the whole cycle.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -133,10 +134,13 @@ class Terms(_message.Message):
     MINIMUM_PAYMENT_FIELD_NUMBER: _builtins.int
     FEES_FIELD_NUMBER: _builtins.int
     PENALTY_FIELD_NUMBER: _builtins.int
+    BLOCK_AFTER_DAYS_FIELD_NUMBER: _builtins.int
     effective_date: _builtins.str
     """First day, `YYYY-MM-DD`, in the cycle's timezone."""
     interest_method: Global___InterestMethod.ValueType
     """How interest is worked out."""
+    block_after_days: _builtins.int
+    """Days past due from which purchases are declined, 1 to 180; 0: 30."""
     @_builtins.property
     def annual_rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnnualRate]:
         """One rate for each category of balance that bears interest."""
@@ -172,10 +176,11 @@ class Terms(_message.Message):
         minimum_payment: Global___MinimumPayment | None = ...,
         fees: Global___Fees | None = ...,
         penalty: Global___Penalty | None = ...,
+        block_after_days: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cycle", b"cycle", "fees", b"fees", "minimum_interest", b"minimum_interest", "minimum_payment", b"minimum_payment", "penalty", b"penalty"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_rates", b"annual_rates", "cycle", b"cycle", "effective_date", b"effective_date", "fees", b"fees", "interest_method", b"interest_method", "minimum_interest", b"minimum_interest", "minimum_payment", b"minimum_payment", "penalty", b"penalty"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_rates", b"annual_rates", "block_after_days", b"block_after_days", "cycle", b"cycle", "effective_date", b"effective_date", "fees", b"fees", "interest_method", b"interest_method", "minimum_interest", b"minimum_interest", "minimum_payment", b"minimum_payment", "penalty", b"penalty"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -189,6 +189,7 @@ class Entry(_message.Message):
     ROOT_CARD_ID_FIELD_NUMBER: _builtins.int
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     RELATED_ENTRY_ID_FIELD_NUMBER: _builtins.int
+    MERCHANT_AMOUNT_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`ent_` id."""
@@ -236,7 +237,7 @@ class Entry(_message.Message):
 
     @_builtins.property
     def merchant(self) -> _authorization_pb2.Merchant:
-        """The merchant, for purchases."""
+        """The merchant, for purchases; for clearings that name none, that of the authorization."""
 
     @_builtins.property
     def credit_limit(self) -> _money_pb2.Money:
@@ -265,6 +266,10 @@ class Entry(_message.Message):
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Line]:
         """Money lines; they sum to zero. Holds and configuration have none."""
+
+    @_builtins.property
+    def merchant_amount(self) -> _money_pb2.Money:
+        """What the merchant asked for, if that was in another currency than the account's."""
 
     def __init__(
         self,
@@ -297,11 +302,12 @@ class Entry(_message.Message):
         root_card_id: _builtins.str = ...,
         payment_id: _builtins.str = ...,
         related_entry_id: _builtins.str = ...,
+        merchant_amount: _money_pb2.Money | None = ...,
         late: Global___Entry.Late.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "posted", b"posted", "record_time", b"record_time", "unreleased", b"unreleased"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "posted", b"posted", "record_time", b"record_time", "unreleased", b"unreleased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "external_reason", b"external_reason", "held", b"held", "id", b"id", "late", b"late", "lines", b"lines", "merchant", b"merchant", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "external_reason", b"external_reason", "held", b"held", "id", b"id", "late", b"late", "lines", b"lines", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -169,8 +169,11 @@ class FollowEntriesRequest(_message.Message):
 
     AFTER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    POSTED_ONLY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many, 1 to 2000; default 1000."""
+    posted_only: _builtins.bool
+    """True: only entries that changed what an account owes; the others are passed over."""
     @_builtins.property
     def after(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntryPosition]:
         """The partitions to look at, each once, 1 to 64."""
@@ -180,10 +183,11 @@ class FollowEntriesRequest(_message.Message):
         *,
         after: _abc.Iterable[Global___EntryPosition] | None = ...,
         page_size: _builtins.int = ...,
+        posted_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "page_size", b"page_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "page_size", b"page_size", "posted_only", b"posted_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -197,21 +201,27 @@ class FollowEntriesResponse(_message.Message):
 
     ENTRIES_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
+    REACHED_FIELD_NUMBER: _builtins.int
     more: _builtins.bool
     """True if there was more than was asked for: ask again at once."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_ledger_pb2.Entry]:
-        """In order of `pseq` within each partition, without a gap."""
+        """In order of `pseq` within each partition, without a gap unless some were passed over."""
+
+    @_builtins.property
+    def reached(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntryPosition]:
+        """Where to go on: the partitions in which there was something new."""
 
     def __init__(
         self,
         *,
         entries: _abc.Iterable[_ledger_pb2.Entry] | None = ...,
         more: _builtins.bool = ...,
+        reached: _abc.Iterable[Global___EntryPosition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "more", b"more"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "more", b"more", "reached", b"reached"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,13 +13,13 @@ from accounts.billing.balances import Balances, Change, Event
 from accounts.billing.calendar import Cycle, Rhythm, first_cycle, next_cycle
 from accounts.billing.closing import FIRST, Closed, close, correction
 from accounts.billing.interest import Opening
-from accounts.billing.terms import Category, Method, MinimumRule, Promotion, Terms
+from accounts.billing.terms import Category, Method, MinimumRule, Penalty, Promotion, Terms
 
 TERMS = Terms(
     effective_from=date(2025, 1, 1),
     apr_bp={Category.PURCHASE: 1825, Category.CASH: 3650},
     minimum=MinimumRule(floor_minor=3500, share_bp=100),
-    penalty_apr_bp=2920,
+    penalty=Penalty(apr_bp=2920),
 )
 RHYTHM = Rhythm(closing_day=15)
 #: 16 January to 15 February, due 12 March; 16 February to 15 March; 16 March to 15 April.

@@ -1,0 +1,267 @@
+"""Closes cycles and watches due dates: works on accounts that have something to do, many at once.
+
+Each batch is one transaction, whose rows nobody else takes meanwhile: who dies in between has done
+nothing, and several processes share the work. A statement is issued once the ledger has brought
+back everything that it states; until then the account's next cycle waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from accounts.account import AccountState, AccountTransition, move_account
+from accounts.billing import stored
+from accounts.billing.account import BillingAccount, Booked, Phase
+from accounts.billing.advance import Step, advance, issued
+from accounts.billing.delinquency import blocks_spending
+from accounts.billing.product import Product
+from accounts.billing.products import Products
+from accounts.billing.recompute import Past, backdated
+from accounts.billing.statement import statement_id, statement_of
+from accounts.billing.store import ENROL_BATCH, Billing
+from accounts.machine import IllegalTransition
+from accounts.store import BY_ITSELF, Transaction
+from runtime.clock import Clock, datetime_of
+from runtime.log import get_logger
+
+#: How often to look for accounts with something to do, and for accounts that nobody enrolled.
+INTERVAL_S = 1.0
+ENROL_INTERVAL_S = 60.0
+#: Accounts of one transaction.
+BATCH = 200
+#: What failed is looked at again after this time.
+AGAIN_MS = 3_600_000
+#: What its programme's terms do not cover yet is looked at again after this time.
+NO_TERMS_MS = 3_600_000
+
+logger = get_logger()
+
+
+class Biller:
+    """Works for ever (`run`, `enrol`), or once (`work_due`)."""
+
+    def __init__(
+        self, pool: Any, clock: Clock, *, delay_ms: int, committed: Callable[[], None]
+    ) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._delay_ms = delay_ms
+        #: Called when postings or changed accounts were committed.
+        self._committed = committed
+
+    async def run(self) -> None:
+        """No failure ends it."""
+        while True:
+            worked = 0
+            try:
+                worked = await self.work_due()
+            except Exception:
+                logger.exception("billing_failed")
+            await asyncio.sleep(0 if worked else INTERVAL_S)
+
+    async def enrol(self) -> None:
+        """Bills accounts whose programme has got terms; no failure ends it."""
+        while True:
+            enrolled = 0
+            try:
+                async with self._pool.acquire() as connection:
+                    enrolled = await Billing(connection).enrol()
+            except Exception:
+                logger.exception("enrolling_failed")
+            await asyncio.sleep(0 if enrolled == ENROL_BATCH else ENROL_INTERVAL_S)
+
+    async def work_due(self) -> int:
+        """One batch; returns how many accounts were worked on."""
+        try:
+            return await self._in_transaction(self._work, BATCH)
+        except Exception:
+            logger.exception("billing_batch_failed")
+        # One by one: the others must not wait for the one that fails.
+        worked = 0
+        for _ in range(BATCH):
+            found = await self._in_transaction(self._work_alone, 1)
+            worked += found
+            if not found:
+                break
+        return worked
+
+    async def _in_transaction(
+        self, work: Callable[[Any, list[BillingAccount], int], Awaitable[None]], limit: int
+    ) -> int:
+        now_ms = self._clock.now_ms()
+        async with self._pool.acquire() as connection, connection.transaction():
+            accounts = await Billing(connection).claim_due(now_ms=now_ms, limit=limit)
+            if accounts:
+                await work(connection, accounts, now_ms)
+        if accounts:
+            self._committed()
+        return len(accounts)
+
+    async def _work_alone(
+        self, connection: Any, accounts: list[BillingAccount], now_ms: int
+    ) -> None:
+        try:
+            async with connection.transaction():
+                await self._work(connection, accounts, now_ms)
+        except Exception:
+            account_id = accounts[0].account_id
+            logger.exception("billing_of_account_failed", account_id=account_id)
+            await Billing(connection).postpone(account_id, until_ms=now_ms + AGAIN_MS)
+
+    async def _work(self, connection: Any, accounts: list[BillingAccount], now_ms: int) -> None:
+        billing = Billing(connection)
+        posting = [one for one in accounts if one.phase is Phase.POSTING]
+        if posting:
+            await self._issue(billing, posting, now_ms)
+        others = [one for one in accounts if one.phase is not Phase.POSTING]
+        if others:
+            await self._advance(connection, others, now_ms)
+
+    async def _issue(
+        self, billing: Billing, accounts: Sequence[BillingAccount], now_ms: int
+    ) -> None:
+        """Issues the statements of which everything is in the ledger; the others wait for it."""
+        waiting = await billing.unreturned(accounts)
+        ready = [one for one in accounts if one.account_id not in waiting]
+        found = await billing.issue(ready, now_ms=now_ms)
+        after = [replace(one, work_ms=None) for one in accounts if one.account_id in waiting]
+        for account in ready:
+            closing_minor, change_minor, lines_minor = found[account.account_id]
+            if change_minor != lines_minor:
+                raise StatementDoesNotAddUp(
+                    f"statement {account.number} of {account.account_id} says {change_minor},"
+                    f" its lines come to {lines_minor}"
+                )
+            # The next look says when the one after it is.
+            after.append(replace(issued(account, closing_minor=closing_minor), work_ms=now_ms))
+        await billing.update([_rested(one) for one in after])
+
+    async def _advance(
+        self, connection: Any, accounts: Sequence[BillingAccount], now_ms: int
+    ) -> None:
+        billing, products = Billing(connection), Products(Billing(connection))
+        entries = await billing.open_entries([one.account_id for one in accounts])
+        steps: list[tuple[BillingAccount, Step, Product]] = []
+        for account in accounts:
+            product = await products.of(account, now_ms=now_ms)
+            if product is None:
+                await billing.postpone(account.account_id, until_ms=now_ms + NO_TERMS_MS)
+                continue
+            mine = tuple(entries[account.account_id])
+            past = await _past(billing, products, account, mine, product)
+            step = advance(
+                account, mine, product, now_ms=now_ms, delay_ms=self._delay_ms, past=past
+            )
+            steps.append((account, step, product))
+        await self._write(connection, steps, now_ms)
+
+    async def _write(
+        self, connection: Any, steps: Sequence[tuple[BillingAccount, Step, Product]], now_ms: int
+    ) -> None:
+        billing = Billing(connection)
+        await billing.insert_postings(
+            (posting for _, step, _ in steps for posting in step.postings), now_ms=now_ms
+        )
+        made = [(step, product) for _, step, product in steps if step.made]
+        if made:
+            await billing.insert_statements([_row(step, one, now_ms) for step, one in made])
+            await billing.number_entries(
+                {
+                    entry.entry_id: step.made.number
+                    for step, _ in made
+                    if step.made
+                    for entry in step.made.entries
+                }
+            )
+        for account, step, product in steps:
+            if step.changed is not None:
+                await _record_lateness(connection, account, step, product, now_ms)
+        await billing.update([step.account for _, step, _ in steps])
+
+
+class StatementDoesNotAddUp(Exception):
+    """A statement's lines are not the change of its balance: nothing is issued."""
+
+
+async def _past(
+    billing: Billing,
+    products: Products,
+    account: BillingAccount,
+    entries: tuple[Booked, ...],
+    product: Product,
+) -> tuple[Past, ...]:
+    """The statements that a payment which came in late would have changed."""
+    late = backdated(account.cycle, entries, product) if account.cycle else ()
+    if not late:
+        return ()
+    since = min(product.day(one.value_ms) for one in late)
+    row = {
+        "account_id": account.account_id,
+        "programme_id": account.programme_id,
+        "currency_code": account.currency_code,
+        "closed": False,
+    }
+    return tuple(
+        [
+            Past(
+                account=stored.loaded(
+                    row, opened_ms=account.opened_ms, state=before, phase=Phase.RUNNING
+                ),
+                entries=tuple(await billing.lines(account.account_id, number)),
+                product=await products.version(account.programme_id, version),
+            )
+            for number, version, before in await billing.statements_since(account.account_id, since)
+        ]
+    )
+
+
+async def _record_lateness(
+    connection: Any, account: BillingAccount, step: Step, product: Product, now_ms: int
+) -> None:
+    """Another bucket: recorded, and purchases declined or allowed again."""
+    assert step.changed is not None, "it has changed"
+    await Billing(connection).insert_delinquency(
+        account.account_id, before=account.bucket, standing=step.changed, now_ms=now_ms
+    )
+    blocked = blocks_spending(step.changed.bucket, blocked_from=product.blocked_from)
+    transaction = Transaction(connection, now_ms=now_ms)
+    transaction.caused_by(replace(BY_ITSELF, method="Billing"))
+    credit_account = await transaction.account(account.account_id)
+    assert credit_account is not None, "accounts are never deleted"
+    late = credit_account.state is AccountState.DELINQUENT
+    if blocked == late:
+        return
+    transition = AccountTransition.MARK_PAST_DUE if blocked else AccountTransition.REOPEN
+    moved = move_account(credit_account, transition, now_ms=now_ms)
+    # What the issuer has suspended, or is closing, stays so.
+    if not isinstance(moved, IllegalTransition) and moved is not credit_account:
+        await transaction.update_account(moved)
+
+
+def _row(step: Step, product: Product, now_ms: int) -> tuple[Any, ...]:
+    made = step.made
+    assert made is not None, "there is a statement"
+    cycle, account_id = made.closed.cycle, made.before.account_id
+    own = tuple(one for one in step.postings if one.number == made.number)
+    return (
+        account_id,
+        made.number,
+        statement_id(account_id, made.number),
+        cycle.start,
+        cycle.end,
+        cycle.due,
+        made.closed.opening_minor,
+        made.closed.closing_minor,
+        product.version,
+        stored.dumped(made.before),
+        statement_of(made, own, product).SerializeToString(deterministic=True),
+        datetime_of(now_ms),
+    )
+
+
+def _rested(account: BillingAccount) -> BillingAccount:
+    """An account that has ended is looked at when something comes in."""
+    return replace(account, work_ms=None) if account.phase is Phase.ENDED else account

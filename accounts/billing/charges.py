@@ -1,0 +1,135 @@
+"""What a closed cycle has the ledger post: fees, interest, corrections. No I/O, clock or grpc."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from accounts.billing import fees
+from accounts.billing.account import BillingAccount, Booked, Charge, Posting
+from accounts.billing.balances import Change
+from accounts.billing.calendar import Cycle, ends_ms
+from accounts.billing.closing import Closed
+from accounts.billing.product import Product
+from accounts.billing.terms import Category
+
+#: Entries that the fees of cash advances and foreign purchases are for.
+_PURCHASES = ("CAPTURE", "FINANCIAL", "FORCE_POST")
+
+
+def late_fee(account: BillingAccount, *, paid_minor: int, product: Product) -> int:
+    """The late fee of the last statement, less what its payment has cost already."""
+    found = fees.late_fee(
+        product.terms.fees,
+        minimum_minor=account.opening.minimum_minor,
+        paid_by_due_minor=paid_minor,
+        cycles_since_last=_since(account.number, account.late_number),
+    )
+    return max(found - account.penalty_fee_minor, 0)
+
+
+def of_entries(
+    account: BillingAccount, cycle: Cycle, entries: tuple[Booked, ...], product: Product
+) -> tuple[Posting, ...]:
+    """Fees for cash advances, foreign purchases and returned payments of the cycle."""
+    rules, found, penalty = product.terms.fees, list[Posting](), account.penalty_fee_minor
+    at_ms = _last_ms(cycle, product)
+    for entry in entries:
+        if entry.change is Change.RETURN:
+            fee = fees.returned_fee(
+                rules,
+                minimum_minor=account.opening.minimum_minor,
+                cycles_since_last=_since(account.number, account.returned_number),
+            )
+            charged = fees.heavier(penalty, fee)[1]
+            penalty += charged
+            found.append(_fee(account, at_ms, Charge.RETURNED_PAYMENT_FEE, charged, entry))
+        elif entry.type in _PURCHASES and entry.category is Category.CASH:
+            charged = fees.cash_fee(rules, entry.amount_minor)
+            found.append(_fee(account, at_ms, Charge.CASH_ADVANCE_FEE, charged, entry))
+        if entry.type in _PURCHASES and entry.is_foreign:
+            charged = fees.foreign_fee(rules, entry.amount_minor)
+            found.append(_fee(account, at_ms, Charge.FOREIGN_FEE, charged, entry))
+    return tuple(one for one in found if one.amount_minor)
+
+
+def annual(
+    account: BillingAccount, cycle: Cycle, product: Product
+) -> tuple[tuple[Posting, ...], date | None]:
+    """The annual fee if its day has come, and the day up to which it is charged."""
+    due = fees.annual_fee_due(
+        product.day(account.opened_ms), charged_through=account.annual_through, today=cycle.end
+    )
+    if due is None or account.closed or not product.terms.fees.annual_minor:
+        return (), account.annual_through
+    amount = product.terms.fees.annual_minor
+    value_ms = _last_ms(cycle, product)
+    return (_fee(account, value_ms, Charge.ANNUAL_FEE, amount, None),), due
+
+
+def interest(account: BillingAccount, closed: Closed, product: Product) -> tuple[Posting, ...]:
+    """Interest, one posting for each category of balance that bore it."""
+    number = account.number + 1
+    return tuple(
+        Posting(
+            account_id=account.account_id,
+            request_id=f"{account.account_id}:{number}:interest.{category}",
+            charge=Charge.INTEREST,
+            change=Change.DEBIT,
+            category=Category.INTEREST,
+            amount_minor=amount,
+            currency_code=account.currency_code,
+            value_ms=_last_ms(closed.cycle, product),
+            number=number,
+            of=category,
+        )
+        for category, amount in closed.interest.items()
+        if amount
+    )
+
+
+def credit(
+    account: BillingAccount, cycle: Cycle, product: Product, charge: Charge, amount_minor: int
+) -> tuple[Posting, ...]:
+    """What is given back with the cycle's statement; nothing for nothing."""
+    if amount_minor <= 0:
+        return ()
+    fee = charge is Charge.LATE_FEE_WAIVER
+    posting = Posting(
+        account_id=account.account_id,
+        request_id=f"{account.account_id}:{account.number + 1}:{charge.lower()}",
+        charge=charge,
+        change=Change.CREDIT,
+        category=Category.FEE if fee else Category.INTEREST,
+        amount_minor=amount_minor,
+        currency_code=account.currency_code,
+        value_ms=_last_ms(cycle, product),
+        number=account.number + 1,
+    )
+    return (posting,)
+
+
+def _fee(
+    account: BillingAccount, value_ms: int, charge: Charge, amount_minor: int, entry: Booked | None
+) -> Posting:
+    # Ids of entries are unique: they need no account.
+    about = entry.entry_id if entry else f"{account.account_id}:{account.number + 1}"
+    return Posting(
+        account_id=account.account_id,
+        request_id=f"{about}:{charge.lower()}",
+        charge=charge,
+        change=Change.DEBIT,
+        category=Category.FEE,
+        amount_minor=amount_minor,
+        currency_code=account.currency_code,
+        value_ms=value_ms,
+        number=account.number + 1,
+        related_entry_id=entry.entry_id if entry else "",
+    )
+
+
+def _last_ms(cycle: Cycle, product: Product) -> int:
+    return ends_ms(cycle.end, product.zone) - 1
+
+
+def _since(number: int, before: int | None) -> int | None:
+    return None if before is None else number - before

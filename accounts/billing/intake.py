@@ -1,0 +1,89 @@
+"""Takes what the ledger posted in, and knows what billing itself had posted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from accounts.billing.account import Booked
+from accounts.billing.balances import Change
+from accounts.billing.store import Billing
+from accounts.billing.terms import Category
+from holdfast.authz.v1 import ledger_pb2 as pb
+from runtime.clock import Clock
+from runtime.validate import milliseconds
+
+_RECEIVABLE = "receivable."
+_CHANGES = {
+    pb.Entry.TYPE_CAPTURE: Change.DEBIT,
+    pb.Entry.TYPE_FINANCIAL: Change.DEBIT,
+    pb.Entry.TYPE_FORCE_POST: Change.DEBIT,
+    pb.Entry.TYPE_REFUND: Change.CREDIT,
+    pb.Entry.TYPE_REFUND_REVERSAL: Change.DEBIT,
+    pb.Entry.TYPE_PAYMENT_CREDIT: Change.PAYMENT,
+    pb.Entry.TYPE_PAYMENT_RETURN: Change.RETURN,
+    pb.Entry.TYPE_FEE: Change.DEBIT,
+    pb.Entry.TYPE_INTEREST: Change.DEBIT,
+    pb.Entry.TYPE_ADJUSTMENT_DEBIT: Change.DEBIT,
+    pb.Entry.TYPE_ADJUSTMENT_CREDIT: Change.CREDIT,
+}
+_PAYMENTS = (Change.PAYMENT, Change.RETURN)
+_CATEGORIES = {pb.Entry.TYPE_FEE: Category.FEE, pb.Entry.TYPE_INTEREST: Category.INTEREST}
+
+
+def booked(entry: pb.Entry) -> Booked | None:
+    """What an entry did to the balance; None if it did nothing (a released payment)."""
+    change = _CHANGES.get(entry.type)
+    if change is None or not entry.lines or not entry.amount.amount_minor:
+        return None
+    posted_ms = milliseconds(entry.record_time)
+    effective_ms = milliseconds(entry.effective_time)
+    foreign = entry.merchant_amount.currency_code
+    return Booked(
+        entry_id=entry.id,
+        account_id=entry.account_id,
+        seq=entry.seq,
+        type=pb.Entry.Type.Name(entry.type).removeprefix("TYPE_"),
+        change=change,
+        category=_category(entry),
+        amount_minor=entry.amount.amount_minor,
+        # Receipt counts for payments (12 CFR 1026.10), posting for what is owed.
+        value_ms=min(effective_ms, posted_ms) if change is Change.PAYMENT else posted_ms,
+        post_ms=posted_ms,
+        card_id=entry.card_id,
+        user_id=entry.user_id,
+        authorization_id=entry.authorization_id,
+        payment_id=entry.payment_id,
+        related_entry_id=entry.related_entry_id,
+        descriptor=entry.merchant.descriptor,
+        category_code=entry.merchant.category_code,
+        is_foreign=foreign not in ("", entry.amount.currency_code),
+    )
+
+
+def _category(entry: pb.Entry) -> Category:
+    """What the ledger says; what a credit balance paid for altogether is a purchase."""
+    if entry.type in _CATEGORIES:
+        return _CATEGORIES[entry.type]
+    names = (line.ledger_account for line in entry.lines)
+    found = next((name for name in names if name.startswith(_RECEIVABLE)), "")
+    name = found.removeprefix(_RECEIVABLE).upper()
+    return Category(name) if name in Category.__members__ else Category.PURCHASE
+
+
+class Intake:
+    """Takes entries in on the connection that moves the follower's positions."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def take(self, connection: Any, entries: Sequence[pb.Entry]) -> None:
+        """One page of entries; those that were taken in before are passed over."""
+        billing = Billing(connection)
+        found = [(one, entry.request_id) for entry in entries if (one := booked(entry))]
+        accounts = sorted({one.account_id for one, _ in found})
+        await billing.enrol(accounts)
+        await billing.insert_entries(found)
+        returned = await billing.return_postings(found)
+        paid = {one.account_id for one, _ in found if one.change in _PAYMENTS}
+        await billing.wake(sorted(paid | returned), accounts, now_ms=self._clock.now_ms())

@@ -1,0 +1,59 @@
+"""Puts the parts of billing together, for the process and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from accounts.billing.biller import Biller
+from accounts.billing.intake import Intake
+from accounts.billing.poster import Poster
+from accounts.billing.service import StatementService
+from accounts.billing.store import Statements
+from accounts.store import Store
+from runtime.clock import Clock
+from runtime.follower import Follower
+from runtime.outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillingParts:
+    """What answers, and what works by itself."""
+
+    service: StatementService
+    follower: Follower
+    biller: Biller
+    poster: Poster
+
+    def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """What runs for ever."""
+        return (self.follower.run(), self.biller.run(), self.biller.enrol(), self.poster.run())
+
+
+def billing_parts(
+    pool: Any,
+    channel: grpc.aio.Channel,
+    store: Store,
+    clock: Clock,
+    *,
+    creditor: str,
+    delay_ms: int,
+    outbox: Outbox | None = None,
+) -> BillingParts:
+    """Billing on the service's pool, with the authorizer behind `channel`."""
+    poster = Poster(pool, channel, clock)
+
+    def committed() -> None:
+        poster.wake()
+        if outbox is not None:
+            outbox.wake()
+
+    return BillingParts(
+        service=StatementService(Statements(pool), store, clock, creditor=creditor),
+        follower=Follower(pool, channel, Intake(clock).take, posted_only=True),
+        biller=Biller(pool, clock, delay_ms=delay_ms, committed=committed),
+        poster=poster,
+    )
