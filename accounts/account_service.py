@@ -15,7 +15,8 @@ from accounts.account_user import AccountUser, add_user, remove_user, set_user_c
 from accounts.card import Card, Transition, move
 from accounts.mutation import Context, Mutations
 from accounts.ownership_store import OwnershipStore
-from accounts.store import Store, Transaction
+from accounts.store import Store
+from accounts.transaction import Transaction
 from accounts.user_store import check_person
 from holdfast.accounts.v1 import account_lifecycle_pb2 as life
 from holdfast.accounts.v1 import account_pb2, account_user_pb2

@@ -8,8 +8,8 @@ from accounts import convert, convert_rules
 from accounts.account import Account
 from accounts.account_user import AccountUser
 from accounts.card import Card
+from accounts.requests import Answer
 from accounts.rules import Rules
-from accounts.store import Answer
 
 
 def message_of(value: Account | Card | AccountUser | Rules) -> Message:

@@ -11,7 +11,9 @@ from accounts.numbers import CardNumbers
 from accounts.pages import cut
 from accounts.person_keys import PersonKeys
 from accounts.projection_store import PROJECTION_PAGE
-from accounts.store import Answer, RequestKey, Store, Transaction
+from accounts.requests import Answer, RequestKey
+from accounts.store import Store
+from accounts.transaction import Transaction
 from holdfast.accounts.v1 import card_bulk_service_pb2 as pb
 from holdfast.accounts.v1.card_bulk_service_pb2_grpc import CardBulkServiceServicer
 from runtime.clock import Clock

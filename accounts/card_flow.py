@@ -10,7 +10,7 @@ from accounts.account_user import require_user
 from accounts.card import Card, CardKind, IssueCard, issue_card
 from accounts.card_life import ReplacementReason, reissue, renew, replace_card
 from accounts.numbers import CardNumbers
-from accounts.store import Transaction
+from accounts.transaction import Transaction
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 
 

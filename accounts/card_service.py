@@ -18,7 +18,9 @@ from accounts.card_life import (
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
 from accounts.numbers import CardNumbers
-from accounts.store import RequestKey, Store, Transaction
+from accounts.requests import RequestKey
+from accounts.store import Store
+from accounts.transaction import Transaction
 from holdfast.accounts.v1 import card_lifecycle_pb2 as life
 from holdfast.accounts.v1 import card_pb2
 from holdfast.accounts.v1 import card_service_pb2 as pb

@@ -14,7 +14,8 @@ import grpc
 
 from accounts.account import Account, AccountState, AccountTransition, move_account
 from accounts.projector import Projector
-from accounts.store import BY_ITSELF, Store
+from accounts.requests import BY_ITSELF
+from accounts.store import Store
 from runtime.clock import Clock
 from runtime.log import get_logger
 

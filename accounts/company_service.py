@@ -28,8 +28,9 @@ from accounts.convert import refusal
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
 from accounts.pages import cut
+from accounts.requests import Answer
 from accounts.rules_flow import RulesFlow
-from accounts.store import Answer, Transaction
+from accounts.transaction import Transaction
 from holdfast.accounts.v1 import company_pb2
 from holdfast.accounts.v1 import company_service_pb2 as pb
 from holdfast.accounts.v1.company_service_pb2_grpc import CompanyServiceServicer

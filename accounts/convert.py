@@ -19,7 +19,7 @@ from accounts.account import (
 from accounts.account_user import UserNotOnAccount
 from accounts.card import Card, CardKind, IssueCard, ShippingState
 from accounts.machine import IllegalTransition
-from accounts.store import RequestKey
+from accounts.requests import RequestKey
 from holdfast.accounts.v1 import (
     account_pb2,
     account_service_pb2,

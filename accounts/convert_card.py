@@ -18,7 +18,7 @@ from accounts.card_life import (
     WrongDetails,
 )
 from accounts.convert import NICKNAME_LENGTH, key_of
-from accounts.store import RequestKey
+from accounts.requests import RequestKey
 from holdfast.accounts.v1 import card_lifecycle_pb2 as pb
 from holdfast.accounts.v1 import card_pb2
 from holdfast.type.v1.spend_controls_pb2 import SpendControls

@@ -17,7 +17,7 @@ from accounts.company import (
 )
 from accounts.convert import key_of
 from accounts.convert_programme import check_programme_id, check_time_zone
-from accounts.store import RequestKey
+from accounts.requests import RequestKey
 from holdfast.accounts.v1 import (
     card_pb2,
     company_pb2,

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 from accounts.account import AccountTransition
 from accounts.convert import key_of
+from accounts.requests import RequestKey
 from accounts.rows import Change
-from accounts.store import RequestKey
 from holdfast.accounts.v1 import account_lifecycle_pb2 as pb
 from holdfast.accounts.v1 import change_pb2
 from runtime import ids

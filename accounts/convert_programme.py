@@ -20,7 +20,7 @@ from accounts.programme import (
     ProgrammeTerms,
     TermsRefusal,
 )
-from accounts.store import RequestKey
+from accounts.requests import RequestKey
 from holdfast.accounts.v1 import card_pb2, programme_pb2, terms_pb2
 from holdfast.accounts.v1 import programme_service_pb2 as pb
 from holdfast.type.v1.money_pb2 import Money

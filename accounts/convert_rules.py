@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 from accounts.account_user import AccountUser
 from accounts.convert import key_of
 from accounts.convert_controls import counting
+from accounts.requests import RequestKey
 from accounts.rules import Rules
-from accounts.store import RequestKey
 from holdfast.accounts.v1 import (
     account_service_pb2,
     account_user_pb2,

@@ -18,7 +18,7 @@ from accounts.personal import (
     phone_of,
     tax_id_of,
 )
-from accounts.store import RequestKey
+from accounts.requests import RequestKey
 from accounts.user import Address, Personal, User, masked
 from holdfast.accounts.v1 import user_import_pb2, user_pb2, user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb

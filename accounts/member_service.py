@@ -34,7 +34,8 @@ from accounts.convert_company import INVITATION_DAYS, MemberRequest
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
 from accounts.pages import cut
-from accounts.store import Answer, Transaction
+from accounts.requests import Answer
+from accounts.transaction import Transaction
 from holdfast.accounts.v1 import company_pb2, member_pb2
 from holdfast.accounts.v1 import member_service_pb2 as pb
 from holdfast.accounts.v1.member_service_pb2_grpc import MemberServiceServicer

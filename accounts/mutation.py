@@ -17,8 +17,10 @@ from accounts import answers
 from accounts.account import Account
 from accounts.account_user import AccountUser
 from accounts.card import Card
+from accounts.requests import Answer, RequestKey
 from accounts.rules import Rules
-from accounts.store import Answer, RequestKey, Store, Transaction
+from accounts.store import Store
+from accounts.transaction import Transaction
 from runtime.clock import Clock
 from runtime.errors import RequestIdReused, Unavailable
 from runtime.outbox import Outbox, Row

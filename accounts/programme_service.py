@@ -10,8 +10,9 @@ from accounts.mutation import Context, Mutations
 from accounts.pages import cut
 from accounts.programme import Programme, ProgrammeTerms, add_terms, risen
 from accounts.programme_store import Programmes
+from accounts.requests import Answer
 from accounts.rules_flow import RulesFlow
-from accounts.store import Answer, Transaction
+from accounts.transaction import Transaction
 from holdfast.accounts.v1 import programme_pb2, terms_pb2
 from holdfast.accounts.v1 import programme_service_pb2 as pb
 from holdfast.accounts.v1.programme_service_pb2_grpc import ProgrammeServiceServicer

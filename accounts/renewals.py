@@ -9,7 +9,8 @@ from datetime import timedelta
 from accounts import card_flow
 from accounts.card_life import RENEWAL_DAYS_MAX
 from accounts.numbers import CardNumbers
-from accounts.store import BY_ITSELF, Store
+from accounts.requests import BY_ITSELF
+from accounts.store import Store
 from runtime.clock import Clock, datetime_of
 from runtime.errors import FailedPrecondition
 from runtime.log import get_logger

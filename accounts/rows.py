@@ -1,9 +1,10 @@
-"""Rows of PostgreSQL to what they stand for."""
+"""Rows of PostgreSQL to what they stand for, and back."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from accounts.account import Account, AccountState
@@ -11,7 +12,7 @@ from accounts.account_user import AccountUser, UserState
 from accounts.card import Card, CardKind, CardState, ShippingState
 from accounts.history import FieldChange
 from accounts.rules import Rules
-from runtime.clock import ms_of
+from runtime.clock import datetime_of, ms_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +76,53 @@ def _with_times(row: Any) -> dict[str, Any]:
     fields["create_time_ms"] = ms_of(fields.pop("create_time"))
     fields["update_time_ms"] = ms_of(fields.pop("update_time"))
     return fields
+
+
+def account_user_of(row: Any, account_id: str, user_id: str) -> AccountUser:
+    """The same of a row that may not be there: then nothing was ever set."""
+    return account_user(row) if row else AccountUser(account_id=account_id, user_id=user_id)
+
+
+def account_values(account: Account) -> tuple[Any, ...]:
+    """The parameters of `insert_account`."""
+    return (
+        account.id,
+        account.owner_id,
+        account.programme_id,
+        account.parent_account_id,
+        account.state,
+        account.currency_code,
+        account.credit_limit_minor,
+        account.version,
+        datetime_of(account.create_time_ms),
+        datetime_of(account.update_time_ms),
+    )
+
+
+def card_values(card: Card) -> tuple[Any, ...]:
+    """The parameters of `insert_card`."""
+    return (
+        card.id,
+        card.account_id,
+        card.root_card_id,
+        card.kind,
+        card.state,
+        card.last4,
+        card.expiry_month,
+        card.expiry_year,
+        card.version,
+        datetime_of(card.create_time_ms),
+        datetime_of(card.update_time_ms),
+        card.user_id or None,
+        card.controls,
+        card.nickname,
+        card.shipping,
+        card.replaces_card_id or None,
+        time_of(card.suspicion_clear_time_ms),
+        card.bin,
+    )
+
+
+def time_of(ms: int) -> datetime | None:
+    """A time that may not be set."""
+    return datetime_of(ms) if ms else None

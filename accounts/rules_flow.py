@@ -5,7 +5,8 @@ from __future__ import annotations
 from accounts import convert_rules
 from accounts.mutation import Context, Mutations
 from accounts.rules import Rules, set_rules
-from accounts.store import Store, Transaction
+from accounts.store import Store
+from accounts.transaction import Transaction
 from holdfast.accounts.v1 import rules_pb2
 from runtime.clock import Clock
 

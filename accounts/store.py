@@ -1,33 +1,21 @@
-"""Accounts, cards and request records in PostgreSQL. The only SQL of the service."""
+"""Accounts, cards and request records in PostgreSQL: reads, and the transactions that change."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
 import asyncpg
-from google.protobuf.message import Message
 
-from accounts import history, rows
+from accounts import rows
 from accounts.account import Account
 from accounts.account_user import AccountUser
 from accounts.card import LIVING, Card, CardState
 from accounts.pages import after
-from accounts.projector import (
-    account_message,
-    account_user_message,
-    card_message,
-    rules_message,
-)
 from accounts.rules import Rules
+from accounts.transaction import Transaction
 from accounts.vault.access import HeldCard
-from runtime import outbox
-from runtime.audit import log as audit
 from runtime.clock import datetime_of
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
@@ -35,300 +23,10 @@ from runtime.queries import load_queries
 
 #: Request records that one statement forgets.
 FORGET_BATCH = 1_000
-
-_SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
-
 #: Above the number of every change.
 NEWEST = 2**63 - 1
 
-_Locked = TypeVar("_Locked", bound=history.Recorded)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestKey:
-    """Who asked what under which id; the fingerprint is the content's."""
-
-    principal: str
-    request_id: str
-    method: str
-    fingerprint: bytes
-
-
-#: What Holdfast does by itself, as the history says it.
-BY_ITSELF = RequestKey(principal="system", request_id="", method="", fingerprint=b"")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a request was answered, and the key of the outbox rows that the answer waits for: an
-    account, a programme or a company.
-    """
-
-    response: bytes
-    outbox_key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """An answer that was given before, to this content."""
-
-    method: str
-    fingerprint: bytes
-    answer: Answer
-
-
-class Transaction:
-    """One mutation. Whatever it writes about an account, its users or a card is recorded in the
-    history and projected as well.
-    """
-
-    def __init__(self, connection: Any, *, now_ms: int) -> None:
-        self._connection = connection
-        self._now = datetime_of(now_ms)
-        self._cause = BY_ITSELF
-        #: What is to be delivered once this is committed.
-        self.appended: list[outbox.Row] = []
-        #: What was locked for a change, as it was.
-        self._locked: dict[tuple[str, str], history.Recorded] = {}
-        #: The same, for those who ask after the change.
-        self._found: dict[tuple[str, str], history.Recorded | Rules] = {}
-
-    def caused_by(self, key: RequestKey) -> None:
-        """Says who changes what follows. Claiming a request id says it, too."""
-        self._cause = key
-
-    @property
-    def connection(self) -> Any:
-        """What the other stores of the service write through, in the same transaction."""
-        return self._connection
-
-    def found(self, changed: history.Recorded | Rules) -> history.Recorded | Rules | None:
-        """What a changed resource was when it was locked; None if it is new."""
-        return self._found.get(_place_of(changed))
-
-    async def record(
-        self,
-        *,
-        before: Message | None = None,
-        after: Message | None = None,
-        targets: tuple[str, ...] = (),
-        reason: str = "",
-    ) -> None:
-        """Adds the audit entry of the running call."""
-        await audit.record(
-            self._connection, before=before, after=after, targets=targets, reason=reason
-        )
-
-    async def claim(self, key: RequestKey) -> Stored | None:
-        """Takes the request id, or returns what it was used for; waits for a concurrent use."""
-        self.caused_by(key)
-        claimed = await self._connection.fetchval(
-            _SQL["claim_request"],
-            key.principal,
-            key.request_id,
-            key.method,
-            key.fingerprint,
-            self._now,
-        )
-        if claimed:
-            return None
-        row = await self._connection.fetchrow(_SQL["select_request"], key.principal, key.request_id)
-        return Stored(
-            method=row["method"],
-            fingerprint=row["fingerprint"],
-            answer=Answer(response=row["response"], outbox_key=row["account_id"]),
-        )
-
-    async def answer(self, key: RequestKey, answer: Answer) -> None:
-        """Stores the answer to the claimed request id."""
-        await self._connection.execute(
-            _SQL["answer_request"],
-            key.principal,
-            key.request_id,
-            answer.response,
-            answer.outbox_key,
-        )
-
-    async def account(self, account_id: str) -> Account | None:
-        """An account, locked for a change."""
-        row = await self._connection.fetchrow(_SQL["select_account_for_update"], account_id)
-        return self._lock(rows.account(row)) if row else None
-
-    async def steady_account(self, account_id: str) -> Account | None:
-        """An account whose state stands still until the commit."""
-        row = await self._connection.fetchrow(_SQL["select_account_for_share"], account_id)
-        return rows.account(row) if row else None
-
-    async def card(self, card_id: str) -> Card | None:
-        """A card, locked for a change."""
-        row = await self._connection.fetchrow(_SQL["select_card_for_update"], card_id)
-        return self._lock(rows.card(row)) if row else None
-
-    async def bin_of(self, programme_id: str) -> str:
-        """First digits of a programme's card numbers; '' if it has none of its own."""
-        found = await self._connection.fetchval(_SQL["select_bin"], programme_id)
-        return found or ""
-
-    async def card_of_steady_account(self, card_id: str) -> tuple[Card, Account] | None:
-        """A card, locked for a change, and its account, whose state stands still. Accounts are
-        always locked before their cards.
-        """
-        row = await self._connection.fetchrow(_SQL["select_card"], card_id)
-        if row is None:
-            return None
-        account, card = await self.steady_account(row["account_id"]), await self.card(card_id)
-        assert account is not None, "a card's account is never deleted"
-        assert card is not None, "cards are never deleted"
-        return card, account
-
-    async def cards_of(self, account_id: str, user_id: str) -> list[Card]:
-        """The cards that a user has on an account, locked for a change. The account must be locked,
-        too: then the user gets no more of them.
-        """
-        found = await self._connection.fetch(
-            _SQL["select_cards_of_user_for_update"], account_id, user_id
-        )
-        return [self._lock(rows.card(row)) for row in found]
-
-    async def insert_account(self, account: Account) -> None:
-        """Adds an account."""
-        await self._connection.execute(_SQL["insert_account"], *_account_values(account))
-        await self._record(account)
-        self.appended.append(await outbox.append(self._connection, account_message(account)))
-
-    async def update_account(self, account: Account) -> None:
-        """Writes the next version of a locked account."""
-        tag = await self._connection.execute(
-            _SQL["update_account"],
-            account.id,
-            account.version,
-            account.state,
-            account.credit_limit_minor,
-            datetime_of(account.update_time_ms),
-            account.controls,
-        )
-        assert tag == "UPDATE 1", f"{account.id} was not locked at version {account.version - 1}"
-        await self._record(account)
-        self.appended.append(await outbox.append(self._connection, account_message(account)))
-
-    async def postpone_closing(self, account_id: str, *, pause_ms: tuple[int, int]) -> None:
-        """Looks at a closing account again after a pause: a tenth of how long it has been closing,
-        within these bounds.
-        """
-        await self._connection.execute(_SQL["postpone_closing"], account_id, self._now, *pause_ms)
-
-    async def insert_card(self, card: Card) -> None:
-        """Adds a card."""
-        await self._connection.execute(_SQL["insert_card"], *_card_values(card))
-        await self._record(card)
-        self.appended.append(await outbox.append(self._connection, card_message(card)))
-
-    async def update_card(self, card: Card) -> None:
-        """Writes the next version of a locked card."""
-        tag = await self._connection.execute(
-            _SQL["update_card"],
-            card.id,
-            card.version,
-            card.state,
-            datetime_of(card.update_time_ms),
-            card.controls,
-            card.user_id or None,
-            card.expiry_month,
-            card.expiry_year,
-            card.nickname,
-            card.shipping,
-            card.carrier,
-            card.tracking_number,
-            card.received,
-            card.replaced_by_card_id or None,
-            _time(card.suspicion_clear_time_ms),
-        )
-        assert tag == "UPDATE 1", f"{card.id} was not locked at version {card.version - 1}"
-        await self._record(card)
-        self.appended.append(await outbox.append(self._connection, card_message(card)))
-
-    async def insert_all(self, accounts: Sequence[Account], cards: Sequence[Card]) -> None:
-        """Adds accounts, then cards, each kind of row at once."""
-        everything: list[history.Recorded] = [*accounts, *cards]
-        write = self._connection.executemany
-        await write(_SQL["insert_account"], [_account_values(one) for one in accounts])
-        await write(_SQL["insert_card"], [_card_values(one) for one in cards])
-        await write(_SQL["insert_change"], [self._change_values(one) for one in everything])
-        messages = (*map(account_message, accounts), *map(card_message, cards))
-        await outbox.append_all(self._connection, messages)
-
-    async def account_user(self, account_id: str, user_id: str) -> AccountUser:
-        """A user of an account that exists, locked for a change; a new one at version 0."""
-        await self._connection.execute(_SQL["ensure_account_user"], account_id, user_id, self._now)
-        row = await self._connection.fetchrow(
-            _SQL["select_account_user_for_update"], account_id, user_id
-        )
-        return self._lock(rows.account_user(row))
-
-    async def steady_account_user(self, account_id: str, user_id: str) -> AccountUser:
-        """A user of an account that stands still while its account does."""
-        row = await self._connection.fetchrow(_SQL["select_account_user"], account_id, user_id)
-        return _account_user(row, account_id, user_id)
-
-    async def update_account_user(self, user: AccountUser) -> None:
-        """Writes the next version of a locked user of an account."""
-        tag = await self._connection.execute(
-            _SQL["update_account_user"],
-            user.account_id,
-            user.user_id,
-            user.version,
-            datetime_of(user.update_time_ms),
-            user.controls,
-            user.state,
-        )
-        assert tag == "UPDATE 1", f"{user} was not locked at the version before"
-        await self._record(user)
-        self.appended.append(await outbox.append(self._connection, account_user_message(user)))
-
-    async def rules(self, scope_id: str) -> Rules:
-        """The rules of a programme or company, locked for a change; new ones at version 0."""
-        await self._connection.execute(_SQL["ensure_rules"], scope_id, self._now)
-        row = await self._connection.fetchrow(_SQL["select_rules_for_update"], scope_id)
-        found = rows.rules(row)
-        self._found.setdefault(_place_of(found), found)
-        return found
-
-    async def update_rules(self, rules: Rules) -> None:
-        """Writes the next version of locked rules."""
-        tag = await self._connection.execute(
-            _SQL["update_rules"],
-            rules.scope_id,
-            rules.version,
-            datetime_of(rules.update_time_ms),
-            rules.rules,
-        )
-        assert tag == "UPDATE 1", f"{rules.scope_id} was not locked at version {rules.version - 1}"
-        self.appended.append(await outbox.append(self._connection, rules_message(rules)))
-
-    def _lock(self, value: _Locked) -> _Locked:
-        self._locked[history.subject_of(value), history.user_of(value)] = value
-        self._found.setdefault(_place_of(value), value)
-        return value
-
-    async def _record(self, value: history.Recorded) -> None:
-        """Adds a change to the history."""
-        await self._connection.execute(_SQL["insert_change"], *self._change_values(value))
-        self._locked[history.subject_of(value), history.user_of(value)] = value
-
-    def _change_values(self, value: history.Recorded) -> tuple[Any, ...]:
-        subject_id, user_id = history.subject_of(value), history.user_of(value)
-        before = self._locked.get((subject_id, user_id))
-        return (
-            history.line_of(value),
-            subject_id,
-            user_id,
-            value.version,
-            datetime_of(value.update_time_ms),
-            self._cause.principal,
-            self._cause.request_id,
-            self._cause.method,
-            json.dumps(history.changes_of(before, value)),
-        )
+_SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
 
 
 class Store:
@@ -406,7 +104,7 @@ class Store:
         """A user of an account; at version 0 if nothing was ever set."""
         with refusing_when_down():
             row = await self._pool.fetchrow(_SQL["select_account_user"], account_id, user_id)
-        return _account_user(row, account_id, user_id)
+        return rows.account_user_of(row, account_id, user_id)
 
     async def account_users(self, page: Page, *, account_id: str) -> list[AccountUser]:
         """The users of an account who were ever added, newest first."""
@@ -433,55 +131,3 @@ class Store:
             _SQL["delete_requests"], datetime_of(before_ms), FORGET_BATCH
         )
         return int(tag.rpartition(" ")[2])
-
-
-def _account_values(account: Account) -> tuple[Any, ...]:
-    return (
-        account.id,
-        account.owner_id,
-        account.programme_id,
-        account.parent_account_id,
-        account.state,
-        account.currency_code,
-        account.credit_limit_minor,
-        account.version,
-        datetime_of(account.create_time_ms),
-        datetime_of(account.update_time_ms),
-    )
-
-
-def _card_values(card: Card) -> tuple[Any, ...]:
-    return (
-        card.id,
-        card.account_id,
-        card.root_card_id,
-        card.kind,
-        card.state,
-        card.last4,
-        card.expiry_month,
-        card.expiry_year,
-        card.version,
-        datetime_of(card.create_time_ms),
-        datetime_of(card.update_time_ms),
-        card.user_id or None,
-        card.controls,
-        card.nickname,
-        card.shipping,
-        card.replaces_card_id or None,
-        _time(card.suspicion_clear_time_ms),
-        card.bin,
-    )
-
-
-def _time(ms: int) -> datetime | None:
-    return datetime_of(ms) if ms else None
-
-
-def _account_user(row: Any, account_id: str, user_id: str) -> AccountUser:
-    return rows.account_user(row) if row else AccountUser(account_id=account_id, user_id=user_id)
-
-
-def _place_of(value: history.Recorded | Rules) -> tuple[str, str]:
-    if isinstance(value, Rules):
-        return value.scope_id, ""
-    return history.subject_of(value), history.user_of(value)

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from accounts import convert, convert_user, user_import
 from accounts.applications.export import Export
 from accounts.mutation import REPLAYED_REASON, Context
-from accounts.store import Answer, RequestKey, Stored
+from accounts.requests import Answer, RequestKey, Stored
 from accounts.user import (
     User,
     UserState,

@@ -15,7 +15,8 @@ from accounts.account import Account
 from accounts.card import Card
 from accounts.pages import after
 from accounts.person_keys import FOUND_BY, SEALED, PersonKeys, opened, sealed
-from accounts.store import RequestKey, Transaction
+from accounts.requests import RequestKey
+from accounts.transaction import Transaction
 from accounts.user import Personal, User, UserState
 from runtime.clock import datetime_of, ms_of
 from runtime.errors import FailedPrecondition

@@ -22,7 +22,8 @@ from accounts.applications.store import Applications
 from accounts.machine import IllegalTransition
 from accounts.programme import Programme
 from accounts.programme_store import Programmes
-from accounts.store import Store, Transaction
+from accounts.store import Store
+from accounts.transaction import Transaction
 from holdfast.accounts.v1 import application_pb2, programme_pb2
 from holdfast.type.v1.money_pb2 import Money
 from runtime.clock import Clock, datetime_of

@@ -13,7 +13,7 @@ from accounts.applications.store import Document
 from accounts.convert import key_of
 from accounts.convert_programme import check_programme_id
 from accounts.personal import tax_id_of
-from accounts.store import RequestKey
+from accounts.requests import RequestKey
 from holdfast.accounts.v1 import application_pb2
 from holdfast.accounts.v1 import application_service_pb2 as pb
 from holdfast.type.v1.money_pb2 import Money

@@ -13,7 +13,8 @@ from accounts.applications.application import Application, Fulfilment
 from accounts.applications.store import Applications
 from accounts.card import CardKind, IssueCard, issue_card, with_number
 from accounts.programme_store import Programmes
-from accounts.store import Store, Transaction
+from accounts.store import Store
+from accounts.transaction import Transaction
 from accounts.vault.vault import Vault
 from runtime.clock import Clock
 from runtime.outbox import Outbox

@@ -33,7 +33,8 @@ from accounts.mutation import Context, Mutations
 from accounts.pages import cut
 from accounts.programme import Programme, ProgrammeKind, ProgrammeState
 from accounts.programme_store import Programmes
-from accounts.store import Answer, RequestKey, Transaction
+from accounts.requests import Answer, RequestKey
+from accounts.transaction import Transaction
 from holdfast.accounts.v1 import application_pb2, programme_pb2
 from holdfast.accounts.v1 import application_service_pb2 as pb
 from holdfast.accounts.v1.application_service_pb2_grpc import ApplicationServiceServicer

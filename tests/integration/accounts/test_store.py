@@ -10,7 +10,8 @@ import pytest
 
 from accounts.account import Account, AccountState
 from accounts.card import Card, CardKind, CardState
-from accounts.store import Answer, RequestKey, Store
+from accounts.requests import Answer, RequestKey
+from accounts.store import Store
 from runtime.errors import Unavailable
 from runtime.paging import Page
 from runtime.postgres import connect_pool
