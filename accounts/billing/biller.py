@@ -23,7 +23,8 @@ from accounts.billing.recompute import Past, backdated
 from accounts.billing.statement import statement_id, statement_of
 from accounts.billing.store import ENROL_BATCH, Billing
 from accounts.machine import IllegalTransition
-from accounts.store import BY_ITSELF, Transaction
+from accounts.requests import BY_ITSELF
+from accounts.transaction import Transaction
 from runtime.clock import Clock, datetime_of
 from runtime.log import get_logger
 
