@@ -24,8 +24,8 @@ same rules; `protos/` has the contract.
   outcome is unknown: repeat the same request.
 - An error is a `google.rpc.Status`: a code, a message, and details, of which one has a stable
   `reason`.
-- 64-bit integers are strings, as in all of proto JSON; numbers are read, too. Fields that are not
-  known are refused.
+- 64-bit integers are strings, as in all of proto JSON; numbers are read, too. What is not
+  known is refused in a query, and ignored in a body.
 """
 _PATH_FIELD = re.compile(r"\{([a-z_]+)\}")
 _CODE = re.compile(r"\b[A-Z][A-Z_]+\b")
@@ -144,7 +144,6 @@ class _Operation:
         if self._binding.body:
             assert self._binding.body == "*", f"{self._rpc.path} has part of it as body"
             body = self._schemas.message(self._input, without=self._path_fields)
-            body["additionalProperties"] = False
             content = {"application/json": {"schema": body}}
             operation["requestBody"] = {"required": True, "content": content}
         operation["responses"] = self._responses(comment)

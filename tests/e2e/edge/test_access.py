@@ -164,3 +164,15 @@ async def test_too_much_junk_is_told_to_wait(world: World) -> None:
             )
     assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert world.upstream.calls == []
+
+
+async def test_headers_that_grpc_does_not_allow_are_dropped(world: World) -> None:
+    """HTTP allows these names; a server would answer INTERNAL."""
+    strange = {"a&b": "1", "z!": "2", "#": "3"}
+    answer = await world.web.get(
+        "/v1/authorizations/auth_1", headers={**world.bearer(), **strange, "x-mine": "4"}
+    )
+    assert answer.status_code == 200
+    keys = [key for key, _ in world.upstream.last.metadata]
+    assert "x-mine" in keys
+    assert strange.keys().isdisjoint(keys)
