@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import httpx
 import uvloop
 from google.protobuf.descriptor_pb2 import MethodOptions
 
@@ -13,6 +14,10 @@ from gateway import scripts, upkeep
 from gateway.access_tokens import AccessTokens
 from gateway.credential_store import CredentialStore
 from gateway.edge import add_edge_services, rate_limits
+from gateway.oidc import Issuer
+from gateway.oidc_provider import Provider
+from gateway.oidc_service import OidcService
+from gateway.oidc_sign_in import FlowStore, OidcSignIn
 from gateway.passwords import Passwords
 from gateway.profiles import Profiles
 from gateway.registration import Registration, deliverer
@@ -23,7 +28,7 @@ from gateway.service import JwksService
 from gateway.session_check import SessionCheck
 from gateway.session_service import SessionService
 from gateway.session_store import SessionStore
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, OidcIssuer
 from gateway.sign_in import SignIn
 from gateway.token_keys import TokenKeys
 from gateway.usage import Paths
@@ -34,6 +39,8 @@ from holdfast.gateway.v1 import (
     api_key_service_pb2,
     jwks_service_pb2,
     jwks_service_pb2_grpc,
+    oidc_service_pb2,
+    oidc_service_pb2_grpc,
     second_factor_service_pb2,
     second_factor_service_pb2_grpc,
     session_service_pb2,
@@ -51,13 +58,14 @@ from runtime.log import configure_logging
 from runtime.outbox import Outbox
 from runtime.pipe import Pipe
 from runtime.postgres import connect_pool
-from runtime.secrets import secrets_of
+from runtime.secrets import secret_text, secrets_of
 from runtime.wire import Wire, connect
 
 SERVICE_NAMES = (
     jwks_service_pb2.DESCRIPTOR.services_by_name["JwksService"].full_name,
     session_service_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name,
     second_factor_service_pb2.DESCRIPTOR.services_by_name["SecondFactorService"].full_name,
+    oidc_service_pb2.DESCRIPTOR.services_by_name["OidcService"].full_name,
     api_key_service_pb2.DESCRIPTOR.services_by_name["ApiKeyService"].full_name,
     usage_service_pb2.DESCRIPTOR.services_by_name["UsageService"].full_name,
 )
@@ -86,6 +94,28 @@ def cache_pipe(settings: GatewaySettings) -> Pipe:
         scripts=scripts.ALL,
         not_ready_reason="CACHE_UNAVAILABLE",
     )
+
+
+def oidc_providers(settings: GatewaySettings, clock: Clock) -> dict[str, Provider]:
+    """The issuers that are configured. Their secrets are read when they are needed."""
+    client, secrets = httpx.AsyncClient(trust_env=False), secrets_of(settings)
+
+    def provider(name: str, configured: OidcIssuer) -> Provider:
+        issuer = Issuer(
+            name=name,
+            url=configured.url,
+            client_id=configured.client_id,
+            redirect_uris=configured.redirect_uris,
+            registers=configured.registers,
+        )
+
+        def secret() -> str:
+            known = secrets.stamp(f"oidc-{name}") is not None
+            return secret_text(settings, f"oidc-{name}") if known else ""
+
+        return Provider(issuer, client, clock, secret=secret)
+
+    return {name: provider(name, one) for name, one in settings.oidc_issuers.items()}
 
 
 def add_sessions(
@@ -127,6 +157,20 @@ def add_sessions(
     )
     second_factor_service_pb2_grpc.add_SecondFactorServiceServicer_to_server(
         SecondFactorService(factors, sign_in, sessions, rings=rings, tokens=tokens, clock=clock),
+        grpc.services,
+    )
+    oidc_service_pb2_grpc.add_OidcServiceServicer_to_server(
+        OidcService(
+            OidcSignIn(
+                oidc_providers(settings, clock),
+                FlowStore(pipe, rings),
+                credentials,
+                registration=registration,
+                sign_in=sign_in,
+                rings=rings,
+                clock=clock,
+            )
+        ),
         grpc.services,
     )
     reads = (

@@ -12,6 +12,7 @@ import asyncpg
 
 from gateway.credential import Credential
 from gateway.factor_store import FactorStore
+from gateway.identity_store import IdentityStore
 from runtime import outbox
 from runtime.clock import datetime_of, ms_of
 from runtime.errors import RequestIdReused, Unavailable
@@ -58,6 +59,7 @@ class Transaction:
     def __init__(self, connection: Any, *, now_ms: int) -> None:
         self._connection = connection
         self.factors = FactorStore(connection)
+        self.identities = IdentityStore(connection)
         self._now = datetime_of(now_ms)
 
     async def claim(self, key: RequestKey) -> bytes | None:
@@ -128,6 +130,7 @@ class CredentialStore:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self.factors = FactorStore(pool)
+        self.identities = IdentityStore(pool)
 
     @asynccontextmanager
     async def transaction(self, *, now_ms: int) -> AsyncIterator[Transaction]:

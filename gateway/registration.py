@@ -86,10 +86,7 @@ class Registration:
         )
 
         async def effect(transaction: Transaction) -> bytes:
-            older = self._rings.emails.macs(user.email.encode()).values()
-            if await transaction.find_email(older) or not await transaction.insert(credential):
-                raise AlreadyExists("the address is registered already", reason="EMAIL_TAKEN")
-            await transaction.deliver(self._message(profile))
+            await self._add(transaction, credential, profile)
             return user_id.encode()
 
         response, stored = await self._credentials.run(key, effect, now_ms=now_ms)
@@ -97,6 +94,32 @@ class Registration:
         if self._outbox is not None:
             await self._outbox.wait_delivered(user_id, timeout_s=PROFILE_WAIT_S)
         return user_id, stored
+
+    async def register_identity(
+        self, transaction: Transaction, *, email: str, name: str, now_ms: int
+    ) -> Credential:
+        """A new cardholder who signs in elsewhere, in a transaction that links who it is."""
+        email_key, email_hash = self._rings.emails.mac(email.encode())
+        user_id = self._ids.new(ids.USER, ids.partition_for_owner(email_hash.hex()))
+        credential = Credential(
+            user_id=user_id,
+            roles=("cardholder",),
+            email_hash=email_hash,
+            email_key=email_key,
+            create_ms=now_ms,
+            update_ms=now_ms,
+        )
+        profile = Profile(user_id=user_id, request_id=f"register-{user_id}", email=email, name=name)
+        await self._add(transaction, credential, profile)
+        return credential
+
+    async def _add(
+        self, transaction: Transaction, credential: Credential, profile: Profile
+    ) -> None:
+        older = self._rings.emails.macs(profile.email.encode()).values()
+        if await transaction.find_email(older) or not await transaction.insert(credential):
+            raise AlreadyExists("the address is registered already", reason="EMAIL_TAKEN")
+        await transaction.deliver(self._message(profile))
 
     async def set_access(
         self,

@@ -24,6 +24,10 @@ class Rings:
     recovery: KeyRing
     #: Seals profiles until accounts has them, and second factors.
     users: KeyRing
+    #: Hashes of what other issuers call users.
+    identities: KeyRing
+    #: Seals sign-ins at other issuers, while they are under way.
+    flows: KeyRing
 
     @classmethod
     def of(cls, secrets: SecretsProvider, clock: Clock) -> Self:
@@ -34,4 +38,6 @@ class Rings:
             requests=key_ring(secrets, "gateway-requests", clock),
             recovery=key_ring(secrets, "gateway-recovery-codes", clock),
             users=key_ring(secrets, "gateway-users", clock),
+            identities=key_ring(secrets, "gateway-identities", clock),
+            flows=key_ring(secrets, "gateway-oidc-flows", clock),
         )

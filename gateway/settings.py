@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
 
+from pydantic import BaseModel, Field, field_validator
+
+from gateway.oidc_provider import is_safe
 from runtime.rate_limits import KEY_LIMIT_MAX
 from runtime.settings import Settings
+
+
+class OidcIssuer(BaseModel, frozen=True, extra="forbid"):
+    """One issuer of third-party sign-in. Its client secret is the secret `oidc-<name>`."""
+
+    #: Its identifier (`iss`), where its configuration is found.
+    url: str
+    client_id: str = Field(min_length=1)
+    #: Where it may send users back to.
+    redirect_uris: tuple[str, ...] = Field(min_length=1, max_length=16)
+    #: Whether it may make new users, out of addresses that it has verified.
+    registers: bool = False
+
+    @field_validator("url")
+    @classmethod
+    def _safe(cls, value: str) -> str:
+        if not is_safe(value):
+            raise ValueError("must be https, unless it is on this machine")
+        return value
 
 
 class GatewaySettings(Settings):
@@ -48,4 +70,10 @@ class GatewaySettings(Settings):
         ge=0,
         le=KEY_LIMIT_MAX,
         description="Card numbers that each caller may see per minute; 0: any number.",
+    )
+    oidc_issuers: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,32}$")], OidcIssuer] = Field(
+        default_factory=dict,
+        description="Issuers of third-party sign-in by name, as JSON:"
+        ' `{"example": {"url": "https://…", "client_id": "…", "redirect_uris": ["https://…"],'
+        ' "registers": true}}`.',
     )

@@ -78,7 +78,7 @@ class SignIn:
         verified = await self._passwords.verify(password, stored)
         if credential is None or not verified or credential.disabled:
             raise wrong_credentials()
-        mfa_ms = await self._second_factor(credential.user_id, code)
+        mfa_ms = await self.second_factor(credential.user_id, code)
         await self._sessions.forgive(attempts.hex(), client.address)
         await self._renew_hashes(credential, email=email, password=password)
         return await self.begin(credential, request_id=request_id, client=client, mfa_ms=mfa_ms)
@@ -184,7 +184,11 @@ class SignIn:
         if wait_ms:
             raise too_many_attempts(wait_ms)
 
-    async def _second_factor(self, user_id: str, code: str) -> int:
+    async def forgive(self, user: str, client: Client) -> None:
+        """Forgets the attempts of whoever has succeeded."""
+        await self._sessions.forgive(user, client.address)
+
+    async def second_factor(self, user_id: str, code: str) -> int:
         """When a second factor was shown: now, or 0 if none is asked for."""
         if not await self._factors.is_required(user_id):
             return 0

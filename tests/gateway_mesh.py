@@ -17,6 +17,9 @@ import jwt
 from gateway import scripts
 from gateway.access_tokens import AccessTokens
 from gateway.credential_store import CredentialStore
+from gateway.oidc_provider import Provider
+from gateway.oidc_service import OidcService
+from gateway.oidc_sign_in import FlowStore, OidcSignIn
 from gateway.passwords import Passwords
 from gateway.registration import Profile, Registration, deliverer
 from gateway.rings import Rings
@@ -29,6 +32,10 @@ from gateway.sign_in import SignIn
 from gateway.token_keys import TokenKeys
 from holdfast.gateway.v1 import session_pb2
 from holdfast.gateway.v1 import session_service_pb2 as pb
+from holdfast.gateway.v1.oidc_service_pb2_grpc import (
+    OidcServiceStub,
+    add_OidcServiceServicer_to_server,
+)
 from holdfast.gateway.v1.second_factor_service_pb2_grpc import (
     SecondFactorServiceStub,
     add_SecondFactorServiceServicer_to_server,
@@ -98,6 +105,9 @@ class GatewayMesh:
     keys: TokenKeys
     rings: Rings
     registration: Registration
+    #: Issuers of third-party sign-in, by name: none, until a test adds one.
+    providers: dict[str, Provider]
+    oidc: OidcServiceStub
     channel: grpc.aio.Channel
     _numbers: list[int] = field(default_factory=lambda: [0])
 
@@ -236,6 +246,17 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
             ),
             server.services,
         )
+        providers: dict[str, Provider] = {}
+        oidc = OidcSignIn(
+            providers,
+            FlowStore(pipe, rings),
+            credentials,
+            registration=registration,
+            sign_in=sign_in,
+            rings=rings,
+            clock=clock,
+        )
+        add_OidcServiceServicer_to_server(OidcService(oidc), server.services)
         await server.start([])
         relay = asyncio.create_task(outbox.run())
         try:
@@ -251,6 +272,8 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
                 keys=keys,
                 rings=rings,
                 registration=registration,
+                providers=providers,
+                oidc=OidcServiceStub(channel),
                 channel=channel,
             )
         finally:

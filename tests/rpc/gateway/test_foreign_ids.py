@@ -18,6 +18,7 @@ ABOUT_THE_CALLER = {
     "ConfirmSecondFactor",
     "VerifySecondFactor",
     "RemoveSecondFactor",
+    "LinkOidcIdentity",
     "Logout",
     "ChangePassword",
     "ListSessions",
