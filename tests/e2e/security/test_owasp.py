@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from google.protobuf.descriptor_pb2 import DescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 from authz.external import Failure
 from authz.external_client import ExternalDecisions
@@ -102,11 +102,18 @@ async def victims_things(admin: MeshClient) -> dict[str, str]:
 
 def json_calls(policies: list[Policy], known: dict[str, str]) -> Iterator[tuple[Policy, str, str]]:
     """Each JSON call of these methods, with these ids in its path."""
+    numbers = {
+        field.name
+        for file in contract().file
+        for message in file.message_type
+        for field in message.field
+        if field.type in (FieldDescriptorProto.TYPE_INT32, FieldDescriptorProto.TYPE_INT64)
+    }
     for policy in policies:
         for binding in policy.bindings:
 
             def value(field: re.Match[str]) -> str:
-                return known.get(field[1], f"x_0a{'5' * 32}")
+                return known.get(field[1], "1" if field[1] in numbers else f"x_0a{'5' * 32}")
 
             yield policy, binding.verb, re.sub(r"\{([^}]+)\}", value, binding.template)
 
