@@ -61,6 +61,9 @@ _KINDS = {
 }
 
 
+_TOKEN = f"{ids.PAN_TOKEN}_"
+
+
 class Fingerprints:
     """Keyed fingerprints of requests: equal content, equal fingerprint; content cannot be guessed
     from it.
@@ -86,6 +89,14 @@ class _Mutation(Protocol):
     def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...
 
 
+def name_card(named: Any) -> None:
+    """Puts the card in the place of the token of its number (ResolvePan): a purchase and repeats
+    are the same by either name, and nothing behind here knows of tokens.
+    """
+    if named.card_id.startswith(_TOKEN) and ids.is_id(named.card_id, ids.PAN_TOKEN):
+        named.card_id = ids.card_of_pan_token(named.card_id)
+
+
 def sealed(request: _Mutation, metadata: Metadata, violations: Violations) -> bytes:
     """Settles the request id and returns the bytes that fingerprint and journal keep. What the
     contract does not know is not kept: it could be of any size, or a card number.
@@ -100,6 +111,7 @@ def authorize(
 ) -> Authorize:
     """Checks an AuthorizeRequest."""
     check = Violations()
+    name_card(request)
     raw = sealed(request, metadata, check)
     # Held from here on: protobuf makes a new object each time that somebody looks at a part.
     amount, merchant, point = request.amount, request.merchant, request.point_of_sale

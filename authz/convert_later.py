@@ -14,6 +14,7 @@ from authz.convert import (
     check_network,
     is_network,
     merchant_amount,
+    name_card,
     sealed,
 )
 from authz.outcome import EntryType
@@ -56,6 +57,15 @@ def network_authorization_id(
     return ids.derived(
         ids.AUTHORIZATION, ids.tag_of(card_id), principal, card_id, network, transaction_id
     )
+
+
+def _name_cards(request: Any) -> None:
+    """Wherever a request names a card."""
+    fields = request.DESCRIPTOR.fields_by_name
+    if "card_id" in fields:
+        name_card(request)
+    if "network_reference" in fields and request.HasField("network_reference"):
+        name_card(request.network_reference)
 
 
 def _target(request: _Targeted, principal: str, check: Violations) -> Target:
@@ -119,6 +129,7 @@ def capture(
 ) -> Capture:
     """Checks a CaptureAuthorizationRequest."""
     check = Violations()
+    _name_cards(request)
     raw = sealed(request, metadata, check)
     _check_clearing(request, check)
     target = _target(request, identity.principal, check)
@@ -149,6 +160,7 @@ def force_post(
 ) -> Capture:
     """Checks a ForcePostRequest: the clearing of an authorization that may never have been."""
     check = Violations()
+    _name_cards(request)
     raw = sealed(request, metadata, check)
     check.id("card_id", request.card_id, ids.CARD)
     _check_clearing(request, check)
@@ -190,6 +202,7 @@ def increment(
 ) -> Increment:
     """Checks an IncrementAuthorizationRequest."""
     check = Violations()
+    _name_cards(request)
     raw = sealed(request, metadata, check)
     check.money("amount", request, minimum=1)
     target = _target(request, identity.principal, check)
@@ -215,6 +228,7 @@ def reverse(
 ) -> Release:
     """Checks a ReverseAuthorizationRequest."""
     check = Violations()
+    _name_cards(request)
     raw = sealed(request, metadata, check)
     check.money("amount", request, minimum=1, required=False)
     target = _target(request, identity.principal, check)
@@ -241,6 +255,7 @@ def expire(
 ) -> Release:
     """Checks an ExpireAuthorizationRequest."""
     check = Violations()
+    _name_cards(request)
     raw = sealed(request, metadata, check)
     check.id("authorization_id", request.authorization_id, ids.AUTHORIZATION)
     check.raise_if_any()
@@ -265,6 +280,7 @@ def refund(
 ) -> Refund:
     """Checks a RefundRequest."""
     check = Violations()
+    _name_cards(request)
     raw = sealed(request, metadata, check)
     _check_clearing(request, check)
     check_merchant(request.merchant, check, required=False)

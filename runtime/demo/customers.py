@@ -188,7 +188,9 @@ async def reveal(stage: Stage) -> None:
     resolved = await stage.mesh.vault.ResolvePan(
         vault.ResolvePanRequest(pan=pan), timeout=CALL_TIMEOUT_S
     )
-    stage.tell(f"to the card network that number is {resolved.pan_token}")
+    stage.tell("card networks ask once which card that number is, and get a token")
+    request = requests.purchase(stage, resolved.pan_token, 1_500, requests.ONLINE)
+    await answers.approved(stage, request)
     await _show_reveals(stage, alice, card_id)
 
 

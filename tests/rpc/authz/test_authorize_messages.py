@@ -10,6 +10,7 @@ from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
+from runtime.ids import pan_token_of
 from tests.authz_audit import audit, lines_of, repeats
 from tests.authz_checks import (
     UNKNOWN_CARD,
@@ -247,3 +248,26 @@ async def test_inquiry_with_an_amount_is_refused(mesh: AuthzMesh) -> None:
     async with nothing_written(mesh.money):
         error = await refused(mesh.authorization.Authorize, request)
     assert (error.code.name, error.fields) == ("INVALID_ARGUMENT", ["amount.amount_minor"])
+
+
+async def test_the_token_of_a_number_is_its_card(mesh: AuthzMesh) -> None:
+    """A purchase and its repeat are the same by either name; a clearing may use the token, too."""
+    account = await mesh.open_account()
+    card = await mesh.issue_card(account)
+    token = pan_token_of(card)
+    asked = network_purchase(token, 1_000, "t1")
+    first = await _send(mesh, asked)
+    assert first.decision == pb.DECISION_APPROVED
+    asked.card_id = card
+    assert (await _send(mesh, asked)).authorization_id == first.authorization_id
+    assert await balance(mesh, account) == (0, 1_000, 99_000)
+    await mesh.authorization.CaptureAuthorization(
+        by_network(capture_of("", 1_000), token, "t1"), metadata=NETWORK
+    )
+    assert await balance(mesh, account) == (1_000, 0, 99_000)
+    assert (await fetched(mesh, first.authorization_id)).card_id == card
+    error = await refused(
+        mesh.authorization.Authorize, purchase("ptok_zz", 1), metadata=NETWORK
+    )
+    assert error.fields == ["card_id"]
+    await audit(mesh, account)

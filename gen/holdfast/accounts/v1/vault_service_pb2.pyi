@@ -110,7 +110,7 @@ class ResolvePanResponse(_message.Message):
 
     PAN_TOKEN_FIELD_NUMBER: _builtins.int
     pan_token: _builtins.str
-    """A `ptok_` id, as `AuthorizeRequest.pan_token` takes it."""
+    """A `ptok_` id, which every message of a network takes in the place of a card's id."""
     def __init__(
         self,
         *,

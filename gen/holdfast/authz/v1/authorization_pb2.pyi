@@ -628,7 +628,7 @@ class NetworkReference(_message.Message):
     NETWORK_FIELD_NUMBER: _builtins.int
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     card_id: _builtins.str
-    """Card of the authorization."""
+    """Card of the authorization, or the `ptok_` token of its number."""
     network: _builtins.str
     """Network, as in `NetworkData.network`."""
     transaction_id: _builtins.str

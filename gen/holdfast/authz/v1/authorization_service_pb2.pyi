@@ -48,7 +48,7 @@ class AuthorizeRequest(_message.Message):
     request_id: _builtins.str
     """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
     card_id: _builtins.str
-    """Card, a `card_` id."""
+    """Card: a `card_` id, or the `ptok_` token of its number (`VaultService.ResolvePan`)."""
     message_type: _authorization_pb2.MessageType.ValueType
     """Class of the message."""
     conversion_rate: _builtins.str

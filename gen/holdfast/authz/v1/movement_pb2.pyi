@@ -211,7 +211,7 @@ class ForcePostRequest(_message.Message):
     request_id: _builtins.str
     """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
     card_id: _builtins.str
-    """Card, a `card_` id."""
+    """Card, a `card_` id or the `ptok_` token of its number."""
     clearing_reference: _builtins.str
     """The network's reference of this clearing (ARN), at most 64 characters; together with the
     network and `clearing_sequence` it posts at most once.
@@ -325,7 +325,7 @@ class RefundRequest(_message.Message):
     authorization_id: _builtins.str
     """The purchase that is refunded. Exactly one of this, `network_reference` and `card_id`."""
     card_id: _builtins.str
-    """Card of a refund without a purchase."""
+    """Card of a refund without a purchase, or the `ptok_` token of its number."""
     reversal: _builtins.bool
     """Takes a refund back: the amount is debited instead."""
     clearing_reference: _builtins.str
