@@ -89,7 +89,11 @@ class _Mutation(Protocol):
     def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...
 
 
-def name_card(named: Any) -> None:
+class _Named(Protocol):
+    card_id: str
+
+
+def name_card(named: _Named) -> None:
     """Puts the card in the place of the token of its number (ResolvePan): a purchase and repeats
     are the same by either name, and nothing behind here knows of tokens.
     """

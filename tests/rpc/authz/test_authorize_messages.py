@@ -266,8 +266,6 @@ async def test_the_token_of_a_number_is_its_card(mesh: AuthzMesh) -> None:
     )
     assert await balance(mesh, account) == (1_000, 0, 99_000)
     assert (await fetched(mesh, first.authorization_id)).card_id == card
-    error = await refused(
-        mesh.authorization.Authorize, purchase("ptok_zz", 1), metadata=NETWORK
-    )
+    error = await refused(mesh.authorization.Authorize, purchase("ptok_zz", 1), metadata=NETWORK)
     assert error.fields == ["card_id"]
     await audit(mesh, account)
