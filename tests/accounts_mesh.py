@@ -24,6 +24,8 @@ from accounts.applications.notice import Creditor
 from accounts.applications.rotation import Rotation
 from accounts.applications.wiring import applying
 from accounts.applications.worker import Worker
+from accounts.billing.service import StatementService
+from accounts.billing.store import Statements
 from accounts.card_bulk_service import CardBulkService
 from accounts.card_service import CardService
 from accounts.closing import Closing
@@ -77,6 +79,7 @@ from holdfast.accounts.v1.programme_service_pb2_grpc import (
     ProgrammeServiceStub,
     add_ProgrammeServiceServicer_to_server,
 )
+from holdfast.accounts.v1.statement_service_pb2_grpc import add_StatementServiceServicer_to_server
 from holdfast.accounts.v1.user_service_pb2_grpc import (
     UserServiceStub,
     add_UserServiceServicer_to_server,
@@ -411,6 +414,8 @@ async def accounts_mesh(
         )
         add_AccountServiceServicer_to_server(accounts, server.services)
         add_CardServiceServicer_to_server(cards, server.services)
+        statements = StatementService(Statements(pool), store, clock, creditor="Test Bank")
+        add_StatementServiceServicer_to_server(statements, server.services)
         rules = RulesFlow(store, mutations, clock)
         companies = Companies(pool)
         add_ProgrammeServiceServicer_to_server(
