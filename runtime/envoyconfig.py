@@ -63,6 +63,8 @@ _LATENCY_PERCENTILE = 90
 #: What that listener's own refusal looks like inside of Envoy.
 _SHED_STATUS = 507
 _REQUESTS_PER_CYCLE = 16
+#: How long a connection may take to finish TLS.
+TLS_TIMEOUT_S = 3
 #: Connections of listeners that only our own processes and Prometheus reach.
 _OWN_CONNECTIONS = {"mesh": 1024, "metrics": 64}
 #: Retries under way, as a share of all calls under way; so many are always allowed.
@@ -234,6 +236,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "latency_percentile": _LATENCY_PERCENTILE,
         "latency_target_s": settings.latency_target_ms / 1000,
         "requests_per_cycle": _REQUESTS_PER_CYCLE,
+        "tls_timeout_s": TLS_TIMEOUT_S,
         "shed_status": _SHED_STATUS,
         "overloaded": {
             "message": _OVERLOADED.message,

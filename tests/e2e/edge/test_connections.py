@@ -6,8 +6,10 @@ import asyncio
 from contextlib import suppress
 
 import httpx
+import pytest
 
 from runtime import pki
+from runtime.envoyconfig import TLS_TIMEOUT_S
 from tests.e2e.edge.conftest import EDGE_CONNECTIONS
 from tests.e2e.edge.world import World, call_empty, stats, until
 
@@ -63,6 +65,21 @@ async def test_a_listener_that_is_full_closes_what_comes_and_serves_what_is_ther
             connection[1].close()
 
     await until(let_in)
+
+
+@pytest.mark.parametrize("listener", ["edge_https", "network", "mesh"])
+@pytest.mark.parametrize(
+    "sent", [b"", b"\x16\x03\x01\x02\x00\x01\x00"], ids=["silent", "half a ClientHello"]
+)
+async def test_who_does_not_finish_tls_is_let_go(world: World, listener: str, sent: bytes) -> None:
+    port = getattr(world.ports, listener)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(2 * TLS_TIMEOUT_S):
+            assert await reader.read() == b""
+    finally:
+        writer.close()
 
 
 async def test_envoy_watches_its_memory(world: World) -> None:
