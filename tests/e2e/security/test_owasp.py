@@ -267,7 +267,9 @@ async def test_api6_unrestricted_access_to_sensitive_business_flows(
 async def test_api7_server_side_request_forgery(
     web: httpx.AsyncClient, full_mesh: Devstack
 ) -> None:
-    """No field of any request says where to call, and Envoy is nobody's proxy."""
+    """No field of any request says where to call, and Envoy is nobody's proxy. The one address that
+    is asked for is compared with those of the settings, and the browser goes there: not we.
+    """
     places = re.compile(r"(^|_)(url|uri|href|callback|webhook|host|hostname|endpoint|target)(_|$)")
     messages = {
         f".{file.package}.{one.name}": one for file in contract().file for one in file.message_type
@@ -282,7 +284,11 @@ async def test_api7_server_side_request_forgery(
     requests = [messages[one.method.input_type] for one in rpcs()]
     assert len(requests) > 80
     found = {name for one in requests for name in fields(one, set()) if places.search(name)}
-    assert found == set()
+    assert found == {"redirect_uri"}
+    for uri in ("http://169.254.169.254/", "http://127.0.0.1:1/", "file:///etc/passwd"):
+        begun = {"request_id": uuid.uuid4().hex, "issuer": "example", "redirect_uri": uri}
+        refused = await web.post("/v1/sessions:beginOidc", json=begun)
+        assert refused.status_code in {400, 404}, refused.text
 
     token = issue_token(full_mesh.settings, subject=new_user(), roles=("admin",))
     for target in ("http://169.254.169.254/latest/meta-data/", "http://127.0.0.1:1/v1/nothing"):
@@ -365,8 +371,9 @@ async def _huge(question: external.DecideRequest) -> bytes:
 
 
 async def test_api10_unsafe_consumption_of_apis() -> None:
-    """The one service of somebody else's that we ask: whatever it answers, we decide. An answer
-    that is none, too large, late, or unknown to us counts as the default, which declines.
+    """Two kinds of services are somebody else's: issuers (tests/integration/gateway/
+    test_hostile_issuer.py), and the one that has an opinion about purchases: whatever it answers,
+    we decide. An answer that is none, too large, late, or unknown to us counts as the default.
     """
     odd: tuple[Answering, ...] = (
         garbage,
