@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 from gateway import convert_api_key as convert
@@ -32,6 +33,26 @@ KEYS_MAX = 100
 
 #: Returns the key as it was, if it was there, and as it is now.
 Change = Callable[[ApiKeyTransaction], Awaitable[tuple[ApiKey | None, ApiKey]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Managed:
+    """Whose keys a caller manages."""
+
+    #: The merchant that the caller is or works for; empty: none.
+    owner_id: str
+    #: Administrators and auditors see all keys, a merchant its own.
+    sees_all: bool
+    #: Administrators change all keys, a merchant its own.
+    changes_all: bool
+
+    def may_see(self, owner_id: str) -> bool:
+        """Whether the keys of an owner exist for the caller."""
+        return self.sees_all or (bool(self.owner_id) and self.owner_id == owner_id)
+
+    def may_change(self, owner_id: str) -> bool:
+        """Whether the caller makes and ends keys of an owner."""
+        return self.changes_all or (bool(self.owner_id) and self.owner_id == owner_id)
 
 
 class ApiKeyService(ApiKeyServiceServicer):
@@ -63,7 +84,8 @@ class ApiKeyService(ApiKeyServiceServicer):
         key, command = convert.create(
             request, context, ring=self._ring, scopes=self._scopes, now_ms=now_ms
         )
-        if not _may_change(command.owner_id):
+        whose = await self._managed()
+        if not whose.may_change(command.owner_id):
             raise PermissionDenied("a merchant makes keys for itself only")
         partition = ids.partition_for_owner(command.owner_id)
         token = new_token(self._ids.new(ids.API_KEY, partition), random_bytes=self._random_bytes)
@@ -99,19 +121,19 @@ class ApiKeyService(ApiKeyServiceServicer):
     async def GetApiKey(self, request: pb.GetApiKeyRequest, context: Any) -> pb.GetApiKeyResponse:
         """Returns one key."""
         api_key_id = convert.get(request)
-        key = _visible(await self._store.key(api_key_id), api_key_id)
+        key = await self._store.key(api_key_id)
+        if key is None or not (await self._managed()).may_see(key.owner_id):
+            raise convert.not_found(api_key_id)
         return pb.GetApiKeyResponse(api_key=convert.message(key, now_ms=self._clock.now_ms()))
 
     async def ListApiKeys(
         self, request: pb.ListApiKeysRequest, context: Any
     ) -> pb.ListApiKeysResponse:
         """Lists keys, newest first; of a merchant its own."""
-        identity = current_identity()
-        owner_id = request.owner_id
-        if not identity.sees_everything:
-            owner_id = owner_id or identity.principal
+        whose = await self._managed()
+        owner_id = request.owner_id or ("" if whose.sees_all else whose.owner_id)
         page = convert.page(request, owner_id=owner_id)
-        if owner_id and not _may_see(owner_id):
+        if not whose.may_see(owner_id):
             return pb.ListApiKeysResponse()
         keys, more = page.cut(await self._store.keys(page, owner_id=owner_id))
         last = Position(keys[-1].create_time_ms, keys[-1].id) if more else None
@@ -128,10 +150,11 @@ class ApiKeyService(ApiKeyServiceServicer):
         key, api_key_id, overlap_ms = convert.rotate(request, context, ring=self._ring)
         token = new_token(api_key_id, random_bytes=self._random_bytes)
         now_ms = self._clock.now_ms()
+        whose = await self._managed()
 
         async def change(transaction: ApiKeyTransaction) -> tuple[ApiKey | None, ApiKey]:
             found = await transaction.key(api_key_id)
-            if found is None or not _may_change(found.owner_id):
+            if found is None or not whose.may_change(found.owner_id):
                 raise convert.not_found(api_key_id)
             if found.state is not KeyState.ACTIVE:
                 raise convert.not_active(found)
@@ -148,10 +171,11 @@ class ApiKeyService(ApiKeyServiceServicer):
         """Ends a key for good."""
         key, api_key_id = convert.revoke(request, context, ring=self._ring)
         now_ms = self._clock.now_ms()
+        whose = await self._managed()
 
         async def change(transaction: ApiKeyTransaction) -> tuple[ApiKey | None, ApiKey]:
             found = await transaction.key(api_key_id)
-            if found is None or not _may_change(found.owner_id):
+            if found is None or not whose.may_change(found.owner_id):
                 raise convert.not_found(api_key_id)
             ended = revoke(found, now_ms=now_ms)
             if ended is not found:
@@ -184,24 +208,23 @@ class ApiKeyService(ApiKeyServiceServicer):
             await context.send_initial_metadata(REPLAYED)
         return answer, stored is not None
 
+    async def _managed(self) -> Managed:
+        """Whose keys the caller manages. A user's merchant is a row, not a claim, so that taking
+        it away works at once; operators' tokens may speak for a merchant itself.
+        """
+        identity = current_identity()
+        owner_id = ""
+        if "merchant" in identity.roles:
+            is_user = ids.is_id(identity.principal, ids.USER)
+            owner_id = identity.principal
+            if is_user:
+                owner_id = await self._store.merchant_of(identity.principal)
+        return Managed(
+            owner_id=owner_id,
+            sees_all=identity.sees_everything,
+            changes_all="admin" in identity.roles,
+        )
+
     def _hashed(self, text: str) -> SecretHash:
         key_id, digest = self._ring.mac(text.encode())
         return SecretHash(key_id=key_id, digest=digest)
-
-
-def _may_see(owner_id: str) -> bool:
-    """Administrators and auditors see all keys, a merchant its own."""
-    identity = current_identity()
-    return identity.sees_everything or identity.principal == owner_id
-
-
-def _may_change(owner_id: str) -> bool:
-    """Administrators change all keys, a merchant its own."""
-    identity = current_identity()
-    return "admin" in identity.roles or identity.principal == owner_id
-
-
-def _visible(key: ApiKey | None, api_key_id: str) -> ApiKey:
-    if key is None or not _may_see(key.owner_id):
-        raise convert.not_found(api_key_id)
-    return key

@@ -161,6 +161,12 @@ class ApiKeyStore:
             row = await self._pool.fetchrow(_SQL["select_api_key"], api_key_id)
         return _key(row) if row else None
 
+    async def merchant_of(self, user_id: str) -> str:
+        """The merchant whose keys a user manages; empty if there is none."""
+        with refusing_when_down():
+            found: str | None = await self._pool.fetchval(_SQL["select_merchant"], user_id)
+        return found or ""
+
     async def keys(self, page: Page, *, owner_id: str) -> list[ApiKey]:
         """One page, newest first, and one key more; of everybody without an owner."""
         position = page.after or _TOP

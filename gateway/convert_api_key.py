@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from google.protobuf.message import Message
 
 from gateway.api_key import ApiKey, network_of
 from gateway.api_key_store import RequestKey
+from gateway.credential import MERCHANT_ID, MERCHANT_ID_RULE
 from holdfast.gateway.v1 import api_key_pb2
 from holdfast.gateway.v1 import api_key_service_pb2 as pb
 from runtime import ids
@@ -29,7 +29,6 @@ DISPLAY_NAME_LENGTH_MAX = 100
 NETWORKS_MAX = 32
 SCOPES_MAX = 64
 
-_OWNER = re.compile(r"mer_[A-Za-z0-9_-]{1,60}")
 _STATE = api_key_pb2.ApiKey.State
 
 
@@ -174,9 +173,7 @@ def _owner(value: str, violations: Violations, *, required: bool) -> None:
         return
     if not value:
         violations.add("owner_id", "is required")
-    violations.pattern(
-        "owner_id", value, _OWNER, "must be mer_ and 1 to 60 characters of A-Z a-z 0-9 _ -"
-    )
+    violations.pattern("owner_id", value, MERCHANT_ID, MERCHANT_ID_RULE)
 
 
 def _key_of(request: Any, context: Any, ring: KeyRing, violations: Violations) -> RequestKey:

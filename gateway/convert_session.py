@@ -120,7 +120,7 @@ def set_access(
     violations.id("user_id", request.user_id, ids.USER)
     violations.id("company_id", request.company_id, ids.COMPANY, required=False)
     roles = tuple(dict.fromkeys(request.roles))
-    if wrong := access_violation(roles, request.company_id):
+    if wrong := access_violation(roles, request.company_id, request.merchant_id):
         violations.add(*wrong)
     violations.raise_if_any()
     return key, roles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +13,9 @@ USER_ROLES = ("admin", "manager", "cardholder", "merchant", "auditor")
 #: NIST SP 800-63B-4 §3.1.1: length is what counts; no rules about kinds of characters.
 PASSWORD_LENGTH_MIN = 12
 PASSWORD_LENGTH_MAX = 128
+#: Merchants are named by whoever runs the installation.
+MERCHANT_ID = re.compile(r"mer_[A-Za-z0-9_-]{1,60}")
+MERCHANT_ID_RULE = "must be mer_ and 1 to 60 characters of A-Z a-z 0-9 _ -"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +24,10 @@ class Credential:
 
     user_id: str
     roles: tuple[str, ...]
+    #: The company of a manager.
     company_id: str = ""
+    #: The merchant whose API keys a user of role merchant manages.
+    merchant_id: str = ""
     disabled: bool = False
     email_hash: bytes | None = field(default=None, repr=False)
     email_key: str | None = None
@@ -36,13 +43,20 @@ class Credential:
         )
 
     def with_access(
-        self, *, roles: tuple[str, ...], company_id: str, disabled: bool, now_ms: int
+        self,
+        *,
+        roles: tuple[str, ...],
+        company_id: str,
+        merchant_id: str,
+        disabled: bool,
+        now_ms: int,
     ) -> Credential:
         """The next version, which may do other things."""
         return replace(
             self,
             roles=roles,
             company_id=company_id,
+            merchant_id=merchant_id,
             disabled=disabled,
             version=self.version + 1,
             update_ms=now_ms,
@@ -71,11 +85,17 @@ def password_violation(text: str, *, email: str = "") -> str:
     return ""
 
 
-def access_violation(roles: tuple[str, ...], company_id: str) -> tuple[str, str] | None:
+def access_violation(
+    roles: tuple[str, ...], company_id: str, merchant_id: str
+) -> tuple[str, str] | None:
     """The wrong field and what is wrong with it."""
     unknown = sorted(set(roles) - set(USER_ROLES))
     if unknown or not roles:
         return "roles", f"must be one or more of {', '.join(USER_ROLES)}"
     if "manager" in roles and not company_id:
         return "company_id", "is required for managers"
+    if "merchant" in roles and not merchant_id:
+        return "merchant_id", "is required for merchants"
+    if merchant_id and MERCHANT_ID.fullmatch(merchant_id) is None:
+        return "merchant_id", MERCHANT_ID_RULE
     return None

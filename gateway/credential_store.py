@@ -102,6 +102,7 @@ class Transaction:
             list(credential.roles),
             credential.company_id or None,
             self._now,
+            credential.merchant_id or None,
         )
         return bool(inserted)
 
@@ -116,6 +117,7 @@ class Transaction:
             credential.company_id or None,
             "DISABLED" if credential.disabled else "ACTIVE",
             self._now,
+            credential.merchant_id or None,
         )
         assert tag == "UPDATE 1", f"{credential.user_id} was not locked at the version before"
 
@@ -192,6 +194,7 @@ def _credential(row: Any) -> Credential:
         user_id=row["user_id"],
         roles=tuple(row["roles"]),
         company_id=row["company_id"] or "",
+        merchant_id=row["merchant_id"] or "",
         disabled=row["state"] == "DISABLED",
         email_hash=row["email_hash"],
         email_key=row["email_key"],

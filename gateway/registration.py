@@ -41,6 +41,7 @@ class NewUser:
     name: str
     roles: tuple[str, ...] = ("cardholder",)
     company_id: str = ""
+    merchant_id: str = ""
 
 
 class Registration:
@@ -75,6 +76,7 @@ class Registration:
             user_id=user_id,
             roles=user.roles,
             company_id=user.company_id,
+            merchant_id=user.merchant_id,
             email_hash=email_hash,
             email_key=email_key,
             password_hash=password_hash,
@@ -128,6 +130,7 @@ class Registration:
         *,
         roles: tuple[str, ...],
         company_id: str,
+        merchant_id: str,
         disabled: bool,
     ) -> bool:
         """Replaces what a user may do and ends the user's sessions."""
@@ -139,7 +142,11 @@ class Registration:
                 raise NotFound(f"user {user_id} does not exist")
             await transaction.update(
                 credential.with_access(
-                    roles=roles, company_id=company_id, disabled=disabled, now_ms=now_ms
+                    roles=roles,
+                    company_id=company_id,
+                    merchant_id=merchant_id,
+                    disabled=disabled,
+                    now_ms=now_ms,
                 )
             )
             return b""

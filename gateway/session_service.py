@@ -133,6 +133,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
             request.user_id,
             roles=roles,
             company_id=request.company_id,
+            merchant_id=request.merchant_id,
             disabled=request.disabled,
         )
         await _replayed(context, stored)
@@ -140,6 +141,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
             user_id=request.user_id,
             roles=roles,
             company_id=request.company_id,
+            merchant_id=request.merchant_id,
             disabled=request.disabled,
         )
 

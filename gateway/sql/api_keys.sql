@@ -26,6 +26,12 @@ WHERE (create_time, id) < ($1, $2) AND ($4::text IS NULL OR owner_id = $4)
 ORDER BY create_time DESC, id DESC
 LIMIT $3
 
+-- select_merchant --
+-- The merchant whose keys a user manages. Params: $1 user_id.
+SELECT merchant_id
+FROM credential
+WHERE user_id = $1 AND state = 'ACTIVE' AND 'merchant' = ANY (roles)
+
 -- lock_owner --
 -- Makes those who create keys of one owner wait for each other. Params: $1 owner_id.
 SELECT pg_advisory_xact_lock(hashtext('api_key'), hashtext($1))

@@ -1,19 +1,19 @@
 -- insert_credential --
 -- Adds a user who can sign in; returns nothing if the address or the user is there already.
 -- Params: $1 user_id, $2 email_hash, $3 email_key, $4 password_hash, $5 roles, $6 company_id,
--- $7 create_time.
+-- $7 create_time, $8 merchant_id.
 INSERT INTO credential (
-    user_id, email_hash, email_key, password_hash, roles, company_id, state, version,
+    user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
     create_time, update_time
 )
-VALUES ($1, $2, $3, $4, $5, $6, 'ACTIVE', 1, $7, $7)
+VALUES ($1, $2, $3, $4, $5, $6, $8, 'ACTIVE', 1, $7, $7)
 ON CONFLICT DO NOTHING
 RETURNING true
 
 -- select_credential --
 -- One user. Params: $1 user_id.
 SELECT
-    user_id, email_hash, email_key, password_hash, roles, company_id, state, version,
+    user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
     create_time, update_time
 FROM credential
 WHERE user_id = $1
@@ -21,7 +21,7 @@ WHERE user_id = $1
 -- select_credential_for_update --
 -- One user, locked for a change. Params: $1 user_id.
 SELECT
-    user_id, email_hash, email_key, password_hash, roles, company_id, state, version,
+    user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
     create_time, update_time
 FROM credential
 WHERE user_id = $1
@@ -30,17 +30,18 @@ FOR UPDATE
 -- select_credential_of_email --
 -- The user of an address, hashed with any version of the key. Params: $1 hashes.
 SELECT
-    user_id, email_hash, email_key, password_hash, roles, company_id, state, version,
+    user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
     create_time, update_time
 FROM credential
 WHERE email_hash = ANY ($1::bytea [])
 
 -- update_credential --
 -- Writes the next version of a user. Params: $1 user_id, $2 version, $3 password_hash, $4 roles,
--- $5 company_id, $6 state, $7 update_time.
+-- $5 company_id, $6 state, $7 update_time, $8 merchant_id.
 UPDATE credential
 SET
-    version = $2, password_hash = $3, roles = $4, company_id = $5, state = $6, update_time = $7
+    version = $2, password_hash = $3, roles = $4, company_id = $5, merchant_id = $8,
+    state = $6, update_time = $7
 WHERE user_id = $1 AND version = $2 - 1
 
 -- rehash_credential --

@@ -54,6 +54,9 @@ def create(
     ],
     *,
     company: Annotated[str, typer.Option(help="Company of a manager, co_….")] = "",
+    merchant: Annotated[
+        str, typer.Option(help="Merchant whose API keys a merchant manages, mer_….")
+    ] = "",
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
@@ -68,7 +71,7 @@ def create(
     address, roles = normalized_email(email), tuple(dict.fromkeys(role))
     if not address:
         raise CliError(f"{email!r} is no e-mail address")
-    if wrong := access_violation(roles, company):
+    if wrong := access_violation(roles, company, merchant):
         raise CliError(f"{wrong[0]} {wrong[1]}")
     if company and not is_id(company, COMPANY):
         raise CliError(f"{company!r} is no company id: co_ and 34 hex digits")
@@ -76,7 +79,14 @@ def create(
     password = _password(from_stdin=password_stdin)
     if problem := password_violation(password, email=address):
         raise CliError(f"the password {problem}")
-    user = NewUser(email=address, password=password, name=name, roles=roles, company_id=company)
+    user = NewUser(
+        email=address,
+        password=password,
+        name=name,
+        roles=roles,
+        company_id=company,
+        merchant_id=merchant,
+    )
     user_id = run_to_end(_register(settings, user))
     output.result(
         {"user_id": user_id, "email": address, "roles": roles},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -117,6 +118,39 @@ async def test_scopes_and_networks_bind_a_key(full_mesh: Devstack, web: httpx.As
     here = await _created(full_mesh, web, allowed_networks=["127.0.0.1"])
     answer = await web.get(PATH, headers={"x-api-key": here["secret"]})
     assert answer.status_code == 404
+
+
+async def test_a_merchants_staff_makes_its_keys(
+    full_mesh: Devstack, web: httpx.AsyncClient
+) -> None:
+    """By themselves: signed in, for the merchant that an administrator gave them, for no other."""
+    number = next(_NUMBERS)
+    address = f"staff.{uuid.uuid4().hex}@example.com"
+    known = {"email": address, "password": "correct horse battery"}
+    body = {"request_id": uuid.uuid4().hex, "name": "Ada", **known}
+    user_id = (await web.post("/v1/users:register", json=body)).json()["user_id"]
+    merchant = {"roles": ["merchant"], "merchant_id": f"mer_own_{number}"}
+    given = await web.post(
+        f"/v1/users/{user_id}:setAccess",
+        headers=_bearer(full_mesh, OPERATOR),
+        json={"request_id": uuid.uuid4().hex, **merchant},
+    )
+    assert given.json()["merchant_id"] == merchant["merchant_id"]
+    body = {"request_id": uuid.uuid4().hex, **known}
+    tokens = (await web.post("/v1/sessions:login", json=body)).json()["tokens"]
+    signed_in = {"authorization": f"Bearer {tokens['access_token']}"}
+    key = {"request_id": uuid.uuid4().hex, "scopes": ["authorizations:read"]}
+    created = await web.post(
+        "/v1/api-keys", headers=signed_in, json={**key, "owner_id": merchant["merchant_id"]}
+    )
+    assert created.status_code == 200, created.text
+    answer = await web.get(PATH, headers={"x-api-key": created.json()["secret"]})
+    assert _told(answer) == (404, "AUTHORIZATION_NOT_FOUND")
+    listed = (await web.get("/v1/api-keys", headers=signed_in)).json()["api_keys"]
+    assert [one["id"] for one in listed] == [created.json()["api_key"]["id"]]
+    key["request_id"] = uuid.uuid4().hex
+    other = await web.post("/v1/api-keys", headers=signed_in, json={**key, "owner_id": "mer_1"})
+    assert other.status_code == 403, other.text
 
 
 async def test_a_revoked_key_ends_within_the_cache(

@@ -153,6 +153,40 @@ async def test_a_merchant_has_its_own_keys_only(keys: Keys) -> None:
     assert not listed.api_keys
 
 
+async def test_a_user_manages_the_keys_of_its_merchant(keys: Keys) -> None:
+    """Whose that is, SetUserAccess says; the next call sees that it is taken away."""
+    user_id = f"usr_0a{'7' * 32}"
+    staff: dict[str, Any] = {
+        "principal": ("x-auth-subject", user_id),
+        "metadata": (("x-auth-roles", "merchant"),),
+    }
+    await keys.pool.execute("DELETE FROM credential WHERE user_id = $1", user_id)
+    insert = (
+        "INSERT INTO credential (user_id, roles, merchant_id, state, version, create_time,"
+        " update_time) VALUES ($1, '{merchant}', 'mer_shop', 'ACTIVE', 1, now(), now())"
+    )
+    await keys.pool.execute(insert, user_id)
+    created = await call(keys.stub.CreateApiKey, keys.request(), **staff)
+    assert await keys.told(created.secret) == "mer_shop"
+    foreign = (await keys.created(owner_id="mer_other")).api_key
+    for owner_id, shown in (("", [created.api_key.id]), ("mer_other", [])):
+        request = pb.ListApiKeysRequest(owner_id=owner_id)
+        listed = await call(keys.stub.ListApiKeys, request, **staff)
+        assert [one.id for one in listed.api_keys] == shown
+    rotation = pb.RotateApiKeyRequest(request_id="r", api_key_id=created.api_key.id)
+    assert (await call(keys.stub.RotateApiKey, rotation, **staff)).secret
+    error = await refused(keys.stub.CreateApiKey, keys.request(owner_id="mer_other"), **staff)
+    assert error.code is grpc.StatusCode.PERMISSION_DENIED
+    for change in ("state = 'DISABLED'", "state = 'ACTIVE', merchant_id = NULL"):
+        await keys.pool.execute(f"UPDATE credential SET {change} WHERE user_id = $1", user_id)
+        error = await refused(keys.stub.CreateApiKey, keys.request(), **staff)
+        assert error.code is grpc.StatusCode.PERMISSION_DENIED
+        assert not (await call(keys.stub.ListApiKeys, pb.ListApiKeysRequest(), **staff)).api_keys
+        for one in (created.api_key, foreign):
+            got = pb.GetApiKeyRequest(api_key_id=one.id)
+            assert (await refused(keys.stub.GetApiKey, got, **staff)).code.name == "NOT_FOUND"
+
+
 async def test_lists_page_newest_first(keys: Keys) -> None:
     made = [(await keys.created()).api_key.id for _ in range(5)]
     found, token = list[str](), ""

@@ -38,6 +38,20 @@ async def test_gives_roles_and_ends_the_sessions(mesh: GatewayMesh) -> None:
     assert other.reason == "REQUEST_ID_REUSED"
 
 
+async def test_a_merchant_works_for_one(mesh: GatewayMesh) -> None:
+    """A row: neither tokens nor sessions say which, so that the next call sees a change."""
+    user_id = await mesh.register()
+    request = _request(user_id, roles=["merchant"], merchant_id="mer_bakery")
+    answer = await call(mesh.stub.SetUserAccess, request, principal=ADMIN)
+    assert answer.merchant_id == "mer_bakery"
+    stored = "SELECT merchant_id FROM credential WHERE user_id = $1"
+    assert await mesh.pool.fetchval(stored, user_id) == "mer_bakery"
+    claims = mesh.claims((await mesh.login()).tokens.access_token)
+    assert (claims["roles"], "mer_bakery" in str(claims)) == ("merchant", False)
+    await call(mesh.stub.SetUserAccess, _request(user_id, request_id="a-2"), principal=ADMIN)
+    assert await mesh.pool.fetchval(stored, user_id) is None
+
+
 async def test_the_disabled_learn_nothing(mesh: GatewayMesh) -> None:
     user_id = await mesh.register()
     await call(mesh.stub.SetUserAccess, _request(user_id, disabled=True), principal=ADMIN)
@@ -64,6 +78,8 @@ async def test_an_unknown_user(mesh: GatewayMesh) -> None:
         ({"roles": ["root"]}, "roles"),
         ({"roles": ["manager"]}, "company_id"),
         ({"company_id": "usr_1"}, "company_id"),
+        ({"roles": ["merchant"]}, "merchant_id"),
+        ({"merchant_id": "usr_1"}, "merchant_id"),
     ],
 )
 async def test_names_what_is_wrong(mesh: GatewayMesh, fields: dict[str, Any], wrong: str) -> None:

@@ -157,7 +157,7 @@ class ListApiKeysRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     owner_id: _builtins.str
-    """Only keys of this owner, `mer_…`; empty: of all, or the merchant's that asks."""
+    """Only keys of this owner, `mer_…`; empty: of all, or of the merchant that the caller works for."""
     page_size: _builtins.int
     """Most keys to return: 50 unless set, never more than 500."""
     page_token: _builtins.str

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class ApiKeyServiceStub:
     """Makes and ends API keys. A secret is shown once, in the answer that made it; only a keyed hash of
-    it is kept. Merchants see and manage their own keys only: another's is NOT_FOUND.
+    it is kept. Users of role merchant see and manage the keys of their merchant only (SetUserAccess
+    says which that is, anew at every call): another's is NOT_FOUND.
 
     Mutations carry a `request_id`, unique for the caller: the same id with the same content
     returns the stored answer, without the secret; with other content ALREADY_EXISTS /
@@ -69,7 +70,8 @@ class ApiKeyServiceStub:
 
 class ApiKeyServiceServicer:
     """Makes and ends API keys. A secret is shown once, in the answer that made it; only a keyed hash of
-    it is kept. Merchants see and manage their own keys only: another's is NOT_FOUND.
+    it is kept. Users of role merchant see and manage the keys of their merchant only (SetUserAccess
+    says which that is, anew at every call): another's is NOT_FOUND.
 
     Mutations carry a `request_id`, unique for the caller: the same id with the same content
     returns the stored answer, without the secret; with other content ALREADY_EXISTS /
@@ -79,8 +81,8 @@ class ApiKeyServiceServicer:
     def CreateApiKey(self, request, context):
         """Creates a key.
 
-        Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (a merchant, for somebody
-        else), RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (for another merchant),
+        RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,7 +98,7 @@ class ApiKeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListApiKeys(self, request, context):
-        """Lists keys, newest first, revoked ones too; of a merchant its own.
+        """Lists keys, newest first, revoked ones too; for users of role merchant those of their merchant.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -163,7 +165,8 @@ def add_ApiKeyServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ApiKeyService:
     """Makes and ends API keys. A secret is shown once, in the answer that made it; only a keyed hash of
-    it is kept. Merchants see and manage their own keys only: another's is NOT_FOUND.
+    it is kept. Users of role merchant see and manage the keys of their merchant only (SetUserAccess
+    says which that is, anew at every call): another's is NOT_FOUND.
 
     Mutations carry a `request_id`, unique for the caller: the same id with the same content
     returns the stored answer, without the secret; with other content ALREADY_EXISTS /

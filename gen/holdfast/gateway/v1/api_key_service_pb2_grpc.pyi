@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class ApiKeyServiceStub:
     """Makes and ends API keys. A secret is shown once, in the answer that made it; only a keyed hash of
-    it is kept. Merchants see and manage their own keys only: another's is NOT_FOUND.
+    it is kept. Users of role merchant see and manage the keys of their merchant only (SetUserAccess
+    says which that is, anew at every call): another's is NOT_FOUND.
 
     Mutations carry a `request_id`, unique for the caller: the same id with the same content
     returns the stored answer, without the secret; with other content ALREADY_EXISTS /
@@ -42,8 +43,8 @@ class ApiKeyServiceStub:
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_service_pb2.CreateApiKeyRequest, _api_key_service_pb2.CreateApiKeyResponse]
     """Creates a key.
 
-    Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (a merchant, for somebody
-    else), RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (for another merchant),
+    RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_service_pb2.GetApiKeyRequest, _api_key_service_pb2.GetApiKeyResponse]
     """Returns one key, without its secret.
@@ -51,7 +52,7 @@ class ApiKeyServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_api_key_service_pb2.ListApiKeysRequest, _api_key_service_pb2.ListApiKeysResponse]
-    """Lists keys, newest first, revoked ones too; of a merchant its own.
+    """Lists keys, newest first, revoked ones too; for users of role merchant those of their merchant.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -72,7 +73,8 @@ class ApiKeyServiceStub:
 @_typing.type_check_only
 class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     """Makes and ends API keys. A secret is shown once, in the answer that made it; only a keyed hash of
-    it is kept. Merchants see and manage their own keys only: another's is NOT_FOUND.
+    it is kept. Users of role merchant see and manage the keys of their merchant only (SetUserAccess
+    says which that is, anew at every call): another's is NOT_FOUND.
 
     Mutations carry a `request_id`, unique for the caller: the same id with the same content
     returns the stored answer, without the secret; with other content ALREADY_EXISTS /
@@ -83,8 +85,8 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_api_key_service_pb2.CreateApiKeyRequest, _api_key_service_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
     """Creates a key.
 
-    Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (a merchant, for somebody
-    else), RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (for another merchant),
+    RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetApiKey: _aio.UnaryUnaryMultiCallable[_api_key_service_pb2.GetApiKeyRequest, _api_key_service_pb2.GetApiKeyResponse]  # type: ignore[assignment]
     """Returns one key, without its secret.
@@ -92,7 +94,7 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_api_key_service_pb2.ListApiKeysRequest, _api_key_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
-    """Lists keys, newest first, revoked ones too; of a merchant its own.
+    """Lists keys, newest first, revoked ones too; for users of role merchant those of their merchant.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -112,7 +114,8 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
 
 class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Makes and ends API keys. A secret is shown once, in the answer that made it; only a keyed hash of
-    it is kept. Merchants see and manage their own keys only: another's is NOT_FOUND.
+    it is kept. Users of role merchant see and manage the keys of their merchant only (SetUserAccess
+    says which that is, anew at every call): another's is NOT_FOUND.
 
     Mutations carry a `request_id`, unique for the caller: the same id with the same content
     returns the stored answer, without the secret; with other content ALREADY_EXISTS /
@@ -127,8 +130,8 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_api_key_service_pb2.CreateApiKeyResponse, _abc.Awaitable[_api_key_service_pb2.CreateApiKeyResponse]]:
         """Creates a key.
 
-        Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (a merchant, for somebody
-        else), RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (for another merchant),
+        RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -148,7 +151,7 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _api_key_service_pb2.ListApiKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_api_key_service_pb2.ListApiKeysResponse, _abc.Awaitable[_api_key_service_pb2.ListApiKeysResponse]]:
-        """Lists keys, newest first, revoked ones too; of a merchant its own.
+        """Lists keys, newest first, revoked ones too; for users of role merchant those of their merchant.
 
         Errors: INVALID_ARGUMENT.
         """

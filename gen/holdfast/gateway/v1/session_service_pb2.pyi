@@ -439,6 +439,7 @@ class SetUserAccessRequest(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     COMPANY_ID_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id of the request; or the Idempotency-Key header."""
     user_id: _builtins.str
@@ -447,6 +448,10 @@ class SetUserAccessRequest(_message.Message):
     """The company that a manager manages, `co_…`; required for managers."""
     disabled: _builtins.bool
     """True: the user cannot sign in."""
+    merchant_id: _builtins.str
+    """The merchant whose API keys the user makes and ends, `mer_` and 1 to 60 characters of
+    `[A-Za-z0-9_-]`; required for merchants.
+    """
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One or more of `admin`, `manager`, `cardholder`, `merchant`, `auditor`."""
@@ -459,10 +464,11 @@ class SetUserAccessRequest(_message.Message):
         roles: _abc.Iterable[_builtins.str] | None = ...,
         company_id: _builtins.str = ...,
         disabled: _builtins.bool = ...,
+        merchant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["company_id", b"company_id", "disabled", b"disabled", "request_id", b"request_id", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["company_id", b"company_id", "disabled", b"disabled", "merchant_id", b"merchant_id", "request_id", b"request_id", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -478,12 +484,15 @@ class SetUserAccessResponse(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     COMPANY_ID_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The user, `usr_…`."""
     company_id: _builtins.str
     """The company, if there is one."""
     disabled: _builtins.bool
     """True: the user cannot sign in."""
+    merchant_id: _builtins.str
+    """The merchant, if there is one."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The roles."""
@@ -495,10 +504,11 @@ class SetUserAccessResponse(_message.Message):
         roles: _abc.Iterable[_builtins.str] | None = ...,
         company_id: _builtins.str = ...,
         disabled: _builtins.bool = ...,
+        merchant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["company_id", b"company_id", "disabled", b"disabled", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["company_id", b"company_id", "disabled", b"disabled", "merchant_id", b"merchant_id", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
