@@ -25,7 +25,14 @@ RATE = 500
 _ROLE = "merchant"
 _TOKEN = "jwt_authn"  # noqa: S105  a filter
 _POLICY = ("rbac",)
-_LIMITS = ("ext_authz", "ratelimit", "local_ratelimit")
+_LIMITS = (
+    "set-address",
+    "ext_authz",
+    "check-session",
+    "local_ratelimit",
+    "ratelimit",
+    "ratelimit.guarded",
+)
 #: Step → filters that are left out.
 STEPS = {
     "listener": (_TOKEN, *_POLICY, *_LIMITS),
