@@ -107,7 +107,9 @@ class Worker:
             PostingService(PostingFlow(self.store, self.ledger, self.watch, mover), fingerprints),
             services,
         )
-        ledger_grpc.add_LedgerServiceServicer_to_server(LedgerService(self.ledger), services)
+        ledger_grpc.add_LedgerServiceServicer_to_server(
+            LedgerService(self.ledger, self.watch), services
+        )
         projection_grpc.add_ProjectionServiceServicer_to_server(
             ProjectionService(self.store, clock=clock), services
         )

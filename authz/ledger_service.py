@@ -10,6 +10,7 @@ import grpc
 
 from authz.ledger_store import LedgerStore, ask
 from authz.outcome import DECISIONS, EntryType
+from authz.watch import Watch
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import ledger_pb2 as pb
 from holdfast.authz.v1 import ledger_service_pb2 as ledger_rpc
@@ -19,6 +20,7 @@ from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
 from runtime.clock import datetime_of, ms_of
+from runtime.errors import FailedPrecondition
 from runtime.money import is_currency
 from runtime.paging import Position, page_of
 from runtime.settings import PARTITIONS
@@ -41,8 +43,9 @@ _TYPES[RETURNED] = pb.Entry.TYPE_PAYMENT_RETURN
 class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
     """Reads what the settler wrote."""
 
-    def __init__(self, ledger: LedgerStore) -> None:
+    def __init__(self, ledger: LedgerStore, watch: Watch) -> None:
         self._ledger = ledger
+        self._watch = watch
 
     async def ListEntries(
         self, request: ledger_rpc.ListEntriesRequest, context: Context
@@ -86,11 +89,18 @@ class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
         each = max((request.page_size or FOLLOW_DEFAULT) // len(request.after), 1)
         positions = [(one.partition, one.pseq) for one in request.after]
         reached: dict[int, int] = {}
+        # Before the ledger is asked: what was settled by then is in the answer.
+        until_ms = self._watch.settled_until_ms
+        settled_until = None if until_ms is None else timestamp(until_ms)
         if request.posted_only:
             # Asked first: what is settled meanwhile is for the next answer.
             reached = await ask(self._ledger.settled([partition for partition, _ in positions]))
-            if all(reached.get(partition, 0) <= pseq for partition, pseq in positions):
-                return ledger_rpc.FollowEntriesResponse()
+            if any(reached.get(partition, 0) < pseq for partition, pseq in positions):
+                raise FailedPrecondition(
+                    "the ledger does not reach this position any more", reason="LEDGER_SET_BACK"
+                )
+            if all(reached.get(partition, 0) == pseq for partition, pseq in positions):
+                return ledger_rpc.FollowEntriesResponse(settled_until=settled_until)
             rows = await ask(self._ledger.posted_after(positions, reached, limit_each=each))
         else:
             rows = await ask(self._ledger.entries_after(positions, limit_each=each))
@@ -107,6 +117,7 @@ class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
                 for partition, pseq in sorted(reached.items())
                 if pseq > before[partition]
             ],
+            settled_until=settled_until,
         )
 
     async def ListLateEntries(

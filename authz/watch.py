@@ -37,6 +37,8 @@ class Watch:
         self._settings = settings
         self._clock = clock
         self._refusal: HoldfastError | None = None
+        #: Everything that was recorded by then is settled; None before the first look.
+        self.settled_until_ms: int | None = None
         self._too_old = False
         self._guesses: dict[str, tuple[int, int]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -95,13 +97,14 @@ class Watch:
             logger.error("trust_lost", because=because)
             self._pipe.reopen()
             return
+        looked_ms = self._clock.now_ms()
         lengths = await asyncio.gather(
             *(self._pipe.command("XLEN", keys.journal(tag)) for tag in keys.TAGS)
         )
         # The settler leaves the last settled entry in each stream.
         unsettled = sum(max(length - 1, 0) for length in lengths)
         UNSETTLED.set(unsettled)
-        stale = await self._stale_journal(lengths)
+        stale = await self._stale_journal(lengths, looked_ms)
         self._too_old = stale is not None
         full = self._verdict(health.used_memory, health.memory_limit, unsettled)
         self._refusal = stale or full
@@ -122,7 +125,7 @@ class Watch:
             return Unavailable("too many entries wait for settlement", reason="JOURNAL_TOO_LONG")
         return None
 
-    async def _stale_journal(self, lengths: list[int]) -> HoldfastError | None:
+    async def _stale_journal(self, lengths: list[int], looked_ms: int) -> HoldfastError | None:
         """Before the oldest unsettled entry is as old as a request record lives, all stops: a
         record that expires first would let its request act twice.
         """
@@ -134,10 +137,13 @@ class Watch:
             )
         )
         age_max_ms = self._settings.request_record_ttl_h * 3_600_000 - RECORD_MARGIN_MS
-        for found in answers:
-            if len(found) <= 1:
-                continue
-            oldest = entry.parse(entry.raw_of(found[1][1]))
-            if self._clock.now_ms() - oldest.outcome.recorded_at_ms >= age_max_ms:
-                return Unavailable("the journal is not being settled", reason="JOURNAL_TOO_OLD")
+        oldest = [
+            entry.parse(entry.raw_of(found[1][1])).outcome.recorded_at_ms
+            for found in answers
+            if len(found) > 1
+        ]
+        # What is recorded in the millisecond of the look may have come after it.
+        self.settled_until_ms = min(oldest, default=looked_ms) - 1
+        if self._clock.now_ms() - min(oldest, default=looked_ms) >= age_max_ms:
+            return Unavailable("the journal is not being settled", reason="JOURNAL_TOO_OLD")
         return None

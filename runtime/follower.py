@@ -19,6 +19,7 @@ from holdfast.authz.v1 import ledger_pb2, ledger_service_pb2
 from holdfast.authz.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from runtime.log import get_logger
 from runtime.queries import load_queries
+from runtime.validate import milliseconds
 
 if TYPE_CHECKING:
     import asyncpg
@@ -59,6 +60,8 @@ class Follower:
         self._posted_only = posted_only
         self._ledger: Any = LedgerServiceStub(channel)
         self._take = take
+        #: Everything that was recorded by then was taken in; None: not known.
+        self.followed_until_ms: int | None = None
 
     async def run(self) -> None:
         """For ever; no failure ends it."""
@@ -96,7 +99,11 @@ class Follower:
                 ),
                 timeout=CALL_TIMEOUT_S,
             )
+            until_ms = (
+                milliseconds(answer.settled_until) if answer.HasField("settled_until") else None
+            )
             if not answer.reached:
+                self.followed_until_ms = until_ms
                 return False
             if not self._posted_only:
                 _check_order(positions, answer.entries)
@@ -104,7 +111,9 @@ class Follower:
             if answer.entries:
                 await self._take(connection, answer.entries)
             await connection.execute(_SQL["move_positions"], list(reached), list(reached.values()))
-            return answer.more
+        if not answer.more:
+            self.followed_until_ms = until_ms
+        return answer.more
 
 
 def _check_order(positions: dict[int, int], entries: Sequence[Entry]) -> None:

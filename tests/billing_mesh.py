@@ -181,8 +181,7 @@ class BillingMesh:
     async def work(self) -> None:
         """Everything that is due: settles, follows, bills and posts until nothing is left."""
         for _ in range(50):
-            await self.authz.settle()
-            await self.parts.follower.caught_up()
+            await self.look()
             async with self.pool.acquire() as connection:
                 await Billing(connection).enrol()
             worked = await self.parts.biller.work_due()
@@ -190,6 +189,12 @@ class BillingMesh:
             if not worked and not await self.authz.settle():
                 return
         raise AssertionError("billing does not come to rest")
+
+    async def look(self) -> None:
+        """Takes in what is settled, and knows until when that is everything."""
+        await self.authz.settle()
+        await self.authz.worker.watch.look()
+        await self.parts.follower.caught_up()
 
     async def posted_minor(self, account_id: str) -> int:
         """Owed, as the ledger has it."""

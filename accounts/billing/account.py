@@ -5,7 +5,6 @@ grpc.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
 from enum import StrEnum
 
 from accounts.billing.balances import Change
@@ -56,8 +55,10 @@ class BillingAccount:
     currency_code: str
     opened_ms: int
     phase: Phase = Phase.NEW
-    #: The account's state allows no more purchases, for ever.
-    closed: bool = False
+    #: State of the account itself; the names are the contract's.
+    account_state: str = "OPEN"
+    #: Billing has had purchases declined, and will allow them again.
+    blocked: bool = False
     #: Number of the last statement; 0: there is none.
     number: int = 0
     #: The cycle that runs; None while NEW.
@@ -72,16 +73,23 @@ class BillingAccount:
     in_time: int = 0
     #: Statements whose payments were late or came back, for what is dearer the second time.
     late_number: int | None = None
+    #: Both as they were before the last due date, in case that it turns out to have been met.
+    late_number_before: int | None = None
+    in_time_before: int = 0
     returned_number: int | None = None
     #: What was charged because the last statement was not paid in time, and for that and for
     #: returned payments together: one event has one penalty fee.
     late_fee_minor: int = 0
     penalty_fee_minor: int = 0
-    annual_through: date | None = None
     bucket: Bucket = Bucket.CURRENT
     year: YearToDate = field(default_factory=YearToDate)
     #: When there is something to do.
     work_ms: int | None = 0
+
+    @property
+    def closed(self) -> bool:
+        """Nothing is bought with it any more."""
+        return self.account_state == "CLOSED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

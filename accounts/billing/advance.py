@@ -89,15 +89,18 @@ def advance(
             if one.post_ms < closes_ms and product.day(one.value_ms) <= account.cycle.end
         )
         step = _close(account, account.cycle, mine, product, past)
+        if step.made is None and account.closed and len(mine) == len(entries):
+            return Step(account=replace(step.account, phase=Phase.ENDED, work_ms=None))
     else:
         step = Step(account=account)
     return replace(step, account=_timed(step.account, entries, product, delay_ms))
 
 
-def issued(account: BillingAccount, *, closing_minor: int) -> BillingAccount:
-    """The account once everything that its statement states is in the ledger."""
+def issued(account: BillingAccount, *, ended: bool) -> BillingAccount:
+    """The account once everything that its statement states is in the ledger; `ended`: nothing is
+    owed, nothing waits for another statement, and the account is closed.
+    """
     assert account.phase is Phase.POSTING, "a statement was made"
-    ended = account.closed and closing_minor == 0
     return replace(account, phase=Phase.ENDED if ended else Phase.RUNNING)
 
 
@@ -133,6 +136,8 @@ def _after_due(
         account,
         late_checked=True,
         late_number=account.number if late else account.late_number,
+        late_number_before=account.late_number,
+        in_time_before=account.in_time,
         late_fee_minor=fee,
         penalty_fee_minor=account.penalty_fee_minor + fee,
         in_time=0 if late else account.in_time + 1,
@@ -148,10 +153,9 @@ def _close(
     past: tuple[Past, ...],
 ) -> Step:
     """The cycle has ended: its statement, and the account in its next cycle."""
-    annual, annual_through = charges.annual(account, cycle, product)
     charged = (
         *charges.of_entries(account, cycle, mine, product),
-        *annual,
+        *charges.annual(account, cycle, product),
         *_given_back(account, cycle, mine, product, past),
     )
     closed = close(
@@ -160,11 +164,8 @@ def _close(
         events_of(cycle, mine, product) + _own(cycle, charged),
         product.terms,
     )
-    after = replace(
-        account,
-        cycle=next_cycle(cycle, product.rhythm(product.day(account.opened_ms))),
-        annual_through=annual_through,
-    )
+    after = _judged_again(account, mine, product)
+    after = replace(after, cycle=next_cycle(cycle, product.rhythm(product.day(account.opened_ms))))
     if not mine and not charged and not account.opening.balances.total:
         # Nothing to tell (12 CFR 1026.5(b)(2)(i)): no statement, and nothing is due.
         opening = replace(closed.carried, due=None, penalty=account.opening.penalty)
@@ -179,7 +180,7 @@ def _close(
         after,
         phase=Phase.POSTING,
         number=account.number + 1,
-        opening=replace(closed.carried, penalty=_penalty(account, demanded, product, cycle.end)),
+        opening=replace(closed.carried, penalty=_penalty(after, demanded, product, cycle.end)),
         demands=(*demanded, *fresh),
         late_checked=closed.minimum_minor == 0,
         late_fee_minor=0,
@@ -194,6 +195,17 @@ def _close(
     made = Made(number=after.number, closed=closed, entries=mine, before=account)
     return Step(
         account=after, postings=(*charged, *charges.interest(account, closed, product)), made=made
+    )
+
+
+def _judged_again(
+    account: BillingAccount, mine: tuple[Booked, ...], product: Product
+) -> BillingAccount:
+    """What was called late, and was in time as is known now, was never late."""
+    if account.late_number != account.number or not paid_in_time(account, mine, product):
+        return account
+    return replace(
+        account, late_number=account.late_number_before, in_time=account.in_time_before + 1
     )
 
 

@@ -25,18 +25,18 @@ from accounts.billing.store import ENROL_BATCH, Billing
 from accounts.machine import IllegalTransition
 from accounts.requests import BY_ITSELF
 from accounts.transaction import Transaction
-from runtime.clock import Clock, datetime_of
+from runtime.clock import datetime_of
 from runtime.log import get_logger
 
 #: How often to look for accounts with something to do, and for accounts that nobody enrolled.
 INTERVAL_S = 1.0
-ENROL_INTERVAL_S = 60.0
+ENROL_INTERVAL_S = 3_600.0
 #: Accounts of one transaction.
-BATCH = 200
+BATCH = 50
 #: What failed is looked at again after this time.
 AGAIN_MS = 3_600_000
 #: What its programme's terms do not cover yet is looked at again after this time.
-NO_TERMS_MS = 3_600_000
+NO_TERMS_MS = 86_400_000
 
 logger = get_logger()
 
@@ -45,10 +45,17 @@ class Biller:
     """Works for ever (`run`, `enrol`), or once (`work_due`)."""
 
     def __init__(
-        self, pool: Any, clock: Clock, *, delay_ms: int, committed: Callable[[], None]
+        self,
+        pool: Any,
+        *,
+        known_ms: Callable[[], int | None],
+        delay_ms: int,
+        committed: Callable[[], None],
     ) -> None:
         self._pool = pool
-        self._clock = clock
+        #: Up to when everything that was recorded has come in. Time stands still at it: nobody is
+        #: late because the ledger was away.
+        self._known_ms = known_ms
         self._delay_ms = delay_ms
         #: Called when postings or changed accounts were committed.
         self._committed = committed
@@ -92,7 +99,9 @@ class Biller:
     async def _in_transaction(
         self, work: Callable[[Any, list[BillingAccount], int], Awaitable[None]], limit: int
     ) -> int:
-        now_ms = self._clock.now_ms()
+        now_ms = self._known_ms()
+        if now_ms is None:
+            return 0
         async with self._pool.acquire() as connection, connection.transaction():
             accounts = await Billing(connection).claim_due(now_ms=now_ms, limit=limit)
             if accounts:
@@ -136,8 +145,11 @@ class Biller:
                     f"statement {account.number} of {account.account_id} says {change_minor},"
                     f" its lines come to {lines_minor}"
                 )
+            ended = account.closed and closing_minor == 0
+            if ended:
+                ended = not any((await billing.open_entries([account.account_id])).values())
             # The next look says when the one after it is.
-            after.append(replace(issued(account, closing_minor=closing_minor), work_ms=now_ms))
+            after.append(replace(issued(account, ended=ended), work_ms=now_ms))
         await billing.update([_rested(one) for one in after])
 
     async def _advance(
@@ -147,6 +159,8 @@ class Biller:
         entries = await billing.open_entries([one.account_id for one in accounts])
         steps: list[tuple[BillingAccount, Step, Product]] = []
         for account in accounts:
+            # Others wait in this process, too.
+            await asyncio.sleep(0)
             product = await products.of(account, now_ms=now_ms)
             if product is None:
                 await billing.postpone(account.account_id, until_ms=now_ms + NO_TERMS_MS)
@@ -177,10 +191,11 @@ class Biller:
                     for entry in step.made.entries
                 }
             )
-        for account, step, product in steps:
-            if step.changed is not None:
-                await _record_lateness(connection, account, step, product, now_ms)
-        await billing.update([step.account for _, step, _ in steps])
+        after = [
+            await _watched(connection, account, step, product, now_ms)
+            for account, step, product in steps
+        ]
+        await billing.update(after)
 
 
 class StatementDoesNotAddUp(Exception):
@@ -203,7 +218,7 @@ async def _past(
         "account_id": account.account_id,
         "programme_id": account.programme_id,
         "currency_code": account.currency_code,
-        "closed": False,
+        "account_state": "OPEN",
     }
     return tuple(
         [
@@ -219,26 +234,37 @@ async def _past(
     )
 
 
-async def _record_lateness(
+async def _watched(
     connection: Any, account: BillingAccount, step: Step, product: Product, now_ms: int
+) -> BillingAccount:
+    """Records another bucket; has purchases declined from a certain one on, and allows them again.
+    What the issuer has suspended or is closing, or has called past due by itself, stays so.
+    """
+    if step.changed is not None:
+        await Billing(connection).insert_delinquency(
+            account.account_id, before=account.bucket, standing=step.changed, now_ms=now_ms
+        )
+    late = blocks_spending(step.account.bucket, blocked_from=product.blocked_from)
+    if late and account.account_state == AccountState.OPEN:
+        await _move(connection, account.account_id, AccountTransition.MARK_PAST_DUE, now_ms)
+        return replace(step.account, blocked=True)
+    if not late and account.blocked:
+        if account.account_state == AccountState.DELINQUENT:
+            await _move(connection, account.account_id, AccountTransition.REOPEN, now_ms)
+        return replace(step.account, blocked=False)
+    return step.account
+
+
+async def _move(
+    connection: Any, account_id: str, transition: AccountTransition, now_ms: int
 ) -> None:
-    """Another bucket: recorded, and purchases declined or allowed again."""
-    assert step.changed is not None, "it has changed"
-    await Billing(connection).insert_delinquency(
-        account.account_id, before=account.bucket, standing=step.changed, now_ms=now_ms
-    )
-    blocked = blocks_spending(step.changed.bucket, blocked_from=product.blocked_from)
     transaction = Transaction(connection, now_ms=now_ms)
     transaction.caused_by(replace(BY_ITSELF, method="Billing"))
-    credit_account = await transaction.account(account.account_id)
-    assert credit_account is not None, "accounts are never deleted"
-    late = credit_account.state is AccountState.DELINQUENT
-    if blocked == late:
-        return
-    transition = AccountTransition.MARK_PAST_DUE if blocked else AccountTransition.REOPEN
-    moved = move_account(credit_account, transition, now_ms=now_ms)
-    # What the issuer has suspended, or is closing, stays so.
-    if not isinstance(moved, IllegalTransition) and moved is not credit_account:
+    account = await transaction.account(account_id)
+    assert account is not None, "accounts are never deleted"
+    moved = move_account(account, transition, now_ms=now_ms)
+    # Somebody else may have been faster.
+    if not isinstance(moved, IllegalTransition) and moved is not account:
         await transaction.update_account(moved)
 
 

@@ -71,8 +71,12 @@ def first_cycle(opened_on: date, rhythm: Rhythm) -> Cycle:
 
 
 def next_cycle(before: Cycle, rhythm: Rhythm) -> Cycle:
-    """The cycle after one that has closed; it ends in the next month."""
+    """The cycle after one that has closed; it ends in the next month, or in the one after if the
+    closing day was moved to before the due date: who pays by then must be in time.
+    """
     end = _closing_after(before.end, rhythm)
+    while end < before.due:
+        end = _closing_after(end, rhythm)
     return Cycle(start=before.end + timedelta(days=1), end=end, due=due_date(end, rhythm))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from accounts.billing import fees
 from accounts.billing.account import BillingAccount, Booked, Charge, Posting
 from accounts.billing.balances import Change
@@ -52,18 +50,13 @@ def of_entries(
     return tuple(one for one in found if one.amount_minor)
 
 
-def annual(
-    account: BillingAccount, cycle: Cycle, product: Product
-) -> tuple[tuple[Posting, ...], date | None]:
-    """The annual fee if its day has come, and the day up to which it is charged."""
-    due = fees.annual_fee_due(
-        product.day(account.opened_ms), charged_through=account.annual_through, today=cycle.end
-    )
-    if due is None or account.closed or not product.terms.fees.annual_minor:
-        return (), account.annual_through
-    amount = product.terms.fees.annual_minor
-    value_ms = _last_ms(cycle, product)
-    return (_fee(account, value_ms, Charge.ANNUAL_FEE, amount, None),), due
+def annual(account: BillingAccount, cycle: Cycle, product: Product) -> tuple[Posting, ...]:
+    """The annual fee if its day is in the cycle."""
+    opened_on, amount = product.day(account.opened_ms), product.terms.fees.annual_minor
+    due = fees.annual_fee_due(opened_on, start=cycle.start, end=cycle.end)
+    if not due or account.closed or not amount:
+        return ()
+    return (_fee(account, _last_ms(cycle, product), Charge.ANNUAL_FEE, amount, None),)
 
 
 def interest(account: BillingAccount, closed: Closed, product: Product) -> tuple[Posting, ...]:

@@ -49,13 +49,12 @@ def foreign_fee(fees: Fees, amount_minor: int) -> int:
     return share_of(max(amount_minor, 0), fees.foreign_share_bp)
 
 
-def annual_fee_due(opened_on: date, *, charged_through: date | None, today: date) -> date | None:
-    """The next anniversary whose annual fee is due by today; the opening is the first. 29 February
-    has its anniversary on the last day of that month.
+def annual_fee_due(opened_on: date, *, start: date, end: date) -> bool:
+    """Whether the opening or one of its anniversaries is among the days of a cycle. 29 February has
+    its anniversary on the last day of that month.
     """
-    years = 0 if charged_through is None else charged_through.year - opened_on.year + 1
-    due = anniversary(opened_on, years)
-    return due if due <= today else None
+    years = {start.year - opened_on.year, end.year - opened_on.year}
+    return any(start <= anniversary(opened_on, one) <= end for one in years if one >= 0)
 
 
 def anniversary(opened_on: date, years: int) -> date:

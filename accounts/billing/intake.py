@@ -10,10 +10,10 @@ from accounts.billing.balances import Change
 from accounts.billing.store import Billing
 from accounts.billing.terms import Category
 from holdfast.authz.v1 import ledger_pb2 as pb
-from runtime.clock import Clock
 from runtime.validate import milliseconds
 
 _RECEIVABLE = "receivable."
+_ACCOUNTS = "/service/accounts"
 _CHANGES = {
     pb.Entry.TYPE_CAPTURE: Change.DEBIT,
     pb.Entry.TYPE_FINANCIAL: Change.DEBIT,
@@ -71,19 +71,23 @@ def _category(entry: pb.Entry) -> Category:
     return Category(name) if name in Category.__members__ else Category.PURCHASE
 
 
-class Intake:
-    """Takes entries in on the connection that moves the follower's positions."""
+def _own_request(entry: pb.Entry) -> str:
+    """The request id of what accounts has posted; others may use the same ids."""
+    return entry.request_id if entry.principal.endswith(_ACCOUNTS) else ""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
 
-    async def take(self, connection: Any, entries: Sequence[pb.Entry]) -> None:
-        """One page of entries; those that were taken in before are passed over."""
-        billing = Billing(connection)
-        found = [(one, entry.request_id) for entry in entries if (one := booked(entry))]
-        accounts = sorted({one.account_id for one, _ in found})
-        await billing.enrol(accounts)
-        await billing.insert_entries(found)
-        returned = await billing.return_postings(found)
-        paid = {one.account_id for one, _ in found if one.change in _PAYMENTS}
-        await billing.wake(sorted(paid | returned), accounts, now_ms=self._clock.now_ms())
+async def take(connection: Any, entries: Sequence[pb.Entry]) -> None:
+    """Takes a page of entries in, on the connection that moves the follower's positions; those that
+    were taken in before are passed over.
+    """
+    billing = Billing(connection)
+    found = [(one, _own_request(entry)) for entry in entries if (one := booked(entry))]
+    accounts = sorted({one.account_id for one, _ in found})
+    await billing.enrol(accounts)
+    # Before anything is read or woken: whoever works on an account now has not seen this, and
+    # decides when it is looked at next.
+    await billing.lock(accounts)
+    await billing.insert_entries(found)
+    returned = await billing.return_postings(found)
+    paid = {one.account_id for one, _ in found if one.change in _PAYMENTS}
+    await billing.wake(sorted(paid | returned), accounts)

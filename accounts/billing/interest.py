@@ -148,7 +148,7 @@ def _rounded(
     category: Category, dates: list[date], bearing: list[Parts], opening: Opening, terms: Terms
 ) -> int:
     """Balance times days times rate, exactly, then rounded."""
-    if not terms.apr_bp.get(category) and not opening.penalty:
+    if category not in terms.apr_bp:
         return 0
 
     def rate_bp(on: date) -> int:

@@ -26,8 +26,9 @@ INTERVAL_S = 1.0
 BATCH = 256
 AT_ONCE = 16
 CALL_TIMEOUT_S = 5.0
-#: What failed is tried again after this time.
+#: What failed is tried again after this time; what somebody died with, after this.
 AGAIN_MS = 5_000
+LEASE_MS = 120_000
 _CATEGORIES = {
     Category.PURCHASE: pb.BALANCE_CATEGORY_PURCHASE,
     Category.CASH: pb.BALANCE_CATEGORY_CASH,
@@ -71,13 +72,16 @@ class Poster:
     async def post_due(self) -> bool:
         """One look; True if there may be more."""
         now_ms = self._clock.now_ms()
+        # No row stays locked while the ledger is asked: what comes back must find it free.
+        due = await Billing(self._pool).claim_postings(
+            now_ms=now_ms, again_ms=now_ms + LEASE_MS, limit=BATCH
+        )
+        if not due:
+            return False
+        limit = asyncio.Semaphore(AT_ONCE)
+        done = await asyncio.gather(*(self._post(one, limit) for one in due))
         async with self._pool.acquire() as connection, connection.transaction():
             billing = Billing(connection)
-            due = await billing.claim_postings(now_ms=now_ms, limit=BATCH)
-            if not due:
-                return False
-            limit = asyncio.Semaphore(AT_ONCE)
-            done = await asyncio.gather(*(self._post(one, limit) for one in due))
             await billing.posted([one for one, ok in zip(due, done, strict=True) if ok])
             failed = [one for one, ok in zip(due, done, strict=True) if not ok]
             await billing.postpone_postings(failed, until_ms=now_ms + AGAIN_MS)

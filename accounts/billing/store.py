@@ -20,6 +20,8 @@ from runtime.queries import load_queries
 
 #: Accounts that one statement enrols.
 ENROL_BATCH = 10_000
+#: Statements that a late payment is held against: two years of them.
+RECOMPUTED_MAX = 24
 
 _SQL = load_queries(Path(__file__).parents[1] / "sql" / "billing.sql")
 _ENTRY_FIELDS = (
@@ -85,9 +87,13 @@ class Billing:
         """Looks at an account later."""
         await self._connection.execute(_SQL["postpone"], account_id, datetime_of(until_ms))
 
-    async def wake(self, waiting: Sequence[str], all_: Sequence[str], *, now_ms: int) -> None:
-        """Looks at accounts now, and at those of all that had ended."""
-        await self._connection.execute(_SQL["wake"], waiting, all_, datetime_of(now_ms))
+    async def lock(self, accounts: Sequence[str]) -> None:
+        """Waits for whoever works on these accounts."""
+        await self._connection.execute(_SQL["lock_accounts"], accounts)
+
+    async def wake(self, waiting: Sequence[str], all_: Sequence[str]) -> None:
+        """Looks at accounts at once, and at those of all that had ended."""
+        await self._connection.execute(_SQL["wake"], waiting, all_)
 
     # Entries
 
@@ -151,9 +157,11 @@ class Billing:
             ],
         )
 
-    async def claim_postings(self, *, now_ms: int, limit: int) -> list[Posting]:
-        """Locks what is to be posted."""
-        rows = await self._connection.fetch(_SQL["claim_postings"], datetime_of(now_ms), limit)
+    async def claim_postings(self, *, now_ms: int, again_ms: int, limit: int) -> list[Posting]:
+        """What is to be posted; it is due again later, should nobody say that it was posted."""
+        rows = await self._connection.fetch(
+            _SQL["claim_postings"], datetime_of(now_ms), limit, datetime_of(again_ms)
+        )
         return [_posting(row) for row in rows]
 
     async def posted(self, postings: Sequence[Posting]) -> None:
@@ -204,9 +212,12 @@ class Billing:
         }
 
     async def statements_since(self, account_id: str, day: date) -> list[tuple[int, int, str]]:
-        """Number, version of terms, and what they can be computed from again."""
-        rows = await self._connection.fetch(_SQL["statements_since"], account_id, day)
-        return [(row["number"], row["terms_version"], row["before"]) for row in rows]
+        """Number, version of terms, and what they can be computed from again, earliest first."""
+        rows = await self._connection.fetch(
+            _SQL["statements_since"], account_id, day, RECOMPUTED_MAX
+        )
+        found = [(row["number"], row["terms_version"], row["before"]) for row in rows]
+        return found[::-1]
 
     async def statements(self, account_id: str, *, below: int, limit: int) -> list[Any]:
         """Issued statements, latest first."""

@@ -45,7 +45,9 @@ def dumped(account: BillingAccount) -> str:
             "returned_number": account.returned_number,
             "late_fee": account.late_fee_minor,
             "penalty_fee": account.penalty_fee_minor,
-            "annual_through": _text(account.annual_through),
+            "late_number_before": account.late_number_before,
+            "in_time_before": account.in_time_before,
+            "blocked": account.blocked,
             "bucket": account.bucket,
             "year": [account.year.year, account.year.fees_minor, account.year.interest_minor],
         }
@@ -56,7 +58,7 @@ def loaded(
     row: dict[str, Any], *, opened_ms: int, state: str | None, phase: Phase
 ) -> BillingAccount:
     """An account from its row (the four names below) and its state."""
-    names = ("account_id", "programme_id", "currency_code", "closed")
+    names = ("account_id", "programme_id", "currency_code", "account_state")
     own = {name: row[name] for name in names}
     if state is None:
         return BillingAccount(**own, opened_ms=opened_ms, phase=phase)
@@ -79,7 +81,9 @@ def loaded(
         returned_number=found["returned_number"],
         late_fee_minor=found["late_fee"],
         penalty_fee_minor=found["penalty_fee"],
-        annual_through=_optional(found["annual_through"]),
+        late_number_before=found["late_number_before"],
+        in_time_before=found["in_time_before"],
+        blocked=found["blocked"],
         bucket=Bucket(found["bucket"]),
         year=YearToDate(year=year, fees_minor=fees_minor, interest_minor=interest_minor),
     )

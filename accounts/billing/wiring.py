@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from accounts.billing.biller import Biller
-from accounts.billing.intake import Intake
+from accounts.billing.intake import take
 from accounts.billing.poster import Poster
 from accounts.billing.service import StatementService
 from accounts.billing.store import Statements
@@ -51,9 +51,15 @@ def billing_parts(
         if outbox is not None:
             outbox.wake()
 
+    follower = Follower(pool, channel, take, posted_only=True)
     return BillingParts(
         service=StatementService(Statements(pool), store, clock, creditor=creditor),
-        follower=Follower(pool, channel, Intake(clock).take, posted_only=True),
-        biller=Biller(pool, clock, delay_ms=delay_ms, committed=committed),
+        follower=follower,
+        biller=Biller(
+            pool,
+            known_ms=lambda: follower.followed_until_ms,
+            delay_ms=delay_ms,
+            committed=committed,
+        ),
         poster=poster,
     )

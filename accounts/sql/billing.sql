@@ -1,7 +1,7 @@
 -- claim_due --
 -- Accounts with something to do, locked; who else looks gets others. Params: $1 now, $2 limit.
 SELECT b.account_id, b.phase, b.state, a.programme_id, a.currency_code, a.create_time,
-    a.state = 'CLOSED' AS closed
+    a.state AS account_state
 FROM billing_account b JOIN account a ON a.id = b.account_id
 WHERE b.work_time <= $1
 ORDER BY b.work_time
@@ -34,7 +34,7 @@ WHERE b.account_id = n.account_id
 -- select_account --
 -- One account. Params: $1 account_id.
 SELECT b.account_id, b.phase, b.state, a.programme_id, a.currency_code, a.create_time,
-    a.state = 'CLOSED' AS closed
+    a.state AS account_state
 FROM billing_account b JOIN account a ON a.id = b.account_id
 WHERE b.account_id = $1
 
@@ -85,13 +85,18 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS n (account_id, request_id, en
 WHERE p.account_id = n.account_id AND p.request_id = n.request_id AND p.entry_id IS NULL
 RETURNING p.account_id
 
+-- lock_accounts --
+-- Waits for whoever works on these accounts, so that they are woken as they are left. Params:
+-- $1 account ids.
+SELECT account_id FROM billing_account WHERE account_id = ANY ($1) ORDER BY account_id
+FOR NO KEY UPDATE
+
 -- wake --
--- Something came in for accounts that were waiting for it, or had ended. Params: $1 account ids
--- that may be waiting, $2 all account ids, $3 now.
+-- Something came in for accounts that were waiting for it, or had ended: they are due at once.
+-- Params: $1 account ids that may be waiting, $2 all account ids.
 UPDATE billing_account
-SET work_time = $3, phase = CASE phase WHEN 'ENDED' THEN 'RUNNING' ELSE phase END
-WHERE account_id = ANY ($1) AND (work_time IS NULL OR work_time > $3)
-    OR account_id = ANY ($2) AND phase = 'ENDED'
+SET work_time = to_timestamp(0), phase = CASE phase WHEN 'ENDED' THEN 'RUNNING' ELSE phase END
+WHERE account_id = ANY ($1) OR account_id = ANY ($2) AND phase = 'ENDED'
 
 -- insert_posting --
 -- Params: $1 account_id, $2 request_id, $3 charge, $4 change, $5 category, $6 amount_minor,
@@ -101,12 +106,18 @@ INSERT INTO billing_posting (account_id, request_id, charge, change, category, a
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- claim_postings --
--- What is to be posted, locked. Params: $1 now, $2 limit.
-SELECT * FROM billing_posting
-WHERE NOT posted AND due_time <= $1
-ORDER BY due_time
-LIMIT $2
-FOR UPDATE SKIP LOCKED
+-- What is to be posted; nobody else takes it before it is due again. Params: $1 now, $2 limit,
+-- $3 due again.
+UPDATE billing_posting p SET due_time = $3
+FROM (
+    SELECT account_id, request_id FROM billing_posting
+    WHERE NOT posted AND due_time <= $1
+    ORDER BY due_time
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+) due
+WHERE p.account_id = due.account_id AND p.request_id = due.request_id
+RETURNING p.*
 
 -- posted --
 -- Params: $1 account ids, $2 request ids.
@@ -151,10 +162,12 @@ WHERE s.account_id = n.account_id AND s.number = n.number AND s.issue_time IS NU
 RETURNING s.account_id, s.closing_minor, s.closing_minor - s.opening_minor AS change_minor
 
 -- statements_since --
--- What can be computed again: the statements from a day on. Params: $1 account_id, $2 day.
+-- What can be computed again: the statements from a day on, latest first. Params: $1 account_id,
+-- $2 day, $3 limit.
 SELECT number, terms_version, before FROM statement
 WHERE account_id = $1 AND cycle_end >= $2
-ORDER BY number
+ORDER BY number DESC
+LIMIT $3
 
 -- list_statements --
 -- Issued statements, latest first. Params: $1 account_id, $2 below this number, $3 limit.

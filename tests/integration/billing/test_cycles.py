@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from accounts.billing.poster import LEASE_MS
 from accounts.billing.store import Billing
 from holdfast.accounts.v1 import statement_pb2 as statements
 from holdfast.accounts.v1 import statement_service_pb2 as rpc
+from holdfast.accounts.v1 import terms_pb2
 from tests.billing_mesh import BillingMesh, credit_terms
 
 DAY_MS = 86_400_000
@@ -128,8 +132,7 @@ async def test_a_posting_whose_answer_is_lost_is_posted_once(
     await billing.buy(card, 100_000)
     await billing.until("2027-03-12")
     billing.clock.advance(5 * DAY_MS)
-    await billing.authz.settle()
-    await billing.parts.follower.caught_up()
+    await billing.look()
     while await billing.parts.biller.work_due():
         pass
     for _ in range(2):
@@ -137,6 +140,7 @@ async def test_a_posting_whose_answer_is_lost_is_posted_once(
             patch.setattr(Billing, "posted", _dies)
             with pytest.raises(ConnectionResetError):
                 await billing.parts.poster.post_due()
+        billing.clock.advance(LEASE_MS)
     await billing.work()
     fees = await billing.authz.ledger.fetch(
         "SELECT type, amount_minor FROM journal_entry WHERE account_id = $1 AND type IN ('B', 'T')",
@@ -165,6 +169,72 @@ async def test_files(billing: BillingMesh) -> None:
     answer = json.loads(found[rpc.STATEMENT_FORMAT_JSON].data)
     assert answer["statement"]["closing_balance"]["amount_minor"] == "12345"
     assert answer["lines"][0]["card_id"] == card
+
+
+async def test_what_comes_in_while_an_account_is_worked_on_wakes_it(billing: BillingMesh) -> None:
+    """The biller has looked before the ledger brings the last posting back, and writes after."""
+    await billing.programme(credit_terms())
+    account, card = await billing.open_account()
+    await billing.buy(card, 100_000)
+    await billing.until("2027-03-13")
+    billing.clock.advance(4 * DAY_MS)
+    await billing.look()
+    while await billing.parts.biller.work_due():
+        pass
+    await billing.parts.poster.post_due()
+    await billing.authz.settle()
+    now_ms = billing.clock.now_ms()
+    async with billing.pool.acquire() as connection:
+        async with connection.transaction():
+            await Billing(connection).wake([account], [])
+        async with connection.transaction():
+            (claimed,) = await Billing(connection).claim_due(now_ms=now_ms, limit=1)
+            assert await Billing(connection).unreturned([claimed])
+            follows = asyncio.create_task(billing.parts.follower.caught_up())
+            await asyncio.sleep(0.3)
+            assert not follows.done(), "it waits for whoever works on the account"
+            await Billing(connection).update([replace(claimed, work_ms=None)])
+        await follows
+    await billing.work()
+    assert len(await _statements(billing, account)) == 2
+
+
+async def test_nobody_is_late_because_the_ledger_was_away(billing: BillingMesh) -> None:
+    """Paid in time, but settled days later: time stands still for billing until then."""
+    await billing.programme(credit_terms())
+    account, card = await billing.open_account()
+    await billing.buy(card, 100_000)
+    await billing.until("2027-03-11")
+    await billing.pay(account, 100_000)
+    billing.clock.advance(10 * DAY_MS)
+    await billing.authz.worker.watch.look()
+    await billing.parts.follower.caught_up()
+    while await billing.parts.biller.work_due():
+        pass
+    await billing.until("2027-03-22")
+    _, second = await _statements(billing, account)
+    assert second.totals.payments.amount_minor == 100_000
+    assert second.totals.fees.amount_minor == second.totals.interest.amount_minor == 0
+
+
+async def test_the_penalty_rate_is_for_purchases_and_cash_only(billing: BillingMesh) -> None:
+    penalty = terms_pb2.AnnualRate(category=terms_pb2.BALANCE_CATEGORY_PENALTY, percent="29.2")
+    await billing.programme(
+        credit_terms(
+            annual_rates=[penalty], penalty=terms_pb2.Penalty(days_late=60, cure_payments=6)
+        )
+    )
+    account, card = await billing.open_account()
+    await billing.buy(card, 100_000)
+    for day in ("2027-03-13", "2027-04-10", "2027-05-13", "2027-06-16", "2027-07-16"):
+        await billing.until(day)
+    found = await _statements(billing, account)
+    rates = [one.interest_charges[1].annual_percentage_rate for one in found]
+    assert rates == ["18.25", "18.25", "18.25", "18.25", "29.20", "29.20"]
+    for one in found:
+        assert sum(amount for _, amount in await _lines(billing, account, one.number)) == (
+            one.closing_balance.amount_minor - one.opening_balance.amount_minor
+        )
 
 
 async def _dies(*_: object) -> None:

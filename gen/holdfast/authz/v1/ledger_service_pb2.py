@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from holdfast.authz.v1 import ledger_pb2 as holdfast_dot_authz_dot_v1_dot_ledger__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import deadline_pb2 as holdfast_dot_type_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/authz/v1/ledger_service.proto\x12\x11holdfast.authz.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1eholdfast/authz/v1/ledger.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"a\n\x12ListEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x13ListEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x16ListLateEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"]\n\x17ListLateEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\rEntryPosition\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0c\n\x04pseq\x18\x02 \x01(\x03\"\x81\x01\n\x14\x46ollowEntriesRequest\x12\x35\n\x05\x61\x66ter\x18\x01 \x03(\x0b\x32 .holdfast.authz.v1.EntryPositionB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0bposted_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x83\x01\n\x15\x46ollowEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12\x31\n\x07reached\x18\x03 \x03(\x0b\x32 .holdfast.authz.v1.EntryPosition\"5\n\x16GetTrialBalanceRequest\x12\x1b\n\rcurrency_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x17GetTrialBalanceResponse\x12\x30\n\x04rows\x18\x01 \x03(\x0b\x32\".holdfast.authz.v1.TrialBalanceRow\x12\x13\n\x0b\x65ntry_count\x18\x02 \x01(\x03\x32\xe3\x04\n\rLedgerService\x12\xa0\x01\n\x0bListEntries\x12%.holdfast.authz.v1.ListEntriesRequest\x1a&.holdfast.authz.v1.ListEntriesResponse\"B\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02#\x12!/v1/accounts/{account_id}/entries\x12|\n\rFollowEntries\x12\'.holdfast.authz.v1.FollowEntriesRequest\x1a(.holdfast.authz.v1.FollowEntriesResponse\"\x18\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\xa0\xb5\x18\x03\x12\x94\x01\n\x0fListLateEntries\x12).holdfast.authz.v1.ListLateEntriesRequest\x1a*.holdfast.authz.v1.ListLateEntriesResponse\"*\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/ledger/late-entries\x12\x99\x01\n\x0fGetTrialBalance\x12).holdfast.authz.v1.GetTrialBalanceRequest\x1a*.holdfast.authz.v1.GetTrialBalanceResponse\"/\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/ledger/trial-balanceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/authz/v1/ledger_service.proto\x12\x11holdfast.authz.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdfast/authz/v1/ledger.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"a\n\x12ListEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x13ListEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x16ListLateEntriesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"]\n\x17ListLateEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\rEntryPosition\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0c\n\x04pseq\x18\x02 \x01(\x03\"\x81\x01\n\x14\x46ollowEntriesRequest\x12\x35\n\x05\x61\x66ter\x18\x01 \x03(\x0b\x32 .holdfast.authz.v1.EntryPositionB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0bposted_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xb6\x01\n\x15\x46ollowEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.holdfast.authz.v1.Entry\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12\x31\n\x07reached\x18\x03 \x03(\x0b\x32 .holdfast.authz.v1.EntryPosition\x12\x31\n\rsettled_until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"5\n\x16GetTrialBalanceRequest\x12\x1b\n\rcurrency_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x17GetTrialBalanceResponse\x12\x30\n\x04rows\x18\x01 \x03(\x0b\x32\".holdfast.authz.v1.TrialBalanceRow\x12\x13\n\x0b\x65ntry_count\x18\x02 \x01(\x03\x32\xe3\x04\n\rLedgerService\x12\xa0\x01\n\x0bListEntries\x12%.holdfast.authz.v1.ListEntriesRequest\x1a&.holdfast.authz.v1.ListEntriesResponse\"B\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02#\x12!/v1/accounts/{account_id}/entries\x12|\n\rFollowEntries\x12\'.holdfast.authz.v1.FollowEntriesRequest\x1a(.holdfast.authz.v1.FollowEntriesResponse\"\x18\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\xa0\xb5\x18\x03\x12\x94\x01\n\x0fListLateEntries\x12).holdfast.authz.v1.ListLateEntriesRequest\x1a*.holdfast.authz.v1.ListLateEntriesResponse\"*\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/ledger/late-entries\x12\x99\x01\n\x0fGetTrialBalance\x12).holdfast.authz.v1.GetTrialBalanceRequest\x1a*.holdfast.authz.v1.GetTrialBalanceResponse\"/\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/ledger/trial-balanceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,24 +65,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGERSERVICE'].methods_by_name['ListLateEntries']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\202\323\344\223\002\031\022\027/v1/ledger/late-entries'
   _globals['_LEDGERSERVICE'].methods_by_name['GetTrialBalance']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['GetTrialBalance']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\240\265\030\003\202\323\344\223\002\032\022\030/v1/ledger/trial-balance'
-  _globals['_LISTENTRIESREQUEST']._serialized_start=220
-  _globals['_LISTENTRIESREQUEST']._serialized_end=317
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=319
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=408
-  _globals['_LISTLATEENTRIESREQUEST']._serialized_start=410
-  _globals['_LISTLATEENTRIESREQUEST']._serialized_end=511
-  _globals['_LISTLATEENTRIESRESPONSE']._serialized_start=513
-  _globals['_LISTLATEENTRIESRESPONSE']._serialized_end=606
-  _globals['_ENTRYPOSITION']._serialized_start=608
-  _globals['_ENTRYPOSITION']._serialized_end=656
-  _globals['_FOLLOWENTRIESREQUEST']._serialized_start=659
-  _globals['_FOLLOWENTRIESREQUEST']._serialized_end=788
-  _globals['_FOLLOWENTRIESRESPONSE']._serialized_start=791
-  _globals['_FOLLOWENTRIESRESPONSE']._serialized_end=922
-  _globals['_GETTRIALBALANCEREQUEST']._serialized_start=924
-  _globals['_GETTRIALBALANCEREQUEST']._serialized_end=977
-  _globals['_GETTRIALBALANCERESPONSE']._serialized_start=979
-  _globals['_GETTRIALBALANCERESPONSE']._serialized_end=1075
-  _globals['_LEDGERSERVICE']._serialized_start=1078
-  _globals['_LEDGERSERVICE']._serialized_end=1689
+  _globals['_LISTENTRIESREQUEST']._serialized_start=253
+  _globals['_LISTENTRIESREQUEST']._serialized_end=350
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=352
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=441
+  _globals['_LISTLATEENTRIESREQUEST']._serialized_start=443
+  _globals['_LISTLATEENTRIESREQUEST']._serialized_end=544
+  _globals['_LISTLATEENTRIESRESPONSE']._serialized_start=546
+  _globals['_LISTLATEENTRIESRESPONSE']._serialized_end=639
+  _globals['_ENTRYPOSITION']._serialized_start=641
+  _globals['_ENTRYPOSITION']._serialized_end=689
+  _globals['_FOLLOWENTRIESREQUEST']._serialized_start=692
+  _globals['_FOLLOWENTRIESREQUEST']._serialized_end=821
+  _globals['_FOLLOWENTRIESRESPONSE']._serialized_start=824
+  _globals['_FOLLOWENTRIESRESPONSE']._serialized_end=1006
+  _globals['_GETTRIALBALANCEREQUEST']._serialized_start=1008
+  _globals['_GETTRIALBALANCEREQUEST']._serialized_end=1061
+  _globals['_GETTRIALBALANCERESPONSE']._serialized_start=1063
+  _globals['_GETTRIALBALANCERESPONSE']._serialized_end=1159
+  _globals['_LEDGERSERVICE']._serialized_start=1162
+  _globals['_LEDGERSERVICE']._serialized_end=1773
 # @@protoc_insertion_point(module_scope)

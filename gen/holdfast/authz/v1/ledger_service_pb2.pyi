@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from holdfast.authz.v1 import ledger_pb2 as _ledger_pb2
 import builtins as _builtins
@@ -202,6 +203,7 @@ class FollowEntriesResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     REACHED_FIELD_NUMBER: _builtins.int
+    SETTLED_UNTIL_FIELD_NUMBER: _builtins.int
     more: _builtins.bool
     """True if there was more than was asked for: ask again at once."""
     @_builtins.property
@@ -212,16 +214,21 @@ class FollowEntriesResponse(_message.Message):
     def reached(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntryPosition]:
         """Where to go on: the partitions in which there was something new."""
 
+    @_builtins.property
+    def settled_until(self) -> _timestamp_pb2.Timestamp:
+        """Everything that was recorded by then is settled; absent: that is not known now."""
+
     def __init__(
         self,
         *,
         entries: _abc.Iterable[_ledger_pb2.Entry] | None = ...,
         more: _builtins.bool = ...,
         reached: _abc.Iterable[Global___EntryPosition] | None = ...,
+        settled_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settled_until", b"settled_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "more", b"more", "reached", b"reached"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "more", b"more", "reached", b"reached", "settled_until", b"settled_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -75,7 +75,8 @@ class LedgerServiceServicer:
         the position of every partition in the transaction that takes an entry in, and so misses none
         and takes none twice. Mesh only.
 
-        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (LEDGER_SET_BACK: the ledger does not reach a
+        position any more), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

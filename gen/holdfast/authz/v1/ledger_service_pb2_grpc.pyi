@@ -43,7 +43,8 @@ class LedgerServiceStub:
     the position of every partition in the transaction that takes an entry in, and so misses none
     and takes none twice. Mesh only.
 
-    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (LEDGER_SET_BACK: the ledger does not reach a
+    position any more), UNAVAILABLE.
     """
     ListLateEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListLateEntriesRequest, _ledger_service_pb2.ListLateEntriesResponse]
     """Lists entries that came after the end of their account or card, newest first: clearings,
@@ -74,7 +75,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     the position of every partition in the transaction that takes an entry in, and so misses none
     and takes none twice. Mesh only.
 
-    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (LEDGER_SET_BACK: the ledger does not reach a
+    position any more), UNAVAILABLE.
     """
     ListLateEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListLateEntriesRequest, _ledger_service_pb2.ListLateEntriesResponse]  # type: ignore[assignment]
     """Lists entries that came after the end of their account or card, newest first: clearings,
@@ -114,7 +116,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         the position of every partition in the transaction that takes an entry in, and so misses none
         and takes none twice. Mesh only.
 
-        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (LEDGER_SET_BACK: the ledger does not reach a
+        position any more), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

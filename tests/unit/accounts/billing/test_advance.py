@@ -155,7 +155,7 @@ class Life:
             "account_id": account.account_id,
             "programme_id": account.programme_id,
             "currency_code": account.currency_code,
-            "closed": account.closed,
+            "account_state": account.account_state,
         }
         found = loaded(row, opened_ms=account.opened_ms, state=dumped(account), phase=account.phase)
         return replace(found, work_ms=account.work_ms)
@@ -164,7 +164,7 @@ class Life:
         made = self.made[-1]
         change = sum(one.signed_minor for one in self.lines(made.number))
         assert made.closed.closing_minor - made.closed.opening_minor == change
-        self.account = issued(self.account, closing_minor=made.closed.closing_minor)
+        self.account = issued(self.account, ended=False)
 
     def _post(self, posting: Posting, now_ms: int) -> None:
         kind = "INTEREST" if posting.of else "FEE"

@@ -70,16 +70,20 @@ def test_cash_fees(amount: int, fee: int) -> None:
     assert fees.cash_fee(FEES, amount) == fee
 
 
-def test_annual_fees_fall_due_on_anniversaries() -> None:
-    """The first on the day of opening; once each, also after a long sleep; 29 February clamps."""
+def test_annual_fees_fall_due_in_the_cycle_of_their_day() -> None:
+    """The opening and its anniversaries, each once; 29 February clamps."""
     opened = date(2024, 2, 29)
-    assert fees.annual_fee_due(opened, charged_through=None, today=opened) == opened
-    assert fees.annual_fee_due(opened, charged_through=opened, today=date(2025, 2, 27)) is None
-    second = fees.annual_fee_due(opened, charged_through=opened, today=date(2026, 5, 1))
-    assert second == date(2025, 2, 28)
-    assert fees.annual_fee_due(opened, charged_through=second, today=date(2026, 5, 1)) == date(
-        2026, 2, 28
-    )
+
+    def due(start: date, end: date) -> bool:
+        return fees.annual_fee_due(opened, start=start, end=end)
+
+    assert due(opened, date(2024, 3, 15))
+    assert not due(date(2024, 3, 16), date(2024, 4, 15))
+    assert due(date(2025, 2, 16), date(2025, 3, 15))
+    assert not due(date(2025, 3, 16), date(2025, 4, 15))
+    assert not due(date(2024, 12, 16), date(2025, 1, 15))
+    late = date(2023, 12, 31)
+    assert fees.annual_fee_due(late, start=date(2025, 12, 16), end=date(2026, 1, 15))
 
 
 @given(
