@@ -117,6 +117,8 @@ class Refund(Later):
     amount_minor: int
     currency_code: str
     clearing: Clearing
+    #: True: of what was captured and not given back, never more; the purchase must be known.
+    bounded: bool
 
 
 @record

@@ -22,6 +22,7 @@ from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import movement_pb2 as movements
 from runtime import ids
+from runtime.errors import PermissionDenied
 from runtime.identity import Identity
 from runtime.ids import IdSource
 from runtime.validate import Violations
@@ -278,8 +279,9 @@ def refund(
     metadata: Metadata,
     prints: Fingerprints,
 ) -> Refund:
-    """Checks a RefundRequest."""
+    """Checks a RefundRequest. Card networks and administrators are believed that money is due."""
     check = Violations()
+    bounded = not (identity.is_certificate or "admin" in identity.roles)
     _name_cards(request)
     raw = sealed(request, metadata, check)
     _check_clearing(request, check)
@@ -290,12 +292,22 @@ def refund(
         and not request.HasField("network_reference")
     ):
         check.id("card_id", request.card_id, ids.CARD)
+        check.raise_if_any()
+        if bounded:
+            raise PermissionDenied(
+                "a merchant refunds its own purchases; name one instead of a card",
+                reason="REFUND_NEEDS_PURCHASE",
+                metadata={"field": "card_id"},
+            )
         target = Target(authorization_id="", card_id=request.card_id)
     elif request.card_id:
         check.add("card_id", "names a refund without a purchase; leave out the purchase, or this")
         target = Target(authorization_id="")
     else:
         target = _target(request, identity.principal, check)
+        if bounded:
+            # Its refund never comes before its purchase.
+            target = Target(authorization_id=target.authorization_id)
     check.raise_if_any()
     kind = EntryType.REFUND_REVERSAL if request.reversal else EntryType.REFUND
     amount = request.amount.amount_minor
@@ -310,5 +322,6 @@ def refund(
         amount_minor=amount,
         currency_code=request.amount.currency_code,
         clearing=_clearing(request, prints, kind.value, named, amount),
+        bounded=bounded,
         raw=raw,
     )

@@ -206,7 +206,7 @@ class HoldFlow:
                 command.kind.value,
                 str(command.amount_minor),
                 "-1" if command.kind is EntryType.REFUND else "1",
-                "1" if linked else "0",
+                ("2" if command.bounded else "1") if linked else "0",
                 command.clearing.fingerprint,
             ),
             decided_by=Decider.NETWORK,

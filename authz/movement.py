@@ -105,6 +105,12 @@ _REFUSALS: dict[Status, tuple[type[HoldfastError], str, str, dict[str, str]]] = 
         "AUTHORIZATION_CLOSED",
         {"field": "authorization_id"},
     ),
+    Status.REFUND_EXCEEDED: (
+        FailedPrecondition,
+        "a merchant refunds no more than was captured, and takes back no more than it refunded",
+        "REFUND_EXCEEDED",
+        {"field": "amount"},
+    ),
     Status.ACCOUNT_NOT_FOUND: (
         NotFound,
         "no such account",

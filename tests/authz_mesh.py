@@ -40,6 +40,7 @@ from tests.databases import Database
 
 NETWORK = ((SPIFFE_HEADER, "spiffe://holdfast.local/network/demo"),)
 OTHER_NETWORK = ((SPIFFE_HEADER, "spiffe://holdfast.local/network/other"),)
+MERCHANT = ((SUBJECT_HEADER, "mer_demo"), (ROLES_HEADER, "merchant"))
 ADMIN = ((SUBJECT_HEADER, "usr_admin"), (ROLES_HEADER, "admin"))
 ACCOUNTS = ((SPIFFE_HEADER, "spiffe://holdfast.local/service/accounts"),)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -23,7 +24,15 @@ from tests.authz_checks import (
     refused,
     usd,
 )
-from tests.authz_mesh import ADMIN, NETWORK, OTHER_NETWORK, AuthzMesh, capture_of
+from tests.authz_mesh import (
+    ADMIN,
+    MERCHANT,
+    NETWORK,
+    OTHER_NETWORK,
+    AuthzMesh,
+    capture_of,
+    purchase,
+)
 from tests.authz_messages import refund_of
 
 
@@ -192,6 +201,56 @@ async def test_whose_authorization_it_is(mesh: AuthzMesh) -> None:
         error = await refused(method, refund_of(card_id=UNKNOWN_CARD))
         assert (error.code.name, error.reason) == ("NOT_FOUND", "CARD_NOT_FOUND")
     assert (await method(refund_of(bought, 10), metadata=ADMIN)).posted_amount == usd(10)
+
+
+async def test_merchant_refunds_what_it_captured_and_nothing_else(mesh: AuthzMesh) -> None:
+    """Goal: whoever has a merchant's key cannot make money: not on a card, by a transaction that
+    nobody has seen, on a purchase of others, one without a clearing, or beyond what it captured.
+    """
+    account = await mesh.open_account()
+    card = await mesh.issue_card(account)
+    theirs = await _bought(mesh, account, 1_000)
+    authorize = mesh.authorization.Authorize
+    bought, held = [
+        (await authorize(purchase(card, 500), metadata=MERCHANT)).authorization_id for _ in range(2)
+    ]
+    await mesh.authorization.CaptureAuthorization(
+        capture_of(bought, 500, final=True), metadata=MERCHANT
+    )
+    refund, before = mesh.authorization.Refund, await balance(mesh, account)
+    async with nothing_written(mesh.money):
+        for request, reason in (
+            (refund_of(amount_minor=1, card_id=card), "REFUND_NEEDS_PURCHASE"),
+            (refund_of(amount_minor=1, card_id=UNKNOWN_CARD), "REFUND_NEEDS_PURCHASE"),
+            (by_network(refund_of("", 1), card, "t1"), "AUTHORIZATION_NOT_FOUND"),
+            (refund_of(theirs, 1), "AUTHORIZATION_NOT_FOUND"),
+            (refund_of(held, 1), "REFUND_EXCEEDED"),
+            (refund_of(bought, 501), "REFUND_EXCEEDED"),
+            (refund_of(bought, 1, reversal=True), "REFUND_EXCEEDED"),
+        ):
+            error = await refused(refund, request, metadata=MERCHANT)
+            assert error.reason == reason
+    assert await balance(mesh, account) == before
+    back = [refund_of(bought, 300), refund_of(bought, 200), refund_of(bought, 500, reversal=True)]
+    for request in back:
+        await refund(request, metadata=MERCHANT)
+    assert (await fetched(mesh, bought, MERCHANT)).refunded_amount == usd(0)
+    assert await balance(mesh, account) == before
+    await audit(mesh, account)
+
+
+async def test_refunds_of_a_merchant_side_by_side_stay_below_the_capture(mesh: AuthzMesh) -> None:
+    account = await mesh.open_account()
+    request = purchase(await mesh.issue_card(account), 500)
+    bought = (await mesh.authorization.Authorize(request, metadata=MERCHANT)).authorization_id
+    await mesh.authorization.CaptureAuthorization(capture_of(bought, 500), metadata=MERCHANT)
+    answers = await asyncio.gather(
+        *(mesh.authorization.Refund(refund_of(bought, 100), metadata=MERCHANT) for _ in range(12)),
+        return_exceptions=True,
+    )
+    assert sum(not isinstance(answer, BaseException) for answer in answers) == 5
+    assert (await balance(mesh, account))[0] == 0
+    await audit(mesh, account)
 
 
 @pytest.mark.parametrize(

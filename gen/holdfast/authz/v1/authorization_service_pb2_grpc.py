@@ -174,11 +174,11 @@ class AuthorizationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Refund(self, request, context):
-        """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
-        (`reversal`) takes an earlier refund back. Always accepted.
+        """Credits the cardholder, for a purchase or without one, or takes that back (`reversal`). Always
+        accepted of networks and administrators; merchants refund what they captured, and no more.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND, CARD_NOT_FOUND), ALREADY_EXISTS
-        (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED, CLEARING_REUSED),
+        UNAVAILABLE, PERMISSION_DENIED (REFUND_NEEDS_PURCHASE), FAILED_PRECONDITION (REFUND_EXCEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

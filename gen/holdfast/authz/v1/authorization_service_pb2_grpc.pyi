@@ -83,11 +83,11 @@ class AuthorizationServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (CLEARING_REUSED, too), UNAVAILABLE.
     """
     Refund: _grpc.UnaryUnaryMultiCallable[_movement_pb2.RefundRequest, _movement_pb2.RefundResponse]
-    """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
-    (`reversal`) takes an earlier refund back. Always accepted.
+    """Credits the cardholder, for a purchase or without one, or takes that back (`reversal`). Always
+    accepted of networks and administrators; merchants refund what they captured, and no more.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND, CARD_NOT_FOUND), ALREADY_EXISTS
-    (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED, CLEARING_REUSED),
+    UNAVAILABLE, PERMISSION_DENIED (REFUND_NEEDS_PURCHASE), FAILED_PRECONDITION (REFUND_EXCEEDED).
     """
     GetAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.GetAuthorizationRequest, _authorization_service_pb2.GetAuthorizationResponse]
     """Returns one authorization as it is now, readable as soon as it was answered.
@@ -164,11 +164,11 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (CLEARING_REUSED, too), UNAVAILABLE.
     """
     Refund: _aio.UnaryUnaryMultiCallable[_movement_pb2.RefundRequest, _movement_pb2.RefundResponse]  # type: ignore[assignment]
-    """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
-    (`reversal`) takes an earlier refund back. Always accepted.
+    """Credits the cardholder, for a purchase or without one, or takes that back (`reversal`). Always
+    accepted of networks and administrators; merchants refund what they captured, and no more.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND, CARD_NOT_FOUND), ALREADY_EXISTS
-    (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED, CLEARING_REUSED),
+    UNAVAILABLE, PERMISSION_DENIED (REFUND_NEEDS_PURCHASE), FAILED_PRECONDITION (REFUND_EXCEEDED).
     """
     GetAuthorization: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.GetAuthorizationRequest, _authorization_service_pb2.GetAuthorizationResponse]  # type: ignore[assignment]
     """Returns one authorization as it is now, readable as soon as it was answered.
@@ -284,11 +284,11 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _movement_pb2.RefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_movement_pb2.RefundResponse, _abc.Awaitable[_movement_pb2.RefundResponse]]:
-        """Posts a credit to the cardholder: a refund, linked to its purchase or not, a correction, or
-        (`reversal`) takes an earlier refund back. Always accepted.
+        """Credits the cardholder, for a purchase or without one, or takes that back (`reversal`). Always
+        accepted of networks and administrators; merchants refund what they captured, and no more.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND, CARD_NOT_FOUND), ALREADY_EXISTS
-        (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED, CLEARING_REUSED),
+        UNAVAILABLE, PERMISSION_DENIED (REFUND_NEEDS_PURCHASE), FAILED_PRECONDITION (REFUND_EXCEEDED).
         """
 
     @_abc_1.abstractmethod

@@ -325,7 +325,7 @@ class RefundRequest(_message.Message):
     authorization_id: _builtins.str
     """The purchase that is refunded. Exactly one of this, `network_reference` and `card_id`."""
     card_id: _builtins.str
-    """Card of a refund without a purchase, or the `ptok_` token of its number."""
+    """Card of a refund without a purchase, or the `ptok_` token of its number. Not for merchants."""
     reversal: _builtins.bool
     """Takes a refund back: the amount is debited instead."""
     clearing_reference: _builtins.str
@@ -338,7 +338,9 @@ class RefundRequest(_message.Message):
     """Merchant to billing rate, a positive decimal of at most 20 characters."""
     @_builtins.property
     def network_reference(self) -> _authorization_pb2.NetworkReference:
-        """The purchase as the network knows it. One that Holdfast has not seen is created."""
+        """The purchase as the network knows it. One that Holdfast has not seen is created, unless a
+        merchant asks.
+        """
 
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
