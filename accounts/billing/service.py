@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeAlias
 
 import grpc
@@ -71,7 +72,7 @@ class StatementService(StatementServiceServicer):
             return HttpBody(content_type="application/json", data=render.as_json(statement, lines))
         if request.format == pb.STATEMENT_FORMAT_CSV:
             return HttpBody(content_type="text/csv; charset=utf-8", data=render.as_csv(lines))
-        document = render.as_pdf(statement, lines, creditor=self._creditor)
+        document = await asyncio.to_thread(_pdf, statement, lines, self._creditor)
         return HttpBody(content_type="application/pdf", data=document)
 
     async def GetBillingSummary(
@@ -103,3 +104,12 @@ class StatementService(StatementServiceServicer):
         row, entries, charges = found
         statement = issued(row)
         return statement, lines_of(statement, entries, charges)
+
+
+def _pdf(
+    statement: statements.Statement, lines: list[statements.StatementLine], creditor: str
+) -> bytes:
+    """In a thread: drawing takes a while, as does the first import, which no start waits for."""
+    from accounts.billing import statement_pdf  # noqa: PLC0415
+
+    return statement_pdf.as_pdf(statement, lines, creditor=creditor)
