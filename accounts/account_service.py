@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from accounts import convert, convert_controls, convert_lifecycle, convert_rules
 from accounts.account import (
     Account,
@@ -13,6 +15,8 @@ from accounts.account import (
 )
 from accounts.account_user import AccountUser, add_user, remove_user, set_user_controls
 from accounts.card import Card, Transition, move
+from accounts.company_settings import member_controls, programme_of
+from accounts.company_store import Companies
 from accounts.mutation import Context, Mutations
 from accounts.ownership_store import OwnershipStore
 from accounts.store import Store
@@ -22,6 +26,7 @@ from holdfast.accounts.v1 import account_lifecycle_pb2 as life
 from holdfast.accounts.v1 import account_pb2, account_user_pb2
 from holdfast.accounts.v1 import account_service_pb2 as pb
 from holdfast.accounts.v1.account_service_pb2_grpc import AccountServiceServicer
+from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime import ids
 from runtime.clock import Clock
 from runtime.identity import current_identity
@@ -62,8 +67,11 @@ class AccountService(AccountServiceServicer):
             if parent_id and await transaction.steady_account(parent_id) is None:
                 raise convert.parent_not_found()
             await check_person(transaction.connection, account.owner_id)
-            await transaction.insert_account(account)
-            return account
+            company = await Companies(transaction.connection).of_owner(account.owner_id)
+            programme_id = account.programme_id or programme_of(company)
+            opened = replace(account, programme_id=programme_id)
+            await transaction.insert_account(opened)
+            return opened
 
         answer = await self._mutations.run(key, effect, context)
         return pb.OpenAccountResponse(account=account_pb2.Account.FromString(answer))
@@ -199,11 +207,8 @@ class AccountService(AccountServiceServicer):
             convert_controls.check_currency(request.controls, account.currency_code)
             await check_person(transaction.connection, request.user_id)
             user = await transaction.account_user(request.account_id, request.user_id)
-            controls = user.controls
-            if request.HasField("controls"):
-                controls = convert_controls.counting(
-                    request.controls, before=user.controls, now_ms=now_ms
-                )
+            wanted = await _controls_of_new_user(transaction, account, user, request)
+            controls = convert_controls.counting(wanted, before=user.controls, now_ms=now_ms)
             changed = add_user(user, controls, now_ms=now_ms)
             if changed is not user:
                 await transaction.update_account_user(changed)
@@ -307,3 +312,21 @@ class AccountService(AccountServiceServicer):
             return moved
 
         return account_pb2.Account.FromString(await self._mutations.run(key, effect, context))
+
+
+async def _controls_of_new_user(
+    transaction: Transaction,
+    account: Account,
+    user: AccountUser,
+    request: life.AddAccountUserRequest,
+) -> SpendControls:
+    """What was asked for, else what the user has, else what the company that owns it has chosen."""
+    if request.HasField("controls"):
+        return request.controls
+    if user.controls:
+        return SpendControls.FromString(user.controls)
+    companies = Companies(transaction.connection)
+    company = await companies.of_owner(account.owner_id)
+    member = await companies.member(company.id, user.user_id) if company else None
+    chosen = member_controls(company, member, currency_code=account.currency_code)
+    return chosen or SpendControls()

@@ -16,6 +16,11 @@ def is_staff() -> bool:
     return "admin" in current_identity().roles
 
 
+def is_manager() -> bool:
+    """True for managers of companies who are nothing more."""
+    return "manager" in current_identity().roles and not is_staff()
+
+
 def sees_all() -> bool:
     """True for those who may read what belongs to anybody: staff, auditors, our own services."""
     identity = current_identity()

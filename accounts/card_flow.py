@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from accounts import convert, convert_card, convert_controls
+from accounts import convert, convert_card, convert_company, convert_controls
 from accounts.account import Account, require_open
 from accounts.account_user import require_user
+from accounts.caller import is_manager
 from accounts.card import Card, CardKind, IssueCard, issue_card
 from accounts.card_life import ReplacementReason, reissue, renew, replace_card
+from accounts.company_settings import managers_issue, require_kind
+from accounts.company_store import Companies
 from accounts.numbers import CardNumbers
 from accounts.transaction import Transaction
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
@@ -28,6 +31,7 @@ async def issue(
     if account is None:
         raise convert.account_not_found(command.account_id)
     _check_open(account)
+    await _check_company(transaction, account, command.kind)
     await check_user(transaction, account, command.user_id)
     convert_controls.check_currency(controls, account.currency_code)
     wanted = SpendControls()
@@ -91,6 +95,15 @@ async def check_user(transaction: Transaction, account: Account, user_id: str) -
         user = await transaction.steady_account_user(account.id, user_id)
         if refusal := require_user(user, owner_id=account.owner_id):
             raise convert.refusal(refusal)
+
+
+async def _check_company(transaction: Transaction, account: Account, kind: CardKind) -> None:
+    """Refuses what the company that owns the account does not want."""
+    company = await Companies(transaction.connection).of_owner(account.owner_id)
+    if is_manager() and not managers_issue(company):
+        raise convert_company.managers_issue_no_cards(account.owner_id)
+    if refusal := require_kind(company, kind):
+        raise convert_company.kind_not_allowed(refusal)
 
 
 def _check_open(account: Account) -> None:

@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from accounts.account import PROGRAMME_DEFAULT, Account, AccountState, OpenAccount, open_account
+from accounts.account import Account, AccountState, OpenAccount, open_account
 from accounts.card import Card, CardKind, IssueCard, issue_card
 from accounts.card_import_store import Known
+from accounts.company import Company
+from accounts.company_settings import programme_of, require_kind
 from accounts.convert import NICKNAME_LENGTH
 from holdfast.accounts.v1 import card_bulk_service_pb2 as pb
 from holdfast.accounts.v1 import card_pb2, user_import_pb2
@@ -34,6 +36,7 @@ class Planned:
     account_id: str = ""
     #: Of the account to be opened; empty: it has to be there.
     owner_id: str = ""
+    #: Empty: the one that its owner's accounts have without naming one.
     programme_id: str = ""
 
 
@@ -71,7 +74,7 @@ def _plan_account(one: pb.ImportedCard, plan: Planned, user_id_of: Callable[[str
     if check.found:
         return
     plan.owner_id = one.owner_id or user_id_of(one.owner_reference)
-    plan.programme_id = one.programme_id or PROGRAMME_DEFAULT
+    plan.programme_id = one.programme_id
     reference = one.account_reference or one.reference
     tag = f"{ids.partition_of(plan.owner_id):02x}"
     plan.account_id = ids.derived(ids.ACCOUNT, tag, plan.owner_id, "import", reference)
@@ -111,6 +114,8 @@ def made(
 def _check_known(one: pb.ImportedCard, plan: Planned, known: Known, found: Made) -> None:
     check = plan.check
     account = known.accounts.get(plan.account_id)
+    if refusal := require_kind(_company_of(plan, known), _kind_of(one)):
+        check.add("kind", f"must be one that the company allows: {', '.join(refusal.allowed)}")
     if account is not None:
         if account[0] is not AccountState.OPEN:
             check.add("account_id", f"is {account[0]}: only open accounts get cards")
@@ -123,7 +128,7 @@ def _check_known(one: pb.ImportedCard, plan: Planned, known: Known, found: Made)
     if plan.owner_id not in known.owners:
         name = "owner_id" if one.owner_id else "owner_reference"
         check.add(name, "is no user who is known, nor an active company")
-    programme = known.programmes.get(plan.programme_id)
+    programme = known.programmes.get(_programme_of(plan, known))
     if programme is None:
         if one.programme_id:
             check.add("programme_id", "is no programme")
@@ -135,7 +140,7 @@ def _check_known(one: pb.ImportedCard, plan: Planned, known: Known, found: Made)
 
 def _make(one: pb.ImportedCard, plan: Planned, known: Known, found: Made, *, now_ms: int) -> None:
     account = known.accounts.get(plan.account_id)
-    programme_id = account[1] if account else plan.programme_id
+    programme_id = account[1] if account else _programme_of(plan, known)
     if account is None and plan.account_id not in found.accounts:
         command = OpenAccount(
             owner_id=plan.owner_id,
@@ -147,11 +152,24 @@ def _make(one: pb.ImportedCard, plan: Planned, known: Known, found: Made, *, now
         found.accounts[plan.account_id] = open_account(
             command, account_id=plan.account_id, now_ms=now_ms
         )
-    kind = _KIND.Name(one.kind or card_pb2.Card.KIND_VIRTUAL).removeprefix("KIND_")
-    card = IssueCard(account_id=plan.account_id, kind=CardKind(kind), nickname=one.nickname)
+    card = IssueCard(account_id=plan.account_id, kind=_kind_of(one), nickname=one.nickname)
     found.cards[plan.card_id] = issue_card(card, card_id=plan.card_id, now_ms=now_ms)
     programme = known.programmes.get(programme_id)
     found.bins[plan.card_id] = programme.bin if programme else ""
+
+
+def _kind_of(one: pb.ImportedCard) -> CardKind:
+    name = _KIND.Name(one.kind or card_pb2.Card.KIND_VIRTUAL)
+    return CardKind(name.removeprefix("KIND_"))
+
+
+def _company_of(plan: Planned, known: Known) -> Company | None:
+    account = known.accounts.get(plan.account_id)
+    return known.companies.get(account[2] if account else plan.owner_id)
+
+
+def _programme_of(plan: Planned, known: Known) -> str:
+    return plan.programme_id or programme_of(_company_of(plan, known))
 
 
 def _refused(check: Violations) -> pb.ImportedCardResult:

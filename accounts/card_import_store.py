@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from accounts.account import AccountState
+from accounts.company import Company, CompanyState
+from accounts.company_settings import programme_of
 from accounts.programme import ProgrammeState
+from accounts.records import of_row
 from runtime.queries import load_queries
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "card_imports.sql")
@@ -28,9 +31,12 @@ class Known:
     """What is there of all that an import names."""
 
     cards: frozenset[str]
-    #: State and programme, by account.
-    accounts: dict[str, tuple[AccountState, str]]
+    #: State, programme and owner, by account.
+    accounts: dict[str, tuple[AccountState, str, str]]
+    #: Those who may have new accounts.
     owners: frozenset[str]
+    #: Those among the owners that have settings.
+    companies: dict[str, Company]
     programmes: dict[str, KnownProgramme]
 
 
@@ -50,15 +56,31 @@ async def known(
     """Looks for all of them; accounts and owners stand still until the commit."""
     owner_ids = list(owners)
     found = await connection.fetch(_SQL["select_accounts"], list(accounts))
-    programme_ids = {*programmes, *(row["programme_id"] for row in found)}
     people = await connection.fetch(_SQL["select_people"], owner_ids)
-    companies = await connection.fetch(_SQL["select_companies"], owner_ids)
+    owner_ids += [row["owner_id"] for row in found]
+    rows = await connection.fetch(_SQL["select_companies"], owner_ids)
+    companies = [of_row(Company, row, state=CompanyState) for row in rows]
+    programme_ids = {
+        *programmes,
+        programme_of(None),
+        *(row["programme_id"] for row in found),
+        *(programme_of(company) for company in companies),
+    }
     there = await connection.fetch(_SQL["select_cards"], list(cards))
     offered = await connection.fetch(_SQL["select_programmes"], list(programme_ids))
     return Known(
         cards=frozenset(row["id"] for row in there),
-        accounts={row["id"]: (AccountState(row["state"]), row["programme_id"]) for row in found},
-        owners=frozenset(row["id"] for row in (*people, *companies)),
+        accounts={
+            row["id"]: (AccountState(row["state"]), row["programme_id"], row["owner_id"])
+            for row in found
+        },
+        owners=frozenset(
+            (
+                *(row["id"] for row in people),
+                *(one.id for one in companies if one.state is CompanyState.ACTIVE),
+            )
+        ),
+        companies={one.id: one for one in companies},
         programmes={
             row["id"]: KnownProgramme(
                 active=row["state"] == ProgrammeState.ACTIVE,

@@ -16,6 +16,7 @@ from accounts.company import (
 )
 from accounts.pages import after
 from accounts.records import of_row, values
+from runtime import ids
 from runtime.clock import datetime_of
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
@@ -44,6 +45,10 @@ class Companies:
         query = _SQL["select_company_for_update"] if locked else _SQL["select_company"]
         row = await self._row(query, company_id)
         return _company(row) if row else None
+
+    async def of_owner(self, owner_id: str) -> Company | None:
+        """The company that owns something; None if a person does, or if it is not known here."""
+        return await self.get(owner_id) if ids.is_id(owner_id, ids.COMPANY) else None
 
     async def page(self, page: Page, *, user_id: str) -> list[Company]:
         """Companies, newest first; those of one user unless `user_id` is empty."""

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 from google.protobuf.message import Message
 
 from accounts.account import (
-    PROGRAMME_DEFAULT,
     Account,
     AccountNotOpen,
     OpenAccount,
@@ -79,7 +78,7 @@ def open_account(
     violations.raise_if_any()
     return key, OpenAccount(
         owner_id=request.owner_id,
-        programme_id=request.programme_id or PROGRAMME_DEFAULT,
+        programme_id=request.programme_id,
         parent_account_id=request.parent_account_id or None,
         currency_code=request.credit_limit.currency_code,
         credit_limit_minor=request.credit_limit.amount_minor,

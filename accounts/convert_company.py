@@ -15,6 +15,7 @@ from accounts.company import (
     Role,
     standing,
 )
+from accounts.company_settings import KindNotAllowed
 from accounts.convert import key_of
 from accounts.convert_programme import check_programme_id, check_time_zone
 from accounts.requests import RequestKey
@@ -27,7 +28,7 @@ from holdfast.accounts.v1 import (
 )
 from runtime import ids
 from runtime.email_address import is_email_address
-from runtime.errors import FailedPrecondition, NotFound
+from runtime.errors import FailedPrecondition, NotFound, PermissionDenied
 from runtime.paging import Page, page_of
 from runtime.validate import Violations, timestamp
 
@@ -309,6 +310,25 @@ def company_not_active(value: Company) -> FailedPrecondition:
         f"the company is {value.state}",
         reason="COMPANY_NOT_ACTIVE",
         metadata={"company_id": value.id, "state": value.state},
+    )
+
+
+def kind_not_allowed(value: KindNotAllowed) -> FailedPrecondition:
+    """The error for a kind of card that the company does not want."""
+    allowed = ", ".join(value.allowed)
+    return FailedPrecondition(
+        f"the company's accounts get cards of other kinds only: {allowed}",
+        reason="CARD_KIND_NOT_ALLOWED",
+        metadata={"kind": value.kind, "allowed": allowed},
+    )
+
+
+def managers_issue_no_cards(company_id: str) -> PermissionDenied:
+    """The error for a manager whose company has not said that managers issue cards."""
+    return PermissionDenied(
+        "the company's settings do not let managers issue cards",
+        reason="MANAGERS_ISSUE_NO_CARDS",
+        metadata={"company_id": company_id},
     )
 
 

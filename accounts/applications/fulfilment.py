@@ -12,6 +12,8 @@ from accounts.account_user import add_user
 from accounts.applications.application import Application, Fulfilment
 from accounts.applications.store import Applications
 from accounts.card import CardKind, IssueCard, issue_card, with_number
+from accounts.company_settings import first_card_kind
+from accounts.company_store import Companies
 from accounts.programme_store import Programmes
 from accounts.store import Store
 from accounts.transaction import Transaction
@@ -91,10 +93,11 @@ class Fulfilling:
     async def _issue_card(self, transaction: Transaction, application: Application) -> None:
         programme = await Programmes(transaction.connection).get(application.programme_id)
         assert programme is not None, "an application refers to its programme"
+        company = await Companies(transaction.connection).of_owner(application.owner_id)
         card = issue_card(
             IssueCard(
                 account_id=application.account_id,
-                kind=CardKind(programme.first_card_kind),
+                kind=first_card_kind(company, CardKind(programme.first_card_kind)),
                 user_id=application.user_id,
             ),
             card_id=application.card_id,

@@ -1,6 +1,10 @@
 -- select_accounts --
 -- Those of these accounts that are there, their state standing still. Params: $1 ids.
-SELECT id, state, programme_id FROM account WHERE id = ANY ($1::text[]) ORDER BY id FOR SHARE
+SELECT id, state, programme_id, owner_id
+FROM account
+WHERE id = ANY ($1::text[])
+ORDER BY id
+FOR SHARE
 
 -- select_cards --
 -- Those of these cards that are there. Params: $1 ids.
@@ -15,8 +19,14 @@ SELECT pg_advisory_xact_lock(hashtextextended('accounts.import_cards', 0))
 SELECT id FROM person WHERE id = ANY ($1::text[]) AND state <> 'CLOSED' ORDER BY id FOR SHARE
 
 -- select_companies --
--- Those of these companies that are active. Params: $1 ids.
-SELECT id FROM company WHERE id = ANY ($1::text[]) AND state = 'ACTIVE' ORDER BY id FOR SHARE
+-- Those of these companies that are known. Params: $1 ids.
+SELECT
+    id, legal_name, registration_number, country_code, time_zone, state, settings, version,
+    create_time, update_time
+FROM company
+WHERE id = ANY ($1::text[])
+ORDER BY id
+FOR SHARE
 
 -- select_programmes --
 -- State, currency and BIN of these programmes. Params: $1 ids.

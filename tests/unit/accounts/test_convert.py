@@ -70,13 +70,13 @@ def _card(**fields: Any) -> Card:
     return Card(**(valid | fields))
 
 
-def test_open_account_fills_in_defaults() -> None:
+def test_open_account_leaves_the_programme_to_the_owner() -> None:
     request = OpenAccountRequest(request_id="r", owner_id=OWNER, credit_limit=LIMIT)
     key, command = convert.open_account(request, _Context())
     assert (key.principal, key.request_id, key.method) == ("tester", "r", "OpenAccount")
     assert command == OpenAccount(
         owner_id=OWNER,
-        programme_id="prog_standard",
+        programme_id="",
         parent_account_id=None,
         currency_code="USD",
         credit_limit_minor=5,

@@ -38,7 +38,9 @@ class OpenAccountRequest(_message.Message):
     owner_id: _builtins.str
     """Owner, a `usr_` or `co_` id; the account is placed in the owner's partition."""
     programme_id: _builtins.str
-    """Programme, `prog_` and 1 to 32 characters of `[a-z0-9_]`. Default: `prog_standard`."""
+    """Programme, `prog_` and 1 to 32 characters of `[a-z0-9_]`. Default: the one that the company
+    has chosen for its accounts, else `prog_standard`.
+    """
     parent_account_id: _builtins.str
     """Account this one belongs to; must exist and share the owner's partition."""
     @_builtins.property

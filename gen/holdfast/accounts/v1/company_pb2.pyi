@@ -123,23 +123,27 @@ class CompanySettings(_message.Message):
     CARD_KINDS_FIELD_NUMBER: _builtins.int
     EMPLOYEE_MONTHLY_LIMIT_FIELD_NUMBER: _builtins.int
     MANAGERS_ISSUE_CARDS_FIELD_NUMBER: _builtins.int
-    RECEIPTS_REQUIRED_FIELD_NUMBER: _builtins.int
     INVITATION_DAYS_FIELD_NUMBER: _builtins.int
     default_programme_id: _builtins.str
-    """Programme of its new accounts; empty: the one that was applied for."""
+    """Programme of accounts that are opened for it without naming one; empty: `prog_standard`. An
+    application names its programme.
+    """
     managers_issue_cards: _builtins.bool
-    """True: managers may ask for cards for employees."""
-    receipts_required: _builtins.bool
-    """True: purchases want a receipt."""
+    """True: managers may issue cards, too; else administrators of the bank alone."""
     invitation_days: _builtins.int
     """Days that an invitation is good for, 1 to 30. Default: 7."""
     @_builtins.property
     def card_kinds(self) -> _containers.RepeatedScalarFieldContainer[_card_pb2.Card.Kind.ValueType]:
-        """Kinds of cards that its members get; empty: all."""
+        """Kinds of cards that its accounts get; empty: all. The first card of an approved application is
+        of the first of them if the programme's kind is none of them. Cards that are there go on.
+        """
 
     @_builtins.property
     def employee_monthly_limit(self) -> _money_pb2.Money:
-        """Most that a new card of an employee may spend in a month; absent: no such limit."""
+        """Most that an employee may spend in a month, by the company's time zone, from an account in this
+        currency: a limit `employee-month` in the employee's controls of each account that it is added
+        to, unless the request has controls. Absent: no such limit.
+        """
 
     def __init__(
         self,
@@ -148,12 +152,11 @@ class CompanySettings(_message.Message):
         card_kinds: _abc.Iterable[_card_pb2.Card.Kind.ValueType] | None = ...,
         employee_monthly_limit: _money_pb2.Money | None = ...,
         managers_issue_cards: _builtins.bool = ...,
-        receipts_required: _builtins.bool = ...,
         invitation_days: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["employee_monthly_limit", b"employee_monthly_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_kinds", b"card_kinds", "default_programme_id", b"default_programme_id", "employee_monthly_limit", b"employee_monthly_limit", "invitation_days", b"invitation_days", "managers_issue_cards", b"managers_issue_cards", "receipts_required", b"receipts_required"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_kinds", b"card_kinds", "default_programme_id", b"default_programme_id", "employee_monthly_limit", b"employee_monthly_limit", "invitation_days", b"invitation_days", "managers_issue_cards", b"managers_issue_cards"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
