@@ -6,7 +6,7 @@ import asyncio
 
 from accounts import card_import, card_import_store, convert, user_import
 from accounts.card_import import Made, Planned
-from accounts.mutation import REPLAYED_REASON, Context
+from accounts.mutation import Context
 from accounts.numbers import CardNumbers
 from accounts.pages import cut
 from accounts.person_keys import PersonKeys
@@ -16,6 +16,7 @@ from accounts.store import Store
 from accounts.transaction import Transaction
 from holdfast.accounts.v1 import card_bulk_service_pb2 as pb
 from holdfast.accounts.v1.card_bulk_service_pb2_grpc import CardBulkServiceServicer
+from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock
 from runtime.errors import RequestIdReused, Unavailable
 from runtime.outbox import Outbox

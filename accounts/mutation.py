@@ -21,6 +21,7 @@ from accounts.requests import Answer, RequestKey
 from accounts.rules import Rules
 from accounts.store import Store
 from accounts.transaction import Transaction
+from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock
 from runtime.errors import RequestIdReused, Unavailable
 from runtime.outbox import Outbox, Row
@@ -29,9 +30,6 @@ from runtime.request_id import REPLAYED
 
 #: Left of the caller's deadline for the answer itself.
 ANSWER_MARGIN_S = 0.1
-
-#: What the audit log says of a request that was answered before: nothing was changed.
-REPLAYED_REASON = "REPLAYED"
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 Changed: TypeAlias = Account | Card | AccountUser | Rules | Answer

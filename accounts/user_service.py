@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from accounts import convert, convert_user, user_import
 from accounts.applications.export import Export
-from accounts.mutation import REPLAYED_REASON, Context
+from accounts.mutation import Context
 from accounts.requests import Answer, RequestKey, Stored
 from accounts.user import (
     User,
@@ -27,6 +27,7 @@ from holdfast.accounts.v1 import user_import_pb2, user_pb2, user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb
 from holdfast.accounts.v1.user_service_pb2_grpc import UserServiceServicer
 from runtime import ids
+from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock, datetime_of
 from runtime.errors import AlreadyExists, FailedPrecondition, PermissionDenied, RequestIdReused
 from runtime.identity import current_identity

@@ -21,6 +21,7 @@ from holdfast.gateway.v1 import api_key_pb2
 from holdfast.gateway.v1 import api_key_service_pb2 as pb
 from holdfast.gateway.v1.api_key_service_pb2_grpc import ApiKeyServiceServicer
 from runtime import ids
+from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock
 from runtime.errors import PermissionDenied, RequestIdReused, ResourceExhausted
 from runtime.identity import current_identity
@@ -203,6 +204,7 @@ class ApiKeyService(ApiKeyServiceServicer):
                 raise RequestIdReused(key.request_id)
             else:
                 answer = api_key_pb2.ApiKey.FromString(stored.response)
+                await transaction.record(reason=REPLAYED_REASON, targets=(answer.id,))
         self._on_change(answer.id)
         if stored is not None:
             await context.send_initial_metadata(REPLAYED)

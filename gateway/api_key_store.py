@@ -92,9 +92,16 @@ class ApiKeyTransaction:
             _SQL["answer_api_key_request"], key.principal, key.request_id, response
         )
 
-    async def record(self, *, before: Message | None, after: Message) -> None:
-        """Writes the change into the audit log."""
-        await record(self._connection, before=before, after=after)
+    async def record(
+        self,
+        *,
+        before: Message | None = None,
+        after: Message | None = None,
+        targets: tuple[str, ...] = (),
+        reason: str = "",
+    ) -> None:
+        """Writes the change, or its repetition, into the audit log."""
+        await record(self._connection, before=before, after=after, targets=targets, reason=reason)
 
     async def key(self, api_key_id: str) -> ApiKey | None:
         """One key, locked until the end."""

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from google.protobuf.message import Message
 
+from gateway import audited
 from gateway.credential import Credential
 from gateway.factor_store import FactorStore
 from gateway.identity_store import IdentityStore
 from runtime import outbox
+from runtime.audit import log as audit
 from runtime.clock import datetime_of, ms_of
 from runtime.errors import RequestIdReused, Unavailable
 from runtime.log import get_logger
@@ -61,6 +64,29 @@ class Transaction:
         self.factors = FactorStore(connection)
         self.identities = IdentityStore(connection)
         self._now = datetime_of(now_ms)
+        self._found: Credential | None = None
+        self._changed: Credential | None = None
+        #: Whether the audit log has what this changes.
+        self.recorded = False
+
+    async def record(
+        self,
+        *,
+        before: Message | None = None,
+        after: Message | None = None,
+        targets: tuple[str, ...] = (),
+        reason: str = "",
+        goes_on: bool = False,
+    ) -> None:
+        """Writes the change into the audit log; unless told otherwise, a user as it was and as it
+        is now. `goes_on`: the call does more, and has another entry when it ends.
+        """
+        if self._changed is not None:
+            before = before or audited.access(self._found)
+            after = after or audited.access(self._changed)
+        write = audit.record_part if goes_on else audit.record
+        await write(self._connection, before=before, after=after, targets=targets, reason=reason)
+        self.recorded = True
 
     async def claim(self, key: RequestKey) -> bytes | None:
         """Takes a request id, or returns its answer; RequestIdReused for other content."""
@@ -84,7 +110,8 @@ class Transaction:
     async def find(self, user_id: str) -> Credential | None:
         """A user, locked for a change."""
         row = await self._connection.fetchrow(_SQL["select_credential_for_update"], user_id)
-        return _credential(row) if row else None
+        self._found = _credential(row) if row else None
+        return self._found
 
     async def find_email(self, hashes: Iterable[bytes]) -> Credential | None:
         """The user of an address."""
@@ -104,6 +131,7 @@ class Transaction:
             self._now,
             credential.merchant_id or None,
         )
+        self._found, self._changed = None, credential
         return bool(inserted)
 
     async def update(self, credential: Credential) -> None:
@@ -120,6 +148,7 @@ class Transaction:
             credential.merchant_id or None,
         )
         assert tag == "UPDATE 1", f"{credential.user_id} was not locked at the version before"
+        self._changed = credential
 
     async def deliver(self, message: outbox.Message) -> None:
         """Has a message delivered once this is committed."""
@@ -148,13 +177,18 @@ class CredentialStore:
         *,
         now_ms: int,
     ) -> tuple[bytes, bool]:
-        """Runs `effect` once per request id; returns its answer, and whether it was stored."""
+        """Runs `effect` once per request id; returns its answer, and whether it was stored. The
+        audit log has it once this is committed, whatever becomes of the call then.
+        """
         async with self.transaction(now_ms=now_ms) as transaction:
             stored = await transaction.claim(key)
             if stored is not None:
+                await transaction.record(reason=audit.REPLAYED_REASON)
                 return stored, True
             response: bytes = await effect(transaction)
             await transaction.answer(key, response)
+            if not transaction.recorded:
+                await transaction.record()
             return response, False
 
     async def find(self, user_id: str) -> Credential | None:

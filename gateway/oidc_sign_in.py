@@ -22,6 +22,7 @@ from gateway.oidc_provider import Provider
 from gateway.registration import Registration
 from gateway.rings import Rings
 from gateway.sign_in import Begun, Client, SignIn, wrong_credentials
+from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock, datetime_of
 from runtime.errors import (
     AlreadyExists,
@@ -37,6 +38,8 @@ from runtime.pipe import Pipe
 FLOW_MS = 600_000
 #: How long a CompleteOidcSignIn whose answer was lost may be repeated.
 REPEAT_MS = 60_000
+#: What the audit log says of a sign-in that has made a user.
+REGISTERED_REASON = "REGISTERED"
 
 logger = get_logger()
 
@@ -151,6 +154,7 @@ class OidcSignIn:
         async with self._credentials.transaction(now_ms=now_ms) as transaction:
             found = await transaction.identities.find(self._hashes(issuer, identity))
             if found == user_id:
+                await transaction.record(targets=(user_id,), reason=REPLAYED_REASON)
                 return issuer
             linked = found is None and await transaction.identities.link(
                 issuer.url, self._hash(issuer, identity), user_id, datetime_of(now_ms)
@@ -160,6 +164,7 @@ class OidcSignIn:
                     "the identity is somebody else's, or you have another one of this issuer",
                     reason="IDENTITY_TAKEN",
                 )
+            await transaction.record(targets=(user_id,))
         return issuer
 
     async def _named(self, shown: Shown) -> tuple[Flow, Identity]:
@@ -202,6 +207,8 @@ class OidcSignIn:
             )
             if not linked:  # by another call, a moment ago
                 raise AlreadyExists("the identity was just linked", reason="IDENTITY_TAKEN")
+            # The sign-in goes on, and may still be refused; the user is there from now on.
+            await transaction.record(reason=REGISTERED_REASON, goes_on=True)
         logger.info("oidc_registered", issuer=issuer.name, user_id=credential.user_id)
         return credential, True
 

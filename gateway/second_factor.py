@@ -40,6 +40,7 @@ class SecondFactors:
         async with self._credentials.transaction(now_ms=now_ms) as transaction:
             if not await transaction.factors.begin(user_id, sealed, datetime_of(now_ms)):
                 raise wrong_state("there is a second factor already: remove it first")
+            await transaction.record(targets=(user_id,))
         return totp.base32(secret), totp.uri_of(secret, issuer=self._issuer, account=user_id)
 
     async def confirm(

@@ -158,12 +158,13 @@ class IdentityInterceptor(AsyncServerInterceptor):
     async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
         """Sets `current_identity()`. An API key has every scope that the method needs."""
         identity = identity_of(context.invocation_metadata() or ())
+        # Before anything is refused: the audit log and the process's say who was.
+        set_identity(identity, method_name)
         if self._policy is not None:
             if not self._policy.is_for(identity.principal, identity.roles):
                 raise PermissionDenied("your roles do not allow this")
             if identity.claims.scopes is not None:
                 _require_scopes(identity.claims.scopes, self._policy.scopes)
-        set_identity(identity, method_name)
         return await method(request, context)
 
 

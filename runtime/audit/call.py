@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +24,8 @@ class AuditedCall:
 
     method: str
     request: Any
+    #: Who calls, where no identity says so.
+    actor: str = ""
     #: Whether the change was recorded, in the transaction that made it.
     recorded: bool = field(default=False)
 
@@ -37,6 +41,16 @@ def begin(call: AuditedCall) -> Token[AuditedCall | None]:
 def end(token: Token[AuditedCall | None]) -> None:
     """Used by the interceptor only."""
     _current.reset(token)
+
+
+@contextmanager
+def command(name: str, *, actor: str) -> Iterator[None]:
+    """What the block records is done by a command of this machine's operator, and by no RPC."""
+    token = begin(AuditedCall(method=name, request=None, actor=actor))
+    try:
+        yield
+    finally:
+        end(token)
 
 
 def mark_recorded() -> None:
@@ -61,7 +75,7 @@ def entry_of_call(
     messages = [one for one in (request, before, after) if one is not None]
     found = dict.fromkeys((*targets, *ids_in(*messages)))
     return AuditEntry(
-        actor=identity.principal if identity else "",
+        actor=identity.principal if identity else call.actor if call else "",
         roles=tuple(sorted(identity.roles)) if identity else (),
         peer=identity.peer if identity else "",
         method=call.method if call else "",

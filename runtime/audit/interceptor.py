@@ -40,7 +40,12 @@ class AuditInterceptor(AsyncServerInterceptor):
             if not running.recorded:
                 after = answer if isinstance(answer, Message) else None
                 await self._log.write(call.entry_of_call(after=after))
-        except (grpc.aio.AbortError, grpc.aio.UsageError, asyncio.CancelledError):
+        except asyncio.CancelledError:
+            # The caller has gone, or its time is over. What has no transaction may have happened;
+            # what has one has its own entry if it was committed.
+            self._log.write_soon(call.entry_of_call(code=grpc.StatusCode.CANCELLED.name))
+            raise
+        except (grpc.aio.AbortError, grpc.aio.UsageError):
             raise
         except Exception as error:
             known = error if isinstance(error, HoldfastError) else Internal("")

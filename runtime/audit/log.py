@@ -35,6 +35,9 @@ BATCH = 256
 #: How often the sealer looks.
 SEAL_INTERVAL_S = 1.0
 
+#: The reason of an entry about a request that was answered before: nothing was changed.
+REPLAYED_REASON = "REPLAYED"
+
 SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
 
 logger = get_logger()
@@ -53,9 +56,21 @@ async def record(
     Who, which method, request id and the ids in the request are known already. Messages are kept
     without what is secret or personal (`runtime.audit.redaction`).
     """
+    await record_part(connection, before=before, after=after, targets=targets, reason=reason)
+    call.mark_recorded()
+
+
+async def record_part(
+    connection: Any,
+    *,
+    before: Message | None = None,
+    after: Message | None = None,
+    targets: tuple[str, ...] = (),
+    reason: str = "",
+) -> None:
+    """The same, of a call that does more: how it ends has an entry of its own."""
     entry = call.entry_of_call(before=before, after=after, targets=targets, reason=reason)
     await connection.execute(SQL["write_entry"], *columns(entry))
-    call.mark_recorded()
 
 
 def columns(entry: AuditEntry) -> tuple[Any, ...]:
@@ -108,14 +123,19 @@ class AuditLog:
 
     async def write(self, entry: AuditEntry) -> None:
         """Writes an entry of its own; returns when it is committed, or in the process's log."""
+        await asyncio.wait({self.write_soon(entry)}, timeout=WRITE_TIMEOUT_S)
+
+    def write_soon(self, entry: AuditEntry) -> asyncio.Future[None]:
+        """The same for those who cannot wait; the future tells when it is done."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if len(self._waiting) >= WAITING_MAX:
             _unwritten(entry, "too many entries wait")
-            return
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
         self._waiting.append((entry, done))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_waiting())
-        await asyncio.wait({done}, timeout=WRITE_TIMEOUT_S)
+        return done
 
     async def run(self) -> None:
         """Seals for ever; no failure ends it."""

@@ -20,6 +20,7 @@ from gateway.credential_store import CredentialStore, RequestKey
 from gateway.passwords import Passwords
 from gateway.registration import NewUser, Registration
 from gateway.rings import Rings
+from runtime.audit import call
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.cli.running import run_to_end
@@ -114,7 +115,8 @@ async def _register(settings: Settings, user: NewUser) -> str:
                 method="holdfast user create",
                 fingerprints=(random_secret(),),
             )
-            user_id, _ = await registration.register(key, user)
+            with call.command("holdfast user create", actor="operator"):
+                user_id, _ = await registration.register(key, user)
             return user_id
     except AlreadyExists as error:
         raise CliError(error.message, exit_code=ExitCode.DIFFERENCES) from None

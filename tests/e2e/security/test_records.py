@@ -37,12 +37,14 @@ async def client(full_mesh: Devstack) -> AsyncIterator[MeshClient]:
         yield client
 
 
-def holdfast(mesh: Devstack, *arguments: str) -> tuple[int, dict[str, Any]]:
+def holdfast(mesh: Devstack, *arguments: str, said: str = "") -> tuple[int, dict[str, Any]]:
     """A command's exit code and document."""
     home = str(mesh.settings.home)
     command = str(Path(sys.executable).with_name("holdfast"))
     program = [command, *arguments, "--json", "--home", home]
-    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        program, input=said, capture_output=True, text=True, check=False, timeout=60
+    )
     document: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, document
 
@@ -100,6 +102,23 @@ async def test_one_id_leads_from_the_client_through_all_records(
     assert (entry["code"], entry["targets"]) == ("NOT_FOUND", [UNKNOWN_CARD])
     # Envoy states its own address for callers on its own machine.
     assert ip_address(entry["peer"])
+
+
+async def test_an_administrator_who_is_made_at_the_machine_is_recorded(full_mesh: Devstack) -> None:
+    """`holdfast user create` is no RPC; its change has an entry all the same."""
+    email = f"{uuid.uuid4().hex}@example.com"
+    asked = ("--email", email, "--name", "Ada Lovelace", "--role", "admin", "--password-stdin")
+    code, made = await asyncio.to_thread(
+        holdfast, full_mesh, "user", "create", *asked, said="correct-horse-battery-73\n"
+    )
+    assert code == 0
+    _, listed = await asyncio.to_thread(
+        holdfast, full_mesh, "audit", "list", "--service", "gateway", "--target", made["user_id"]
+    )
+    [entry] = listed["entries"]
+    assert (entry["actor"], entry["method"]) == ("operator", "holdfast user create")
+    assert entry["after"] == {"user_id": made["user_id"], "roles": ["admin"]}
+    assert not {email, "Ada Lovelace"} & set(json.dumps(listed).split('"'))
 
 
 async def test_one_id_leads_from_the_client_to_the_settler(

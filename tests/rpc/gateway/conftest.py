@@ -11,6 +11,20 @@ from tests.accounts_mesh import own_database, short_folder
 from tests.databases import Database
 from tests.gateway_mesh import GatewayMesh, gateway_mesh
 
+#: Changes that have no entry of the audit log in their transaction: what PostgreSQL says wrote them
+#: wrote none.
+UNRECORDED = """
+SELECT changed.*
+FROM (
+    SELECT xmin, method AS what FROM request_record
+    UNION ALL
+    SELECT xmin, 'identity' FROM identity
+    UNION ALL
+    SELECT xmin, 'second factor' FROM second_factor WHERE confirm_time IS NULL
+) AS changed
+WHERE NOT EXISTS (SELECT FROM audit.entry AS e WHERE e.xmin = changed.xmin)
+"""
+
 
 @pytest.fixture(scope="session")
 async def shared_gateway(devstack_base: Devstack) -> AsyncIterator[Database]:
@@ -28,3 +42,4 @@ async def mesh(shared_gateway: Database, cache: Redis) -> AsyncIterator[GatewayM
     with short_folder() as folder:
         async with gateway_mesh(shared_gateway, folder) as running:
             yield running
+            assert not await running.pool.fetch(UNRECORDED), "changes without an entry"
