@@ -70,7 +70,7 @@ _OWN_CONNECTIONS = {"mesh": 1024, "metrics": 64}
 #: Retries under way, as a share of all calls under way; so many are always allowed.
 _RETRY_PERCENT = 20
 _RETRIES_AT_LEAST = 32
-#: How long Envoy waits for gateway to say whose an API key is.
+#: How long Envoy waits for gateway to say whose an API key is, or whether a session lives.
 _CHECK_TIMEOUT_S = 1
 _OVERLOADED = ResourceExhausted("too many calls at once; slow down", reason="OVERLOADED")
 #: Refusals of gateway's, by what Envoy calls them.
@@ -85,7 +85,7 @@ _TOLD_BY_ENVOY = (
     ),
     (
         "ext_authz_error",
-        Unavailable("API keys cannot be checked now; try again", reason="CHECK_UNAVAILABLE"),
+        Unavailable("your credential cannot be checked now; try again", reason="CHECK_UNAVAILABLE"),
     ),
     (
         "rate_limiter_error",

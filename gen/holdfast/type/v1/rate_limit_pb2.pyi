@@ -28,7 +28,8 @@ class _RateLimitClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RateLi
     """The class of methods that name none: as CALL."""
     RATE_LIMIT_CLASS_CALL: _RateLimitClass.ValueType  # 1
     """Counted per API key, per user, or, of those who name nobody, per address. If the limiter is
-    down, calls pass behind the coarse cap of each caller.
+    down, calls pass uncounted behind the coarse cap of each caller; but a session or an API key
+    that cannot be checked then, either, is refused.
     """
     RATE_LIMIT_CLASS_SIGN_IN: _RateLimitClass.ValueType  # 2
     """Where passwords and refresh tokens can be guessed: counted per address. If the limiter is down,
@@ -46,7 +47,8 @@ RATE_LIMIT_CLASS_UNSPECIFIED: RateLimitClass.ValueType  # 0
 """The class of methods that name none: as CALL."""
 RATE_LIMIT_CLASS_CALL: RateLimitClass.ValueType  # 1
 """Counted per API key, per user, or, of those who name nobody, per address. If the limiter is
-down, calls pass behind the coarse cap of each caller.
+down, calls pass uncounted behind the coarse cap of each caller; but a session or an API key
+that cannot be checked then, either, is refused.
 """
 RATE_LIMIT_CLASS_SIGN_IN: RateLimitClass.ValueType  # 2
 """Where passwords and refresh tokens can be guessed: counted per address. If the limiter is down,
