@@ -204,7 +204,7 @@ def add_services(
         settings=settings,
         clock=clock,
     )
-    add_edge_services(grpc, pool, settings=settings, clock=clock, session_check=sessions.check)
+    add_edge_services(grpc, pool, settings=settings, clock=clock, check_session=sessions.check)
 
 
 def add_usage(

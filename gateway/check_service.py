@@ -27,8 +27,8 @@ from runtime.trace import TRACE_HEADER, tracing
 #: What everybody is who calls with a key.
 ROLE = "merchant"
 
-#: Raises what the caller is told unless a session lives: (session id, subject, gRPC path).
-SessionCheck = Callable[[str, str, str], Awaitable[None]]
+#: Raises what the caller is told unless a session lives: (session id, gRPC path).
+CheckSession = Callable[[str, str], Awaitable[None]]
 
 #: Set by the transcoder, which Envoy then sends what we say as it is.
 _JSON_HEADER = "x-envoy-original-path"
@@ -53,11 +53,11 @@ logger = get_logger()
 
 
 class CheckService(AuthorizationServicer):
-    """Answers Envoy. `session_check` is asked about calls whose token names a session."""
+    """Answers Envoy. `check_session` is asked about calls whose token names a session."""
 
-    def __init__(self, keys: ApiKeyCheck, *, session_check: SessionCheck | None = None) -> None:
+    def __init__(self, keys: ApiKeyCheck, *, check_session: CheckSession | None = None) -> None:
         self._keys = keys
-        self._session_check = session_check
+        self._check_session = check_session
 
     async def Check(self, request: pb.CheckRequest, context: Any) -> pb.CheckResponse:
         """Lets a call go on, with its identity, or says what its caller is told."""
@@ -75,12 +75,9 @@ class CheckService(AuthorizationServicer):
         session_id = headers.get(credentials.SESSION_HEADER, "")
         if not session_id:
             return _identified(await self._key(headers, method))
-        await self._session(session_id, headers.get(credentials.SUBJECT_HEADER, ""), method)
+        if self._check_session is not None:
+            await self._check_session(session_id, method)
         return _OK
-
-    async def _session(self, session_id: str, subject: str, method: str) -> None:
-        if self._session_check is not None:
-            await self._session_check(session_id, subject, method)
 
     async def _key(self, headers: Mapping[str, str], method: str) -> ApiKey:
         text = credential_of(headers)

@@ -10,7 +10,6 @@ API_KEY_HEADER = "x-api-key"
 AUTHORIZATION_HEADER = "authorization"
 ADDRESS_HEADER = "x-auth-address"
 SESSION_HEADER = "x-auth-session"
-SUBJECT_HEADER = "x-auth-subject"
 
 _BEARER = "bearer "
 

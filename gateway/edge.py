@@ -10,7 +10,7 @@ from envoy_wire import external_auth_pb2_grpc
 from gateway.api_key_check import ApiKeyCheck
 from gateway.api_key_service import ApiKeyService
 from gateway.api_key_store import ApiKeyStore
-from gateway.check_service import CheckService, SessionCheck
+from gateway.check_service import CheckService, CheckSession
 from gateway.limit_connection import LimitConnection
 from gateway.limiter import Limiter
 from gateway.limits import Limits
@@ -49,7 +49,7 @@ def add_edge_services(
     *,
     settings: GatewaySettings,
     clock: Clock,
-    session_check: SessionCheck | None = None,
+    check_session: CheckSession | None = None,
 ) -> None:
     """Adds ApiKeyService and what Envoy asks about callers."""
     ring = key_ring(secrets_of(settings), "gateway-api-keys", clock)
@@ -63,7 +63,7 @@ def add_edge_services(
         scopes={scope for scopes in needs.values() for scope in scopes},
         on_change=check.forget,
     )
-    checks = CheckService(check, session_check=session_check)
+    checks = CheckService(check, check_session=check_session)
     api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(api_keys, server.services)
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(checks, server.services)
 

@@ -230,4 +230,5 @@ def too_many_attempts(wait_ms: int) -> ResourceExhausted:
         f"too many attempts: wait {-(-wait_ms // 1000)} s",
         reason="TOO_MANY_ATTEMPTS",
         metadata={"retry_after_ms": str(wait_ms)},
+        retry_after_ms=wait_ms,
     )

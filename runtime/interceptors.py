@@ -49,10 +49,7 @@ OPEN_SERVICES = (
 )
 
 #: Called by Envoy itself, about a call whose caller is in the request: no identity of their own.
-ENVOY_SERVICES = (
-    "envoy.service.auth.v3.Authorization",
-    "envoy.service.ratelimit.v3.RateLimitService",
-)
+ENVOY_SERVICES = ("envoy.service.auth.v3.Authorization",)
 
 logger = get_logger()
 Method = Callable[[Any, Any], Awaitable[Any]]
@@ -263,4 +260,8 @@ def _marking(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 async def _abort(context: Any, error: HoldfastError) -> None:
     status = rpc_status.to_status(status_of(error))
-    await context.abort(status.code, status.details, status.trailing_metadata)
+    metadata = tuple(status.trailing_metadata)
+    if error.retry_after_ms is not None:
+        # For JSON clients the edge makes a header of it.
+        metadata += (("retry-after", str(-(-error.retry_after_ms // 1000))),)
+    await context.abort(status.code, status.details, metadata)

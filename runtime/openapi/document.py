@@ -29,9 +29,9 @@ same rules; `protos/` has the contract.
 """
 _PATH_FIELD = re.compile(r"\{([a-z_]+)\}")
 _CODE = re.compile(r"\b[A-Z][A-Z_]+\b")
-#: HTTP status by gRPC code, as Envoy has it.
 #: What Envoy passes on as it is.
 _FILE = ".google.api.HttpBody"
+#: HTTP status by gRPC code, as Envoy has it.
 _STATUSES = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,

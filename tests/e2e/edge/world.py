@@ -160,9 +160,9 @@ async def running_world(folder: Path, **fields: Any) -> AsyncIterator[World]:
         )
 
 
-async def _check_session(session_id: str, subject: str, method: str) -> None:
+async def _check_session(session_id: str, method: str) -> None:
     """Every session lives but one."""
-    del subject, method
+    del method
     if session_id == ENDED_SESSION:
         raise session_ended()
 
@@ -186,7 +186,7 @@ async def _start_servers(
     keys.ensure()
     jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), gateway.services)
     keys_check: Any = _Keys()
-    checks = CheckService(keys_check, session_check=_check_session)
+    checks = CheckService(keys_check, check_session=_check_session)
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(checks, gateway.services)
     for server, names in (
         (authz, add_fakes(authz, "authz", recorder)),

@@ -163,7 +163,10 @@ async def test_api2_broken_authentication(web: httpx.AsyncClient) -> None:
     assert waiting, "of a burst most have to wait"
     assert len(wrong) + len(waiting) == len(answers)
     assert wrong[0].json() == unknown.json(), "nobody learns who has an account"
-    assert waiting[0].json()["details"][0]["reason"] == "TOO_MANY_ATTEMPTS"
+    told = {one["@type"].rpartition(".")[2]: one for one in waiting[0].json()["details"]}
+    assert told["ErrorInfo"]["reason"] == "TOO_MANY_ATTEMPTS"
+    assert float(told["RetryInfo"]["retry_delay"].rstrip("s")) > 0
+    assert int(waiting[0].headers["retry-after"]) > 0
     _, weak = await signed_up(web, password="12345678")
     assert weak.status_code == 400
 

@@ -112,7 +112,7 @@ class SessionServiceServicer:
         the one that the first request began.
 
         Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS; with the right password:
-        CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `retry_after_ms`),
+        CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `RetryInfo`),
         UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -52,7 +52,7 @@ class SessionServiceStub:
     the one that the first request began.
 
     Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS; with the right password:
-    CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `retry_after_ms`),
+    CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `RetryInfo`),
     UNAVAILABLE.
     """
     Refresh: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RefreshRequest, _session_service_pb2.RefreshResponse]
@@ -120,7 +120,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
     the one that the first request began.
 
     Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS; with the right password:
-    CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `retry_after_ms`),
+    CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `RetryInfo`),
     UNAVAILABLE.
     """
     Refresh: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RefreshRequest, _session_service_pb2.RefreshResponse]  # type: ignore[assignment]
@@ -197,7 +197,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         the one that the first request began.
 
         Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CREDENTIALS; with the right password:
-        CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `retry_after_ms`),
+        CODE_REQUIRED, WRONG_CODE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS, with `RetryInfo`),
         UNAVAILABLE.
         """
 
