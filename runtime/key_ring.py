@@ -4,7 +4,8 @@
     key_id, digest = ring.mac(token)                # keyed hash, with the current key
     ring.macs(token)                                # the same with every version: to look up
     sealed = ring.seal(text, context=b"user:usr_…") # AES-256-GCM; names its key
-    ring.open(sealed, context=b"user:usr_…")        # ValueError unless all of it is right
+    ring.open(sealed, context=b"user:usr_…")        # ValueError unless all of it is right,
+                                                    # KeyMissing without the key
 
 A ring is one secret of `runtime.secrets`: files, environment and vaults hold it alike. It is read
 anew when the provider says that it has changed. A new version is used for new things once it is
@@ -26,6 +27,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from runtime.clock import Clock
+from runtime.errors import FailedPrecondition
 from runtime.secrets import SecretsProvider
 
 #: Age at which a version becomes the current one.
@@ -42,6 +44,17 @@ _KEY_ID_LENGTH = 29
 
 class RingError(Exception):
     """A ring cannot be read or changed; the message names it and not its content."""
+
+
+class KeyMissing(FailedPrecondition, ValueError):
+    """Nobody can open what was sealed: the ring is not the one that sealed it, or was pruned."""
+
+    def __init__(self, ring: str) -> None:
+        super().__init__(
+            f"sealed with a key that the secret {ring} does not have: put that secret back",
+            reason="KEY_MISSING",
+            metadata={"secret": ring},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +174,7 @@ class KeyRing:
         header, rest = sealed[: 1 + _KEY_ID_LENGTH], sealed[1 + _KEY_ID_LENGTH :]
         key = self.find(key_of(sealed))
         if key is None:
-            raise ValueError(f"sealed with a key that the ring {self._name} does not have")
+            raise KeyMissing(self._name)
         try:
             return AESGCM(key.secret).decrypt(
                 rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], header + context
