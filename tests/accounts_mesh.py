@@ -79,7 +79,10 @@ from holdfast.accounts.v1.programme_service_pb2_grpc import (
     ProgrammeServiceStub,
     add_ProgrammeServiceServicer_to_server,
 )
-from holdfast.accounts.v1.statement_service_pb2_grpc import add_StatementServiceServicer_to_server
+from holdfast.accounts.v1.statement_service_pb2_grpc import (
+    StatementServiceStub,
+    add_StatementServiceServicer_to_server,
+)
 from holdfast.accounts.v1.user_service_pb2_grpc import (
     UserServiceStub,
     add_UserServiceServicer_to_server,
@@ -232,6 +235,7 @@ class AccountsMesh:
     applications_rotation: Rotation
     folder: Path
     users: UserServiceStub
+    statements: StatementServiceStub
     people: UserStore
     person_keys: PersonKeys
     channel: grpc.aio.Channel
@@ -471,6 +475,7 @@ async def accounts_mesh(
                 applications_rotation=applications.rotation,
                 folder=folder,
                 users=UserServiceStub(channel),
+                statements=StatementServiceStub(channel),
                 people=people,
                 person_keys=people_keys,
                 channel=channel,
