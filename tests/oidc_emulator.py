@@ -66,10 +66,11 @@ class Emulator:
 
 
 @contextmanager
-def emulator() -> Iterator[Emulator]:
-    """Runs in a process of its own while the block does."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
+def emulator(port: int = 0) -> Iterator[Emulator]:
+    """Runs in a process of its own while the block does; on a free port unless one is given."""
+    if not port:
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            port = held.getsockname()[1]
     program = Path(sys.executable).with_name("oidc-provider-mock")
     process = subprocess.Popen(
         [program, "--port", str(port), "--require-nonce", "true"],

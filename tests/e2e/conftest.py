@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,22 @@ import pytest
 from runtime.devstack import home as homes
 from runtime.devstack.settings import StackSettings
 from runtime.devstack.supervisor import Devstack, Plan
+from tests.oidc_emulator import REDIRECT_URI
 
 
 @pytest.fixture(scope="session")
-async def full_mesh(devstack_folder: Path) -> AsyncIterator[Devstack]:
+def issuer_port() -> Iterator[int]:
+    """Where the mesh looks for the issuer `sweep`, which those run who need it. Held, so that
+    nobody else is given it; whoever listens there may.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+async def full_mesh(devstack_folder: Path, issuer_port: int) -> AsyncIterator[Devstack]:
     """PostgreSQL, both Valkeys, every service and Envoy on free ports, with the user `test`.
 
     Tests share it: they open their own accounts, and leave the books as balanced as they were.
@@ -32,6 +46,13 @@ async def full_mesh(devstack_folder: Path) -> AsyncIterator[Devstack]:
     with pytest.MonkeyPatch.context() as patch:
         # All tests come from one address.
         patch.setenv("HOLDFAST_LIMIT_SIGN_IN_PER_MINUTE", "600")
+        issuer = {
+            "url": f"http://localhost:{issuer_port}",
+            "client_id": "holdfast",
+            "redirect_uris": [REDIRECT_URI],
+            "registers": True,
+        }
+        patch.setenv("HOLDFAST_OIDC_ISSUERS", json.dumps({"sweep": issuer}))
         async with Devstack(settings, plan=plan) as stack:
             yield stack
     homes.remove(settings)

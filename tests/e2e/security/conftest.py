@@ -1,12 +1,53 @@
+"""A mesh that was told secrets and what is personal, for those who look for it."""
+
 from __future__ import annotations
 
+import asyncio
+import ssl
+
+import httpx
 import pytest
 
+from runtime import pki
 from runtime.devstack.supervisor import Devstack
-from tests.e2e.security.telling import Told, tell
+from runtime.mesh_client import connect
+from tests.e2e.security.telling import (
+    PASSWORD,
+    Person,
+    Staff,
+    Told,
+    apply_and_invite,
+    export_everything,
+    see_the_card,
+)
+from tests.e2e.security.telling_others import come_from_an_issuer, import_and_export
 
 
 @pytest.fixture(scope="session")
-async def told(full_mesh: Devstack, tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """What the shared mesh was told, once."""
-    return await tell(full_mesh, tmp_path_factory.mktemp("told"))
+async def told(
+    full_mesh: Devstack, issuer_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Told:
+    """All of it, done once."""
+    told = Told()
+    url = f"https://localhost:{full_mesh.ports['edge_https']}"
+    trust = ssl.create_default_context(cafile=str(pki.ca_path(full_mesh.settings)))
+    async with (
+        connect(full_mesh.settings, full_mesh.ports) as client,
+        httpx.AsyncClient(base_url=url, verify=trust, timeout=10) as web,
+    ):
+        person = Person(web, told)
+        await person.sign_up()
+        await person.second_factor()
+        staff = Staff(client, person)
+        await staff.look_people_up()
+        await staff.api_key()
+        await see_the_card(full_mesh, person, await staff.card())
+        await apply_and_invite(person, staff)
+        await export_everything(person)
+        await import_and_export(full_mesh, told, tmp_path_factory.mktemp("told"))
+        await come_from_an_issuer(full_mesh, web, told, issuer_port)
+        # Whoever is refused is not quoted.
+        refused = await web.get("/v1/accounts", headers={"authorization": f"Bearer {PASSWORD}"})
+        assert refused.status_code == 401
+        await asyncio.sleep(2)  # usage log, sealer, settler and outboxes have written
+    return told

@@ -1,23 +1,16 @@
-"""A mesh is told secrets and what is personal, in every way that it can be.
+"""One person tells a mesh secrets and what is personal, in every way that there is.
 
-Somebody signs up, signs in, changes the password, sets up a second factor, sees a card's number,
-applies for credit and is approved, is invited, has everything exported; somebody else comes from an
-issuer; staff looks people up, imports and exports some; an API key is made.
+It signs up, signs in, changes the password, sets up a second factor, sees a card's number, applies
+for credit and is approved, is invited, has everything exported; staff looks people up and makes an
+API key.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import csv
-import json
-import os
-import ssl
-import sys
 import time
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -32,7 +25,7 @@ from holdfast.authz.v1 import authorization_service_pb2 as authorizations
 from holdfast.type.v1.money_pb2 import Money
 from runtime import pki
 from runtime.devstack.supervisor import Devstack
-from runtime.mesh_client import MeshClient, connect
+from runtime.mesh_client import MeshClient
 from tests.e2e.edge.world import until
 
 NAME = "Wilhelmina Featherstonehaugh"
@@ -107,11 +100,11 @@ class Person:
     async def sign_in(self, password: str) -> None:
         self.token = ""
         found = (await self.post("/v1/sessions:login", email=EMAIL, password=password))["tokens"]
-        self._take(found)
+        self.take(found)
         body = {"refresh_token": found["refresh_token"]}
-        self._take((await self.post("/v1/sessions:refresh", **body))["tokens"])
+        self.take((await self.post("/v1/sessions:refresh", **body))["tokens"])
 
-    def _take(self, tokens: dict[str, str]) -> None:
+    def take(self, tokens: dict[str, str]) -> None:
         self.keep(access=tokens["access_token"], refresh=tokens["refresh_token"])
         self.keep(signature=tokens["access_token"].rpartition(".")[2])
         self.token = tokens["access_token"]
@@ -242,52 +235,6 @@ async def export_everything(person: Person) -> None:
         assert text in answer.text, "it is known, only not in clear"
 
 
-async def holdfast(mesh: Devstack, *arguments: str) -> Any:
-    """What a command says."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from runtime.cli.main import main; main()", *arguments),
-        *("--json", "--home", str(mesh.settings.home)),
-        stdout=asyncio.subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if "HOLDFAST" not in name},
-    )
-    stdout, _ = await process.communicate()
-    assert process.returncode == 0, stdout
-    return json.loads(stdout)
-
-
-async def import_and_export(mesh: Devstack, told: Told, folder: Path) -> None:
-    """People of a file: rehearsed, imported, imported again, exported in full."""
-    mark = uuid.uuid4().hex[:8]
-    row = {
-        "reference": f"core-banking-{mark}",
-        "name": "Ignatius Throckmorton",
-        "email": f"i.throckmorton.{mark}@example.com",
-        "phone": "+12025550167",
-        "birth_date": "1948-11-03",
-        "tax_id": "531-46-2097",
-        "tax_country_code": "US",
-        "line1": "902 Persimmon Quay",
-        "city": "Gaithersburg",
-        "region": "MD",
-        "postal_code": "20878",
-        "country_code": "US",
-        "verified": "true",
-    }
-    path, out = folder / "users.csv", folder / "out.csv"
-    with path.open("w", newline="") as text:
-        table = csv.DictWriter(text, list(row))
-        table.writeheader()
-        table.writerow(row)
-    await holdfast(mesh, "import", "users", str(path), "--dry-run")
-    for created in (1, 0):
-        assert (await holdfast(mesh, "import", "users", str(path)))["created"] == created
-    await holdfast(mesh, "export", "users", str(out), "--full")
-    assert row["tax_id"] in out.read_text()
-    personal = ("reference", "name", "email", "birth_date", "tax_id", "line1")
-    told.personal.update({f"the imported {name}": row[name] for name in personal})
-    told.personal["the imported phone"] = row["phone"].lstrip("+")
-
-
 async def apply_and_invite(person: Person, staff: Staff) -> None:
     """Applies for credit with a document and a note; founds a company and invites somebody."""
     usd = "USD"
@@ -348,29 +295,3 @@ async def apply_and_invite(person: Person, staff: Staff) -> None:
         f"/v1/companies/{founded['company']['id']}/invitations", email=GUEST, role="ROLE_EMPLOYEE"
     )
     person.keep(invitation=invited["token"])
-
-
-async def tell(mesh: Devstack, folder: Path) -> Told:
-    """All of it; `folder` is somebody's own, outside of the installation."""
-    told = Told()
-    url = f"https://localhost:{mesh.ports['edge_https']}"
-    trust = ssl.create_default_context(cafile=str(pki.ca_path(mesh.settings)))
-    async with (
-        connect(mesh.settings, mesh.ports) as client,
-        httpx.AsyncClient(base_url=url, verify=trust, timeout=10) as web,
-    ):
-        person = Person(web, told)
-        await person.sign_up()
-        await person.second_factor()
-        staff = Staff(client, person)
-        await staff.look_people_up()
-        await staff.api_key()
-        await see_the_card(mesh, person, await staff.card())
-        await apply_and_invite(person, staff)
-        await export_everything(person)
-        await import_and_export(mesh, told, folder)
-        # Whoever is refused is not quoted.
-        refused = await web.get("/v1/accounts", headers={"authorization": f"Bearer {PASSWORD}"})
-        assert refused.status_code == 401
-        await asyncio.sleep(2)  # usage log, sealer, settler and outboxes have written
-    return told

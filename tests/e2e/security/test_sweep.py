@@ -1,6 +1,6 @@
 """After a mesh has worked: nothing secret and nothing personal lies anywhere in clear.
 
-All that was sent and shown (telling.py) is looked for wherever bytes are kept.
+All that was sent and shown (telling.py, telling_others.py) is looked for wherever bytes are kept.
 """
 
 from __future__ import annotations
