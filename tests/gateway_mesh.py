@@ -214,7 +214,7 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
         valkey_pipe(database.settings) as pipe,
         unix_channel(socket) as channel,
     ):
-        server = Server(socket, audit=AuditLog(pool, SEAL_KEY))
+        server = Server(socket, kind="native", audit=AuditLog(pool, SEAL_KEY))
         credentials, sessions = CredentialStore(pool), SessionStore(pipe)
         outbox = Outbox(pool, deliverer(rings, accounts.create))
         tokens = AccessTokens(keys, clock, database.settings)

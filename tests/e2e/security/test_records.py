@@ -23,6 +23,7 @@ import pytest
 from holdfast.authz.v1.authorization_pb2 import Merchant
 from holdfast.authz.v1.authorization_service_pb2 import AuthorizeRequest
 from holdfast.type.v1.money_pb2 import Money
+from runtime.cli.token import issue_token
 from runtime.devstack.supervisor import Devstack
 from runtime.mesh_client import MeshClient, connect
 from tests.e2e.edge.world import until
@@ -102,6 +103,34 @@ async def test_one_id_leads_from_the_client_through_all_records(
     assert (entry["code"], entry["targets"]) == ("NOT_FOUND", [UNKNOWN_CARD])
     # Envoy states its own address for callers on its own machine.
     assert ip_address(entry["peer"])
+
+
+async def test_whom_envoy_refuses_is_in_the_usage_log(
+    client: MeshClient, full_mesh: Devstack
+) -> None:
+    """With role and method, and nowhere else: no service was asked."""
+    trace, user = f"forbidden-{uuid.uuid4().hex}", f"usr_0a{uuid.uuid4().hex}"
+    token = issue_token(full_mesh.settings, subject=user, roles=("cardholder",))
+    answer = await client.web.request(
+        "POST",
+        f"/v1/users/{user}:setAccess",
+        json={"request_id": uuid.uuid4().hex, "roles": ["admin"]},
+        headers={"x-request-id": trace, "authorization": f"Bearer {token}"},
+        auth=None,
+    )
+    assert answer.status_code == 403
+    found: list[dict[str, Any]] = []
+
+    async def arrived() -> bool:
+        told = await client.web.get("/v1/usage", params={"trace_id": trace})
+        found[:] = told.json()["records"]
+        return len(found) == 1
+
+    await until(arrived)
+    method = "/holdfast.gateway.v1.SessionService/SetUserAccess"
+    assert (found[0]["caller"], found[0]["method"]) == (user, method)
+    _, listed = await asyncio.to_thread(holdfast, full_mesh, "audit", "list", "--trace", trace)
+    assert listed["entries"] == []
 
 
 async def test_an_administrator_who_is_made_at_the_machine_is_recorded(full_mesh: Devstack) -> None:

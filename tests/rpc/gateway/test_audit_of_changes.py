@@ -14,6 +14,7 @@ import asyncpg
 import grpc
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from holdfast.gateway.v1 import session_service_pb2 as pb
 from tests.accounts_mesh import call, call_replayed, refused
@@ -130,12 +131,11 @@ async def test_what_is_in_the_cache_only_leaves_an_entry_when_it_is_given_up(
 async def test_who_may_not_is_recorded_by_the_service(mesh: GatewayMesh, log: Any) -> None:
     """The service asks for roles again, whatever Envoy let through: who tried has an entry."""
     user_id = await mesh.register()
-    refusal = await refused(
-        mesh.stub.SetUserAccess,
-        _grant(user_id),
-        principal=("x-auth-subject", user_id),
-        metadata=NOBODY,
-    )
+    caller: dict[str, Any] = {"principal": ("x-auth-subject", user_id), "metadata": NOBODY}
+    with capture_logs() as logs:
+        refusal = await refused(mesh.stub.SetUserAccess, _grant(user_id), **caller)
+    [warning] = [one for one in logs if one["event"] == "call_forbidden"]
+    assert warning["log_level"] == "warning"
     assert refusal.code is grpc.StatusCode.PERMISSION_DENIED
     [entry] = await _entries(log, "SetUserAccess")
     assert (entry["actor"], entry["code"]) == (user_id, "PERMISSION_DENIED")
