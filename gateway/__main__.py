@@ -169,7 +169,9 @@ def add_sessions(
                 sign_in=sign_in,
                 rings=rings,
                 clock=clock,
-            )
+            ),
+            sign_in,
+            sessions,
         ),
         grpc.services,
     )

@@ -18,11 +18,12 @@ from gateway.registration import NewUser
 from gateway.rings import Rings
 from gateway.session import Session
 from gateway.sign_in import Begun, Client
+from holdfast.gateway.v1 import oidc_service_pb2 as oidc_pb
 from holdfast.gateway.v1 import second_factor_service_pb2 as factor_pb
 from holdfast.gateway.v1 import session_pb2
 from holdfast.gateway.v1 import session_service_pb2 as pb
 from runtime import ids
-from runtime.errors import FailedPrecondition, NotFound
+from runtime.errors import FailedPrecondition
 from runtime.identity import ADDRESS_HEADER, current_identity
 from runtime.paging import Page, Position, page_of
 from runtime.request_id import request_id_of
@@ -44,6 +45,12 @@ CodeRequest: TypeAlias = (
     factor_pb.ConfirmSecondFactorRequest
     | factor_pb.VerifySecondFactorRequest
     | factor_pb.RemoveSecondFactorRequest
+)
+#: Asked of those who are more than somebody with a token.
+ProvenRequest: TypeAlias = (
+    factor_pb.EnrollSecondFactorRequest
+    | oidc_pb.LinkOidcIdentityRequest
+    | oidc_pb.UnlinkOidcIdentityRequest
 )
 Request = TypeVar("Request", bound=Message)
 
@@ -135,8 +142,28 @@ def code(request: CodeRequest, context: Any, rings: Rings) -> RequestKey:
     return key
 
 
+def enroll(request: factor_pb.EnrollSecondFactorRequest, context: Any) -> str:
+    """Checks EnrollSecondFactorRequest; returns the password, if there is one."""
+    violations = Violations()
+    request_id_of(request.request_id, context.invocation_metadata(), violations)
+    password = given_password(request, violations)
+    violations.raise_if_any()
+    return password
+
+
+def reset_factor(
+    request: factor_pb.ResetSecondFactorRequest, context: Any, rings: Rings
+) -> RequestKey:
+    """Checks ResetSecondFactorRequest."""
+    violations = Violations()
+    key = key_of(request, context, violations, rings=rings)
+    violations.id("user_id", request.user_id, ids.USER)
+    violations.raise_if_any()
+    return key
+
+
 def request_id(
-    request: pb.LogoutRequest | pb.RevokeSessionRequest | factor_pb.EnrollSecondFactorRequest,
+    request: pb.LogoutRequest | pb.RevokeSessionRequest,
     context: Any,
 ) -> None:
     """Checks the request id of what may be repeated without one."""
@@ -251,9 +278,11 @@ def tokens(begun: Begun) -> session_pb2.TokenPair:
     )
 
 
-def session_not_found(session_id: str) -> NotFound:
-    """Also for sessions of others."""
-    return NotFound(f"session {session_id} does not exist or has ended")
+def given_password(request: ProvenRequest, violations: Violations) -> str:
+    """The password of a request that takes one from those who have one."""
+    if request.password:
+        _some_password("password", request.password, violations)
+    return normalized_password(request.password)
 
 
 def _email(text: str, violations: Violations) -> str:

@@ -42,6 +42,10 @@ class Credential:
             self, password_hash=password_hash, version=self.version + 1, update_ms=now_ms
         )
 
+    def touched(self, *, now_ms: int) -> Credential:
+        """The next version, alike: whatever rests on the one before must look again."""
+        return replace(self, version=self.version + 1, update_ms=now_ms)
+
     def with_access(
         self,
         *,

@@ -18,7 +18,7 @@ from gateway.identity_store import IdentityStore
 from runtime import outbox
 from runtime.audit import log as audit
 from runtime.clock import datetime_of, ms_of
-from runtime.errors import RequestIdReused, Unavailable
+from runtime.errors import RequestIdReused, Unauthenticated, Unavailable
 from runtime.log import get_logger
 from runtime.postgres import UNREACHABLE
 from runtime.queries import load_queries
@@ -112,6 +112,13 @@ class Transaction:
         row = await self._connection.fetchrow(_SQL["select_credential_for_update"], user_id)
         self._found = _credential(row) if row else None
         return self._found
+
+    async def lock(self, proved: Credential) -> Credential:
+        """Locks a user who has just proved who it is: refused if anything has changed since."""
+        found = await self.find(proved.user_id)
+        if found is None or found.version != proved.version:
+            raise Unauthenticated("address or password is wrong", reason="WRONG_CREDENTIALS")
+        return found
 
     async def find_email(self, hashes: Iterable[bytes]) -> Credential | None:
         """The user of an address."""

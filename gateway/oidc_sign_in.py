@@ -6,8 +6,11 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from google.protobuf.message import Message
+
 from gateway.credential import Credential, normalized_email
-from gateway.credential_store import CredentialStore
+from gateway.credential_store import CredentialStore, refusing_when_down
+from gateway.identity_store import Linked
 from gateway.oidc import (
     Flow,
     Identity,
@@ -144,14 +147,16 @@ class OidcSignIn:
         await self._sign_in.forgive(attempts, client)
         return mfa_ms
 
-    async def link(self, shown: Shown, user_id: str) -> Issuer:
-        """Links whom the issuer names to a user who is signed in."""
+    async def link(self, shown: Shown, proved: Credential) -> Issuer:
+        """Links whom the issuer names to a user who has just proved who it is."""
+        user_id = proved.user_id
         flow, identity = await self._named(shown)
         if flow.request_id:
             raise flow_ended()
         issuer = self._provider(flow.issuer).issuer
         now_ms = self._clock.now_ms()
         async with self._credentials.transaction(now_ms=now_ms) as transaction:
+            await transaction.lock(proved)
             found = await transaction.identities.find(self._hashes(issuer, identity))
             if found == user_id:
                 await transaction.record(targets=(user_id,), reason=REPLAYED_REASON)
@@ -166,6 +171,36 @@ class OidcSignIn:
                 )
             await transaction.record(targets=(user_id,))
         return issuer
+
+    async def of_user(self, user_id: str) -> list[Linked]:
+        """What a user can sign in by."""
+        with refusing_when_down():
+            return await self._credentials.identities.of_user(user_id)
+
+    def name_of(self, url: str) -> str:
+        """The name of an issuer; its URL if it is not configured any more."""
+        found = (one.issuer for one in self._providers.values() if one.issuer.url == url)
+        return next((one.name for one in found), url)
+
+    async def unlink(self, proved: Credential, name: str, *, after: Message) -> None:
+        """Unlinks a user's identity of an issuer, and says so in the audit log."""
+        provider, now_ms = self._providers.get(name), self._clock.now_ms()
+        url = provider.issuer.url if provider else name
+        async with self._credentials.transaction(now_ms=now_ms) as transaction:
+            credential = await transaction.lock(proved)
+            linked = {one.issuer for one in await transaction.identities.of_user(proved.user_id)}
+            if url not in linked:
+                await transaction.record(targets=(proved.user_id,), reason=REPLAYED_REASON)
+                return
+            if linked == {url} and credential.password_hash is None:
+                raise FailedPrecondition(
+                    "this is the only way in: without a password, link another identity first",
+                    reason="LAST_IDENTITY",
+                )
+            await transaction.identities.unlink(proved.user_id, url)
+            await transaction.record(after=after)
+            # A sign-in that is under way by this identity looks again, and ends.
+            await transaction.update(credential.touched(now_ms=now_ms))
 
     async def _named(self, shown: Shown) -> tuple[Flow, Identity]:
         """The flow, and whom its issuer names. It can be shown once; a code works once, too."""
@@ -185,6 +220,9 @@ class OidcSignIn:
             if user_id is not None:
                 found = await transaction.find(user_id)
                 assert found is not None, "an identity refers to its user"
+                # Locked now; it may have been unlinked while another held the lock.
+                if await transaction.identities.find(self._hashes(issuer, identity)) != user_id:
+                    raise wrong_credentials()
                 return found, False
             if not issuer.registers:
                 raise FailedPrecondition(

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable
 
 from gateway import totp
+from gateway.credential import Credential
 from gateway.credential_store import CredentialStore, RequestKey, Transaction
 from gateway.factor_store import Factor, FactorStore
 from gateway.rings import Rings
 from runtime.clock import Clock, datetime_of
-from runtime.errors import FailedPrecondition, Unauthenticated
+from runtime.errors import FailedPrecondition, NotFound, Unauthenticated
 
 
 class SecondFactors:
@@ -32,12 +33,16 @@ class SecondFactors:
         self._clock = clock
         self._random_bytes = random_bytes
 
-    async def enroll(self, user_id: str) -> tuple[str, str]:
-        """Begins a second factor; returns its secret as text and as URI."""
+    async def enroll(self, proved: Credential) -> tuple[str, str]:
+        """Begins a second factor of a user who has just proved who it is; returns its secret as
+        text and as URI.
+        """
+        user_id = proved.user_id
         secret = self._random_bytes(totp.SECRET_BYTES)
         sealed = self._rings.users.seal(secret, context=_context(user_id))
         now_ms = self._clock.now_ms()
         async with self._credentials.transaction(now_ms=now_ms) as transaction:
+            await transaction.lock(proved)
             if not await transaction.factors.begin(user_id, sealed, datetime_of(now_ms)):
                 raise wrong_state("there is a second factor already: remove it first")
             await transaction.record(targets=(user_id,))
@@ -93,6 +98,23 @@ class SecondFactors:
             return b""
 
         _, stored = await self._credentials.run(key, effect, now_ms=self._clock.now_ms())
+        return stored
+
+    async def reset(self, key: RequestKey, user_id: str) -> bool:
+        """Removes somebody's factor; whether this very request did so before."""
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> bytes:
+            credential = await transaction.find(user_id)
+            if credential is None:
+                raise NotFound(f"user {user_id} does not exist")
+            if await transaction.factors.find(user_id) is None:
+                raise wrong_state("there is no second factor")
+            await transaction.factors.remove(user_id)
+            await transaction.update(credential.touched(now_ms=now_ms))
+            return b""
+
+        _, stored = await self._credentials.run(key, effect, now_ms=now_ms)
         return stored
 
     async def _demand(self, store: FactorStore, user_id: str, code: str) -> None:

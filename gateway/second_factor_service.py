@@ -16,7 +16,6 @@ from gateway.sign_in import SignIn
 from holdfast.gateway.v1 import second_factor_service_pb2 as pb
 from holdfast.gateway.v1 import second_factor_service_pb2_grpc as pb_grpc
 from runtime.clock import Clock
-from runtime.identity import current_identity
 from runtime.request_id import REPLAYED
 from runtime.tokens import TOKEN_LIFETIME_S
 
@@ -47,9 +46,12 @@ class SecondFactorService(pb_grpc.SecondFactorServiceServicer):
         self, request: pb.EnrollSecondFactorRequest, context: Context
     ) -> pb.EnrollSecondFactorResponse:
         """Begins a second factor."""
-        convert.request_id(request, context)
+        password = convert.enroll(request, context)
         session = await self._session(context)
-        secret, uri = await self._factors.enroll(session.user_id)
+        proved = await self._sign_in.prove(
+            session, password=password, client=convert.client(context)
+        )
+        secret, uri = await self._factors.enroll(proved)
         return pb.EnrollSecondFactorResponse(secret=secret, uri=uri)
 
     async def ConfirmSecondFactor(
@@ -87,12 +89,19 @@ class SecondFactorService(pb_grpc.SecondFactorServiceServicer):
         await self._shown(session, context, stored=stored)
         return pb.RemoveSecondFactorResponse()
 
+    async def ResetSecondFactor(
+        self, request: pb.ResetSecondFactorRequest, context: Context
+    ) -> pb.ResetSecondFactorResponse:
+        """Removes somebody else's."""
+        key = convert.reset_factor(request, context, self._rings)
+        stored = await self._factors.reset(key, request.user_id)
+        await self._sessions.end_all(request.user_id)
+        if stored:
+            await context.send_initial_metadata(REPLAYED)
+        return pb.ResetSecondFactorResponse(user_id=request.user_id)
+
     async def _session(self, context: Context) -> Session:
-        session_id = convert.current_session(context)
-        found = await self._sessions.find(session_id)
-        if found is None or found.user_id != current_identity().principal:
-            raise convert.session_not_found(session_id)
-        return found
+        return await self._sessions.of_caller(convert.current_session(context))
 
     async def _attempt(self, context: Context) -> Session:
         """Six digits are guessed soon: attempts are limited."""

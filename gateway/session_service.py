@@ -9,7 +9,6 @@ import grpc
 from gateway import convert_session as convert
 from gateway.registration import Registration
 from gateway.rings import Rings
-from gateway.session import Session
 from gateway.session_store import SessionStore
 from gateway.sign_in import SignIn
 from holdfast.gateway.v1 import session_service_pb2 as pb
@@ -85,7 +84,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
     ) -> pb.ChangePasswordResponse:
         """Replaces the caller's password."""
         key, passwords = convert.change_password(request, context, self._rings)
-        session = await self._own(convert.current_session(context))
+        session = await self._sessions.of_caller(convert.current_session(context))
         stored = await self._sign_in.change_password(
             key, session=session, passwords=passwords, client=convert.client(context)
         )
@@ -97,7 +96,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
     ) -> pb.GetSessionResponse:
         """Returns one of the caller's sessions."""
         session_id = convert.session_id(request, context)
-        found = await self._own(session_id)
+        found = await self._sessions.of_caller(session_id)
         return pb.GetSessionResponse(
             session=convert.session(found, current=convert.session_of(context))
         )
@@ -144,12 +143,6 @@ class SessionService(pb_grpc.SessionServiceServicer):
             merchant_id=request.merchant_id,
             disabled=request.disabled,
         )
-
-    async def _own(self, session_id: str) -> Session:
-        found = await self._sessions.find(session_id)
-        if found is None or found.user_id != current_identity().principal:
-            raise convert.session_not_found(session_id)
-        return found
 
 
 async def _replayed(context: Context, stored: bool) -> None:

@@ -13,6 +13,8 @@ from gateway.scripts import (
     Status,
 )
 from gateway.session import LIFE_MS, REPEAT_MS, SESSIONS_MAX, Session
+from runtime.errors import NotFound
+from runtime.identity import current_identity
 from runtime.pipe import Pipe
 
 #: Attempts that need no wait, then waits from 1 s to 5 min, each twice the one before. The longest
@@ -91,6 +93,13 @@ class SessionStore:
             use_ms=int(found["use_ms"]),
             mfa_ms=int(found["mfa_ms"]),
         )
+
+    async def of_caller(self, session_id: str) -> Session:
+        """A session of whoever calls; NotFound also for those of others."""
+        found = await self.find(session_id)
+        if found is None or found.user_id != current_identity().principal:
+            raise NotFound(f"session {session_id} does not exist or has ended")
+        return found
 
     async def of_user(self, user_id: str) -> list[Session]:
         """The sessions of a user, newest first; those that have ended are forgotten."""

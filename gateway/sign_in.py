@@ -20,6 +20,9 @@ from runtime.clock import Clock
 from runtime.errors import ResourceExhausted, Unauthenticated
 from runtime.log import get_logger
 
+#: How recently who has no password must have signed in, to change how to sign in.
+FRESH_MS = 300_000
+
 logger = get_logger()
 
 
@@ -154,8 +157,8 @@ class SignIn:
     async def change_password(
         self, key: RequestKey, *, session: Session, passwords: tuple[str, str], client: Client
     ) -> bool:
-        """Replaces the password (old, new) and ends the other sessions; whether it was done by this
-        very request before.
+        """Replaces the password (old, new), unlinks what else signs in and ends the other sessions;
+        whether it was done by this very request before.
         """
         old, new = passwords
         attempts = f"change:{session.user_id}"
@@ -169,12 +172,35 @@ class SignIn:
             if credential is None or not verified:
                 raise wrong_credentials()
             await transaction.update(credential.with_password(hashed, now_ms=self._clock.now_ms()))
+            # Whoever knew the password could have linked an identity of its own.
+            await transaction.identities.unlink_all(session.user_id)
             return b""
 
         _, stored = await self._credentials.run(key, effect, now_ms=self._clock.now_ms())
         await self._sessions.forgive(attempts, client.address)
         await self._sessions.end_all(session.user_id, but=session.id)
         return stored
+
+    async def prove(self, session: Session, *, password: str, client: Client) -> Credential:
+        """The user of a session, by more than a token: by the password, or of those who have none
+        by having just signed in. The session says so, not the token.
+        """
+        credential = await self._credentials.find(session.user_id)
+        if credential is None or credential.disabled:
+            raise session_ended()
+        if credential.password_hash is None:
+            if self._clock.now_ms() - session.create_ms > FRESH_MS:
+                raise sign_in_too_old()
+            return credential
+        if not password:
+            raise password_required()
+        # The same attempts as those of ChangePassword: it is the same password that is guessed.
+        attempts = f"change:{session.user_id}"
+        await self.admit(attempts, client)
+        if not await self._passwords.verify(password, credential.password_hash):
+            raise wrong_credentials()
+        await self.forgive(attempts, client)
+        return credential
 
     async def admit(self, user: str, client: Client) -> None:
         """Counts an attempt; ResourceExhausted while it must wait."""
@@ -217,6 +243,19 @@ class SignIn:
 def wrong_credentials() -> Unauthenticated:
     """The one answer to whoever does not know an address and its password."""
     return Unauthenticated("address or password is wrong", reason="WRONG_CREDENTIALS")
+
+
+def password_required() -> Unauthenticated:
+    """A token is not enough."""
+    return Unauthenticated("the password is needed, too", reason="PASSWORD_REQUIRED")
+
+
+def sign_in_too_old() -> Unauthenticated:
+    """A token is not enough, and there is no password to ask for."""
+    return Unauthenticated(
+        f"sign in again: the last time must be within {FRESH_MS // 60_000} min",
+        reason="SIGN_IN_TOO_OLD",
+    )
 
 
 def session_ended() -> Unauthenticated:

@@ -256,7 +256,7 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
             rings=rings,
             clock=clock,
         )
-        add_OidcServiceServicer_to_server(OidcService(oidc), server.services)
+        add_OidcServiceServicer_to_server(OidcService(oidc, sign_in, sessions), server.services)
         await server.start([])
         relay = asyncio.create_task(outbox.run())
         try:

@@ -45,7 +45,9 @@ async def apply(stage: Stage) -> None:
     await _offer_programme(stage)
     user_id, login = await register(stage, "Alice")
     session = await web.post(stage, "/v1/sessions:login", login, {})
-    alice = stage.people["Alice"] = Person(user_id=user_id, tokens=session["tokens"])
+    alice = stage.people["Alice"] = Person(
+        user_id=user_id, tokens=session["tokens"], password=login["password"]
+    )
     roles = session["session"]["roles"]
     stage.check("roles", found=roles, expected=["cardholder"])
     stage.tell(
@@ -196,7 +198,8 @@ async def reveal(stage: Stage) -> None:
 
 async def _second_factor(stage: Stage, person: Person) -> None:
     """An app for codes is added, and a new token says that a code was given."""
-    enrolled = await web.post(stage, "/v1/secondFactors:enroll", {}, person.bearer)
+    known = {"password": person.password}
+    enrolled = await web.post(stage, "/v1/secondFactors:enroll", known, person.bearer)
     step = SystemClock().now_ms() // totp.STEP_MS
     code = totp.code_at(b32decode(enrolled["secret"]), step)
     await web.post(stage, "/v1/secondFactors:confirm", {"code": code}, person.bearer)

@@ -36,6 +36,8 @@ class Person:
 
     user_id: str
     tokens: dict[str, Any]
+    #: Made up here, for one mesh that lives for a minute.
+    password: str = field(default="", repr=False)
 
     @property
     def bearer(self) -> dict[str, str]:

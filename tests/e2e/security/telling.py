@@ -110,7 +110,7 @@ class Person:
         self.token = tokens["access_token"]
 
     async def second_factor(self) -> None:
-        enrolled = await self.post("/v1/secondFactors:enroll")
+        enrolled = await self.post("/v1/secondFactors:enroll", password=SECOND_PASSWORD)
         self.keep(totp=enrolled["secret"], uri=enrolled["uri"])
         padded = enrolled["secret"] + "=" * (-len(enrolled["secret"]) % 8)
         secret = base64.b32decode(padded)

@@ -74,9 +74,9 @@ async def sign_in(web: httpx.AsyncClient, email: str, password: str) -> httpx.Re
     return await web.post("/v1/sessions:login", json=body)
 
 
-async def victims_things(admin: MeshClient) -> dict[str, str]:
+async def victims_things(admin: MeshClient, owner: str = "") -> dict[str, str]:
     """Account, card and more of somebody, by the field that names them."""
-    owner = new_user()
+    owner = owner or new_user()
     limit = Money(currency_code="USD", amount_minor=100_00)
     opened = await admin.accounts.OpenAccount(
         account_service_pb2.OpenAccountRequest(
@@ -252,12 +252,30 @@ async def test_api5_broken_function_level_authorization(
 async def test_api6_unrestricted_access_to_sensitive_business_flows(
     full_mesh: Devstack, web: httpx.AsyncClient, admin: MeshClient
 ) -> None:
-    """Who has somebody's token still does not see the card's number; nobody mints numbers."""
-    known = await victims_things(admin)
-    owner = bearer(full_mesh, known["user_id"], "cardholder")
+    """Who has stolen the token of somebody without a second factor adds none of its own, and does
+    not see the card's number; nobody mints numbers.
+    """
+    email, made = await signed_up(web)
+    known = await victims_things(admin, made.json()["user_id"])
+    session = (await sign_in(web, email, PASSWORD)).json()
+    stolen = {"authorization": f"Bearer {session['tokens']['access_token']}"}
+
+    async def refusal(path: str, **body: str) -> str:
+        sent = {"request_id": uuid.uuid4().hex, **body}
+        answer = await web.post(path, headers=stolen, json=sent)
+        assert answer.status_code >= 400, answer.text
+        reason: str = answer.json()["details"][0]["reason"]
+        return reason
+
+    assert await refusal("/v1/secondFactors:enroll") == "PASSWORD_REQUIRED"
+    assert await refusal("/v1/secondFactors:enroll", password="guess") == "WRONG_CREDENTIALS"
+    for verb in ("confirm", "verify", "remove"):
+        assert await refusal(f"/v1/secondFactors:{verb}", code="000000") == "SECOND_FACTOR_STATE"
+    back = {"flow_token": "hff_1", "state": "s", "authorization_code": "c"}
+    assert await refusal("/v1/users:linkOidc", **back) == "PASSWORD_REQUIRED"
     path = f"/v1/cards/{known['card_id']}:reveal"
     answers = [
-        await web.post(path, headers=owner, json={"request_id": uuid.uuid4().hex})
+        await web.post(path, headers=stolen, json={"request_id": uuid.uuid4().hex})
         for _ in range(12)
     ]
     assert {one.status_code for one in answers} == {403, 429}, "a second factor, and a limit"

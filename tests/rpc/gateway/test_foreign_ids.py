@@ -19,6 +19,8 @@ ABOUT_THE_CALLER = {
     "VerifySecondFactor",
     "RemoveSecondFactor",
     "LinkOidcIdentity",
+    "ListOidcIdentities",
+    "UnlinkOidcIdentity",
     "Logout",
     "ChangePassword",
     "ListSessions",

@@ -17,7 +17,16 @@ from holdfast.gateway.v1 import oidc_service_pb2 as pb
 from holdfast.gateway.v1 import second_factor_service_pb2 as factor_pb
 from holdfast.gateway.v1.session_service_pb2 import SetUserAccessRequest
 from tests.accounts_mesh import Refused, call, refused
-from tests.gateway_mesh import ADDRESS, ADMIN, ANONYMOUS, EMAIL, GatewayMesh, _from, whose
+from tests.gateway_mesh import (
+    ADDRESS,
+    ADMIN,
+    ANONYMOUS,
+    EMAIL,
+    PASSWORD,
+    GatewayMesh,
+    _from,
+    whose,
+)
 from tests.oidc_emulator import REDIRECT_URI, Emulator, emulator
 
 SUBJECT = "ada|at issuer"
@@ -114,19 +123,21 @@ async def test_a_verified_address_opens_nobodys_account(
     error = await _refused(mesh, shown)
     assert (error.code, error.reason) == (grpc.StatusCode.ALREADY_EXISTS, "EMAIL_TAKEN")
     session = (await mesh.login()).session
-    request = pb.LinkOidcIdentityRequest(request_id="link-1", **shown)
+    request = pb.LinkOidcIdentityRequest(request_id="link-1", password=PASSWORD, **shown)
     linked = await call(mesh.oidc.LinkOidcIdentity, request, **whose(session))
     assert (linked.user_id, linked.issuer) == (user_id, "example")
     answer = await _complete(mesh, await _returned(mesh, elsewhere))
     assert (answer.registered, answer.session.user_id) == (False, user_id)
     # Once more is nothing new; somebody else's, or another one of the same issuer, is refused.
     shown = await _returned(mesh, elsewhere)
-    request = pb.LinkOidcIdentityRequest(request_id="link-2", **shown)
+    request = pb.LinkOidcIdentityRequest(request_id="link-2", password=PASSWORD, **shown)
     await call(mesh.oidc.LinkOidcIdentity, request, **whose(session))
     other = await mesh.login(await _second_user(mesh))
     for subject, owner in ((SUBJECT, other.session), ("unverified", session)):
         shown = await _returned(mesh, elsewhere, subject)
-        request = pb.LinkOidcIdentityRequest(request_id=mesh.request_id(), **shown)
+        request = pb.LinkOidcIdentityRequest(
+            request_id=mesh.request_id(), password=PASSWORD, **shown
+        )
         error = await refused(mesh.oidc.LinkOidcIdentity, request, **whose(owner))
         assert (error.code, error.reason) == (
             grpc.StatusCode.ALREADY_EXISTS,

@@ -13,10 +13,18 @@ from gateway import totp
 from gateway.session_store import USER_ATTEMPTS
 from holdfast.gateway.v1 import second_factor_service_pb2 as pb
 from holdfast.gateway.v1.session_pb2 import Session
-from holdfast.gateway.v1.session_service_pb2 import LoginRequest
+from holdfast.gateway.v1.session_service_pb2 import ChangePasswordRequest, LoginRequest
 from runtime.key_ring import SETTLE_MS
 from tests.accounts_mesh import call, call_replayed, refused
-from tests.gateway_mesh import ADMIN, ANONYMOUS, EMAIL, PASSWORD, GatewayMesh, whose
+from tests.gateway_mesh import (
+    ADMIN,
+    ANONYMOUS,
+    EMAIL,
+    PASSWORD,
+    UNKNOWN_USER,
+    GatewayMesh,
+    whose,
+)
 
 
 def _code(mesh: GatewayMesh, secret: str) -> str:
@@ -33,7 +41,7 @@ async def _confirmed(mesh: GatewayMesh) -> tuple[Session, str, list[str]]:
     session = (await mesh.login()).session
     enrolled = await call(
         mesh.factors.EnrollSecondFactor,
-        pb.EnrollSecondFactorRequest(request_id="e-1"),
+        pb.EnrollSecondFactorRequest(request_id="e-1", password=PASSWORD),
         **whose(session),
     )
     request = pb.ConfirmSecondFactorRequest(request_id="c-1", code=_code(mesh, enrolled.secret))
@@ -132,12 +140,92 @@ async def test_removes_it(mesh: GatewayMesh) -> None:
 
 async def test_one_at_a_time_and_confirmed_once(mesh: GatewayMesh) -> None:
     session, secret, _ = await _confirmed(mesh)
-    again = pb.EnrollSecondFactorRequest(request_id="e-2")
+    again = pb.EnrollSecondFactorRequest(request_id="e-2", password=PASSWORD)
     answer = await refused(mesh.factors.EnrollSecondFactor, again, **whose(session))
     assert answer.reason == "SECOND_FACTOR_STATE"
     confirm = pb.ConfirmSecondFactorRequest(request_id="c-2", code=_code(mesh, secret))
     answer = await refused(mesh.factors.ConfirmSecondFactor, confirm, **whose(session))
     assert answer.reason == "SECOND_FACTOR_STATE"
+
+
+async def test_a_token_does_not_enroll(mesh: GatewayMesh) -> None:
+    """Whoever has a token, of however new a session, cannot add a factor of its own and show it."""
+    await mesh.register()
+    session = (await mesh.login()).session
+    for number, (password, reason) in enumerate(
+        [("", "PASSWORD_REQUIRED")]
+        + [("wrong horse battery", "WRONG_CREDENTIALS")] * USER_ATTEMPTS
+        + [(PASSWORD, "TOO_MANY_ATTEMPTS")]
+    ):
+        request = pb.EnrollSecondFactorRequest(request_id=f"e-{number}", password=password)
+        answer = await refused(mesh.factors.EnrollSecondFactor, request, **whose(session))
+        assert answer.reason == reason
+    # It is the password of ChangePassword that was guessed.
+    change = ChangePasswordRequest(request_id="p-1", password=PASSWORD, new_password=PASSWORD[::-1])
+    answer = await refused(mesh.stub.ChangePassword, change, **whose(session))
+    assert answer.reason == "TOO_MANY_ATTEMPTS"
+    assert await mesh.pool.fetchval("SELECT count(*) FROM second_factor") == 0
+
+
+async def test_who_was_changed_meanwhile_proves_it_again(mesh: GatewayMesh) -> None:
+    """Whoever knew the old password is not let in by a call that overlaps the change of it."""
+    await mesh.register()
+    session = (await mesh.login()).session
+    async with mesh.pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("UPDATE credential SET version = version + 1")
+            request = pb.EnrollSecondFactorRequest(request_id="e-1", password=PASSWORD)
+            asked = asyncio.create_task(
+                refused(mesh.factors.EnrollSecondFactor, request, **whose(session))
+            )
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            for _ in range(1_000):
+                if await mesh.pool.fetchval(waiting):
+                    break
+                await asyncio.sleep(0.01)
+        assert (await asked).reason == "WRONG_CREDENTIALS"
+    assert await mesh.pool.fetchval("SELECT count(*) FROM second_factor") == 0
+
+
+async def test_an_administrator_resets_it(mesh: GatewayMesh) -> None:
+    session, *_ = await _confirmed(mesh)
+    request = pb.ResetSecondFactorRequest(request_id="r-1", user_id=session.user_id)
+    answer, replayed = await call_replayed(mesh.factors.ResetSecondFactor, request, principal=ADMIN)
+    assert (answer.user_id, replayed) == (session.user_id, False)
+    assert await mesh.sessions.of_user(session.user_id) == []
+    assert await mesh.pool.fetchval("SELECT count(*) FROM recovery_code") == 0
+    assert not (await mesh.login()).session.HasField("mfa_time")
+    again = await call_replayed(mesh.factors.ResetSecondFactor, request, principal=ADMIN)
+    assert again == (answer, True)
+    entries = await mesh.pool.fetch(
+        "SELECT actor, targets, code FROM audit.entry WHERE method LIKE '%/ResetSecondFactor'"
+        " ORDER BY id DESC LIMIT 2"
+    )
+    assert {(one["actor"], one["code"]) for one in entries} == {("operator", "OK")}
+    assert all(session.user_id in one["targets"] for one in entries)
+
+
+@pytest.mark.parametrize(
+    ("user_id", "code", "told"),
+    [
+        ("", grpc.StatusCode.INVALID_ARGUMENT, ["user_id"]),
+        (UNKNOWN_USER, grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+        ("theirs", grpc.StatusCode.FAILED_PRECONDITION, "SECOND_FACTOR_STATE"),
+    ],
+)
+async def test_there_must_be_one_to_reset(
+    mesh: GatewayMesh, *, user_id: str, code: grpc.StatusCode, told: Any
+) -> None:
+    theirs = await mesh.register()
+    request = pb.ResetSecondFactorRequest(
+        request_id="r-1", user_id=theirs if user_id == "theirs" else user_id
+    )
+    error = await refused(mesh.factors.ResetSecondFactor, request, principal=ADMIN)
+    assert error.code is code
+    assert told in (error.reason, error.fields)
 
 
 async def test_stores_no_secret(mesh: GatewayMesh) -> None:

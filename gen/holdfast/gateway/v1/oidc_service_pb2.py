@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from holdfast.gateway.v1 import session_pb2 as holdfast_dot_gateway_dot_v1_dot_session__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import options_pb2 as holdfast_dot_type_dot_v1_dot_options__pb2
 from holdfast.type.v1 import rate_limit_pb2 as holdfast_dot_type_dot_v1_dot_rate__limit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/gateway/v1/oidc_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a!holdfast/gateway/v1/session.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1eholdfast/type/v1/options.proto\x1a!holdfast/type/v1/rate_limit.proto\"d\n\x16\x42\x65ginOidcSignInRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06issuer\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0credirect_uri\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"N\n\x17\x42\x65ginOidcSignInResponse\x12\x19\n\x11\x61uthorization_url\x18\x01 \x01(\t\x12\x18\n\nflow_token\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01\"\xaa\x01\n\x19\x43ompleteOidcSignInRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\nflow_token\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12\x17\n\x05state\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12$\n\x12\x61uthorization_code\x18\x04 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12\x16\n\x04\x63ode\x18\x05 \x01(\tB\x08\xe2\x41\x01\x01\x90\xb5\x18\x01\"\x9f\x01\n\x1a\x43ompleteOidcSignInResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.holdfast.gateway.v1.Session\x12.\n\x06tokens\x18\x02 \x01(\x0b\x32\x1e.holdfast.gateway.v1.TokenPair\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\x12\n\nregistered\x18\x04 \x01(\x08\"\x90\x01\n\x17LinkOidcIdentityRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\nflow_token\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12\x17\n\x05state\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12$\n\x12\x61uthorization_code\x18\x04 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\";\n\x18LinkOidcIdentityResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x06issuer\x18\x02 \x01(\t2\xfa\x03\n\x0bOidcService\x12\x9d\x01\n\x0f\x42\x65ginOidcSignIn\x12+.holdfast.gateway.v1.BeginOidcSignInRequest\x1a,.holdfast.gateway.v1.BeginOidcSignInResponse\"/\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/sessions:beginOidc:\x01*\x12\xa9\x01\n\x12\x43ompleteOidcSignIn\x12..holdfast.gateway.v1.CompleteOidcSignInRequest\x1a/.holdfast.gateway.v1.CompleteOidcSignInResponse\"2\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/sessions:completeOidc:\x01*\x12\x9e\x01\n\x10LinkOidcIdentity\x12,.holdfast.gateway.v1.LinkOidcIdentityRequest\x1a-.holdfast.gateway.v1.LinkOidcIdentityResponse\"-\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x17\"\x12/v1/users:linkOidc:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/gateway/v1/oidc_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdfast/gateway/v1/session.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1eholdfast/type/v1/options.proto\x1a!holdfast/type/v1/rate_limit.proto\"O\n\x0cOidcIdentity\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x16\x42\x65ginOidcSignInRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06issuer\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0credirect_uri\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"N\n\x17\x42\x65ginOidcSignInResponse\x12\x19\n\x11\x61uthorization_url\x18\x01 \x01(\t\x12\x18\n\nflow_token\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01\"\xaa\x01\n\x19\x43ompleteOidcSignInRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\nflow_token\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12\x17\n\x05state\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12$\n\x12\x61uthorization_code\x18\x04 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12\x16\n\x04\x63ode\x18\x05 \x01(\tB\x08\xe2\x41\x01\x01\x90\xb5\x18\x01\"\x9f\x01\n\x1a\x43ompleteOidcSignInResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.holdfast.gateway.v1.Session\x12.\n\x06tokens\x18\x02 \x01(\x0b\x32\x1e.holdfast.gateway.v1.TokenPair\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\x12\n\nregistered\x18\x04 \x01(\x08\"\xac\x01\n\x17LinkOidcIdentityRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\nflow_token\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12\x17\n\x05state\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12$\n\x12\x61uthorization_code\x18\x04 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12\x1a\n\x08password\x18\x05 \x01(\tB\x08\xe2\x41\x01\x01\x90\xb5\x18\x01\";\n\x18LinkOidcIdentityResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x06issuer\x18\x02 \x01(\t\"N\n\x19ListOidcIdentitiesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"l\n\x1aListOidcIdentitiesResponse\x12\x35\n\nidentities\x18\x01 \x03(\x0b\x32!.holdfast.gateway.v1.OidcIdentity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"g\n\x19UnlinkOidcIdentityRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06issuer\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x08password\x18\x03 \x01(\tB\x08\xe2\x41\x01\x01\x90\xb5\x18\x01\"=\n\x1aUnlinkOidcIdentityResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x06issuer\x18\x02 \x01(\t2\xc7\x06\n\x0bOidcService\x12\x9d\x01\n\x0f\x42\x65ginOidcSignIn\x12+.holdfast.gateway.v1.BeginOidcSignInRequest\x1a,.holdfast.gateway.v1.BeginOidcSignInResponse\"/\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/sessions:beginOidc:\x01*\x12\xa9\x01\n\x12\x43ompleteOidcSignIn\x12..holdfast.gateway.v1.CompleteOidcSignInRequest\x1a/.holdfast.gateway.v1.CompleteOidcSignInResponse\"2\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/sessions:completeOidc:\x01*\x12\x9e\x01\n\x10LinkOidcIdentity\x12,.holdfast.gateway.v1.LinkOidcIdentityRequest\x1a-.holdfast.gateway.v1.LinkOidcIdentityResponse\"-\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x17\"\x12/v1/users:linkOidc:\x01*\x12\xa1\x01\n\x12ListOidcIdentities\x12..holdfast.gateway.v1.ListOidcIdentitiesRequest\x1a/.holdfast.gateway.v1.ListOidcIdentitiesResponse\"*\x90\x02\x01\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/oidcIdentities\x12\xa6\x01\n\x12UnlinkOidcIdentity\x12..holdfast.gateway.v1.UnlinkOidcIdentityRequest\x1a/.holdfast.gateway.v1.UnlinkOidcIdentityResponse\"/\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x19\"\x14/v1/users:unlinkOidc:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,24 +64,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINKOIDCIDENTITYREQUEST'].fields_by_name['state']._serialized_options = b'\342A\001\002\220\265\030\001'
   _globals['_LINKOIDCIDENTITYREQUEST'].fields_by_name['authorization_code']._loaded_options = None
   _globals['_LINKOIDCIDENTITYREQUEST'].fields_by_name['authorization_code']._serialized_options = b'\342A\001\002\220\265\030\001'
+  _globals['_LINKOIDCIDENTITYREQUEST'].fields_by_name['password']._loaded_options = None
+  _globals['_LINKOIDCIDENTITYREQUEST'].fields_by_name['password']._serialized_options = b'\342A\001\001\220\265\030\001'
+  _globals['_LISTOIDCIDENTITIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTOIDCIDENTITIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTOIDCIDENTITIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTOIDCIDENTITIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_UNLINKOIDCIDENTITYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UNLINKOIDCIDENTITYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_UNLINKOIDCIDENTITYREQUEST'].fields_by_name['issuer']._loaded_options = None
+  _globals['_UNLINKOIDCIDENTITYREQUEST'].fields_by_name['issuer']._serialized_options = b'\342A\001\002'
+  _globals['_UNLINKOIDCIDENTITYREQUEST'].fields_by_name['password']._loaded_options = None
+  _globals['_UNLINKOIDCIDENTITYREQUEST'].fields_by_name['password']._serialized_options = b'\342A\001\001\220\265\030\001'
   _globals['_OIDCSERVICE'].methods_by_name['BeginOidcSignIn']._loaded_options = None
   _globals['_OIDCSERVICE'].methods_by_name['BeginOidcSignIn']._serialized_options = b'\220\002\002\222\265\030\003\n\001\001\230\265\030\002\202\323\344\223\002\033\"\026/v1/sessions:beginOidc:\001*'
   _globals['_OIDCSERVICE'].methods_by_name['CompleteOidcSignIn']._loaded_options = None
   _globals['_OIDCSERVICE'].methods_by_name['CompleteOidcSignIn']._serialized_options = b'\220\002\002\222\265\030\003\n\001\001\230\265\030\002\202\323\344\223\002\036\"\031/v1/sessions:completeOidc:\001*'
   _globals['_OIDCSERVICE'].methods_by_name['LinkOidcIdentity']._loaded_options = None
   _globals['_OIDCSERVICE'].methods_by_name['LinkOidcIdentity']._serialized_options = b'\220\002\002\222\265\030\t\n\005\002\003\004\005\010 \001\202\323\344\223\002\027\"\022/v1/users:linkOidc:\001*'
-  _globals['_BEGINOIDCSIGNINREQUEST']._serialized_start=259
-  _globals['_BEGINOIDCSIGNINREQUEST']._serialized_end=359
-  _globals['_BEGINOIDCSIGNINRESPONSE']._serialized_start=361
-  _globals['_BEGINOIDCSIGNINRESPONSE']._serialized_end=439
-  _globals['_COMPLETEOIDCSIGNINREQUEST']._serialized_start=442
-  _globals['_COMPLETEOIDCSIGNINREQUEST']._serialized_end=612
-  _globals['_COMPLETEOIDCSIGNINRESPONSE']._serialized_start=615
-  _globals['_COMPLETEOIDCSIGNINRESPONSE']._serialized_end=774
-  _globals['_LINKOIDCIDENTITYREQUEST']._serialized_start=777
-  _globals['_LINKOIDCIDENTITYREQUEST']._serialized_end=921
-  _globals['_LINKOIDCIDENTITYRESPONSE']._serialized_start=923
-  _globals['_LINKOIDCIDENTITYRESPONSE']._serialized_end=982
-  _globals['_OIDCSERVICE']._serialized_start=985
-  _globals['_OIDCSERVICE']._serialized_end=1491
+  _globals['_OIDCSERVICE'].methods_by_name['ListOidcIdentities']._loaded_options = None
+  _globals['_OIDCSERVICE'].methods_by_name['ListOidcIdentities']._serialized_options = b'\220\002\001\222\265\030\t\n\005\002\003\004\005\010 \001\202\323\344\223\002\024\022\022/v1/oidcIdentities'
+  _globals['_OIDCSERVICE'].methods_by_name['UnlinkOidcIdentity']._loaded_options = None
+  _globals['_OIDCSERVICE'].methods_by_name['UnlinkOidcIdentity']._serialized_options = b'\220\002\002\222\265\030\t\n\005\002\003\004\005\010 \001\202\323\344\223\002\031\"\024/v1/users:unlinkOidc:\001*'
+  _globals['_OIDCIDENTITY']._serialized_start=292
+  _globals['_OIDCIDENTITY']._serialized_end=371
+  _globals['_BEGINOIDCSIGNINREQUEST']._serialized_start=373
+  _globals['_BEGINOIDCSIGNINREQUEST']._serialized_end=473
+  _globals['_BEGINOIDCSIGNINRESPONSE']._serialized_start=475
+  _globals['_BEGINOIDCSIGNINRESPONSE']._serialized_end=553
+  _globals['_COMPLETEOIDCSIGNINREQUEST']._serialized_start=556
+  _globals['_COMPLETEOIDCSIGNINREQUEST']._serialized_end=726
+  _globals['_COMPLETEOIDCSIGNINRESPONSE']._serialized_start=729
+  _globals['_COMPLETEOIDCSIGNINRESPONSE']._serialized_end=888
+  _globals['_LINKOIDCIDENTITYREQUEST']._serialized_start=891
+  _globals['_LINKOIDCIDENTITYREQUEST']._serialized_end=1063
+  _globals['_LINKOIDCIDENTITYRESPONSE']._serialized_start=1065
+  _globals['_LINKOIDCIDENTITYRESPONSE']._serialized_end=1124
+  _globals['_LISTOIDCIDENTITIESREQUEST']._serialized_start=1126
+  _globals['_LISTOIDCIDENTITIESREQUEST']._serialized_end=1204
+  _globals['_LISTOIDCIDENTITIESRESPONSE']._serialized_start=1206
+  _globals['_LISTOIDCIDENTITIESRESPONSE']._serialized_end=1314
+  _globals['_UNLINKOIDCIDENTITYREQUEST']._serialized_start=1316
+  _globals['_UNLINKOIDCIDENTITYREQUEST']._serialized_end=1419
+  _globals['_UNLINKOIDCIDENTITYRESPONSE']._serialized_start=1421
+  _globals['_UNLINKOIDCIDENTITYRESPONSE']._serialized_end=1482
+  _globals['_OIDCSERVICE']._serialized_start=1485
+  _globals['_OIDCSERVICE']._serialized_end=2324
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from holdfast.gateway.v1 import session_pb2 as _session_pb2
 import builtins as _builtins
 import sys
@@ -16,6 +19,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class OidcIdentity(_message.Message):
+    """An identity by which a user can sign in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    """Name of the issuer; its URL if it is not configured any more."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was linked."""
+
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "issuer", b"issuer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OidcIdentity: _TypeAlias = OidcIdentity  # noqa: Y015
 
 @_typing.final
 class BeginOidcSignInRequest(_message.Message):
@@ -159,6 +190,7 @@ class LinkOidcIdentityRequest(_message.Message):
     FLOW_TOKEN_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     AUTHORIZATION_CODE_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id of the request; or the Idempotency-Key header."""
     flow_token: _builtins.str
@@ -167,6 +199,8 @@ class LinkOidcIdentityRequest(_message.Message):
     """As the issuer sent it back."""
     authorization_code: _builtins.str
     """As the issuer sent it back."""
+    password: _builtins.str
+    """The caller's password; of those who have one."""
     def __init__(
         self,
         *,
@@ -174,10 +208,11 @@ class LinkOidcIdentityRequest(_message.Message):
         flow_token: _builtins.str = ...,
         state: _builtins.str = ...,
         authorization_code: _builtins.str = ...,
+        password: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_code", b"authorization_code", "flow_token", b"flow_token", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_code", b"authorization_code", "flow_token", b"flow_token", "password", b"password", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -208,3 +243,113 @@ class LinkOidcIdentityResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LinkOidcIdentityResponse: _TypeAlias = LinkOidcIdentityResponse  # noqa: Y015
+
+@_typing.final
+class ListOidcIdentitiesRequest(_message.Message):
+    """Asks for the caller's identities."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Identities per page; 50 if zero, at most 500."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOidcIdentitiesRequest: _TypeAlias = ListOidcIdentitiesRequest  # noqa: Y015
+
+@_typing.final
+class ListOidcIdentitiesResponse(_message.Message):
+    """A page of identities."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last."""
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedCompositeFieldContainer[Global___OidcIdentity]:
+        """The one that was linked last first; at most one of each issuer."""
+
+    def __init__(
+        self,
+        *,
+        identities: _abc.Iterable[Global___OidcIdentity] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identities", b"identities", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOidcIdentitiesResponse: _TypeAlias = ListOidcIdentitiesResponse  # noqa: Y015
+
+@_typing.final
+class UnlinkOidcIdentityRequest(_message.Message):
+    """Asks to unlink an identity of the caller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Id of the request; or the Idempotency-Key header."""
+    issuer: _builtins.str
+    """The issuer, as ListOidcIdentities names it."""
+    password: _builtins.str
+    """The caller's password; of those who have one."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+        password: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer", b"issuer", "password", b"password", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnlinkOidcIdentityRequest: _TypeAlias = UnlinkOidcIdentityRequest  # noqa: Y015
+
+@_typing.final
+class UnlinkOidcIdentityResponse(_message.Message):
+    """The identity opens nothing here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The caller, `usr_…`."""
+    issuer: _builtins.str
+    """The issuer, as in the request."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer", b"issuer", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnlinkOidcIdentityResponse: _TypeAlias = UnlinkOidcIdentityResponse  # noqa: Y015

@@ -57,6 +57,16 @@ class OidcServiceStub:
                 request_serializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.LinkOidcIdentityRequest.SerializeToString,
                 response_deserializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.LinkOidcIdentityResponse.FromString,
                 _registered_method=True)
+        self.ListOidcIdentities = channel.unary_unary(
+                '/holdfast.gateway.v1.OidcService/ListOidcIdentities',
+                request_serializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.ListOidcIdentitiesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.ListOidcIdentitiesResponse.FromString,
+                _registered_method=True)
+        self.UnlinkOidcIdentity = channel.unary_unary(
+                '/holdfast.gateway.v1.OidcService/UnlinkOidcIdentity',
+                request_serializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.UnlinkOidcIdentityRequest.SerializeToString,
+                response_deserializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.UnlinkOidcIdentityResponse.FromString,
+                _registered_method=True)
 
 
 class OidcServiceServicer:
@@ -98,12 +108,36 @@ class OidcServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LinkOidcIdentity(self, request, context):
-        """Links what the issuer says to the caller, who can sign in by it from then on. Repeated: nothing
-        more.
+        """Links what the issuer says to the caller, who can sign in by it until it is unlinked or the
+        password is changed. A token is not enough: the password is asked for, or of those who have
+        none a sign-in within the last five minutes. Repeated: nothing more.
 
-        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (FLOW_ENDED, ISSUER_REFUSED, ID_TOKEN_INVALID),
-        ALREADY_EXISTS (IDENTITY_TAKEN: it is somebody else's, or the caller has another one of this
-        issuer), FAILED_PRECONDITION (NO_SESSION), UNAVAILABLE (ISSUER_UNAVAILABLE).
+        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+        SIGN_IN_TOO_OLD: who has no password signs in again; FLOW_ENDED, ISSUER_REFUSED,
+        ID_TOKEN_INVALID), NOT_FOUND, ALREADY_EXISTS (IDENTITY_TAKEN: it is somebody else's, or the
+        caller has another one of this issuer), FAILED_PRECONDITION (NO_SESSION), RESOURCE_EXHAUSTED
+        (TOO_MANY_ATTEMPTS), UNAVAILABLE (ISSUER_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOidcIdentities(self, request, context):
+        """Lists the identities by which the caller can sign in, the one that was linked last first.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlinkOidcIdentity(self, request, context):
+        """Unlinks the caller's identity of an issuer, and ends the caller's other sessions. Asks for what
+        LinkOidcIdentity asks for. Repeated, or if none is linked: only ends the sessions.
+
+        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+        SIGN_IN_TOO_OLD), NOT_FOUND, FAILED_PRECONDITION (NO_SESSION; LAST_IDENTITY: the caller has no
+        password, and could not sign in again), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +160,16 @@ def add_OidcServiceServicer_to_server(servicer, server):
                     servicer.LinkOidcIdentity,
                     request_deserializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.LinkOidcIdentityRequest.FromString,
                     response_serializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.LinkOidcIdentityResponse.SerializeToString,
+            ),
+            'ListOidcIdentities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOidcIdentities,
+                    request_deserializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.ListOidcIdentitiesRequest.FromString,
+                    response_serializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.ListOidcIdentitiesResponse.SerializeToString,
+            ),
+            'UnlinkOidcIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlinkOidcIdentity,
+                    request_deserializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.UnlinkOidcIdentityRequest.FromString,
+                    response_serializer=holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.UnlinkOidcIdentityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -217,6 +261,60 @@ class OidcService:
             '/holdfast.gateway.v1.OidcService/LinkOidcIdentity',
             holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.LinkOidcIdentityRequest.SerializeToString,
             holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.LinkOidcIdentityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOidcIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.gateway.v1.OidcService/ListOidcIdentities',
+            holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.ListOidcIdentitiesRequest.SerializeToString,
+            holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.ListOidcIdentitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlinkOidcIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.gateway.v1.OidcService/UnlinkOidcIdentity',
+            holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.UnlinkOidcIdentityRequest.SerializeToString,
+            holdfast_dot_gateway_dot_v1_dot_oidc__service__pb2.UnlinkOidcIdentityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,12 +61,28 @@ class OidcServiceStub:
     (TOO_MANY_ATTEMPTS), UNAVAILABLE (ISSUER_UNAVAILABLE).
     """
     LinkOidcIdentity: _grpc.UnaryUnaryMultiCallable[_oidc_service_pb2.LinkOidcIdentityRequest, _oidc_service_pb2.LinkOidcIdentityResponse]
-    """Links what the issuer says to the caller, who can sign in by it from then on. Repeated: nothing
-    more.
+    """Links what the issuer says to the caller, who can sign in by it until it is unlinked or the
+    password is changed. A token is not enough: the password is asked for, or of those who have
+    none a sign-in within the last five minutes. Repeated: nothing more.
 
-    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (FLOW_ENDED, ISSUER_REFUSED, ID_TOKEN_INVALID),
-    ALREADY_EXISTS (IDENTITY_TAKEN: it is somebody else's, or the caller has another one of this
-    issuer), FAILED_PRECONDITION (NO_SESSION), UNAVAILABLE (ISSUER_UNAVAILABLE).
+    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+    SIGN_IN_TOO_OLD: who has no password signs in again; FLOW_ENDED, ISSUER_REFUSED,
+    ID_TOKEN_INVALID), NOT_FOUND, ALREADY_EXISTS (IDENTITY_TAKEN: it is somebody else's, or the
+    caller has another one of this issuer), FAILED_PRECONDITION (NO_SESSION), RESOURCE_EXHAUSTED
+    (TOO_MANY_ATTEMPTS), UNAVAILABLE (ISSUER_UNAVAILABLE).
+    """
+    ListOidcIdentities: _grpc.UnaryUnaryMultiCallable[_oidc_service_pb2.ListOidcIdentitiesRequest, _oidc_service_pb2.ListOidcIdentitiesResponse]
+    """Lists the identities by which the caller can sign in, the one that was linked last first.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    UnlinkOidcIdentity: _grpc.UnaryUnaryMultiCallable[_oidc_service_pb2.UnlinkOidcIdentityRequest, _oidc_service_pb2.UnlinkOidcIdentityResponse]
+    """Unlinks the caller's identity of an issuer, and ends the caller's other sessions. Asks for what
+    LinkOidcIdentity asks for. Repeated, or if none is linked: only ends the sessions.
+
+    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+    SIGN_IN_TOO_OLD), NOT_FOUND, FAILED_PRECONDITION (NO_SESSION; LAST_IDENTITY: the caller has no
+    password, and could not sign in again), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS), UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -102,12 +118,28 @@ class OidcServiceAsyncStub(OidcServiceStub):
     (TOO_MANY_ATTEMPTS), UNAVAILABLE (ISSUER_UNAVAILABLE).
     """
     LinkOidcIdentity: _aio.UnaryUnaryMultiCallable[_oidc_service_pb2.LinkOidcIdentityRequest, _oidc_service_pb2.LinkOidcIdentityResponse]  # type: ignore[assignment]
-    """Links what the issuer says to the caller, who can sign in by it from then on. Repeated: nothing
-    more.
+    """Links what the issuer says to the caller, who can sign in by it until it is unlinked or the
+    password is changed. A token is not enough: the password is asked for, or of those who have
+    none a sign-in within the last five minutes. Repeated: nothing more.
 
-    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (FLOW_ENDED, ISSUER_REFUSED, ID_TOKEN_INVALID),
-    ALREADY_EXISTS (IDENTITY_TAKEN: it is somebody else's, or the caller has another one of this
-    issuer), FAILED_PRECONDITION (NO_SESSION), UNAVAILABLE (ISSUER_UNAVAILABLE).
+    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+    SIGN_IN_TOO_OLD: who has no password signs in again; FLOW_ENDED, ISSUER_REFUSED,
+    ID_TOKEN_INVALID), NOT_FOUND, ALREADY_EXISTS (IDENTITY_TAKEN: it is somebody else's, or the
+    caller has another one of this issuer), FAILED_PRECONDITION (NO_SESSION), RESOURCE_EXHAUSTED
+    (TOO_MANY_ATTEMPTS), UNAVAILABLE (ISSUER_UNAVAILABLE).
+    """
+    ListOidcIdentities: _aio.UnaryUnaryMultiCallable[_oidc_service_pb2.ListOidcIdentitiesRequest, _oidc_service_pb2.ListOidcIdentitiesResponse]  # type: ignore[assignment]
+    """Lists the identities by which the caller can sign in, the one that was linked last first.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    UnlinkOidcIdentity: _aio.UnaryUnaryMultiCallable[_oidc_service_pb2.UnlinkOidcIdentityRequest, _oidc_service_pb2.UnlinkOidcIdentityResponse]  # type: ignore[assignment]
+    """Unlinks the caller's identity of an issuer, and ends the caller's other sessions. Asks for what
+    LinkOidcIdentity asks for. Repeated, or if none is linked: only ends the sessions.
+
+    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+    SIGN_IN_TOO_OLD), NOT_FOUND, FAILED_PRECONDITION (NO_SESSION; LAST_IDENTITY: the caller has no
+    password, and could not sign in again), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS), UNAVAILABLE.
     """
 
 class OidcServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -158,12 +190,40 @@ class OidcServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _oidc_service_pb2.LinkOidcIdentityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_oidc_service_pb2.LinkOidcIdentityResponse, _abc.Awaitable[_oidc_service_pb2.LinkOidcIdentityResponse]]:
-        """Links what the issuer says to the caller, who can sign in by it from then on. Repeated: nothing
-        more.
+        """Links what the issuer says to the caller, who can sign in by it until it is unlinked or the
+        password is changed. A token is not enough: the password is asked for, or of those who have
+        none a sign-in within the last five minutes. Repeated: nothing more.
 
-        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (FLOW_ENDED, ISSUER_REFUSED, ID_TOKEN_INVALID),
-        ALREADY_EXISTS (IDENTITY_TAKEN: it is somebody else's, or the caller has another one of this
-        issuer), FAILED_PRECONDITION (NO_SESSION), UNAVAILABLE (ISSUER_UNAVAILABLE).
+        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+        SIGN_IN_TOO_OLD: who has no password signs in again; FLOW_ENDED, ISSUER_REFUSED,
+        ID_TOKEN_INVALID), NOT_FOUND, ALREADY_EXISTS (IDENTITY_TAKEN: it is somebody else's, or the
+        caller has another one of this issuer), FAILED_PRECONDITION (NO_SESSION), RESOURCE_EXHAUSTED
+        (TOO_MANY_ATTEMPTS), UNAVAILABLE (ISSUER_UNAVAILABLE).
+        """
+
+    @_abc_1.abstractmethod
+    def ListOidcIdentities(
+        self,
+        request: _oidc_service_pb2.ListOidcIdentitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oidc_service_pb2.ListOidcIdentitiesResponse, _abc.Awaitable[_oidc_service_pb2.ListOidcIdentitiesResponse]]:
+        """Lists the identities by which the caller can sign in, the one that was linked last first.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def UnlinkOidcIdentity(
+        self,
+        request: _oidc_service_pb2.UnlinkOidcIdentityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oidc_service_pb2.UnlinkOidcIdentityResponse, _abc.Awaitable[_oidc_service_pb2.UnlinkOidcIdentityResponse]]:
+        """Unlinks the caller's identity of an issuer, and ends the caller's other sessions. Asks for what
+        LinkOidcIdentity asks for. Repeated, or if none is linked: only ends the sessions.
+
+        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+        SIGN_IN_TOO_OLD), NOT_FOUND, FAILED_PRECONDITION (NO_SESSION; LAST_IDENTITY: the caller has no
+        password, and could not sign in again), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS), UNAVAILABLE.
         """
 
 def add_OidcServiceServicer_to_server(servicer: OidcServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,7 +29,7 @@ from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__
 from holdfast.type.v1 import options_pb2 as holdfast_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/holdfast/gateway/v1/second_factor_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a!holdfast/gateway/v1/session.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1eholdfast/type/v1/options.proto\"5\n\x19\x45nrollSecondFactorRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x1a\x45nrollSecondFactorResponse\x12\x14\n\x06secret\x18\x01 \x01(\tB\x04\x90\xb5\x18\x01\x12\x11\n\x03uri\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01\"N\n\x1a\x43onfirmSecondFactorRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x04\x63ode\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\";\n\x1b\x43onfirmSecondFactorResponse\x12\x1c\n\x0erecovery_codes\x18\x01 \x03(\tB\x04\x90\xb5\x18\x01\"M\n\x19VerifySecondFactorRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x04\x63ode\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\"w\n\x1aVerifySecondFactorResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.holdfast.gateway.v1.Session\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\x12\x14\n\x0c\x65xpires_in_s\x18\x03 \x01(\x05\"M\n\x19RemoveSecondFactorRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x04\x63ode\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\"\x1c\n\x1aRemoveSecondFactorResponse2\xcd\x05\n\x13SecondFactorService\x12\xaa\x01\n\x12\x45nrollSecondFactor\x12..holdfast.gateway.v1.EnrollSecondFactorRequest\x1a/.holdfast.gateway.v1.EnrollSecondFactorResponse\"3\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/secondFactors:enroll:\x01*\x12\xae\x01\n\x13\x43onfirmSecondFactor\x12/.holdfast.gateway.v1.ConfirmSecondFactorRequest\x1a\x30.holdfast.gateway.v1.ConfirmSecondFactorResponse\"4\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/secondFactors:confirm:\x01*\x12\xaa\x01\n\x12VerifySecondFactor\x12..holdfast.gateway.v1.VerifySecondFactorRequest\x1a/.holdfast.gateway.v1.VerifySecondFactorResponse\"3\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/secondFactors:verify:\x01*\x12\xaa\x01\n\x12RemoveSecondFactor\x12..holdfast.gateway.v1.RemoveSecondFactorRequest\x1a/.holdfast.gateway.v1.RemoveSecondFactorResponse\"3\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/secondFactors:remove:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/holdfast/gateway/v1/second_factor_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a!holdfast/gateway/v1/session.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1eholdfast/type/v1/options.proto\"Q\n\x19\x45nrollSecondFactorRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x08password\x18\x02 \x01(\tB\x08\xe2\x41\x01\x01\x90\xb5\x18\x01\"E\n\x1a\x45nrollSecondFactorResponse\x12\x14\n\x06secret\x18\x01 \x01(\tB\x04\x90\xb5\x18\x01\x12\x11\n\x03uri\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01\"N\n\x1a\x43onfirmSecondFactorRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x04\x63ode\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\";\n\x1b\x43onfirmSecondFactorResponse\x12\x1c\n\x0erecovery_codes\x18\x01 \x03(\tB\x04\x90\xb5\x18\x01\"M\n\x19VerifySecondFactorRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x04\x63ode\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\"w\n\x1aVerifySecondFactorResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.holdfast.gateway.v1.Session\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\x12\x14\n\x0c\x65xpires_in_s\x18\x03 \x01(\x05\"M\n\x19RemoveSecondFactorRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x04\x63ode\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\"\x1c\n\x1aRemoveSecondFactorResponse\"K\n\x18ResetSecondFactorRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\",\n\x19ResetSecondFactorResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t2\xfe\x06\n\x13SecondFactorService\x12\xaa\x01\n\x12\x45nrollSecondFactor\x12..holdfast.gateway.v1.EnrollSecondFactorRequest\x1a/.holdfast.gateway.v1.EnrollSecondFactorResponse\"3\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/secondFactors:enroll:\x01*\x12\xae\x01\n\x13\x43onfirmSecondFactor\x12/.holdfast.gateway.v1.ConfirmSecondFactorRequest\x1a\x30.holdfast.gateway.v1.ConfirmSecondFactorResponse\"4\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/secondFactors:confirm:\x01*\x12\xaa\x01\n\x12VerifySecondFactor\x12..holdfast.gateway.v1.VerifySecondFactorRequest\x1a/.holdfast.gateway.v1.VerifySecondFactorResponse\"3\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/secondFactors:verify:\x01*\x12\xaa\x01\n\x12RemoveSecondFactor\x12..holdfast.gateway.v1.RemoveSecondFactorRequest\x1a/.holdfast.gateway.v1.RemoveSecondFactorResponse\"3\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/secondFactors:remove:\x01*\x12\xae\x01\n\x11ResetSecondFactor\x12-.holdfast.gateway.v1.ResetSecondFactorRequest\x1a..holdfast.gateway.v1.ResetSecondFactorResponse\":\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02*\"%/v1/users/{user_id}:resetSecondFactor:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENROLLSECONDFACTORREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_ENROLLSECONDFACTORREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_ENROLLSECONDFACTORREQUEST'].fields_by_name['password']._loaded_options = None
+  _globals['_ENROLLSECONDFACTORREQUEST'].fields_by_name['password']._serialized_options = b'\342A\001\001\220\265\030\001'
   _globals['_ENROLLSECONDFACTORRESPONSE'].fields_by_name['secret']._loaded_options = None
   _globals['_ENROLLSECONDFACTORRESPONSE'].fields_by_name['secret']._serialized_options = b'\220\265\030\001'
   _globals['_ENROLLSECONDFACTORRESPONSE'].fields_by_name['uri']._loaded_options = None
@@ -56,6 +58,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOVESECONDFACTORREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_REMOVESECONDFACTORREQUEST'].fields_by_name['code']._loaded_options = None
   _globals['_REMOVESECONDFACTORREQUEST'].fields_by_name['code']._serialized_options = b'\342A\001\002\220\265\030\001'
+  _globals['_RESETSECONDFACTORREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RESETSECONDFACTORREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_RESETSECONDFACTORREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_RESETSECONDFACTORREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
   _globals['_SECONDFACTORSERVICE'].methods_by_name['EnrollSecondFactor']._loaded_options = None
   _globals['_SECONDFACTORSERVICE'].methods_by_name['EnrollSecondFactor']._serialized_options = b'\220\002\002\222\265\030\t\n\005\002\003\004\005\010 \001\202\323\344\223\002\035\"\030/v1/secondFactors:enroll:\001*'
   _globals['_SECONDFACTORSERVICE'].methods_by_name['ConfirmSecondFactor']._loaded_options = None
@@ -64,22 +70,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SECONDFACTORSERVICE'].methods_by_name['VerifySecondFactor']._serialized_options = b'\220\002\002\222\265\030\t\n\005\002\003\004\005\010 \001\202\323\344\223\002\035\"\030/v1/secondFactors:verify:\001*'
   _globals['_SECONDFACTORSERVICE'].methods_by_name['RemoveSecondFactor']._loaded_options = None
   _globals['_SECONDFACTORSERVICE'].methods_by_name['RemoveSecondFactor']._serialized_options = b'\220\002\002\222\265\030\t\n\005\002\003\004\005\010 \001\202\323\344\223\002\035\"\030/v1/secondFactors:remove:\001*'
+  _globals['_SECONDFACTORSERVICE'].methods_by_name['ResetSecondFactor']._loaded_options = None
+  _globals['_SECONDFACTORSERVICE'].methods_by_name['ResetSecondFactor']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\002*\"%/v1/users/{user_id}:resetSecondFactor:\001*'
   _globals['_ENROLLSECONDFACTORREQUEST']._serialized_start=233
-  _globals['_ENROLLSECONDFACTORREQUEST']._serialized_end=286
-  _globals['_ENROLLSECONDFACTORRESPONSE']._serialized_start=288
-  _globals['_ENROLLSECONDFACTORRESPONSE']._serialized_end=357
-  _globals['_CONFIRMSECONDFACTORREQUEST']._serialized_start=359
-  _globals['_CONFIRMSECONDFACTORREQUEST']._serialized_end=437
-  _globals['_CONFIRMSECONDFACTORRESPONSE']._serialized_start=439
-  _globals['_CONFIRMSECONDFACTORRESPONSE']._serialized_end=498
-  _globals['_VERIFYSECONDFACTORREQUEST']._serialized_start=500
-  _globals['_VERIFYSECONDFACTORREQUEST']._serialized_end=577
-  _globals['_VERIFYSECONDFACTORRESPONSE']._serialized_start=579
-  _globals['_VERIFYSECONDFACTORRESPONSE']._serialized_end=698
-  _globals['_REMOVESECONDFACTORREQUEST']._serialized_start=700
-  _globals['_REMOVESECONDFACTORREQUEST']._serialized_end=777
-  _globals['_REMOVESECONDFACTORRESPONSE']._serialized_start=779
-  _globals['_REMOVESECONDFACTORRESPONSE']._serialized_end=807
-  _globals['_SECONDFACTORSERVICE']._serialized_start=810
-  _globals['_SECONDFACTORSERVICE']._serialized_end=1527
+  _globals['_ENROLLSECONDFACTORREQUEST']._serialized_end=314
+  _globals['_ENROLLSECONDFACTORRESPONSE']._serialized_start=316
+  _globals['_ENROLLSECONDFACTORRESPONSE']._serialized_end=385
+  _globals['_CONFIRMSECONDFACTORREQUEST']._serialized_start=387
+  _globals['_CONFIRMSECONDFACTORREQUEST']._serialized_end=465
+  _globals['_CONFIRMSECONDFACTORRESPONSE']._serialized_start=467
+  _globals['_CONFIRMSECONDFACTORRESPONSE']._serialized_end=526
+  _globals['_VERIFYSECONDFACTORREQUEST']._serialized_start=528
+  _globals['_VERIFYSECONDFACTORREQUEST']._serialized_end=605
+  _globals['_VERIFYSECONDFACTORRESPONSE']._serialized_start=607
+  _globals['_VERIFYSECONDFACTORRESPONSE']._serialized_end=726
+  _globals['_REMOVESECONDFACTORREQUEST']._serialized_start=728
+  _globals['_REMOVESECONDFACTORREQUEST']._serialized_end=805
+  _globals['_REMOVESECONDFACTORRESPONSE']._serialized_start=807
+  _globals['_REMOVESECONDFACTORRESPONSE']._serialized_end=835
+  _globals['_RESETSECONDFACTORREQUEST']._serialized_start=837
+  _globals['_RESETSECONDFACTORREQUEST']._serialized_end=912
+  _globals['_RESETSECONDFACTORRESPONSE']._serialized_start=914
+  _globals['_RESETSECONDFACTORRESPONSE']._serialized_end=958
+  _globals['_SECONDFACTORSERVICE']._serialized_start=961
+  _globals['_SECONDFACTORSERVICE']._serialized_end=1855
 # @@protoc_insertion_point(module_scope)

@@ -28,6 +28,7 @@ if _version_not_supported:
 class SecondFactorServiceStub:
     """A second factor: codes of an app (TOTP, RFC 6238), and recovery codes for those who have lost it.
     Once it is confirmed, Login asks for a code. Each code works once. Attempts count as in Login.
+    Whoever has lost both is helped by an administrator.
     """
 
     def __init__(self, channel):
@@ -56,17 +57,27 @@ class SecondFactorServiceStub:
                 request_serializer=holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.RemoveSecondFactorRequest.SerializeToString,
                 response_deserializer=holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.RemoveSecondFactorResponse.FromString,
                 _registered_method=True)
+        self.ResetSecondFactor = channel.unary_unary(
+                '/holdfast.gateway.v1.SecondFactorService/ResetSecondFactor',
+                request_serializer=holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.ResetSecondFactorRequest.SerializeToString,
+                response_deserializer=holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.ResetSecondFactorResponse.FromString,
+                _registered_method=True)
 
 
 class SecondFactorServiceServicer:
     """A second factor: codes of an app (TOTP, RFC 6238), and recovery codes for those who have lost it.
     Once it is confirmed, Login asks for a code. Each code works once. Attempts count as in Login.
+    Whoever has lost both is helped by an administrator.
     """
 
     def EnrollSecondFactor(self, request, context):
-        """Begins a second factor, in place of one that was never confirmed. Repeated: another secret.
+        """Begins a second factor, in place of one that was never confirmed. A token is not enough: the
+        password is asked for, or of those who have none a sign-in within the last five minutes.
+        Repeated: another secret.
 
-        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (NO_SESSION, SECOND_FACTOR_STATE), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+        SIGN_IN_TOO_OLD: who has no password signs in again), NOT_FOUND, FAILED_PRECONDITION
+        (NO_SESSION, SECOND_FACTOR_STATE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,6 +118,17 @@ class SecondFactorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResetSecondFactor(self, request, context):
+        """Removes the second factor of somebody who has lost it, confirmed or not, with its recovery
+        codes, and ends the user's sessions. Repeated: the stored answer.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (SECOND_FACTOR_STATE), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SecondFactorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +152,11 @@ def add_SecondFactorServiceServicer_to_server(servicer, server):
                     request_deserializer=holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.RemoveSecondFactorRequest.FromString,
                     response_serializer=holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.RemoveSecondFactorResponse.SerializeToString,
             ),
+            'ResetSecondFactor': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetSecondFactor,
+                    request_deserializer=holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.ResetSecondFactorRequest.FromString,
+                    response_serializer=holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.ResetSecondFactorResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'holdfast.gateway.v1.SecondFactorService', rpc_method_handlers)
@@ -141,6 +168,7 @@ def add_SecondFactorServiceServicer_to_server(servicer, server):
 class SecondFactorService:
     """A second factor: codes of an app (TOTP, RFC 6238), and recovery codes for those who have lost it.
     Once it is confirmed, Login asks for a code. Each code works once. Attempts count as in Login.
+    Whoever has lost both is helped by an administrator.
     """
 
     @staticmethod
@@ -241,6 +269,33 @@ class SecondFactorService:
             '/holdfast.gateway.v1.SecondFactorService/RemoveSecondFactor',
             holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.RemoveSecondFactorRequest.SerializeToString,
             holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.RemoveSecondFactorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetSecondFactor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.gateway.v1.SecondFactorService/ResetSecondFactor',
+            holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.ResetSecondFactorRequest.SerializeToString,
+            holdfast_dot_gateway_dot_v1_dot_second__factor__service__pb2.ResetSecondFactorResponse.FromString,
             options,
             channel_credentials,
             insecure,

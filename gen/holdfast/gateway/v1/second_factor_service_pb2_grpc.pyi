@@ -29,6 +29,7 @@ GRPC_VERSION: str
 class SecondFactorServiceStub:
     """A second factor: codes of an app (TOTP, RFC 6238), and recovery codes for those who have lost it.
     Once it is confirmed, Login asks for a code. Each code works once. Attempts count as in Login.
+    Whoever has lost both is helped by an administrator.
     """
 
     @_typing.overload
@@ -36,9 +37,13 @@ class SecondFactorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SecondFactorServiceAsyncStub: ...
     EnrollSecondFactor: _grpc.UnaryUnaryMultiCallable[_second_factor_service_pb2.EnrollSecondFactorRequest, _second_factor_service_pb2.EnrollSecondFactorResponse]
-    """Begins a second factor, in place of one that was never confirmed. Repeated: another secret.
+    """Begins a second factor, in place of one that was never confirmed. A token is not enough: the
+    password is asked for, or of those who have none a sign-in within the last five minutes.
+    Repeated: another secret.
 
-    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (NO_SESSION, SECOND_FACTOR_STATE), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+    SIGN_IN_TOO_OLD: who has no password signs in again), NOT_FOUND, FAILED_PRECONDITION
+    (NO_SESSION, SECOND_FACTOR_STATE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS), UNAVAILABLE.
     """
     ConfirmSecondFactor: _grpc.UnaryUnaryMultiCallable[_second_factor_service_pb2.ConfirmSecondFactorRequest, _second_factor_service_pb2.ConfirmSecondFactorResponse]
     """Confirms the second factor with a code of it, and gives the recovery codes, once. The session
@@ -63,18 +68,30 @@ class SecondFactorServiceStub:
     SECOND_FACTOR_STATE), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED
     (TOO_MANY_ATTEMPTS), UNAVAILABLE.
     """
+    ResetSecondFactor: _grpc.UnaryUnaryMultiCallable[_second_factor_service_pb2.ResetSecondFactorRequest, _second_factor_service_pb2.ResetSecondFactorResponse]
+    """Removes the second factor of somebody who has lost it, confirmed or not, with its recovery
+    codes, and ends the user's sessions. Repeated: the stored answer.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (SECOND_FACTOR_STATE), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class SecondFactorServiceAsyncStub(SecondFactorServiceStub):
     """A second factor: codes of an app (TOTP, RFC 6238), and recovery codes for those who have lost it.
     Once it is confirmed, Login asks for a code. Each code works once. Attempts count as in Login.
+    Whoever has lost both is helped by an administrator.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     EnrollSecondFactor: _aio.UnaryUnaryMultiCallable[_second_factor_service_pb2.EnrollSecondFactorRequest, _second_factor_service_pb2.EnrollSecondFactorResponse]  # type: ignore[assignment]
-    """Begins a second factor, in place of one that was never confirmed. Repeated: another secret.
+    """Begins a second factor, in place of one that was never confirmed. A token is not enough: the
+    password is asked for, or of those who have none a sign-in within the last five minutes.
+    Repeated: another secret.
 
-    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (NO_SESSION, SECOND_FACTOR_STATE), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+    SIGN_IN_TOO_OLD: who has no password signs in again), NOT_FOUND, FAILED_PRECONDITION
+    (NO_SESSION, SECOND_FACTOR_STATE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS), UNAVAILABLE.
     """
     ConfirmSecondFactor: _aio.UnaryUnaryMultiCallable[_second_factor_service_pb2.ConfirmSecondFactorRequest, _second_factor_service_pb2.ConfirmSecondFactorResponse]  # type: ignore[assignment]
     """Confirms the second factor with a code of it, and gives the recovery codes, once. The session
@@ -99,10 +116,18 @@ class SecondFactorServiceAsyncStub(SecondFactorServiceStub):
     SECOND_FACTOR_STATE), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED
     (TOO_MANY_ATTEMPTS), UNAVAILABLE.
     """
+    ResetSecondFactor: _aio.UnaryUnaryMultiCallable[_second_factor_service_pb2.ResetSecondFactorRequest, _second_factor_service_pb2.ResetSecondFactorResponse]  # type: ignore[assignment]
+    """Removes the second factor of somebody who has lost it, confirmed or not, with its recovery
+    codes, and ends the user's sessions. Repeated: the stored answer.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (SECOND_FACTOR_STATE), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
 
 class SecondFactorServiceServicer(metaclass=_abc_1.ABCMeta):
     """A second factor: codes of an app (TOTP, RFC 6238), and recovery codes for those who have lost it.
     Once it is confirmed, Login asks for a code. Each code works once. Attempts count as in Login.
+    Whoever has lost both is helped by an administrator.
     """
 
     @_abc_1.abstractmethod
@@ -111,9 +136,13 @@ class SecondFactorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _second_factor_service_pb2.EnrollSecondFactorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_second_factor_service_pb2.EnrollSecondFactorResponse, _abc.Awaitable[_second_factor_service_pb2.EnrollSecondFactorResponse]]:
-        """Begins a second factor, in place of one that was never confirmed. Repeated: another secret.
+        """Begins a second factor, in place of one that was never confirmed. A token is not enough: the
+        password is asked for, or of those who have none a sign-in within the last five minutes.
+        Repeated: another secret.
 
-        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (NO_SESSION, SECOND_FACTOR_STATE), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, UNAUTHENTICATED (PASSWORD_REQUIRED; WRONG_CREDENTIALS;
+        SIGN_IN_TOO_OLD: who has no password signs in again), NOT_FOUND, FAILED_PRECONDITION
+        (NO_SESSION, SECOND_FACTOR_STATE), RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -155,6 +184,19 @@ class SecondFactorServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT, UNAUTHENTICATED (WRONG_CODE), FAILED_PRECONDITION (NO_SESSION,
         SECOND_FACTOR_STATE), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED
         (TOO_MANY_ATTEMPTS), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetSecondFactor(
+        self,
+        request: _second_factor_service_pb2.ResetSecondFactorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_second_factor_service_pb2.ResetSecondFactorResponse, _abc.Awaitable[_second_factor_service_pb2.ResetSecondFactorResponse]]:
+        """Removes the second factor of somebody who has lost it, confirmed or not, with its recovery
+        codes, and ends the user's sessions. Repeated: the stored answer.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (SECOND_FACTOR_STATE), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
 def add_SecondFactorServiceServicer_to_server(servicer: SecondFactorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
