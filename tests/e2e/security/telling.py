@@ -273,15 +273,11 @@ async def apply_and_invite(person: Person, staff: Staff) -> None:
     )
     path = f"/v1/applications/{submitted['application']['id']}"
     content = base64.b64encode(DOCUMENT).decode()
-    await person.web.post(
+    await person.post(
         f"{path}/documents",
-        headers={"authorization": f"Bearer {person.token}"},
-        json={
-            "request_id": uuid.uuid4().hex,
-            "kind": "KIND_IDENTITY",
-            "media_type": "application/pdf",
-            "content": content,
-        },
+        kind="KIND_IDENTITY",
+        media_type="application/pdf",
+        content=content,
     )
     await staff.send("POST", f"{path}/notes", text=NOTE)
     await approve(person, staff, path)
