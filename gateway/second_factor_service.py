@@ -111,7 +111,7 @@ class SecondFactorService(pb_grpc.SecondFactorServiceServicer):
 
     async def _shown(self, session: Session, context: Context, *, stored: bool) -> None:
         """The code was right: the session says when, unless this is a repetition."""
-        await self._sessions.forgive(f"code:{session.user_id}", convert.client(context).address)
+        await self._sign_in.forgive(f"code:{session.user_id}", convert.client(context))
         if stored:
             await context.send_initial_metadata(REPLAYED)
         else:

@@ -41,7 +41,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
         client = convert.client(context)
         await self._sign_in.admit(key.principal, client)
         user_id, stored = await self._registration.register(key, user)
-        await self._sessions.forgive(key.principal, client.address)
+        await self._sign_in.forgive(key.principal, client)
         await _replayed(context, stored)
         return pb.RegisterResponse(user_id=user_id)
 

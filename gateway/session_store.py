@@ -17,13 +17,17 @@ from runtime.errors import NotFound
 from runtime.identity import current_identity
 from runtime.pipe import Pipe
 
-#: Attempts that need no wait, then waits from 1 s to 5 min, each twice the one before. The longest
-#: is short enough that nobody can lock somebody else out for good.
+#: Attempts that need no wait, then waits from 1 s to 5 min, each twice the one before. First
+#: those on one user; passwords are told apart by where they come from, and have the second in an
+#: hour, too, from all addresses that the user has not signed in from.
 USER_ATTEMPTS = 5
+ANYWHERE_ATTEMPTS = 50
 ADDRESS_ATTEMPTS = 30
 WAIT_MS_MIN = 1_000
 WAIT_MS_MAX = 300_000
 FORGET_MS = 3_600_000
+#: How long an address is known that somebody has signed in from.
+KNOWN_MS = 90 * 86_400_000
 #: How long a repeated Login is known.
 LOGIN_REPEAT_MS = 600_000
 
@@ -40,6 +44,27 @@ class Exchange:
     next: str
     request_id: str
     sealed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Whom somebody tries to be, and where that comes from."""
+
+    user: str
+    address: str
+    #: Keyed hash of both, if attempts on a user are told apart by where they come from; '': they
+    #: are not. What is kept for long names no address.
+    origin: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of take_attempt.lua."""
+        return (
+            f"attempts:user:{self.user}:{self.origin}",
+            f"attempts:anywhere:{self.user}",
+            f"attempts:address:{self.address}",
+            f"signed-in:{self.origin}",
+        )
 
 
 def session_key(session_id: str) -> str:
@@ -144,24 +169,25 @@ class SessionStore:
             if session_id != but:
                 await self.end(user_id, session_id)
 
-    async def take_attempt(self, user: str, address: str, *, now_ms: int) -> int:
+    async def take_attempt(self, attempt: Attempt, *, now_ms: int) -> int:
         """Counts an attempt to sign in; returns how long it must wait, ms: 0 admits it."""
         answer = await self._pipe.run(
             TAKE_ATTEMPT,
-            _attempts(user, address),
+            attempt.keys,
             tuple(
                 str(value)
                 for value in (
-                    *(now_ms, USER_ATTEMPTS, ADDRESS_ATTEMPTS),
+                    *(now_ms, USER_ATTEMPTS, ANYWHERE_ATTEMPTS, ADDRESS_ATTEMPTS),
                     *(WAIT_MS_MIN, WAIT_MS_MAX, FORGET_MS),
                 )
             ),
         )
         return 0 if answer[0] == Status.ADMITTED else int(answer[1])
 
-    async def forgive(self, user: str, address: str) -> None:
-        """Forgets the failures of a user who has signed in."""
-        await self._pipe.run(FORGIVE_ATTEMPTS, _attempts(user, address), ())
+    async def forgive(self, attempt: Attempt) -> None:
+        """Forgets the failures of a user who has signed in, and notes from where."""
+        known_ms = KNOWN_MS if attempt.origin else 0
+        await self._pipe.run(FORGIVE_ATTEMPTS, attempt.keys, (str(known_ms),))
 
     async def _ids(self, user_id: str, *, first: int, last: int) -> list[str]:
         found: list[str] = await self._pipe.command(
@@ -172,10 +198,6 @@ class SessionStore:
 
 def _sessions_key(user_id: str) -> str:
     return f"sessions:{user_id}"
-
-
-def _attempts(user: str, address: str) -> tuple[str, str]:
-    return f"attempts:user:{user}", f"attempts:address:{address}"
 
 
 def _text(value: str | int | tuple[str, ...]) -> str:

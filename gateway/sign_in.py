@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from gateway.access_tokens import AccessTokens
 from gateway.credential import Credential
 from gateway.credential_store import CredentialStore, RequestKey, Transaction
+from gateway.limits import customer_of
 from gateway.passwords import Passwords
 from gateway.rings import Rings
 from gateway.scripts import Status
 from gateway.second_factor import SecondFactors, code_required, wrong_code
 from gateway.session import Session, new_refresh_token, parse_refresh_token
-from gateway.session_store import Exchange, SessionStore
+from gateway.session_store import Attempt, Exchange, SessionStore
 from runtime import ids
 from runtime.clock import Clock
 from runtime.errors import ResourceExhausted, Unauthenticated
@@ -74,15 +75,15 @@ class SignIn:
     ) -> Begun:
         """Begins a session of whoever knows the password and has the second factor."""
         hashes = self._rings.emails.macs(email.encode())
-        _, attempts = self._rings.emails.mac(email.encode())
-        await self.admit(attempts.hex(), client)
+        attempt = self._password_attempt(email, client)
+        await self._admit(attempt)
         credential = await self._credentials.find_email(hashes.values())
         stored = credential.password_hash if credential else None
         verified = await self._passwords.verify(password, stored)
         if credential is None or not verified or credential.disabled:
             raise wrong_credentials()
         mfa_ms = await self.second_factor(credential.user_id, code)
-        await self._sessions.forgive(attempts.hex(), client.address)
+        await self._sessions.forgive(attempt)
         await self._renew_hashes(credential, email=email, password=password)
         return await self.begin(credential, request_id=request_id, client=client, mfa_ms=mfa_ms)
 
@@ -177,7 +178,7 @@ class SignIn:
             return b""
 
         _, stored = await self._credentials.run(key, effect, now_ms=self._clock.now_ms())
-        await self._sessions.forgive(attempts, client.address)
+        await self.forgive(attempts, client)
         await self._sessions.end_all(session.user_id, but=session.id)
         return stored
 
@@ -203,16 +204,24 @@ class SignIn:
         return credential
 
     async def admit(self, user: str, client: Client) -> None:
-        """Counts an attempt; ResourceExhausted while it must wait."""
-        wait_ms = await self._sessions.take_attempt(
-            user, client.address, now_ms=self._clock.now_ms()
-        )
-        if wait_ms:
-            raise too_many_attempts(wait_ms)
+        """Counts an attempt, wherever it comes from; ResourceExhausted while it must wait."""
+        await self._admit(_attempt(user, client))
 
     async def forgive(self, user: str, client: Client) -> None:
         """Forgets the attempts of whoever has succeeded."""
-        await self._sessions.forgive(user, client.address)
+        await self._sessions.forgive(_attempt(user, client))
+
+    async def _admit(self, attempt: Attempt) -> None:
+        wait_ms = await self._sessions.take_attempt(attempt, now_ms=self._clock.now_ms())
+        if wait_ms:
+            raise too_many_attempts(wait_ms)
+
+    def _password_attempt(self, email: str, client: Client) -> Attempt:
+        """Anybody may guess at passwords, so guesses compete with those from the same address."""
+        customer = customer_of(client.address)
+        _, user = self._rings.emails.mac(email.encode())
+        _, origin = self._rings.emails.mac(f"{email}\n{customer}".encode())
+        return Attempt(user=user.hex(), address=customer, origin=origin.hex())
 
     async def second_factor(self, user_id: str, code: str) -> int:
         """When a second factor was shown: now, or 0 if none is asked for."""
@@ -220,8 +229,13 @@ class SignIn:
             return 0
         if not code:
             raise code_required()
+        # Six digits are guessed soon, so these guesses compete wherever they come from. Whoever
+        # gets here has shown something else: their address has no part in it.
+        attempt = Attempt(user=f"code:{user_id}", address=f"code:{user_id}")
+        await self._admit(attempt)
         if not await self._factors.verify(user_id, code):
             raise wrong_code()
+        await self._sessions.forgive(attempt)
         return self._clock.now_ms()
 
     def _signature(self, signed: bytes) -> bytes:
@@ -238,6 +252,10 @@ class SignIn:
         await self._credentials.rehash(
             replace(credential, email_hash=email_hash, email_key=key_id, password_hash=hashed)
         )
+
+
+def _attempt(user: str, client: Client) -> Attempt:
+    return Attempt(user=user, address=customer_of(client.address))
 
 
 def wrong_credentials() -> Unauthenticated:
