@@ -12,6 +12,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from envoy_wire import access_log_pb2_grpc
 from gateway import scripts, upkeep
 from gateway.access_tokens import AccessTokens
+from gateway.cache_watch import CacheWatch
 from gateway.credential_store import CredentialStore
 from gateway.edge import add_edge_services, rate_limits
 from gateway.oidc import Issuer
@@ -273,6 +274,7 @@ async def serve(settings: GatewaySettings) -> None:
             asyncio.create_task(audit.run()),
             asyncio.create_task(outbox.run()),
             asyncio.create_task(usage.run()),
+            asyncio.create_task(CacheWatch(pipe).run()),
             asyncio.create_task(upkeep.prune_keys(keys)),
             asyncio.create_task(
                 upkeep.forget_requests(

@@ -77,6 +77,10 @@ BATCH_COMMANDS = Histogram(
 )
 #: Calls of the edge refused because a limit was used up, by what it counts.
 LIMITED_CALLS = Counter("holdfast_limited_calls_total", "Calls over a limit.", ["counted"])
+#: Keys that the cache Valkey gave up for want of memory since it started: limits go first.
+CACHE_EVICTED = Gauge("holdfast_cache_evicted_keys", "Keys evicted by the cache Valkey.")
+#: Memory of the cache Valkey that is used, of what it may have; 0 if it has no limit.
+CACHE_MEMORY_USED = Gauge("holdfast_cache_memory_used_ratio", "Used memory of the cache Valkey.")
 #: 1 while the authorizer may decide, 0 while the gate is closed.
 GATE_OPEN = Gauge("holdfast_gate_open", "1 while the gate is open.")
 #: Journal entries settled to PostgreSQL.

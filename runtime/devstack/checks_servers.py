@@ -39,6 +39,7 @@ async def running(
     `settings` lead to them (`state.running`); `given_settings` say which others run for us.
     """
     yield await _money(settings)
+    yield await _cache(settings)
     if not given_settings.postgres_dsn:
         yield await _postgres(settings)
 
@@ -64,6 +65,25 @@ async def _money(settings: StackSettings) -> Check:
         share = f"{used / limit:.0%} of its memory is used"
         return warn(name, share, "raise HOLDFAST_MONEY_MEMORY_MB: new authorizations are refused")
     return ok(name, "appendonly, fsync always, noeviction")
+
+
+async def _cache(settings: StackSettings) -> Check:
+    """Full, it gives up limits first: they expire soonest."""
+    name = "cache Valkey"
+    try:
+        async with redis.client(
+            settings, settings.cache_url or "", server=valkey.CACHE, user="operator"
+        ) as client:
+            info = await client.info()
+    except (RedisError, OSError) as error:
+        return fail(name, f"does not answer: {error}", f"see logs/{valkey.CACHE}.log")
+    more = "raise HOLDFAST_CACHE_MEMORY_MB: without room, limits are forgotten, then sessions"
+    if evicted := int(info["evicted_keys"]):
+        return warn(name, f"{evicted} keys were evicted since it started", more)
+    used, limit = int(info["used_memory"]), int(info.get("maxmemory", 0))
+    if limit and used / limit > _MEMORY_USED_WARN:
+        return warn(name, f"{used / limit:.0%} of its memory is used", more)
+    return ok(name, "nothing was evicted")
 
 
 async def _postgres(settings: StackSettings) -> Check:

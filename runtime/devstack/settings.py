@@ -35,7 +35,7 @@ class StackSettings(Settings):
         default=1024, ge=64, description="Memory limit of the money Valkey, in MiB; never evicts."
     )
     cache_memory_mb: int = Field(
-        default=64, ge=8, description="Memory limit of the cache Valkey, in MiB; evicts by TTL."
+        default=256, ge=8, description="Memory limit of the cache Valkey, in MiB; evicts by TTL."
     )
     servers_dir: Path | None = Field(
         default=None,
