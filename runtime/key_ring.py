@@ -20,7 +20,7 @@ import json
 import os
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -32,7 +32,7 @@ from runtime.secrets import SecretsProvider
 
 #: Age at which a version becomes the current one.
 SETTLE_MS = 60_000
-#: Versions that a ring holds. Rotating further is refused: prune what is no longer needed.
+#: Versions that a ring holds. Rotating further is refused until `holdfast keys prune` has run.
 VERSIONS_MAX = 16
 
 _SECRET_BYTES = 32
@@ -132,9 +132,10 @@ class KeyRing:
         self._change(longer)
         return added[0]
 
-    def prune(self, *, unused_ms: int) -> tuple[str, ...]:
-        """Removes versions that a newer one replaced as current at least `unused_ms` ago; returns
-        their ids. Whatever they hashed or sealed can no longer be read.
+    def prune(self, *, unused_ms: int, needed: Collection[str] = ()) -> tuple[str, ...]:
+        """Removes versions that a newer one replaced as current at least `unused_ms` ago, but for
+        those that are `needed`; returns their ids. Whatever they hashed or sealed can no longer be
+        read.
         """
         removed: list[str] = []
         before_ms = self._clock.now_ms() - self._settle_ms - unused_ms
@@ -143,7 +144,7 @@ class KeyRing:
             replaced = [
                 key
                 for key, next_key in itertools.pairwise(keys)
-                if next_key.created_ms <= before_ms
+                if next_key.created_ms <= before_ms and key.id not in needed
             ]
             removed[:] = [key.id for key in replaced]
             return tuple(key for key in keys if key not in replaced)
@@ -191,7 +192,9 @@ class KeyRing:
             before = self._parse(content) if content else ()
             after = change(before)
             if len(after) > VERSIONS_MAX:
-                raise RingError(f"{self._name} has {len(before)} versions: prune it first")
+                raise RingError(
+                    f"{self._name} has {len(before)} versions: `holdfast keys prune` it first"
+                )
             return content if content and after == before else _document(after)
 
         self._secrets.change(self._name, replace)

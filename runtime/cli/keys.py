@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import asyncpg
 import typer
 from rich.text import Text
 
 from gateway.token_keys import TOKEN_KEYS, TokenKeys
 from runtime import pki
+from runtime.cli import keys_prune
 from runtime.cli.options import HomeOption, load_settings
-from runtime.cli.output import CliError, JsonOption, Output
+from runtime.cli.output import CliError, ExitCode, JsonOption, Output
+from runtime.cli.running import run_to_end
 from runtime.clock import SystemClock
+from runtime.devstack import state
 from runtime.key_ring import SETTLE_MS, KeyRing, RingError
 from runtime.log import configure_logging
 from runtime.secrets import SecretError, is_secret_name, secrets_of
@@ -65,6 +69,40 @@ def rotate(
         raise CliError(str(error)) from None
     lines = [f"{name}: {text}" for name, text in done.items()]
     output.result(done, shown=Text("\n".join(lines)))
+
+
+@app.command("prune")
+def prune(
+    name: Annotated[str, typer.Argument(metavar="RING", help="A key ring in secrets/.")],
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Removes the versions of a key ring that nothing needs any more. The mesh must run.
+
+    What rows of the database name stays, and so does what answers and sessions may need that are
+    kept for a time. A backup of the database from before needs the old versions: keep a copy.
+    """
+    output = Output(as_json=as_json)
+    settings, _ = state.running(load_settings(home))
+    use = keys_prune.prunable(settings).get(name)
+    if use is None:
+        raise CliError(f"{name!r} is no key ring that may be pruned")
+    ring = KeyRing(secrets_of(settings), name, SystemClock())
+    try:
+        removed = run_to_end(keys_prune.prune(settings, ring, use))
+    except (SecretError, RingError) as error:
+        raise CliError(str(error)) from None
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise CliError(
+            f"cannot see what is needed: {error or type(error).__name__}",
+            exit_code=ExitCode.ENVIRONMENT,
+        ) from None
+    left = len(ring.keys)
+    output.result(
+        {"removed": list(removed), "left": left},
+        shown=Text(f"{name}: {len(removed)} removed, {left} are needed or too young"),
+    )
 
 
 def _rotate(settings: Settings, what: str, *, adopt: bool) -> dict[str, Any]:

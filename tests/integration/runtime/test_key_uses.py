@@ -1,0 +1,96 @@
+"""Versions of key rings that nothing needs go; those that rows name stay."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from accounts.person_keys import person_keys
+from accounts.vault.keys import vault_keys
+from gateway.rings import Rings
+from runtime.cli.key_uses import uses
+from runtime.cli.keys_prune import prune
+from runtime.clock import ManualClock
+from runtime.key_ring import VERSIONS_MAX, KeyRing, RingError, key_ring
+from runtime.secrets import FileSecrets
+from tests.databases import Database
+
+#: Nobody notes which version a recovery code was hashed with; imported people's ids follow from the
+#: first version of the other.
+NEVER = {"gateway-recovery-codes", "person-references"}
+USES = uses(accounts_request_h=24, gateway_request_h=24)
+CREDENTIAL = (
+    "INSERT INTO credential (user_id, email_hash, email_key, password_hash, roles, state, version,"
+    " create_time, update_time) VALUES ($1, $2, $3, 'x', '{cardholder}', 'ACTIVE', 1, now(), now())"
+)
+FACTOR = (
+    "INSERT INTO second_factor (user_id, secret, confirmed, last_step, create_time)"
+    " VALUES ($1, $2, false, 0, now())"
+)
+USER_ID = "usr_" + "1" * 34
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def _turned(folder: Path, name: str, clock: ManualClock, *, times: int) -> KeyRing:
+    """A ring that was turned so often, each time long before the next."""
+    ring = key_ring(FileSecrets(folder), name, clock)
+    for _ in range(times):
+        clock.advance(2 * USES[name].age_ms)
+        ring.rotate()
+    return ring
+
+
+def test_every_ring_has_its_rule(tmp_path: Path, clock: ManualClock) -> None:
+    secrets = FileSecrets(tmp_path)
+    made: list[Any] = [
+        Rings.of(secrets, clock),
+        vault_keys(secrets, clock),
+        person_keys(secrets, clock),
+    ]
+    names = {getattr(rings, one.name)._name for rings in made for one in fields(rings)}
+    assert set(USES) == (names | {"gateway-api-keys"}) - NEVER
+
+
+@pytest.mark.parametrize("name", USES)
+async def test_what_nothing_needs_goes_and_rotating_goes_on(
+    database: Database, tmp_path: Path, clock: ManualClock, name: str
+) -> None:
+    """The store of each ring is asked with its service's login; here it is empty."""
+    ring = _turned(tmp_path, name, clock, times=VERSIONS_MAX - 1)
+    with pytest.raises(RingError, match="holdfast keys prune"):
+        ring.rotate()
+    newest = ring.keys[-2:]
+    clock.advance(USES[name].age_ms)
+    removed = await prune(database.settings, ring, USES[name])
+    assert (len(removed), ring.keys) == (VERSIONS_MAX - 2, newest), "the last was used too lately"
+    ring.rotate()
+
+
+async def test_what_rows_need_stays(database: Database, tmp_path: Path, clock: ManualClock) -> None:
+    emails = _turned(tmp_path, "gateway-emails", clock, times=1)
+    users = _turned(tmp_path, "gateway-users", clock, times=1)
+    connection = await asyncpg.connect(
+        database.dsn("gateway"), server_settings={"search_path": "gateway"}
+    )
+    key_id, digest = emails.mac(b"ada@example.com")
+    await connection.execute(CREDENTIAL, USER_ID, digest, key_id)
+    secret = users.seal(b"totp", context=b"")
+    await connection.execute(FACTOR, USER_ID, secret)
+    await connection.close()
+    for ring, named in ((emails, emails.current), (users, users.current)):
+        use = USES[ring._name]
+        for _ in range(3):
+            clock.advance(2 * use.age_ms)
+            ring.rotate()
+        clock.advance(2 * use.age_ms)
+        await prune(database.settings, ring, use)
+        assert ring.keys == (named, ring.current)
+    assert users.open(secret, context=b"") == b"totp"
