@@ -16,7 +16,7 @@ from accounts.applications.providers import (
     IdentityReport,
     Person,
 )
-from accounts.applications.scorecard import Facts, Outcome, Policy, Scored, score
+from accounts.applications.scorecard import Facts, Identity, Outcome, Policy, Scored, score
 from accounts.applications.sealing import ApplicationKeys
 from accounts.applications.store import Applications
 from accounts.machine import IllegalTransition
@@ -147,7 +147,10 @@ class Checks:
         if locked is None or locked.state is not State.SUBMITTED:
             return
         now_ms = self._clock.now_ms()
-        person = await applications.steady_person(locked.user_id)
+        if identity.identity is Identity.VERIFIED and not identity.watch_list:
+            person = await applications.verify_person(locked.user_id, now_ms=now_ms)
+        else:
+            person = await applications.steady_person(locked.user_id)
         if person is None or not person.may_apply:
             policy = replace(policy, always_review=True)
         same = self._keys.person_hashes(applicant.tax_id)

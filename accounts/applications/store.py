@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from accounts.applications.application import Application, Fulfilment, State
+from accounts.machine import IllegalTransition
 from accounts.pages import after
 from accounts.records import of_row, values
-from accounts.user import UserState
+from accounts.user import USERS, UserState, UserTransition
 from runtime.clock import datetime_of
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
@@ -124,6 +125,21 @@ class Applications:
         """A person whose state and key stand still until the commit."""
         row = await self._source.fetchrow(_SQL["select_steady_person"], user_id)
         return of_row(Applying, row, state=UserState) if row else None
+
+    async def verify_person(self, user_id: str, *, now_ms: int) -> Applying | None:
+        """The same of a person whose identity was verified: from now on the state says so, too,
+        unless the person is suspended or closed.
+        """
+        row = await self._source.fetchrow(_SQL["select_locked_person"], user_id)
+        person = of_row(Applying, row, state=UserState) if row else None
+        if person is None:
+            return None
+        state = USERS.move(person.state, UserTransition.VERIFY)
+        if isinstance(state, IllegalTransition) or state is person.state:
+            return person
+        instant = datetime_of(now_ms)
+        await self._source.execute(_SQL["verify_person"], user_id, state, instant)
+        return replace(person, state=state)
 
     async def insert(self, application: Application, *, person_hash: tuple[bytes, str]) -> None:
         """Adds an application, found by a hash of its person that some key made; the worker checks

@@ -112,6 +112,16 @@ WHERE id = $1 AND person_hash IS NOT NULL
 -- A person whose state and key stand still until the commit. Params: $1 id.
 SELECT state, coalesce(key_wrapped, '') AS key_wrapped FROM person WHERE id = $1 FOR SHARE
 
+-- select_locked_person --
+-- The same of a person who may be changed. Params: $1 id.
+SELECT state, coalesce(key_wrapped, '') AS key_wrapped FROM person WHERE id = $1 FOR UPDATE
+
+-- verify_person --
+-- Writes that a locked person was verified. Params: $1 id, $2 state, $3 now.
+UPDATE person
+SET state = $2, verify_time = $3, update_time = $3, version = version + 1
+WHERE id = $1
+
 -- claim_unchecked --
 -- Applications whose checks are due, which nobody else looks at before the next time. Params:
 -- $1 now, $2 next time, $3 limit.

@@ -46,17 +46,25 @@ async def test_documents_lead_to_review(mesh: AccountsMesh) -> None:
     assert done.application.state == State.STATE_IN_REVIEW
     assert len((await get(mesh, found.id)).documents) == 2
     ask = pb.RequestDocumentsRequest(
-        request_id="ask", application_id=found.id, kinds=[Kind.KIND_INCOME]
+        request_id="ask", application_id=found.id, kinds=[Kind.KIND_RECEIPT]
     )
     asked = await call(mesh.applications.RequestDocuments, ask, **STAFF)
-    assert list(asked.application.missing_documents) == [Kind.KIND_INCOME]
+    assert list(asked.application.missing_documents) == [Kind.KIND_RECEIPT]
+    receipt = document(found.id, request_id="d3", kind=Kind.KIND_RECEIPT)
+    done = await call(mesh.applications.AddDocument, receipt, **as_user(ANNA))
+    assert (done.application.state, done.document.kind) == (
+        State.STATE_IN_REVIEW,
+        Kind.KIND_RECEIPT,
+    )
+    ask.request_id = "ask-again"
+    await call(mesh.applications.RequestDocuments, ask, **STAFF)
     review = pb.StartReviewRequest(request_id="s", application_id=found.id)
     taken = await call(mesh.applications.StartReview, review, **STAFF)
     assert (taken.application.state, list(taken.application.missing_documents)) == (
         State.STATE_IN_REVIEW,
         [],
     )
-    (file, _) = sorted((mesh.folder / "documents" / found.id).iterdir())
+    (file, *_) = sorted((mesh.folder / "documents" / found.id).iterdir())
     assert PDF not in file.read_bytes()
 
 

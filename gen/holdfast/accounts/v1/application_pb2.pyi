@@ -411,6 +411,8 @@ class Document(_message.Message):
         """What somebody earns."""
         KIND_COMPANY: Document._Kind.ValueType  # 4
         """What a company is."""
+        KIND_RECEIPT: Document._Kind.ValueType  # 5
+        """A receipt: of rent, of a bill, of what was paid."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What it shows."""
@@ -425,6 +427,8 @@ class Document(_message.Message):
     """What somebody earns."""
     KIND_COMPANY: Document.Kind.ValueType  # 4
     """What a company is."""
+    KIND_RECEIPT: Document.Kind.ValueType  # 5
+    """A receipt: of rent, of a bill, of what was paid."""
 
     ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int

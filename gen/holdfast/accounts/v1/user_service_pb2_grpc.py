@@ -182,7 +182,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyUser(self, request, context):
-        """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE.
+        """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE. An application's identity
+        check that verifies its applicant does the same.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.

@@ -81,7 +81,8 @@ class UserServiceStub:
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     VerifyUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.VerifyUserRequest, _user_service_pb2.VerifyUserResponse]
-    """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE.
+    """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE. An application's identity
+    check that verifies its applicant does the same.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -177,7 +178,8 @@ class UserServiceAsyncStub(UserServiceStub):
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     VerifyUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.VerifyUserRequest, _user_service_pb2.VerifyUserResponse]  # type: ignore[assignment]
-    """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE.
+    """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE. An application's identity
+    check that verifies its applicant does the same.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -312,7 +314,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.VerifyUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.VerifyUserResponse, _abc.Awaitable[_user_service_pb2.VerifyUserResponse]]:
-        """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE.
+        """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE. An application's identity
+        check that verifies its applicant does the same.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
