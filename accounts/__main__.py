@@ -130,7 +130,7 @@ async def main() -> None:
         applications = _applications(settings, pool, mutations, outbox, vault, people=keys)
         add_ApplicationServiceServicer_to_server(applications.service, process.services)
         add_UserServiceServicer_to_server(
-            UserService(people, ids, clock, applications=applications.export, vault=vault),
+            UserService(people, outbox, ids, clock, applications=applications.export, vault=vault),
             process.services,
         )
         billing = _billing(settings, process, channel, pool, outbox)

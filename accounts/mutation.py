@@ -86,19 +86,32 @@ class Mutations:
         )
 
     async def _projected(self, answer: Answer, rows: Sequence[Row], context: Context) -> None:
-        remaining_s = context.time_remaining()
-        wait_s = self._projection_wait_s
-        if remaining_s is not None:
-            wait_s = max(min(wait_s, remaining_s - ANSWER_MARGIN_S), 0)
-        until = asyncio.get_running_loop().time() + wait_s
-        delivered = bool(rows) and await self._outbox.deliver_now(rows, timeout_s=wait_s)
-        if not delivered:
-            left_s = until - asyncio.get_running_loop().time()
-            with refusing_when_down():
-                delivered = await self._outbox.wait_delivered(answer.outbox_key, timeout_s=left_s)
-        if not delivered:
-            raise Unavailable(
-                "the change is stored, but the authorizer has not confirmed it yet: repeat the"
-                " same request",
-                reason="OUTCOME_UNKNOWN",
-            )
+        if not await delivered(
+            self._outbox, answer.outbox_key, rows, context, wait_s=self._projection_wait_s
+        ):
+            raise outcome_unknown("the authorizer")
+
+
+async def delivered(
+    outbox: Outbox, key: str, rows: Sequence[Row], context: Context, *, wait_s: float
+) -> bool:
+    """Delivers what was just committed; True once all that is committed of the key is delivered.
+    Waits no longer than its caller.
+    """
+    remaining_s = context.time_remaining()
+    if remaining_s is not None:
+        wait_s = max(min(wait_s, remaining_s - ANSWER_MARGIN_S), 0)
+    until = asyncio.get_running_loop().time() + wait_s
+    if rows and await outbox.deliver_now(rows, timeout_s=wait_s):
+        return True
+    left_s = until - asyncio.get_running_loop().time()
+    with refusing_when_down():
+        return await outbox.wait_delivered(key, timeout_s=left_s)
+
+
+def outcome_unknown(who: str) -> Unavailable:
+    """The error for a change that is committed and not yet known to who has to act on it."""
+    return Unavailable(
+        f"the change is stored, but {who} has not confirmed it yet: repeat the same request",
+        reason="OUTCOME_UNKNOWN",
+    )

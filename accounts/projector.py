@@ -1,5 +1,5 @@
 """Tells the authorizer what was decided here: accounts and their users, cards, rules, each with its
-version.
+version; and the gateway, who may sign in.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from accounts.account import Account, AccountState
 from accounts.account_user import AccountUser
 from accounts.card import Card, CardKind
 from accounts.rules import Rules
+from accounts.user import User, UserState
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.authz.v1.projection_service_pb2_grpc import ProjectionServiceStub
+from holdfast.gateway.v1.session_service_pb2 import SetSignInRequest
+from holdfast.gateway.v1.session_service_pb2_grpc import SessionServiceStub
 from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
@@ -25,6 +28,15 @@ ACCOUNT_TOPIC = "account"
 CARD_TOPIC = "card"
 ACCOUNT_USER_TOPIC = "account_user"
 RULES_TOPIC = "rules"
+SIGN_IN_TOPIC = "sign_in"
+
+
+_SIGN_INS = {
+    UserState.UNVERIFIED: SetSignInRequest.SIGN_IN_ALLOWED,
+    UserState.ACTIVE: SetSignInRequest.SIGN_IN_ALLOWED,
+    UserState.SUSPENDED: SetSignInRequest.SIGN_IN_BARRED,
+    UserState.CLOSED: SetSignInRequest.SIGN_IN_BARRED,
+}
 
 
 def account_request(account: Account) -> projection.ApplyAccountRequest:
@@ -98,11 +110,23 @@ def rules_message(rules: Rules) -> Message:
     return Message(topic=RULES_TOPIC, key=rules.scope_id, payload=request.SerializeToString())
 
 
+def sign_in_message(user: User) -> Message:
+    """The outbox message of what a person's version means for signing in."""
+    sign_in = _SIGN_INS[user.state]
+    if user.erase_time_ms is not None:
+        sign_in = SetSignInRequest.SIGN_IN_FORGOTTEN
+    request = SetSignInRequest(user_id=user.id, version=user.version, sign_in=sign_in)
+    return Message(topic=SIGN_IN_TOPIC, key=user.id, payload=request.SerializeToString())
+
+
 class Projector:
-    """Delivers outbox rows to `holdfast.authz.v1.ProjectionService`. Safe to repeat: versions."""
+    """Delivers outbox rows to `holdfast.authz.v1.ProjectionService`, those about signing in to
+    `holdfast.gateway.v1.SessionService`. Safe to repeat: versions.
+    """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         stub = ProjectionServiceStub(channel)
+        sessions = SessionServiceStub(channel)
         self._get_epoch = stub.GetEpoch
         self._apply_account = stub.ApplyAccount
         self._topics: dict[str, tuple[Any, Any]] = {
@@ -110,10 +134,11 @@ class Projector:
             CARD_TOPIC: (projection.ApplyCardRequest, stub.ApplyCard),
             ACCOUNT_USER_TOPIC: (projection.ApplyAccountUserRequest, stub.ApplyAccountUser),
             RULES_TOPIC: (projection.ApplyRulesRequest, stub.ApplyRules),
+            SIGN_IN_TOPIC: (SetSignInRequest, sessions.SetSignIn),
         }
 
     async def deliver(self, row: Row) -> None:
-        """Applies one row; raises DeliveryFailed unless the authorizer has at least its version."""
+        """Applies one row; raises DeliveryFailed unless its version or a higher one counts."""
         try:
             asked, applied = await self._apply(row)
         except grpc.aio.AioRpcError as error:
@@ -143,7 +168,7 @@ class Projector:
         return int(answer.epoch)
 
     async def _apply(self, row: Row) -> tuple[int, int]:
-        """Returns the version asked for and the one that the authorizer has now."""
+        """Returns the version asked for and the one that counts there now."""
         kind, method = self._topics[row.topic]
         request = kind.FromString(row.payload)
         answer = await method(request, timeout=DELIVERY_TIMEOUT_S)

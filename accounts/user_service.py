@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from accounts import convert, convert_user, user_import
 from accounts.applications.export import Export
-from accounts.mutation import Context
+from accounts.mutation import Context, delivered, outcome_unknown
 from accounts.requests import Answer, RequestKey, Stored
 from accounts.user import (
     User,
@@ -31,12 +31,15 @@ from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock, datetime_of
 from runtime.errors import AlreadyExists, FailedPrecondition, PermissionDenied, RequestIdReused
 from runtime.identity import current_identity
+from runtime.outbox import Outbox, Row
 from runtime.paging import Position
 from runtime.request_id import REPLAYED
 
 Effect: TypeAlias = Callable[[UserTransaction], Awaitable[User]]
 
 ADMIN = "admin"
+#: How long an answer waits until the gateway knows who may sign in.
+SIGN_IN_WAIT_S = 5.0
 #: First byte of a stored answer: whether the person's key opens the rest.
 _PLAIN, _SEALED = b"\x00", b"\x01"
 
@@ -47,12 +50,14 @@ class UserService(UserServiceServicer):
     def __init__(
         self,
         store: UserStore,
+        outbox: Outbox,
         new_ids: ids.IdSource,
         clock: Clock,
         *,
         applications: Export,
         vault: Vault,
     ) -> None:
+        self._outbox = outbox
         self._store = store
         self._applications = applications
         self._vault = vault
@@ -208,7 +213,9 @@ class UserService(UserServiceServicer):
                     metadata={"user_id": user.id},
                 )
             await transaction.delete_user(user.id)
-            return erase_user(_closed(user), now_ms=self._clock.now_ms())
+            erased = erase_user(_closed(user), now_ms=self._clock.now_ms())
+            await transaction.tell_sign_in(erased)
+            return erased
 
         await self._run(key, request, effect, context)
         return pb.DeleteUserResponse()
@@ -247,6 +254,7 @@ class UserService(UserServiceServicer):
             erased = erase_user(user, now_ms=now_ms)
             if erased is not user:
                 await transaction.update_user(erased)
+                await transaction.tell_sign_in(erased)
                 await transaction.erase_applications(user.id)
                 # The vault has a transaction of its own. Numbers that are gone before this one ends
                 # are missed by nobody: all of these cards are closed, and erasing can be repeated.
@@ -274,6 +282,8 @@ class UserService(UserServiceServicer):
                 raise convert.refusal(moved)
             if moved is not user:
                 await transaction.update_user(moved)
+                if transition is not UserTransition.VERIFY:
+                    await transaction.tell_sign_in(moved)
             return moved
 
         return await self._run(key, request, effect, context)
@@ -291,12 +301,21 @@ class UserService(UserServiceServicer):
                 response = await _stored(transaction, user, message.SerializeToString())
                 await transaction.answer(key, Answer(response=response, outbox_key=user.id))
                 await transaction.record(after=message)
-                return message
-            _check_reuse(stored, key, known)
-            response = await _read(transaction, stored.answer)
-            await transaction.record(reason=REPLAYED_REASON)
-        await context.send_initial_metadata(REPLAYED)
-        return user_pb2.User.FromString(response)
+            else:
+                _check_reuse(stored, key, known)
+                response = await _read(transaction, stored.answer)
+                message = user_pb2.User.FromString(response)
+                await transaction.record(reason=REPLAYED_REASON)
+        if transaction.appended or stored is not None:
+            await self._told(message.id, transaction.appended, context)
+        if stored is not None:
+            await context.send_initial_metadata(REPLAYED)
+        return message
+
+    async def _told(self, user_id: str, rows: Sequence[Row], context: Context) -> None:
+        """Answers only once the gateway knows who may sign in."""
+        if not await delivered(self._outbox, user_id, rows, context, wait_s=SIGN_IN_WAIT_S):
+            raise outcome_unknown("the gateway")
 
     async def _user(self, user_id: str) -> User:
         found = await self._store.user(user_id)

@@ -15,9 +15,11 @@ from accounts.account import Account
 from accounts.card import Card
 from accounts.pages import after
 from accounts.person_keys import FOUND_BY, SEALED, PersonKeys, opened, sealed
+from accounts.projector import sign_in_message
 from accounts.requests import RequestKey
 from accounts.transaction import Transaction
 from accounts.user import Personal, User, UserState
+from runtime import outbox
 from runtime.clock import datetime_of, ms_of
 from runtime.errors import FailedPrecondition
 from runtime.key_ring import key_of
@@ -80,6 +82,11 @@ class UserTransaction(Transaction):
             *_columns(user, wrapped, self._keys),
         )
         assert tag == "UPDATE 1", f"{user.id} was not locked at version {user.version - 1}"
+
+    async def tell_sign_in(self, user: User) -> None:
+        """Has the gateway told what this version of the person means for signing in."""
+        message = sign_in_message(user)
+        self.appended.append(await outbox.append(self._connection, message))
 
     async def delete_user(self, user_id: str) -> None:
         """Removes a person."""

@@ -14,7 +14,7 @@ from gateway.credential import (
     password_violation,
 )
 from gateway.credential_store import RequestKey
-from gateway.registration import NewUser
+from gateway.registration import NewUser, SetSignIn
 from gateway.rings import Rings
 from gateway.session import Session
 from gateway.sign_in import Begun, Client
@@ -33,6 +33,7 @@ from runtime.validate import Violations, timestamp
 #: What names the session that asks.
 CURRENT = "current"
 
+_SIGN_INS: dict[int, object] = dict(pb.SetSignInRequest.SignIn.DESCRIPTOR.values_by_number)
 _SESSION_HEADER = "x-auth-session"
 _CLIENT_LENGTH_MAX = 128
 _ADDRESS_LENGTH_MAX = 64
@@ -131,6 +132,22 @@ def set_access(
         violations.add(*wrong)
     violations.raise_if_any()
     return key, roles
+
+
+def set_sign_in(request: pb.SetSignInRequest) -> SetSignIn:
+    """Checks SetSignInRequest."""
+    violations = Violations()
+    violations.id("user_id", request.user_id, ids.USER)
+    if request.version < 1:
+        violations.add("version", "must be at least 1")
+    violations.enum("sign_in", request.sign_in, _SIGN_INS, required=True)
+    violations.raise_if_any()
+    return SetSignIn(
+        user_id=request.user_id,
+        version=request.version,
+        allowed=request.sign_in == pb.SetSignInRequest.SIGN_IN_ALLOWED,
+        forgotten=request.sign_in == pb.SetSignInRequest.SIGN_IN_FORGOTTEN,
+    )
 
 
 def code(request: CodeRequest, context: Any, rings: Rings) -> RequestKey:

@@ -28,13 +28,35 @@ class Credential:
     company_id: str = ""
     #: The merchant whose API keys a user of role merchant manages.
     merchant_id: str = ""
+    #: Operators say so.
     disabled: bool = False
+    #: Accounts says so: the person is suspended or closed.
+    barred: bool = False
+    #: The version of the person that said so last.
+    person_version: int = 0
     email_hash: bytes | None = field(default=None, repr=False)
     email_key: str | None = None
     password_hash: str | None = field(default=None, repr=False)
     version: int = 1
     create_ms: int
     update_ms: int
+
+    @property
+    def may_sign_in(self) -> bool:
+        """Whether neither operators nor accounts say no."""
+        return not (self.disabled or self.barred)
+
+    def with_bar(self, *, barred: bool, person_version: int, now_ms: int) -> Credential:
+        """The next version, as a person's version says; the same object if that is not newer."""
+        if person_version <= self.person_version:
+            return self
+        return replace(
+            self,
+            barred=barred,
+            person_version=person_version,
+            version=self.version + 1,
+            update_ms=now_ms,
+        )
 
     def with_password(self, password_hash: str, *, now_ms: int) -> Credential:
         """The next version, with another password."""

@@ -157,6 +157,24 @@ class Transaction:
         assert tag == "UPDATE 1", f"{credential.user_id} was not locked at the version before"
         self._changed = credential
 
+    async def bar(self, credential: Credential) -> None:
+        """Writes the next version of a locked user whom accounts has spoken of."""
+        tag = await self._connection.execute(
+            _SQL["bar_credential"],
+            credential.user_id,
+            credential.version,
+            credential.barred,
+            credential.person_version,
+            self._now,
+        )
+        assert tag == "UPDATE 1", f"{credential.user_id} was not locked at the version before"
+
+    async def forget(self, user_id: str) -> None:
+        """Forgets how a locked user signs in."""
+        await self.factors.remove(user_id)
+        for name in ("delete_identities", "delete_external_identities", "delete_credential"):
+            await self._connection.execute(_SQL[name], user_id)
+
     async def deliver(self, message: outbox.Message) -> None:
         """Has a message delivered once this is committed."""
         await outbox.append(self._connection, message)
@@ -237,6 +255,8 @@ def _credential(row: Any) -> Credential:
         company_id=row["company_id"] or "",
         merchant_id=row["merchant_id"] or "",
         disabled=row["state"] == "DISABLED",
+        barred=row["barred"],
+        person_version=row["person_version"],
         email_hash=row["email_hash"],
         email_key=row["email_key"],
         password_hash=row["password_hash"],

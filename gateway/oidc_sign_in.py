@@ -139,7 +139,7 @@ class OidcSignIn:
 
     async def _admitted(self, credential: Credential, *, code: str, client: Client) -> int:
         """When a second factor was shown; attempts count as those of Login do."""
-        if credential.disabled:
+        if not credential.may_sign_in:
             raise wrong_credentials()
         attempts = f"oidc:{credential.user_id}"
         await self._sign_in.admit(attempts, client)

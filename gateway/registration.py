@@ -44,6 +44,17 @@ class NewUser:
     merchant_id: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSignIn:
+    """What accounts says of a person."""
+
+    user_id: str
+    #: Of the person.
+    version: int
+    allowed: bool
+    forgotten: bool
+
+
 class Registration:
     """Registers users and says what they may do."""
 
@@ -155,6 +166,27 @@ class Registration:
         if self._sessions is not None:
             await self._sessions.end_all(user_id)
         return stored
+
+    async def set_sign_in(self, command: SetSignIn) -> int:
+        """Takes over what accounts says of a person; returns the version of it that counts."""
+        now_ms = self._clock.now_ms()
+        async with self._credentials.transaction(now_ms=now_ms) as transaction:
+            credential = await transaction.find(command.user_id)
+            if credential is not None:
+                changed = credential.with_bar(
+                    barred=not command.allowed, person_version=command.version, now_ms=now_ms
+                )
+                if command.version < changed.person_version:
+                    return changed.person_version
+                if command.forgotten:
+                    await transaction.forget(command.user_id)
+                elif changed is not credential:
+                    await transaction.bar(changed)
+                await transaction.record(targets=(command.user_id,))
+        # Also when it is repeated: whoever died behind the commit has ended nothing.
+        if self._sessions is not None and not command.allowed:
+            await self._sessions.end_all(command.user_id)
+        return command.version
 
     def _message(self, profile: Profile) -> Message:
         content = json.dumps(

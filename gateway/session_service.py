@@ -144,6 +144,14 @@ class SessionService(pb_grpc.SessionServiceServicer):
             disabled=request.disabled,
         )
 
+    async def SetSignIn(
+        self, request: pb.SetSignInRequest, context: Context
+    ) -> pb.SetSignInResponse:
+        """Takes over what accounts says of a person."""
+        del context
+        version = await self._registration.set_sign_in(convert.set_sign_in(request))
+        return pb.SetSignInResponse(version=version)
+
 
 async def _replayed(context: Context, stored: bool) -> None:
     if stored:

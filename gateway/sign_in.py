@@ -80,7 +80,7 @@ class SignIn:
         credential = await self._credentials.find_email(hashes.values())
         stored = credential.password_hash if credential else None
         verified = await self._passwords.verify(password, stored)
-        if credential is None or not verified or credential.disabled:
+        if credential is None or not verified or not credential.may_sign_in:
             raise wrong_credentials()
         mfa_ms = await self.second_factor(credential.user_id, code)
         await self._sessions.forgive(attempt)
@@ -128,7 +128,7 @@ class SignIn:
         if shown is None or session is None:
             raise session_ended()
         credential = await self._credentials.find(session.user_id)
-        if credential is None or credential.disabled:
+        if credential is None or not credential.may_sign_in:
             await self._sessions.end(session.user_id, session.id)
             raise session_ended()
         used = session.used(
@@ -187,7 +187,7 @@ class SignIn:
         by having just signed in. The session says so, not the token.
         """
         credential = await self._credentials.find(session.user_id)
-        if credential is None or credential.disabled:
+        if credential is None or not credential.may_sign_in:
             raise session_ended()
         if credential.password_hash is None:
             if self._clock.now_ms() - session.create_ms > FRESH_MS:

@@ -96,6 +96,7 @@ from holdfast.authz.v1.projection_service_pb2_grpc import (
     ProjectionServiceServicer,
     add_ProjectionServiceServicer_to_server,
 )
+from holdfast.gateway.v1 import session_service_pb2
 from holdfast.type.v1.money_pb2 import Money
 from runtime import dsn, migrations
 from runtime.audit.log import AuditLog
@@ -110,6 +111,7 @@ from runtime.postgres import connect_pool
 from runtime.secrets import FileSecrets
 from runtime.server import Server
 from tests.databases import Database
+from tests.fake_gateway import gateway_handler
 
 OWNER = "co_0a" + "1" * 32
 OTHER_OWNER = "usr_0b" + "2" * 32
@@ -122,7 +124,7 @@ TESTER = ("x-auth-subject", "tester")
 
 
 class FakeAuthorizer(ProjectionServiceServicer):
-    """Keeps versions as the authorizer does. `refusing` makes it answer UNAVAILABLE."""
+    """Keeps versions as authorizer and gateway do. `refusing` makes it answer UNAVAILABLE."""
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
@@ -141,6 +143,7 @@ class FakeAuthorizer(ProjectionServiceServicer):
     async def start(self) -> None:
         self._server = grpc.aio.server()
         add_ProjectionServiceServicer_to_server(self, self._server)
+        self._server.add_generic_rpc_handlers((gateway_handler(self.SetSignIn),))
         self._server.add_insecure_port(f"unix:{self.socket}")
         await self._server.start()
 
@@ -177,6 +180,12 @@ class FakeAuthorizer(ProjectionServiceServicer):
     ) -> projection.ApplyRulesResponse:
         version = await self._apply(request, request.programme_id or request.company_id, context)
         return projection.ApplyRulesResponse(version=version)
+
+    async def SetSignIn(
+        self, request: session_service_pb2.SetSignInRequest, context: Any
+    ) -> session_service_pb2.SetSignInResponse:
+        version = await self._apply(request, request.user_id, context)
+        return session_service_pb2.SetSignInResponse(version=version)
 
     async def GetEpoch(
         self, request: projection.GetEpochRequest, context: Any
@@ -444,7 +453,7 @@ async def accounts_mesh(
         )
         add_ApplicationServiceServicer_to_server(applications.service, server.services)
         add_UserServiceServicer_to_server(
-            UserService(people, ids, clock, applications=applications.export, vault=vault),
+            UserService(people, outbox, ids, clock, applications=applications.export, vault=vault),
             server.services,
         )
         await server.start([])

@@ -14,7 +14,7 @@ RETURNING true
 -- One user. Params: $1 user_id.
 SELECT
     user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
-    create_time, update_time
+    create_time, update_time, barred, person_version
 FROM credential
 WHERE user_id = $1
 
@@ -22,7 +22,7 @@ WHERE user_id = $1
 -- One user, locked for a change. Params: $1 user_id.
 SELECT
     user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
-    create_time, update_time
+    create_time, update_time, barred, person_version
 FROM credential
 WHERE user_id = $1
 FOR UPDATE
@@ -31,7 +31,7 @@ FOR UPDATE
 -- The user of an address, hashed with any version of the key. Params: $1 hashes.
 SELECT
     user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
-    create_time, update_time
+    create_time, update_time, barred, person_version
 FROM credential
 WHERE email_hash = ANY ($1::bytea [])
 
@@ -43,6 +43,25 @@ SET
     version = $2, password_hash = $3, roles = $4, company_id = $5, merchant_id = $8,
     state = $6, update_time = $7
 WHERE user_id = $1 AND version = $2 - 1
+
+-- bar_credential --
+-- Writes the next version of a locked user, as a person's version says. Params: $1 user_id,
+-- $2 version, $3 barred, $4 person_version, $5 update_time.
+UPDATE credential
+SET version = $2, barred = $3, person_version = $4, update_time = $5
+WHERE user_id = $1 AND version = $2 - 1
+
+-- delete_identities --
+-- Forgets who a user is elsewhere. Params: $1 user_id.
+DELETE FROM identity WHERE user_id = $1
+
+-- delete_external_identities --
+-- The same, of the table before. Params: $1 user_id.
+DELETE FROM external_identity WHERE user_id = $1
+
+-- delete_credential --
+-- Forgets a user, of whom nothing else is left. Params: $1 user_id.
+DELETE FROM credential WHERE user_id = $1
 
 -- rehash_credential --
 -- Replaces hashes by newer ones of the same things, unless they have changed meanwhile.

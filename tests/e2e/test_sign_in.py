@@ -17,6 +17,7 @@ from gateway.registration import profile_context
 from gateway.rings import Rings
 from gateway.session_check import READ_CACHE_MS
 from runtime import pki
+from runtime.cli.token import issue_token
 from runtime.clock import SystemClock
 from runtime.devstack.supervisor import Devstack
 from runtime.secrets import secrets_of
@@ -113,6 +114,33 @@ async def test_a_wrong_password_is_refused(web: httpx.AsyncClient) -> None:
     answer = await _post(web, "/v1/sessions:login", body)
     assert answer.status_code == 401
     assert answer.json()["details"][0]["reason"] == "WRONG_CREDENTIALS"
+
+
+async def test_who_is_suspended_has_no_session_until_reactivated(
+    web: httpx.AsyncClient, full_mesh: Devstack
+) -> None:
+    """Through the mesh, from accounts to the gateway: with the answer the sessions have ended."""
+    staff = issue_token(full_mesh.settings, subject="usr_" + "0" * 34, roles=("admin",))
+    email = f"{uuid.uuid4().hex}@example.com"
+    signing_in = {"email": email, "password": PASSWORD}
+    registered = await _post(web, "/v1/users:register", {**signing_in, "name": "Ada"})
+    user = f"/v1/users/{registered.json()['user_id']}"
+    tokens = (await _post(web, "/v1/sessions:login", signing_in)).json()["tokens"]
+    suspended = await _post(web, f"{user}:suspend", {}, token=staff)
+    assert suspended.status_code == 200, suspended.text
+    refresh = {"refresh_token": tokens["refresh_token"]}
+    assert (await _post(web, "/v1/sessions:refresh", refresh)).status_code == 401
+    ended = await _post(web, "/v1/sessions:logout", {}, token=tokens["access_token"])
+    assert ended.status_code == 401
+    refused = await _post(web, "/v1/sessions:login", signing_in)
+    assert refused.json()["details"][0]["reason"] == "WRONG_CREDENTIALS"
+    assert (await _post(web, f"{user}:reactivate", {}, token=staff)).status_code == 200
+    assert (await _post(web, "/v1/sessions:login", signing_in)).status_code == 200
+    assert (await _post(web, f"{user}:close", {}, token=staff)).status_code == 200
+    assert (await _post(web, f"{user}:erase", {}, token=staff)).status_code == 200
+    assert (await _post(web, "/v1/sessions:login", signing_in)).status_code == 401
+    again = await _post(web, "/v1/users:register", {**signing_in, "name": "Ada"})
+    assert again.json()["user_id"] != registered.json()["user_id"]
 
 
 async def test_a_session_that_was_ended_does_nothing_more(web: httpx.AsyncClient) -> None:

@@ -182,8 +182,7 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyUser(self, request, context):
-        """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE. An application's identity
-        check that verifies its applicant does the same.
+        """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -193,7 +192,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SuspendUser(self, request, context):
-        """Sets a person aside. Suspending a suspended one changes nothing.
+        """Sets a person aside, who cannot sign in and has no session any more. Suspending again
+        changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -203,7 +203,7 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReactivateUser(self, request, context):
-        """Takes back a suspension: ACTIVE if the person was ever verified, else UNVERIFIED.
+        """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -214,7 +214,7 @@ class UserServiceServicer:
 
     def CloseUser(self, request, context):
         """Ends the relation with a person who neither has nor shares an account that is not closed, nor
-        has an application that is open.
+        has an application that is open. The person cannot sign in any more.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
         USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -224,7 +224,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Removes a person who never applied, nor had an account or a card. Close, then erase, others.
+        """Removes a person who never applied, nor had an account or a card, sign-in included. Close, then
+        erase, others.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_IN_USE), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -245,7 +246,8 @@ class UserServiceServicer:
 
     def EraseUser(self, request, context):
         """Destroys the key of everything personal about a closed person, applications included, and
-        removes the numbers and nicknames of the person's cards: nothing brings them back. The ledger
+        removes the person's sign-in and the numbers and nicknames of the person's cards: nothing
+        brings them back. The ledger
         keeps its entries under the id. An erased one stays as it is.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS

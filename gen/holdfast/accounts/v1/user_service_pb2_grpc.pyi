@@ -81,33 +81,34 @@ class UserServiceStub:
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     VerifyUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.VerifyUserRequest, _user_service_pb2.VerifyUserResponse]
-    """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE. An application's identity
-    check that verifies its applicant does the same.
+    """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     SuspendUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SuspendUserRequest, _user_service_pb2.SuspendUserResponse]
-    """Sets a person aside. Suspending a suspended one changes nothing.
+    """Sets a person aside, who cannot sign in and has no session any more. Suspending again
+    changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ReactivateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ReactivateUserRequest, _user_service_pb2.ReactivateUserResponse]
-    """Takes back a suspension: ACTIVE if the person was ever verified, else UNVERIFIED.
+    """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CloseUserRequest, _user_service_pb2.CloseUserResponse]
     """Ends the relation with a person who neither has nor shares an account that is not closed, nor
-    has an application that is open.
+    has an application that is open. The person cannot sign in any more.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
     USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]
-    """Removes a person who never applied, nor had an account or a card. Close, then erase, others.
+    """Removes a person who never applied, nor had an account or a card, sign-in included. Close, then
+    erase, others.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_IN_USE), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -120,7 +121,8 @@ class UserServiceStub:
     """
     EraseUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.EraseUserRequest, _user_service_pb2.EraseUserResponse]
     """Destroys the key of everything personal about a closed person, applications included, and
-    removes the numbers and nicknames of the person's cards: nothing brings them back. The ledger
+    removes the person's sign-in and the numbers and nicknames of the person's cards: nothing
+    brings them back. The ledger
     keeps its entries under the id. An erased one stays as it is.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
@@ -178,33 +180,34 @@ class UserServiceAsyncStub(UserServiceStub):
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     VerifyUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.VerifyUserRequest, _user_service_pb2.VerifyUserResponse]  # type: ignore[assignment]
-    """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE. An application's identity
-    check that verifies its applicant does the same.
+    """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     SuspendUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SuspendUserRequest, _user_service_pb2.SuspendUserResponse]  # type: ignore[assignment]
-    """Sets a person aside. Suspending a suspended one changes nothing.
+    """Sets a person aside, who cannot sign in and has no session any more. Suspending again
+    changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ReactivateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ReactivateUserRequest, _user_service_pb2.ReactivateUserResponse]  # type: ignore[assignment]
-    """Takes back a suspension: ACTIVE if the person was ever verified, else UNVERIFIED.
+    """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CloseUserRequest, _user_service_pb2.CloseUserResponse]  # type: ignore[assignment]
     """Ends the relation with a person who neither has nor shares an account that is not closed, nor
-    has an application that is open.
+    has an application that is open. The person cannot sign in any more.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
     USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
-    """Removes a person who never applied, nor had an account or a card. Close, then erase, others.
+    """Removes a person who never applied, nor had an account or a card, sign-in included. Close, then
+    erase, others.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_IN_USE), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -217,7 +220,8 @@ class UserServiceAsyncStub(UserServiceStub):
     """
     EraseUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.EraseUserRequest, _user_service_pb2.EraseUserResponse]  # type: ignore[assignment]
     """Destroys the key of everything personal about a closed person, applications included, and
-    removes the numbers and nicknames of the person's cards: nothing brings them back. The ledger
+    removes the person's sign-in and the numbers and nicknames of the person's cards: nothing
+    brings them back. The ledger
     keeps its entries under the id. An erased one stays as it is.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
@@ -314,8 +318,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.VerifyUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.VerifyUserResponse, _abc.Awaitable[_user_service_pb2.VerifyUserResponse]]:
-        """Says that it was checked who the person is: UNVERIFIED becomes ACTIVE. An application's identity
-        check that verifies its applicant does the same.
+        """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -327,7 +330,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.SuspendUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.SuspendUserResponse, _abc.Awaitable[_user_service_pb2.SuspendUserResponse]]:
-        """Sets a person aside. Suspending a suspended one changes nothing.
+        """Sets a person aside, who cannot sign in and has no session any more. Suspending again
+        changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -339,7 +343,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.ReactivateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.ReactivateUserResponse, _abc.Awaitable[_user_service_pb2.ReactivateUserResponse]]:
-        """Takes back a suspension: ACTIVE if the person was ever verified, else UNVERIFIED.
+        """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -352,7 +356,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.CloseUserResponse, _abc.Awaitable[_user_service_pb2.CloseUserResponse]]:
         """Ends the relation with a person who neither has nor shares an account that is not closed, nor
-        has an application that is open.
+        has an application that is open. The person cannot sign in any more.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
         USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -364,7 +368,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.DeleteUserResponse, _abc.Awaitable[_user_service_pb2.DeleteUserResponse]]:
-        """Removes a person who never applied, nor had an account or a card. Close, then erase, others.
+        """Removes a person who never applied, nor had an account or a card, sign-in included. Close, then
+        erase, others.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_IN_USE), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -389,7 +394,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.EraseUserResponse, _abc.Awaitable[_user_service_pb2.EraseUserResponse]]:
         """Destroys the key of everything personal about a closed person, applications included, and
-        removes the numbers and nicknames of the person's cards: nothing brings them back. The ledger
+        removes the person's sign-in and the numbers and nicknames of the person's cards: nothing
+        brings them back. The ledger
         keeps its entries under the id. An erased one stays as it is.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from holdfast.gateway.v1 import session_pb2 as _session_pb2
 import builtins as _builtins
 import sys
@@ -513,3 +514,82 @@ class SetUserAccessResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetUserAccessResponse: _TypeAlias = SetUserAccessResponse  # noqa: Y015
+
+@_typing.final
+class SetSignInRequest(_message.Message):
+    """What accounts says of a person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _SignIn:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _SignInEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SetSignInRequest._SignIn.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SIGN_IN_UNSPECIFIED: SetSignInRequest._SignIn.ValueType  # 0
+        """Never used."""
+        SIGN_IN_ALLOWED: SetSignInRequest._SignIn.ValueType  # 1
+        """The person may sign in."""
+        SIGN_IN_BARRED: SetSignInRequest._SignIn.ValueType  # 2
+        """The person may not, and every session ends."""
+        SIGN_IN_FORGOTTEN: SetSignInRequest._SignIn.ValueType  # 3
+        """The same, for good: address, password and second factor are forgotten."""
+
+    class SignIn(_SignIn, metaclass=_SignInEnumTypeWrapper):
+        """What it means for signing in."""
+
+    SIGN_IN_UNSPECIFIED: SetSignInRequest.SignIn.ValueType  # 0
+    """Never used."""
+    SIGN_IN_ALLOWED: SetSignInRequest.SignIn.ValueType  # 1
+    """The person may sign in."""
+    SIGN_IN_BARRED: SetSignInRequest.SignIn.ValueType  # 2
+    """The person may not, and every session ends."""
+    SIGN_IN_FORGOTTEN: SetSignInRequest.SignIn.ValueType  # 3
+    """The same, for good: address, password and second factor are forgotten."""
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    SIGN_IN_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The person, `usr_…`."""
+    version: _builtins.int
+    """Version of the person that says so, from 1."""
+    sign_in: Global___SetSignInRequest.SignIn.ValueType
+    """What it says."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        sign_in: Global___SetSignInRequest.SignIn.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sign_in", b"sign_in", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSignInRequest: _TypeAlias = SetSignInRequest  # noqa: Y015
+
+@_typing.final
+class SetSignInResponse(_message.Message):
+    """It counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version that counts now, at least the one that was asked for."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSignInResponse: _TypeAlias = SetSignInResponse  # noqa: Y015

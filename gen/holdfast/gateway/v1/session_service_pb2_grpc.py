@@ -84,6 +84,11 @@ class SessionServiceStub:
                 request_serializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetUserAccessRequest.SerializeToString,
                 response_deserializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetUserAccessResponse.FromString,
                 _registered_method=True)
+        self.SetSignIn = channel.unary_unary(
+                '/holdfast.gateway.v1.SessionService/SetSignIn',
+                request_serializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInRequest.SerializeToString,
+                response_deserializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
@@ -187,6 +192,17 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetSignIn(self, request, context):
+        """Takes over what accounts says of a person: who is suspended or closed cannot sign in, nor has a
+        session; of who is erased everything is forgotten. Versions that are not higher change nothing,
+        nor does a person who cannot sign in anyway. What SetUserAccess says counts beside it.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -234,6 +250,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.SetUserAccess,
                     request_deserializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetUserAccessRequest.FromString,
                     response_serializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetUserAccessResponse.SerializeToString,
+            ),
+            'SetSignIn': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSignIn,
+                    request_deserializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInRequest.FromString,
+                    response_serializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -484,6 +505,33 @@ class SessionService:
             '/holdfast.gateway.v1.SessionService/SetUserAccess',
             holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetUserAccessRequest.SerializeToString,
             holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetUserAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSignIn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.gateway.v1.SessionService/SetSignIn',
+            holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInRequest.SerializeToString,
+            holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -95,6 +95,13 @@ class SessionServiceStub:
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
+    SetSignIn: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.SetSignInRequest, _session_service_pb2.SetSignInResponse]
+    """Takes over what accounts says of a person: who is suspended or closed cannot sign in, nor has a
+    session; of who is erased everything is forgotten. Versions that are not higher change nothing,
+    nor does a person who cannot sign in anyway. What SetUserAccess says counts beside it.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
@@ -162,6 +169,13 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Replaces what a user may do, and ends the user's sessions. Repeated: the stored answer.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    SetSignIn: _aio.UnaryUnaryMultiCallable[_session_service_pb2.SetSignInRequest, _session_service_pb2.SetSignInResponse]  # type: ignore[assignment]
+    """Takes over what accounts says of a person: who is suspended or closed cannot sign in, nor has a
+    session; of who is erased everything is forgotten. Versions that are not higher change nothing,
+    nor does a person who cannot sign in anyway. What SetUserAccess says counts beside it.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -281,6 +295,19 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Replaces what a user may do, and ends the user's sessions. Repeated: the stored answer.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def SetSignIn(
+        self,
+        request: _session_service_pb2.SetSignInRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.SetSignInResponse, _abc.Awaitable[_session_service_pb2.SetSignInResponse]]:
+        """Takes over what accounts says of a person: who is suspended or closed cannot sign in, nor has a
+        session; of who is erased everything is forgotten. Versions that are not higher change nothing,
+        nor does a person who cannot sign in anyway. What SetUserAccess says counts beside it.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
