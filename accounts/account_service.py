@@ -29,7 +29,7 @@ from holdfast.accounts.v1.account_service_pb2_grpc import AccountServiceServicer
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime import ids
 from runtime.clock import Clock
-from runtime.identity import current_identity
+from runtime.identity import Identity, current_identity
 from runtime.ownership import owners
 from runtime.paging import Position
 
@@ -87,6 +87,16 @@ class AccountService(AccountServiceServicer):
             raise convert.account_not_found(account_id)
         return pb.GetAccountResponse(account=convert.account(account))
 
+    async def _owners(self, identity: Identity) -> tuple[str, ...]:
+        """Whose accounts the caller is shown: a company's until it has removed its manager."""
+        found = []
+        for name in owners(identity):
+            company = ids.is_id(name, ids.COMPANY)
+            belongs = company and await self._ownership.company_belongs(name, identity.principal)
+            if not (belongs and belongs.dismissed):
+                found.append(name)
+        return tuple(found)
+
     async def ListAccounts(
         self, request: pb.ListAccountsRequest, context: Context
     ) -> pb.ListAccountsResponse:
@@ -99,7 +109,7 @@ class AccountService(AccountServiceServicer):
         else:
             found = await self._ownership.accounts_of(
                 page,
-                owner_ids=owners(identity),
+                owner_ids=await self._owners(identity),
                 user_id=identity.principal if "cardholder" in identity.roles else "",
                 owner_id=request.owner_id,
             )

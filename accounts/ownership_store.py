@@ -43,7 +43,11 @@ class OwnershipStore:
         """To whom a card belongs, and whether it is a user's."""
         return await self._belongs("card_belongs", card_id, user_id)
 
+    async def company_belongs(self, company_id: str, user_id: str) -> Belongs | None:
+        """A company, and whether it still has the user as a manager."""
+        return await self._belongs("company_belongs", company_id, user_id)
+
     async def _belongs(self, query: str, name: str, user_id: str) -> Belongs | None:
         with refusing_when_down():
             row = await self._pool.fetchrow(_SQL[query], name, user_id)
-        return Belongs(owner_id=row["owner_id"], is_user=row["is_user"]) if row else None
+        return Belongs(**row) if row else None

@@ -31,6 +31,8 @@ class Belongs:
     owner_id: str
     #: Whether the user who asks may use it without owning it.
     is_user: bool = False
+    #: The company that owns it has removed the user who asks, whatever the token still says.
+    dismissed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,7 @@ class OwnerRule:
             raise InvalidArgument.of([Violation(field, "must be an id of another kind")])
         found = await lookup.find(value, identity.principal)
         if found is None or not (
-            is_owner(identity, found.owner_id)
+            (is_owner(identity, found.owner_id) and not found.dismissed)
             or (self._users and found.is_user and "cardholder" in identity.roles)
         ):
             raise lookup.not_found(value)

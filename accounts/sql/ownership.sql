@@ -29,15 +29,27 @@ ORDER BY create_time DESC, id DESC
 LIMIT $3
 
 -- account_belongs --
--- To whom an account belongs, and whether a user shares it. Params: $1 id, $2 user id.
-SELECT a.owner_id, u.user_id IS NOT NULL AS is_user
+-- To whom an account belongs, whether a user shares it, and whether the company that owns it has
+-- made the user something less than a manager. Params: $1 id, $2 user id.
+SELECT a.owner_id, u.user_id IS NOT NULL AS is_user,
+    m.user_id IS NOT NULL AND (NOT m.active OR m.role = 'EMPLOYEE') AS dismissed
 FROM account a
+LEFT JOIN company_member m ON m.company_id = a.owner_id AND m.user_id = $2
 LEFT JOIN account_user u ON u.account_id = a.id AND u.user_id = $2 AND u.state = 'ACTIVE'
 WHERE a.id = $1
 
 -- card_belongs --
--- To whom a card's account belongs, and whether it is a user's card. Params: $1 id, $2 user id.
-SELECT a.owner_id, c.user_id IS NOT DISTINCT FROM $2 AS is_user
+-- The same of a card's account, and whether it is a user's card. Params: $1 id, $2 user id.
+SELECT a.owner_id, c.user_id IS NOT DISTINCT FROM $2 AS is_user,
+    m.user_id IS NOT NULL AND (NOT m.active OR m.role = 'EMPLOYEE') AS dismissed
 FROM card c
 JOIN account a ON a.id = c.account_id
+LEFT JOIN company_member m ON m.company_id = a.owner_id AND m.user_id = $2
 WHERE c.id = $1
+
+-- company_belongs --
+-- A company belongs to itself, known here or not. Params: $1 id, $2 user id.
+SELECT $1::text AS owner_id, false AS is_user, EXISTS (
+    SELECT FROM company_member
+    WHERE company_id = $1 AND user_id = $2 AND (NOT active OR role = 'EMPLOYEE')
+) AS dismissed

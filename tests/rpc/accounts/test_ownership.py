@@ -16,6 +16,9 @@ from holdfast.accounts.v1.card_service_pb2 import (
     ListCardsRequest,
     SetCardControlsRequest,
 )
+from holdfast.accounts.v1.company_service_pb2 import SetCompanyRulesRequest
+from holdfast.accounts.v1.member_pb2 import Member
+from holdfast.accounts.v1.member_service_pb2 import RemoveMemberRequest, UpdateMemberRequest
 from tests.accounts_mesh import (
     OTHER_OWNER,
     OWNER,
@@ -25,6 +28,7 @@ from tests.accounts_mesh import (
     call,
     refused,
 )
+from tests.accounts_people import ANNA, BORIS, as_user, found_company, join
 
 ANN, BEN = OTHER_OWNER, "usr_0c" + "5" * 32
 
@@ -122,6 +126,46 @@ async def test_lists_have_what_is_the_callers(mesh: AccountsMesh) -> None:
     assert await listed(MANAGER) == {shared.id, companys.id}
     assert await listed(STRANGER) == set()
     assert len(await listed({})) == 4
+
+
+@pytest.mark.parametrize("how", ["removed", "employee"])
+async def test_a_dismissed_manager_has_nothing_at_once(mesh: AccountsMesh, how: str) -> None:
+    """Goal: whom a company has removed, or made an employee, changes and sees nothing of it from
+    then on, with a token that still says manager.
+    """
+    company = await found_company(mesh, ANNA)
+    await join(mesh, company.id, BORIS, "MANAGER", by=ANNA)
+    account = await mesh.open_account(company.id)
+    card = await mesh.issue_card(account.id)
+    boris = _as(BORIS, "manager", company.id)
+    list_all = ListAccountsRequest()
+    rules = SetCompanyRulesRequest(request_id="r", company_id=company.id)
+    asked: list[tuple[Any, Any]] = [
+        (mesh.accounts.GetAccount, GetAccountRequest(account_id=account.id)),
+        (mesh.cards.ListCards, ListCardsRequest(account_id=account.id)),
+        (mesh.cards.SetCardControls, SetCardControlsRequest(request_id="s", card_id=card.id)),
+        (mesh.companies.SetCompanyRules, rules),
+    ]
+    for method, request in asked:
+        assert await call(method, request, **boris)
+    assert [one.id for one in (await call(mesh.accounts.ListAccounts, list_all, **boris)).accounts]
+
+    named = {"request_id": "x", "company_id": company.id, "user_id": BORIS}
+    if how == "removed":
+        await call(mesh.members.RemoveMember, RemoveMemberRequest(**named), **as_user(ANNA))
+    else:
+        change = UpdateMemberRequest(**named, role=Member.ROLE_EMPLOYEE)
+        await call(mesh.members.UpdateMember, change, **as_user(ANNA))
+    for method, request in asked:
+        assert (await refused(method, request, **boris)).code is grpc.StatusCode.NOT_FOUND
+    assert not (await call(mesh.accounts.ListAccounts, list_all, **boris)).accounts
+
+    again = UpdateMemberRequest(**{**named, "request_id": "y"}, role=Member.ROLE_MANAGER)
+    if how == "removed":
+        await join(mesh, company.id, BORIS, "MANAGER", by=ANNA)
+    else:
+        await call(mesh.members.UpdateMember, again, **as_user(ANNA))
+    assert await call(*asked[0], **boris)
 
 
 async def test_api_keys_need_scopes(mesh: AccountsMesh) -> None:
