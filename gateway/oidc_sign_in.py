@@ -25,6 +25,7 @@ from gateway.oidc_provider import Provider
 from gateway.registration import Registration
 from gateway.rings import Rings
 from gateway.sign_in import Begun, Client, SignIn, wrong_credentials
+from holdfast.gateway.v1.oidc_service_pb2 import LinkOidcIdentityResponse
 from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock, datetime_of
 from runtime.errors import (
@@ -169,7 +170,8 @@ class OidcSignIn:
                     "the identity is somebody else's, or you have another one of this issuer",
                     reason="IDENTITY_TAKEN",
                 )
-            await transaction.record(targets=(user_id,))
+            linked_as = LinkOidcIdentityResponse(user_id=user_id, issuer=issuer.name)
+            await transaction.record(after=linked_as)
         return issuer
 
     async def of_user(self, user_id: str) -> list[Linked]:

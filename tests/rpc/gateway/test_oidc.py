@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b32decode
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -125,6 +126,10 @@ async def test_a_verified_address_opens_nobodys_account(
     session = (await mesh.login()).session
     request = pb.LinkOidcIdentityRequest(request_id="link-1", password=PASSWORD, **shown)
     linked = await call(mesh.oidc.LinkOidcIdentity, request, **whose(session))
+    said = await mesh.pool.fetchval(
+        "SELECT after FROM audit.entry WHERE service = 'gateway' ORDER BY id DESC LIMIT 1"
+    )
+    assert json.loads(said) == {"user_id": user_id, "issuer": "example"}
     assert (linked.user_id, linked.issuer) == (user_id, "example")
     answer = await _complete(mesh, await _returned(mesh, elsewhere))
     assert (answer.registered, answer.session.user_id) == (False, user_id)
