@@ -421,7 +421,7 @@ Global___ExportUserDataRequest: _TypeAlias = ExportUserDataRequest  # noqa: Y015
 
 @_typing.final
 class ExportUserDataResponse(_message.Message):
-    """Everything about a person."""
+    """A person, and what is the person's."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

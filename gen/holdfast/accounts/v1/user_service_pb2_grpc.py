@@ -235,8 +235,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportUserData(self, request, context):
-        """Returns everything that accounts keeps about a person, in full; each time is recorded.
-        Purchases are listed by AuthorizationService.ListAuthorizations, by account.
+        """Returns a person in full, with accounts, cards and applications; each time is recorded. Not yet
+        who was shown the person. See also ListMemberships, ListAccountChanges, ListAuthorizations.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
         """

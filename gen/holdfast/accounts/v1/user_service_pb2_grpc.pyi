@@ -114,8 +114,8 @@ class UserServiceStub:
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ExportUserData: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ExportUserDataRequest, _user_service_pb2.ExportUserDataResponse]
-    """Returns everything that accounts keeps about a person, in full; each time is recorded.
-    Purchases are listed by AuthorizationService.ListAuthorizations, by account.
+    """Returns a person in full, with accounts, cards and applications; each time is recorded. Not yet
+    who was shown the person. See also ListMemberships, ListAccountChanges, ListAuthorizations.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
     """
@@ -213,8 +213,8 @@ class UserServiceAsyncStub(UserServiceStub):
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ExportUserData: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ExportUserDataRequest, _user_service_pb2.ExportUserDataResponse]  # type: ignore[assignment]
-    """Returns everything that accounts keeps about a person, in full; each time is recorded.
-    Purchases are listed by AuthorizationService.ListAuthorizations, by account.
+    """Returns a person in full, with accounts, cards and applications; each time is recorded. Not yet
+    who was shown the person. See also ListMemberships, ListAccountChanges, ListAuthorizations.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
     """
@@ -381,8 +381,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.ExportUserDataRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.ExportUserDataResponse, _abc.Awaitable[_user_service_pb2.ExportUserDataResponse]]:
-        """Returns everything that accounts keeps about a person, in full; each time is recorded.
-        Purchases are listed by AuthorizationService.ListAuthorizations, by account.
+        """Returns a person in full, with accounts, cards and applications; each time is recorded. Not yet
+        who was shown the person. See also ListMemberships, ListAccountChanges, ListAuthorizations.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
         """
