@@ -109,7 +109,9 @@ class LimitConnection:
         if self._socket is not None:
             logger.warning("limiter_lost", because=str(error) or type(error).__name__)
         self.close()
-        self._again_s = time.monotonic() + RECONNECT_S
+        now_s = time.monotonic()
+        if now_s >= self._again_s:  # who asks meanwhile does not put it off
+            self._again_s = now_s + RECONNECT_S
 
 
 def _reader() -> hiredis.Reader:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis.asyncio import Redis
 
-from gateway.limit_connection import LimitConnection
+from gateway.limit_connection import RECONNECT_S, LimitConnection
 from gateway.limiter import Asked, Limiter, Taken
 from gateway.limits import WINDOW_MS, Kind, Limit
 from gateway.scripts import TAKE_REQUEST
@@ -148,3 +149,23 @@ async def test_without_valkey_it_says_so_at_once(devstack_base: Devstack) -> Non
     for _ in range(2):
         with pytest.raises(Unavailable):
             _take(Limiter(connection, ManualClock()), LIMIT)
+
+
+async def test_calls_do_not_put_off_a_new_connection(
+    connection: LimitConnection, cache: Redis
+) -> None:
+    """Somebody asks all the time, as at a busy edge: the limiter is back at once all the same."""
+    limiter = Limiter(connection, ManualClock())
+    assert _take(limiter, LIMIT).allowed
+    await cache.client_kill_filter(user="gateway")
+    refused, deadline_s = 0, time.monotonic() + 10 * RECONNECT_S
+    while time.monotonic() < deadline_s:
+        try:
+            assert _take(limiter, LIMIT).allowed
+            break
+        except Unavailable:
+            refused += 1
+            time.sleep(RECONNECT_S / 10)  # noqa: ASYNC251 - the limiter blocks, too
+    else:
+        raise AssertionError(f"refused {refused} times")
+    assert refused > 0
