@@ -8,7 +8,6 @@ from accounts import card_import, card_import_store, convert, user_import
 from accounts.card_import import Made, Planned
 from accounts.mutation import Context
 from accounts.numbers import CardNumbers
-from accounts.pages import cut
 from accounts.person_keys import PersonKeys
 from accounts.projection_store import PROJECTION_PAGE
 from accounts.requests import Answer, RequestKey
@@ -20,6 +19,7 @@ from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock
 from runtime.errors import RequestIdReused, Unavailable
 from runtime.outbox import Outbox
+from runtime.pages import cut
 from runtime.paging import page_of
 from runtime.request_id import REPLAYED
 from runtime.validate import Violations

@@ -27,7 +27,6 @@ from accounts.company_store import Companies
 from accounts.convert import refusal
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
-from accounts.pages import cut
 from accounts.requests import Answer
 from accounts.rules_flow import RulesFlow
 from accounts.transaction import Transaction
@@ -37,6 +36,7 @@ from holdfast.accounts.v1.company_service_pb2_grpc import CompanyServiceServicer
 from runtime import ids
 from runtime.clock import Clock
 from runtime.errors import AlreadyExists, PermissionDenied
+from runtime.pages import cut
 
 #: Random bytes that choose a new company's partition.
 _SEED_BYTES = 16

@@ -14,10 +14,10 @@ from accounts.company import (
     Member,
     Role,
 )
-from accounts.pages import after
 from accounts.records import of_row, values
 from runtime import ids
 from runtime.clock import datetime_of
+from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries

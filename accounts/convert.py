@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from google.protobuf.message import Message
-
 from accounts.account import (
     Account,
     AccountNotOpen,
@@ -38,7 +36,7 @@ from runtime.errors import (
 )
 from runtime.identity import current_identity
 from runtime.paging import Page, page_of
-from runtime.request_id import request_id_of
+from runtime.request_id import content_of, request_id_of
 from runtime.spend_controls import check_controls
 from runtime.validate import Violations, timestamp
 
@@ -282,16 +280,8 @@ def key_of(request: Any, context: Any, violations: Violations) -> RequestKey:
         principal=current_identity().principal,
         request_id=request_id,
         method=request.DESCRIPTOR.name.removesuffix("Request"),
-        fingerprint=_fingerprint(request),
+        fingerprint=sha256(content_of(request)).digest(),
     )
-
-
-def _fingerprint(request: Message) -> bytes:
-    """Of the content alone: the id may have come in the request or in the header."""
-    content = type(request)()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return sha256(content.SerializeToString(deterministic=True)).digest()
 
 
 def _in_other_partition(request: account_service_pb2.OpenAccountRequest) -> bool:

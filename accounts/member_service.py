@@ -33,7 +33,6 @@ from accounts.convert import refusal
 from accounts.convert_company import INVITATION_DAYS, MemberRequest
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
-from accounts.pages import cut
 from accounts.requests import Answer
 from accounts.transaction import Transaction
 from holdfast.accounts.v1 import company_pb2, member_pb2
@@ -42,6 +41,7 @@ from holdfast.accounts.v1.member_service_pb2_grpc import MemberServiceServicer
 from runtime import ids
 from runtime.clock import Clock
 from runtime.errors import AlreadyExists, InvalidArgument, NotFound, Violation
+from runtime.pages import cut
 
 #: Random bytes of an invitation's token.
 TOKEN_BYTES = 32

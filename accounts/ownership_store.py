@@ -8,8 +8,8 @@ import asyncpg
 
 from accounts import rows
 from accounts.account import Account
-from accounts.pages import after
 from runtime.ownership import Belongs
+from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries

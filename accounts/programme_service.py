@@ -7,7 +7,6 @@ from datetime import date
 
 from accounts import convert_programme as convert
 from accounts.mutation import Context, Mutations
-from accounts.pages import cut
 from accounts.programme import Programme, ProgrammeTerms, add_terms, risen
 from accounts.programme_store import Programmes
 from accounts.requests import Answer
@@ -18,6 +17,7 @@ from holdfast.accounts.v1 import programme_service_pb2 as pb
 from holdfast.accounts.v1.programme_service_pb2_grpc import ProgrammeServiceServicer
 from runtime.clock import Clock, datetime_of
 from runtime.errors import AlreadyExists
+from runtime.pages import cut
 from runtime.paging import Position
 
 

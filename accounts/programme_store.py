@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from accounts.pages import after
 from accounts.programme import Programme, ProgrammeKind, ProgrammeState, ProgrammeTerms
 from accounts.records import of_row, values
+from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries

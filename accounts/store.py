@@ -12,11 +12,11 @@ from accounts import rows
 from accounts.account import Account
 from accounts.account_user import AccountUser
 from accounts.card import LIVING, Card, CardState
-from accounts.pages import after
 from accounts.rules import Rules
 from accounts.transaction import Transaction
 from accounts.vault.access import HeldCard
 from runtime.clock import datetime_of
+from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries

@@ -13,7 +13,6 @@ import asyncpg
 from accounts import rows
 from accounts.account import Account
 from accounts.card import Card
-from accounts.pages import after
 from accounts.person_keys import FOUND_BY, SEALED, PersonKeys, opened, sealed
 from accounts.projector import sign_in_message
 from accounts.requests import RequestKey
@@ -23,6 +22,7 @@ from runtime import outbox
 from runtime.clock import datetime_of, ms_of
 from runtime.errors import FailedPrecondition
 from runtime.key_ring import key_of
+from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries

@@ -16,7 +16,8 @@ from gateway.api_key import (
     revoke,
     rotate,
 )
-from gateway.api_key_store import ApiKeyStore, ApiKeyTransaction, RequestKey
+from gateway.api_key_store import ApiKeyStore, ApiKeyTransaction
+from gateway.requests import RequestKey
 from holdfast.gateway.v1 import api_key_pb2
 from holdfast.gateway.v1 import api_key_service_pb2 as pb
 from holdfast.gateway.v1.api_key_service_pb2_grpc import ApiKeyServiceServicer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,31 +13,15 @@ import asyncpg
 from google.protobuf.message import Message
 
 from gateway.api_key import ApiKey, KeyState, SecretHash
+from gateway.requests import RequestKey
 from runtime.audit.log import record
 from runtime.clock import datetime_of, ms_of
-from runtime.errors import Unavailable
-from runtime.log import get_logger
-from runtime.paging import Page, Position
-from runtime.postgres import UNREACHABLE
+from runtime.pages import after
+from runtime.paging import Page
+from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "api_keys.sql")
-#: The place before every row: lists are newest first.
-_TOP = Position(ms_of(datetime.fromisoformat("9999-01-01T00:00:00+00:00")), "")
-
-logger = get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestKey:
-    """Who asked what under which id. `fingerprints` are the content's, with every version of the
-    key; the first is stored.
-    """
-
-    principal: str
-    request_id: str
-    method: str
-    fingerprints: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +31,6 @@ class Stored:
     method: str
     fingerprint: bytes
     response: bytes
-
-
-@contextmanager
-def refusing_when_down() -> Iterator[None]:
-    """Answers UNAVAILABLE while PostgreSQL cannot be used."""
-    try:
-        yield
-    except UNREACHABLE as error:
-        logger.warning("postgres_unavailable", error=f"{type(error).__name__}: {error}")
-        raise Unavailable(
-            "storage is unavailable; the outcome is unknown: repeat the same request",
-            reason="STORAGE_UNAVAILABLE",
-        ) from error
 
 
 class ApiKeyTransaction:
@@ -176,15 +147,8 @@ class ApiKeyStore:
 
     async def keys(self, page: Page, *, owner_id: str) -> list[ApiKey]:
         """One page, newest first, and one key more; of everybody without an owner."""
-        position = page.after or _TOP
         with refusing_when_down():
-            rows = await self._pool.fetch(
-                _SQL["list_api_keys"],
-                datetime_of(position.key),
-                position.id,
-                page.fetch,
-                owner_id or None,
-            )
+            rows = await self._pool.fetch(_SQL["list_api_keys"], *after(page), owner_id or None)
         return [_key(row) for row in rows]
 
 

@@ -21,6 +21,7 @@ from gateway.api_key_check import ApiKeyCheck
 from gateway.credentials import NoCredential, credential_of
 from runtime.error_text import header_of, json_of
 from runtime.errors import HoldfastError, Unauthenticated, status_of
+from runtime.identity import SESSION_HEADER
 from runtime.log import debugging, get_logger
 from runtime.trace import TRACE_HEADER, tracing
 
@@ -72,7 +73,7 @@ class CheckService(AuthorizationServicer):
                 return _denied(error, as_json=_JSON_HEADER in http.headers)
 
     async def _checked(self, headers: Mapping[str, str], method: str) -> pb.CheckResponse:
-        session_id = headers.get(credentials.SESSION_HEADER, "")
+        session_id = headers.get(SESSION_HEADER, "")
         if not session_id:
             return _identified(await self._key(headers, method))
         if self._check_session is not None:

@@ -6,11 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.message import Message
-
 from gateway.api_key import ApiKey, network_of
-from gateway.api_key_store import RequestKey
 from gateway.credential import MERCHANT_ID, MERCHANT_ID_RULE
+from gateway.requests import RequestKey, fingerprints
 from holdfast.gateway.v1 import api_key_pb2
 from holdfast.gateway.v1 import api_key_service_pb2 as pb
 from runtime import ids
@@ -19,7 +17,7 @@ from runtime.identity import current_identity
 from runtime.key_ring import KeyRing
 from runtime.paging import Page, page_of
 from runtime.rate_limits import KEY_LIMIT_MAX
-from runtime.request_id import request_id_of
+from runtime.request_id import content_of, request_id_of
 from runtime.validate import Violations, milliseconds, timestamp
 
 DAY_MS = 86_400_000
@@ -178,15 +176,9 @@ def _owner(value: str, violations: Violations, *, required: bool) -> None:
 
 def _key_of(request: Any, context: Any, ring: KeyRing, violations: Violations) -> RequestKey:
     request_id = request_id_of(request.request_id, context.invocation_metadata(), violations)
-    content: Message = type(request)()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    serialized = content.SerializeToString(deterministic=True)
-    current, _ = ring.mac(b"")
-    macs = ring.macs(b"request\x00" + serialized)
     return RequestKey(
         principal=current_identity().principal,
         request_id=request_id,
         method=request.DESCRIPTOR.name.removesuffix("Request"),
-        fingerprints=(macs.pop(current), *macs.values()),
+        fingerprints=fingerprints(ring, b"request\x00" + content_of(request)),
     )

@@ -13,8 +13,8 @@ from gateway.credential import (
     normalized_password,
     password_violation,
 )
-from gateway.credential_store import RequestKey
 from gateway.registration import NewUser, SetSignIn
+from gateway.requests import RequestKey, fingerprints
 from gateway.rings import Rings
 from gateway.session import Session
 from gateway.sign_in import Begun, Client
@@ -24,9 +24,9 @@ from holdfast.gateway.v1 import session_pb2
 from holdfast.gateway.v1 import session_service_pb2 as pb
 from runtime import ids
 from runtime.errors import FailedPrecondition
-from runtime.identity import ADDRESS_HEADER, current_identity
+from runtime.identity import ADDRESS_HEADER, SESSION_HEADER, current_identity
 from runtime.paging import Page, Position, page_of
-from runtime.request_id import request_id_of
+from runtime.request_id import content_of, request_id_of
 from runtime.tokens import TOKEN_LIFETIME_S
 from runtime.validate import Violations, timestamp
 
@@ -34,7 +34,6 @@ from runtime.validate import Violations, timestamp
 CURRENT = "current"
 
 _SIGN_INS: dict[int, object] = dict(pb.SetSignInRequest.SignIn.DESCRIPTOR.values_by_number)
-_SESSION_HEADER = "x-auth-session"
 _CLIENT_LENGTH_MAX = 128
 _ADDRESS_LENGTH_MAX = 64
 _TOKEN_LENGTH_MAX = 256
@@ -229,7 +228,7 @@ def current_session(context: Any) -> str:
 
 def session_of(context: Any) -> str:
     """The same; empty if there is none."""
-    found = _header(context, _SESSION_HEADER)
+    found = _header(context, SESSION_HEADER)
     return found if ids.is_id(found, ids.SESSION) else ""
 
 
@@ -254,18 +253,13 @@ def key_of(
         context.invocation_metadata(),
         violations,
     )
-    content = type(request)()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
     method = type(request).DESCRIPTOR.full_name
-    serialized = method.encode() + b"\x00" + content.SerializeToString(deterministic=True)
-    current = rings.requests.current.id
-    macs = rings.requests.macs(serialized)
+    content = method.encode() + b"\x00" + content_of(request)
     return RequestKey(
         principal=principal or current_identity().principal,
         request_id=request_id,
         method=method,
-        fingerprints=(macs.pop(current), *macs.values()),
+        fingerprints=fingerprints(rings.requests, content),
     )
 
 

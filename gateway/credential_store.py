@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +14,18 @@ from gateway import audited
 from gateway.credential import Credential
 from gateway.factor_store import FactorStore
 from gateway.identity_store import IdentityStore
+from gateway.requests import RequestKey
 from runtime import outbox
 from runtime.audit import log as audit
 from runtime.clock import datetime_of, ms_of
-from runtime.errors import RequestIdReused, Unauthenticated, Unavailable
-from runtime.log import get_logger
-from runtime.postgres import UNREACHABLE
+from runtime.errors import RequestIdReused, Unauthenticated
+from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 
 #: Request records that one statement forgets.
 FORGET_BATCH = 1_000
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "credentials.sql")
-
-logger = get_logger()
-
-
-@contextmanager
-def refusing_when_down() -> Iterator[None]:
-    """Answers UNAVAILABLE while PostgreSQL cannot be used."""
-    try:
-        yield
-    except UNREACHABLE as error:
-        logger.warning("postgres_unavailable", error=f"{type(error).__name__}: {error}")
-        raise Unavailable(
-            "storage is unavailable; the outcome is unknown: repeat the same request",
-            reason="STORAGE_UNAVAILABLE",
-        ) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestKey:
-    """Who asked what under which id. Content may hold a password: its fingerprints are keyed, one
-    with each version of the key, the current one first.
-    """
-
-    principal: str
-    request_id: str
-    method: str
-    fingerprints: tuple[bytes, ...]
 
 
 class Transaction:

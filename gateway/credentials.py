@@ -9,7 +9,6 @@ from enum import Enum, auto
 API_KEY_HEADER = "x-api-key"
 AUTHORIZATION_HEADER = "authorization"
 ADDRESS_HEADER = "x-auth-address"
-SESSION_HEADER = "x-auth-session"
 
 _BEARER = "bearer "
 

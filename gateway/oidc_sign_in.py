@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from google.protobuf.message import Message
 
 from gateway.credential import Credential, normalized_email
-from gateway.credential_store import CredentialStore, refusing_when_down
+from gateway.credential_store import CredentialStore
 from gateway.identity_store import Linked
 from gateway.oidc import (
     Flow,
@@ -37,6 +37,7 @@ from runtime.errors import (
 )
 from runtime.log import get_logger
 from runtime.pipe import Pipe
+from runtime.postgres import refusing_when_down
 
 #: How long a user may take at the issuer.
 FLOW_MS = 600_000

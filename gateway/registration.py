@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway.credential import Credential
-from gateway.credential_store import CredentialStore, RequestKey, Transaction
+from gateway.credential_store import CredentialStore, Transaction
 from gateway.passwords import Passwords
+from gateway.requests import RequestKey
 from gateway.rings import Rings
 from gateway.session_store import SessionStore
 from runtime import ids

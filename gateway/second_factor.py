@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from gateway import totp
 from gateway.credential import Credential
-from gateway.credential_store import CredentialStore, RequestKey, Transaction
+from gateway.credential_store import CredentialStore, Transaction
 from gateway.factor_store import Factor, FactorStore
+from gateway.requests import RequestKey
 from gateway.rings import Rings
 from runtime.clock import Clock, datetime_of
 from runtime.errors import FailedPrecondition, NotFound, Unauthenticated

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from gateway.access_tokens import AccessTokens
 from gateway.credential import Credential
-from gateway.credential_store import CredentialStore, RequestKey, Transaction
+from gateway.credential_store import CredentialStore, Transaction
 from gateway.limits import customer_of
 from gateway.passwords import Passwords
+from gateway.requests import RequestKey
 from gateway.rings import Rings
 from gateway.scripts import Status
 from gateway.second_factor import SecondFactors, code_required, wrong_code

@@ -12,6 +12,7 @@ import asyncpg
 
 from gateway.usage import UsageRow
 from runtime.clock import datetime_of
+from runtime.pages import TOP
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
@@ -21,7 +22,6 @@ METHODS_MAX = 500
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "usage.sql")
 _PARTITION = re.compile(r"usage_[0-9]{8}")
-_TOP = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 
 
 class UsageStore:
@@ -50,7 +50,7 @@ class UsageStore:
         self, page: Page, *, since: datetime, caller: str, method: str, trace_id: str
     ) -> list[Any]:
         """Rows, newest first."""
-        time = datetime_of(page.after.key) if page.after else _TOP
+        time = datetime_of(page.after.key) if page.after else TOP
         place = int(page.after.id) if page.after else 0
         with refusing_when_down():
             rows: list[Any] = await self._pool.fetch(

@@ -29,6 +29,7 @@ from runtime.identity import current_trace_id
 from runtime.log import get_logger
 from runtime.metrics import OUTBOX_PENDING
 from runtime.queries import load_queries
+from runtime.tasks import woken
 from runtime.trace import tracing
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class Outbox:
                 await asyncio.sleep(pause_ms / 1000)
                 pause_ms = min(pause_ms * 2, PAUSE_MS_MAX)
             else:
-                await self._sleep_until_woken(RECHECK_S if done.pending else POLL_S)
+                await woken(self._wake, longest_s=RECHECK_S if done.pending else POLL_S)
 
     async def deliver_due(self) -> Round:
         """One round: delivers what is due now."""
@@ -312,13 +313,6 @@ class Outbox:
     async def _pending(self, key: str) -> set[int]:
         records = await self._pool.fetch(_SQL["select_pending_ids"], key)
         return {record["id"] for record in records}
-
-    async def _sleep_until_woken(self, longest_s: float) -> None:
-        try:
-            async with asyncio.timeout(longest_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return
 
 
 async def _changed(watch: _Watch) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from google.protobuf.message import Message
+
 from runtime.validate import Violations
 
 #: Envoy hands the HTTP header `Idempotency-Key` on under its lower-case name.
@@ -11,6 +13,14 @@ IDEMPOTENCY_KEY_HEADER = "idempotency-key"
 
 #: Initial metadata of an answer that was stored before.
 REPLAYED = (("idempotent-replayed", "true"),)
+
+
+def content_of(request: Message) -> bytes:
+    """The request without its id, for fingerprints: the id may have come in it or in the header."""
+    content = type(request)()
+    content.CopyFrom(request)
+    content.ClearField("request_id")
+    return content.SerializeToString(deterministic=True)
 
 
 def request_id_of(

@@ -30,7 +30,6 @@ from accounts.convert_company import company_not_active
 from accounts.convert_programme import programme_not_found
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
-from accounts.pages import cut
 from accounts.programme import Programme, ProgrammeKind, ProgrammeState
 from accounts.programme_store import Programmes
 from accounts.requests import Answer, RequestKey
@@ -49,6 +48,7 @@ from runtime.errors import (
     Violation,
 )
 from runtime.identity import current_identity
+from runtime.pages import cut
 from runtime.validate import timestamp
 
 #: How often, and how far apart, to look for the profile of who applies.

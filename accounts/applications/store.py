@@ -9,10 +9,10 @@ from typing import Any
 
 from accounts.applications.application import Application, Fulfilment, State
 from accounts.machine import IllegalTransition
-from accounts.pages import after
 from accounts.records import of_row, values
 from accounts.user import USERS, UserState, UserTransition
 from runtime.clock import datetime_of
+from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries

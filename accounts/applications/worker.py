@@ -15,6 +15,7 @@ from accounts.machine import IllegalTransition
 from accounts.store import Store
 from runtime.clock import Clock
 from runtime.log import get_logger
+from runtime.tasks import woken
 
 #: How often to look for applications that nobody has woken us for.
 INTERVAL_S = 1.0
@@ -57,13 +58,8 @@ class Worker:
                 busy = await self.work_due()
             except Exception:
                 logger.exception("applications_failed")
-            if busy:
-                continue
-            try:
-                async with asyncio.timeout(INTERVAL_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            if not busy:
+                await woken(self._wake, longest_s=INTERVAL_S)
 
     async def work_due(self) -> bool:
         """One look; True if there may be more."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from accounts.billing.account import Phase
 from holdfast.accounts.v1 import statement_service_pb2 as pb
 from runtime import ids
@@ -67,8 +65,3 @@ def not_billed(account: str, phase: Phase | None) -> NotFound:
         reason="NOT_BILLED",
         metadata={"account_id": account},
     )
-
-
-def number_of(row: Any) -> int:
-    """A row's number, for the next page."""
-    return int(row["number"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from accounts.billing.calendar import months_after
 from accounts.billing.rounding import half_even
 from accounts.billing.terms import WHOLE_BP, Fees
 
@@ -54,15 +55,7 @@ def annual_fee_due(opened_on: date, *, start: date, end: date) -> bool:
     its anniversary on the last day of that month.
     """
     years = {start.year - opened_on.year, end.year - opened_on.year}
-    return any(start <= anniversary(opened_on, one) <= end for one in years if one >= 0)
-
-
-def anniversary(opened_on: date, years: int) -> date:
-    """The day that many years later."""
-    try:
-        return opened_on.replace(year=opened_on.year + years)
-    except ValueError:
-        return opened_on.replace(year=opened_on.year + years, day=28)
+    return any(start <= months_after(opened_on, 12 * one) <= end for one in years if one >= 0)
 
 
 def share_of(amount_minor: int, share_bp: int) -> int:

@@ -18,6 +18,7 @@ from holdfast.authz.v1.posting_service_pb2_grpc import PostingServiceStub
 from holdfast.type.v1.money_pb2 import Money
 from runtime.clock import Clock
 from runtime.log import get_logger
+from runtime.tasks import woken
 from runtime.validate import timestamp
 
 #: How often to look for postings.
@@ -61,13 +62,8 @@ class Poster:
                 more = await self.post_due()
             except Exception:
                 logger.exception("postings_failed")
-            if more:
-                continue
-            try:
-                async with asyncio.timeout(INTERVAL_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            if not more:
+                await woken(self._wake, longest_s=INTERVAL_S)
 
     async def post_due(self) -> bool:
         """One look; True if there may be more."""

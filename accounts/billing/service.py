@@ -47,9 +47,7 @@ class StatementService(StatementServiceServicer):
         shown, more = page.cut(rows)
         return pb.ListStatementsResponse(
             statements=[issued(row) for row in shown],
-            next_page_token=(
-                page.token_after(Position(convert.number_of(shown[-1]), "")) if more else ""
-            ),
+            next_page_token=(page.token_after(Position(shown[-1]["number"], "")) if more else ""),
         )
 
     async def GetStatement(

@@ -12,6 +12,7 @@ from accounts.billing.balances import Change
 from accounts.billing.calendar import day_of
 from accounts.billing.delinquency import standing, still_demanded
 from accounts.billing.product import Product
+from accounts.billing.recompute import paid
 from accounts.billing.store import Charged
 from accounts.billing.terms import Category
 from holdfast.accounts.v1 import statement_pb2 as pb
@@ -143,11 +144,10 @@ def summary_of(
     def money(amount_minor: int) -> Money:
         return Money(currency_code=account.currency_code, amount_minor=amount_minor)
 
-    payments = (Change.PAYMENT, Change.RETURN)
-    paid = -sum(one.signed_minor for one in entries if one.change in payments)
-    credited = -sum(one.signed_minor for one in entries if one.change in (*payments, Change.CREDIT))
-    found = standing(account.demands, paid_minor=paid, today=product.day(now_ms))
-    left = sum(one.amount_minor for one in still_demanded(account.demands, paid_minor=paid))
+    received = paid(tuple(entries), product)
+    credited = received + sum(one.amount_minor for one in entries if one.change is Change.CREDIT)
+    found = standing(account.demands, paid_minor=received, today=product.day(now_ms))
+    left = sum(one.amount_minor for one in still_demanded(account.demands, paid_minor=received))
     return pb.BillingSummary(
         account_id=account.account_id,
         cycle_start_date=str(account.cycle.start),

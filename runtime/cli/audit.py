@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import asyncpg
@@ -21,11 +20,9 @@ from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.cli.running import run_to_end
 from runtime.clock import datetime_of
 from runtime.devstack import state
+from runtime.pages import TOP
 from runtime.postgres import connect_pool
 from runtime.settings import Settings
-
-#: Before every entry: the list is newest first.
-_TOP = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 
 T = TypeVar("T")
 
@@ -91,7 +88,7 @@ def list_entries(
     filters = (service, actor, target, "", trace, refused)
 
     async def read(connection: Any) -> list[Written]:
-        rows = await connection.fetch(log.SQL["list_entries"], _TOP, 0, limit, *filters)
+        rows = await connection.fetch(log.SQL["list_entries"], TOP, 0, limit, *filters)
         return [log.written_of(row) for row in rows]
 
     found = run_to_end(_connected(settings, read))

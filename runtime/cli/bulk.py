@@ -12,12 +12,14 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import grpc
+import typer
 from rich.console import Group
 from rich.progress import Progress
 from rich.table import Table
@@ -129,8 +131,8 @@ def import_command(
     run: Callable[[Iterator[Row], Report, Callable[[Row, Outcome], None]], None],
     results: Path | None,
     dry_run: bool,
-) -> int:
-    """Imports a file with progress, and prints the report; returns how many rows were refused.
+) -> None:
+    """Imports a file with progress, and prints the report; exit 1 if rows were refused.
 
     `run` calls `run_import` with what it is given. `results` gets a line for each row.
     """
@@ -150,7 +152,20 @@ def import_command(
     seconds = round(time.monotonic() - begun, 3)
     document = {"file": str(path), "dry_run": dry_run, **report.document(), "seconds": seconds}
     output.result(document, shown=_shown(report, dry_run=dry_run, seconds=seconds))
-    return report.counts[REFUSED]
+    if report.counts[REFUSED]:
+        raise typer.Exit(ExitCode.DIFFERENCES)
+
+
+@contextmanager
+def exporting(output: Output) -> Iterator[Callable[[int], None]]:
+    """Shows how far an export is: what it yields is told how many rows are written."""
+    with Progress(console=output.progress, transient=True) as progress:
+        task = progress.add_task("exporting", total=None)
+
+        def on_row(count: int) -> None:
+            progress.update(task, completed=count, description=f"exporting: {count:,}")
+
+        yield on_row
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -8,13 +8,12 @@ from typing import Annotated
 
 import grpc
 import typer
-from rich.progress import Progress
 from rich.text import Text
 
 from holdfast.accounts.v1 import card_bulk_service_pb2 as pb
 from holdfast.accounts.v1 import card_pb2
 from holdfast.type.v1.money_pb2 import Money
-from runtime.cli.bulk import Report, import_command, run_import
+from runtime.cli.bulk import Report, exporting, import_command, run_import
 from runtime.cli.csv_file import CREATED, EXISTED, REFUSED, Outcome, Row, Wrong, run_export
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
@@ -93,7 +92,7 @@ def import_cards(
     def run(rows: Iterator[Row], report: Report, on_row: Callable[[Row, Outcome], None]) -> None:
         run_to_end(_import(settings, ports, rows, report, on_row, dry_run=dry_run))
 
-    refused = import_command(
+    import_command(
         file,
         output,
         columns=IMPORT_COLUMNS,
@@ -102,8 +101,6 @@ def import_cards(
         results=results,
         dry_run=dry_run,
     )
-    if refused:
-        raise typer.Exit(ExitCode.DIFFERENCES)
 
 
 def export_cards(
@@ -117,12 +114,7 @@ def export_cards(
     """
     output = Output(as_json=as_json)
     settings, ports = state.running(load_settings(home))
-    with Progress(console=output.progress, transient=True) as progress:
-        task = progress.add_task("exporting", total=None)
-
-        def on_row(count: int) -> None:
-            progress.update(task, completed=count, description=f"exporting: {count:,}")
-
+    with exporting(output) as on_row:
         count = run_to_end(_export(settings, ports, file, on_row))
     output.result({"file": str(file), "rows": count}, shown=Text(f"{count:,} cards in {file}"))
 

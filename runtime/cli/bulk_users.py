@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 import grpc
 import typer
-from rich.progress import Progress
 from rich.text import Text
 
 from holdfast.accounts.v1 import user_import_pb2, user_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb
-from runtime.cli.bulk import Report, import_command, run_import
+from runtime.cli.bulk import Report, exporting, import_command, run_import
 from runtime.cli.csv_file import CREATED, EXISTED, REFUSED, Outcome, Row, Wrong, run_export
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
@@ -63,7 +62,7 @@ def import_users(
     def run(rows: Iterator[Row], report: Report, on_row: Callable[[Row, Outcome], None]) -> None:
         run_to_end(_import(settings, ports, rows, report, on_row, dry_run=dry_run))
 
-    refused = import_command(
+    import_command(
         file,
         output,
         columns=IMPORT_COLUMNS,
@@ -72,8 +71,6 @@ def import_users(
         results=results,
         dry_run=dry_run,
     )
-    if refused:
-        raise typer.Exit(ExitCode.DIFFERENCES)
 
 
 def export_users(
@@ -90,12 +87,7 @@ def export_users(
     """
     output = Output(as_json=as_json)
     settings, ports = state.running(load_settings(home))
-    with Progress(console=output.progress, transient=True) as progress:
-        task = progress.add_task("exporting", total=None)
-
-        def on_row(count: int) -> None:
-            progress.update(task, completed=count, description=f"exporting: {count:,}")
-
+    with exporting(output) as on_row:
         count = run_to_end(_export(settings, ports, file, on_row, full=full))
     document = {"file": str(file), "rows": count, "full": full}
     output.result(document, shown=Text(f"{count:,} people in {file}"))

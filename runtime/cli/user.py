@@ -16,9 +16,10 @@ from gateway.credential import (
     normalized_password,
     password_violation,
 )
-from gateway.credential_store import CredentialStore, RequestKey
+from gateway.credential_store import CredentialStore
 from gateway.passwords import Passwords
 from gateway.registration import NewUser, Registration
+from gateway.requests import RequestKey
 from gateway.rings import Rings
 from runtime.audit import call
 from runtime.cli.options import HomeOption, load_settings

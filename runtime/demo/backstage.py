@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -20,11 +19,10 @@ from runtime.audit.verify import verify
 from runtime.cli.reconcile import reconcile
 from runtime.clock import SystemClock
 from runtime.devstack.supervisor import Devstack
+from runtime.pages import TOP
 
 _SETTLE_TIMEOUT_S = 30.0
 _ENTRIES_SHOWN = 10
-#: Before every entry: the list is newest first.
-_TOP = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 
 
 class Backstage:
@@ -74,9 +72,7 @@ class Backstage:
         """What was done to a resource, oldest first: `holdfast audit list --target`."""
         filters = ("", "", target, "", "", False)
         async with self._owner() as connection:
-            rows = await connection.fetch(
-                log.SQL["list_entries"], _TOP, 0, _ENTRIES_SHOWN, *filters
-            )
+            rows = await connection.fetch(log.SQL["list_entries"], TOP, 0, _ENTRIES_SHOWN, *filters)
         return [log.written_of(row) for row in reversed(rows)]
 
     async def tampered(self) -> int:

@@ -9,8 +9,10 @@ from typing import Protocol, TypeVar
 from runtime.clock import datetime_of, ms_of
 from runtime.paging import Page, Position
 
-#: The place before every row: lists are newest first.
-_TOP = Position(ms_of(datetime.fromisoformat("9999-01-01T00:00:00+00:00")), "")
+#: Later than every row: lists are newest first.
+TOP = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
+#: The place before every row.
+_FIRST = Position(ms_of(TOP), "")
 
 
 class _Dated(Protocol):
@@ -27,7 +29,7 @@ _Row = TypeVar("_Row", bound=_Dated)
 
 def after(page: Page) -> tuple[datetime, str, int]:
     """What a page's query is given: instant and id of the row before it, and how many to read."""
-    position = page.after or _TOP
+    position = page.after or _FIRST
     return datetime_of(position.key), position.id, page.fetch
 
 
