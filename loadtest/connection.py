@@ -8,9 +8,8 @@ from array import array
 from collections import deque
 from collections.abc import Callable
 
-import hpack
-
 from loadtest import frames
+from loadtest.answer_headers import AnswerHeaders
 from loadtest.frames import CallShape
 from loadtest.outcome import Outcome, of_grpc, of_json
 
@@ -21,8 +20,6 @@ _READ_BYTES = 1 << 18
 #: How long a caller of a closed loop pauses when it was told to slow down.
 REST_S = 0.02
 _RESTING_MAX = 4096
-#: Different header blocks of answers that are remembered; a date makes one per second.
-_BLOCKS_MAX = 4096
 
 
 class ConnectionEndedError(Exception):
@@ -76,8 +73,7 @@ class Connection:
             )
             + frames.window_update(0, RECEIVE_WINDOW - frames.WINDOW_DEFAULT)
         )
-        self._statuses: dict[bytes, int] = {}
-        self._decoder = hpack.Decoder()
+        self._headers = AnswerHeaders()
 
     @property
     def in_flight(self) -> int:
@@ -182,16 +178,7 @@ class Connection:
         """The gRPC status of trailers, 99 of headers that are not HTTP's 200, else 0."""
         if flags & (frames.PADDED | frames.PRIORITY) or not flags & frames.END_HEADERS:
             raise ConnectionEndedError("the server sent headers of a kind that is not understood")
-        known = self._statuses.get(payload)
-        if known is None:
-            headers = {str(name): str(value) for name, value in self._decoder.decode(payload)}
-            http = headers.get(":status", "200")
-            known = int(headers.get("grpc-status", "0")) or (
-                0 if http == "200" else int(Outcome.HTTP_ERROR)
-            )
-            if len(self._statuses) < _BLOCKS_MAX:
-                self._statuses[payload] = known
-        return known
+        return self._headers.status(payload, ends=bool(flags & frames.END_STREAM))
 
     def _control(self, kind: int, flags: int, stream: int, payload: bytes, now: float) -> None:
         """Everything that is not an answer."""
