@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +19,7 @@ _AFTER_SHARE_PERCENT = 50
 _AFTER_S = 6
 #: A decision slower than this is not good service.
 GOOD_S = 0.1
+_WINDOW_S = 0.25
 
 
 async def overload(session: Session) -> None:
@@ -46,11 +49,6 @@ def _judge(run: Run, *, until_s: float) -> dict[str, Any]:
     during = [call for call in calls if call[0] < until_s]
     accepted = [seconds for _, seconds, outcome in during if outcome in DECIDED]
     shed = sum(outcome == Outcome.RESOURCE_EXHAUSTED for _, _, outcome in during)
-    bad = [
-        started - until_s
-        for started, seconds, outcome in calls
-        if started >= until_s and (seconds > GOOD_S or outcome not in DECIDED)
-    ]
     return {
         "accepted_rate": round(len(accepted) / until_s, 1),
         "accepted": asdict(Latency.of(accepted)),
@@ -60,6 +58,22 @@ def _judge(run: Run, *, until_s: float) -> dict[str, Any]:
             str(outcome): sum(one == outcome for _, _, one in during)
             for outcome in sorted({one for _, _, one in during} - set(DECIDED))
         },
-        # Started later than this, every call was decided in time.
-        "recovered_s": round(max(bad, default=0.0), 2),
+        "recovered_s": recovered_s(calls, until_s=until_s),
     }
+
+
+def recovered_s(calls: Sequence[tuple[float, float, int]], *, until_s: float) -> float:
+    """How long after the overload's end service was bad: until the end of the last quarter of a
+    second in which more than one call of a hundred was not decided in time.
+
+    `calls`: start, duration, outcome of each.
+    """
+    all_of: Counter[int] = Counter()
+    bad_of: Counter[int] = Counter()
+    for started, seconds, outcome in calls:
+        if started >= until_s:
+            window = int((started - until_s) / _WINDOW_S)
+            all_of[window] += 1
+            bad_of[window] += seconds > GOOD_S or outcome not in DECIDED
+    bad = [window for window in all_of if bad_of[window] * 100 > all_of[window]]
+    return (max(bad, default=-1) + 1) * _WINDOW_S

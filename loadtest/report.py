@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtest.processes import GROUPS
+from loadtest.session import DEPTH
 
 _NAMES = {
     "authorize": "authorize",
@@ -34,7 +35,7 @@ def shown(document: Mapping[str, Any]) -> Group:
             *(f"{found[name]:.1f}" if name in found else "" for name in ("p50_ms", "p99_ms")),
             *(f"{used[group]:.0f}" if group in used else "" for group in GROUPS),
         )
-    caption = Text("128 in flight; latency in ms, CPU in µs per call", style="dim")
+    caption = Text(f"{DEPTH} in flight; latency in ms, CPU in µs per call", style="dim")
     return Group(table, caption, _verdict(document))
 
 

@@ -57,8 +57,9 @@ _VALIDATE_TIMEOUT_S = 30
 #: whoever is let in is answered within 100 ms. Fewer would shed short bursts, too.
 CALLS_AT_ONCE = 128
 #: The network listener lets in fewer while answers take longer than `Settings.latency_target_ms`,
-#: but per server not fewer than this.
-CALLS_AT_LEAST = 64
+#: but per server not fewer than this: few enough that also a machine whose CPU goes into refusing
+#: answers them within 100 ms.
+CALLS_AT_LEAST = 16
 _LATENCY_PERCENTILE = 90
 #: What that listener's own refusal looks like inside of Envoy.
 _SHED_STATUS = 507
