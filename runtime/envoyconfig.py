@@ -59,7 +59,7 @@ CALLS_AT_ONCE = 128
 #: The network listener lets in fewer while answers take longer than `Settings.latency_target_ms`,
 #: but per server not fewer than this: few enough that also a machine whose CPU goes into refusing
 #: answers them within 100 ms.
-CALLS_AT_LEAST = 16
+CALLS_AT_LEAST = 12
 _LATENCY_PERCENTILE = 90
 #: What that listener's own refusal looks like inside of Envoy.
 _SHED_STATUS = 507
