@@ -46,7 +46,7 @@ def draw(document: Mapping[str, Any], path: Path) -> list[Path]:
     figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
     axes = figure.add_subplot()
     for name, points in found.items():
-        rates = [point["reached"] for point in points]
+        rates = [point["rate"] for point in points]
         for field, style in (("p50_ms", "-"), ("p99_ms", "--")):
             axes.plot(
                 rates,
@@ -59,7 +59,7 @@ def draw(document: Mapping[str, Any], path: Path) -> list[Path]:
             )
     axes.set_yscale("log")
     axes.set_xlim(left=0)
-    axes.set_xlabel("authorizations per second (open loop)")
+    axes.set_xlabel("authorizations offered per second (open loop)")
     axes.set_ylabel("latency from the intended start, ms")
     axes.set_title(_title(document))
     axes.grid(visible=True, which="both", alpha=0.25)

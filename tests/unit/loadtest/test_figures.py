@@ -143,7 +143,7 @@ def test_a_profile_counts_a_function_once_per_stack() -> None:
 
 
 def test_the_chart_has_a_curve_of_everything_that_was_measured() -> None:
-    points = [{"reached": 100.0, "p50_ms": 1.0, "p99_ms": 2.0}]
+    points = [{"rate": 100.0, "p50_ms": 1.0, "p99_ms": 2.0}]
     found = document()
     assert chart.curves(found) == {}
     found["authorize"]["at_rate"] = points
