@@ -64,9 +64,10 @@ from holdfast.accounts.v1.vault_service_pb2_grpc import add_VaultServiceServicer
 from runtime import server
 from runtime.audit.log import AuditLog
 from runtime.channel import unix_channel
-from runtime.clock import SystemClock
+from runtime.clock import Clock, SystemClock
 from runtime.ids import IdSource
 from runtime.log import configure_logging
+from runtime.moved_clock import clock_of
 from runtime.objects import objects_of
 from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
@@ -90,7 +91,7 @@ async def main() -> None:
     """Wires the service and runs it until SIGTERM."""
     settings = AccountsSettings()
     configure_logging(instance=settings.instance, level=settings.log_level)
-    clock = SystemClock()
+    clock = clock_of(settings)
     ids = IdSource(clock)
     async with (
         await connect_pool(
@@ -107,9 +108,9 @@ async def main() -> None:
         mutations = Mutations(
             store, outbox, clock, projection_wait_s=settings.accounts_projection_wait_s
         )
-        keys = person_keys(secrets_of(settings), clock)
+        keys = person_keys(secrets_of(settings), SystemClock())
         people = UserStore(pool, keys)
-        vault = _vault(settings, vault_pool, clock)
+        vault = _vault(settings, vault_pool)
         numbers = CardNumbers(vault, bin_digits=settings.accounts_bin)
         renewals = Renewals(store, outbox, numbers, clock, days=settings.accounts_renewal_days)
         audit = AuditLog(pool, settings.secret("audit-seal"))
@@ -123,17 +124,17 @@ async def main() -> None:
         )
         bulk = CardBulkService(store, outbox, numbers, keys, clock)
         add_CardBulkServiceServicer_to_server(bulk, process.services)
-        add_VaultServiceServicer_to_server(
-            _vault_service(settings, vault, store, clock), process.services
+        add_VaultServiceServicer_to_server(_vault_service(settings, vault, store), process.services)
+        _add_companies(process, pool, mutations, ids, clock)
+        applications = _applications(
+            settings, pool, mutations, outbox, vault, people=keys, clock=clock
         )
-        _add_companies(process, pool, mutations, ids, RulesFlow(store, mutations, clock))
-        applications = _applications(settings, pool, mutations, outbox, vault, people=keys)
         add_ApplicationServiceServicer_to_server(applications.service, process.services)
         add_UserServiceServicer_to_server(
             UserService(people, outbox, ids, clock, applications=applications.export, vault=vault),
             process.services,
         )
-        billing = _billing(settings, process, channel, pool, outbox)
+        billing = _billing(settings, process, channel, pool, clock=clock, outbox=outbox)
         rotations = (vault.rotate, people.rotate, applications.rotation.rotate)
         lifetime_h = settings.accounts_request_lifetime_h
         work = [
@@ -158,18 +159,21 @@ async def main() -> None:
             await asyncio.gather(*work, return_exceptions=True)
 
 
-def _vault(settings: AccountsSettings, pool: Any, clock: SystemClock) -> Vault:
-    """Card numbers, with connections of their own."""
+def _vault(settings: AccountsSettings, pool: Any) -> Vault:
+    """Card numbers, with connections of their own. Keys and second factors, here and below, are as
+    old as the machine's clock says: others make them.
+    """
+    clock = SystemClock()
     keys = vault_keys(secrets_of(settings), clock)
     return Vault(VaultStore(pool), keys, clock, reveals_per_hour=settings.accounts_reveals_per_hour)
 
 
-def _vault_service(
-    settings: AccountsSettings, vault: Vault, store: Store, clock: SystemClock
-) -> VaultService:
+def _vault_service(settings: AccountsSettings, vault: Vault, store: Store) -> VaultService:
     """What shows numbers, and knows cards by them."""
     guesses = Guesses(per_minute=settings.accounts_unknown_pans_per_minute)
-    return VaultService(vault, store, guesses, clock, mfa_age_s=settings.accounts_reveal_mfa_age_s)
+    return VaultService(
+        vault, store, guesses, SystemClock(), mfa_age_s=settings.accounts_reveal_mfa_age_s
+    )
 
 
 def _applications(
@@ -180,6 +184,7 @@ def _applications(
     vault: Vault,
     *,
     people: PersonKeys,
+    clock: Clock,
 ) -> Applying:
     """What takes applications, and works on them."""
     return applying(
@@ -188,7 +193,7 @@ def _applications(
         outbox,
         vault,
         people=people,
-        clock=SystemClock(),
+        clock=clock,
         objects=objects_of(settings),
         creditor=Creditor(name=settings.accounts_creditor, agency=settings.accounts_agency),
         wait_s=settings.accounts_projection_wait_s,
@@ -196,14 +201,20 @@ def _applications(
 
 
 def _billing(
-    settings: AccountsSettings, process: server.Server, channel: Any, pool: Any, outbox: Outbox
+    settings: AccountsSettings,
+    process: server.Server,
+    channel: Any,
+    pool: Any,
+    *,
+    clock: Clock,
+    outbox: Outbox,
 ) -> BillingParts:
     """What closes cycles; adds what shows statements."""
     parts = billing_parts(
         pool,
         channel,
         Store(pool),
-        SystemClock(),
+        clock,
         creditor=settings.accounts_creditor,
         delay_ms=settings.accounts_billing_delay_s * 1000,
         outbox=outbox,
@@ -213,11 +224,10 @@ def _billing(
 
 
 def _add_companies(
-    process: server.Server, pool: Any, mutations: Mutations, ids: IdSource, rules: RulesFlow
+    process: server.Server, pool: Any, mutations: Mutations, ids: IdSource, clock: Clock
 ) -> None:
     """The services of programmes, companies and their members."""
-    clock = SystemClock()
-    companies = Companies(pool)
+    companies, rules = Companies(pool), RulesFlow(Store(pool), mutations, clock)
     add_ProgrammeServiceServicer_to_server(
         ProgrammeService(Programmes(pool), mutations, clock, rules), process.services
     )

@@ -28,10 +28,11 @@ from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_gr
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
 from holdfast.authz.v1 import posting_service_pb2_grpc as posting_grpc
 from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
-from runtime.clock import Clock, SystemClock
+from runtime.clock import Clock
 from runtime.ids import IdSource
 from runtime.log import configure_logging
 from runtime.metrics import GATE_OPEN
+from runtime.moved_clock import clock_of
 from runtime.pipe import Pipe
 from runtime.secrets import secret_text
 from runtime.server import Server, run
@@ -145,7 +146,7 @@ async def main() -> None:
     settings = AuthzSettings()
     configure_logging(instance=settings.instance, level=settings.log_level)
     server = Server(settings.socket, kind=settings.authz_server)
-    worker = Worker(settings, server, clock=SystemClock())
+    worker = Worker(settings, server, clock=clock_of(settings))
     await run(settings, server, SERVICE_NAMES, on_start=worker.start, on_stop=worker.stop)
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "audit": ("audit", "List who did what, and check that nobody has changed the list."),
     "rehydrate": ("rehydrate", "Rebuild Valkey from the ledger, when its data is lost or wrong."),
     "token": ("token", "Print an access token for the edge."),
+    "clock": ("clock", "Show or move the clock of a home made for trying things out."),
     "keys": ("keys", "Rotate keys and certificates while everything runs."),
     "user": ("user", "Register a user with any roles: the first administrator."),
     "import": ("importing", "Take over people from a CSV file; rows that are wrong are named."),

@@ -24,8 +24,8 @@ from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.cli.reconcile_configuration import reconcile_configuration
 from runtime.cli.running import run_to_end
-from runtime.clock import SystemClock
 from runtime.devstack import state
+from runtime.moved_clock import clock_of_home
 from runtime.settings import PARTITIONS, Settings
 
 #: Differences that are shown; `--csv` has them all.
@@ -93,7 +93,7 @@ async def reconcile(
     async with open_store(settings) as store:
         books = await Reconciler(
             store,
-            clock=SystemClock(),
+            clock=clock_of_home(settings.home),
             settle_timeout_s=settle_timeout_s,
             on_difference=on_difference,
             on_partition=on_partition,

@@ -23,11 +23,11 @@ from authz.settings import AuthzSettings
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.cli.running import run_to_end
-from runtime.clock import SystemClock
 from runtime.devstack import lock, state
 from runtime.devstack.home import lock_file
 from runtime.devstack.settings import StackSettings
 from runtime.devstack.supervisor import Devstack, Plan
+from runtime.moved_clock import clock_of_home
 from runtime.settings import PARTITIONS
 
 
@@ -96,7 +96,7 @@ async def _rehydrate(given: StackSettings, options: Options, progress: Progress)
         return await Rehydration(
             store,
             settings,
-            clock=SystemClock(),
+            clock=clock_of_home(settings.home),
             options=options,
             healthy=lambda: gate_is_open(settings),
             on_step=lambda step: progress.update(task, description=step),

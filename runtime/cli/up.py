@@ -13,9 +13,11 @@ import structlog
 import typer
 from rich.text import Text
 
+from runtime import moved_clock
 from runtime.cli import processes
 from runtime.cli.options import HomeOption, load_settings
-from runtime.cli.output import ExitCode, JsonOption, Output
+from runtime.cli.output import CliError, ExitCode, JsonOption, Output
+from runtime.devstack import home as homes
 from runtime.devstack import lock, state
 from runtime.devstack.errors import AlreadyRunningError
 from runtime.devstack.home import lock_file
@@ -36,6 +38,13 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Number of authorizer processes.")
     ] = None,
+    movable_clock: Annotated[
+        bool,
+        typer.Option(
+            "--movable-clock",
+            help="For trying things out: a new home whose books are moved ahead, `holdfast clock`.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Starts PostgreSQL, both Valkeys, every service and Envoy; stops them on Ctrl-C.
@@ -47,6 +56,7 @@ def run(
     settings = load_settings(home, authz_workers=workers)
     # Before the ports: those of a running installation are taken by itself.
     _refuse_second(settings.home)
+    _mind_clock(settings, movable=movable_clock)
     plan = Plan.whole_mesh(settings, first_port=port)
     interrupted = asyncio.run(_supervise(settings, plan=plan, output=output))
     if interrupted:
@@ -115,6 +125,36 @@ def _refuse_second(home: Path) -> None:
             pid=pid,
             hint="see `holdfast status`, stop it with `holdfast down`, or use another --home",
         )
+
+
+def _mind_clock(settings: StackSettings, *, movable: bool) -> None:
+    """A home whose clock is moved is for nothing else, from its beginning."""
+    home = settings.home
+    if moved_clock.is_movable(home):
+        if not movable:
+            raise CliError(
+                f"the books of {home} are {moved_clock.ahead_ms(home) // 1000} s ahead of this"
+                " machine: it was made for trying things out",
+                hint="start it with --movable-clock, or use another --home",
+                exit_code=ExitCode.USAGE,
+            )
+        return
+    if not movable:
+        return
+    if settings.secret_path(homes.POSTGRES_SECRETS[0]).exists():
+        raise CliError(
+            f"{home} has kept this machine's time so far: its clock cannot be moved",
+            hint="use a new --home",
+            exit_code=ExitCode.USAGE,
+        )
+    if settings.postgres_dsn or settings.redis_url or settings.cache_url:
+        raise CliError(
+            "--movable-clock is for servers that `holdfast up` starts itself",
+            hint="unset HOLDFAST_POSTGRES_DSN, HOLDFAST_REDIS_URL and HOLDFAST_CACHE_URL",
+            exit_code=ExitCode.USAGE,
+        )
+    homes.make_root(home)
+    moved_clock.make_movable(home)
 
 
 def _log_to(output: Output) -> None:

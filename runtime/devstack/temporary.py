@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from runtime import moved_clock
 from runtime.devstack import home as homes
 from runtime.devstack import osuser
 from runtime.devstack.settings import StackSettings
@@ -24,10 +25,14 @@ def _whole_mesh(settings: StackSettings) -> Plan:
 
 @asynccontextmanager
 async def temporary_mesh(
-    plan: Callable[[StackSettings], Plan] = _whole_mesh, **fields: Any
+    plan: Callable[[StackSettings], Plan] = _whole_mesh,
+    *,
+    movable_clock: bool = False,
+    **fields: Any,
 ) -> AsyncIterator[Devstack]:
     """A mesh on free ports, the whole one unless `plan` says otherwise; at the end its processes
-    and everything it wrote are gone. `fields` are settings.
+    and everything it wrote are gone. `fields` are settings. `movable_clock`: see
+    `runtime.moved_clock`.
 
     It starts servers of its own, whatever servers the environment names.
     """
@@ -40,6 +45,9 @@ async def temporary_mesh(
         cache_url=None,
         **fields,
     )
+    if movable_clock:
+        homes.make_root(settings.home)
+        moved_clock.make_movable(settings.home)
     try:
         async with Devstack(settings, plan=plan(settings)) as stack:
             yield stack
