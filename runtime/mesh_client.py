@@ -21,6 +21,7 @@ from holdfast.accounts.v1 import application_service_pb2_grpc as application_grp
 from holdfast.accounts.v1 import card_bulk_service_pb2_grpc as card_bulk_grpc
 from holdfast.accounts.v1 import card_service_pb2_grpc as card_grpc
 from holdfast.accounts.v1 import programme_service_pb2_grpc as programme_grpc
+from holdfast.accounts.v1 import statement_service_pb2_grpc as statement_grpc
 from holdfast.accounts.v1 import user_service_pb2_grpc as user_grpc
 from holdfast.accounts.v1 import vault_service_pb2_grpc as vault_grpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
@@ -114,6 +115,7 @@ class MeshClient:
     card_bulk: card_bulk_grpc.CardBulkServiceAsyncStub
     programmes: programme_grpc.ProgrammeServiceAsyncStub
     applications: application_grpc.ApplicationServiceAsyncStub
+    statements: statement_grpc.StatementServiceAsyncStub
     users: user_grpc.UserServiceAsyncStub
     ledger: ledger_grpc.LedgerServiceAsyncStub
     #: JSON over HTTPS, with the same token.
@@ -165,6 +167,7 @@ async def connect(
             card_bulk=card_bulk_grpc.CardBulkServiceStub(edge_channel),
             programmes=programme_grpc.ProgrammeServiceStub(edge_channel),
             applications=application_grpc.ApplicationServiceStub(edge_channel),
+            statements=statement_grpc.StatementServiceStub(edge_channel),
             users=user_grpc.UserServiceStub(edge_channel),
             ledger=ledger_grpc.LedgerServiceStub(edge_channel),
             web=web,

@@ -56,7 +56,7 @@ async def _demo(console: Console) -> dict[str, Any]:
     began = time.monotonic()
     console.print(Text("Holdfast: an open card-issuing platform", style="bold"))
     with console.status("starting PostgreSQL, two Valkeys, the services and Envoy") as status:
-        async with temporary_mesh(jwks_cache_s=_JWKS_CACHE_S) as stack:
+        async with temporary_mesh(movable_clock=True, jwks_cache_s=_JWKS_CACHE_S) as stack:
             ready_after_s = time.monotonic() - began
             status.stop()
             for line in _opening(stack, ready_after_s):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from runtime.demo import books, customers, edge, households, lives, rush
+from runtime.demo import billing, books, customers, edge, households, lives, rush
 from runtime.demo.stage import Stage
 
 Scene = Callable[[Stage], Awaitable[None]]
@@ -37,5 +37,6 @@ PARTS: tuple[tuple[str, tuple[Scene, ...]], ...] = (
         ),
     ),
     ("The edge: who may do what, and how often", (edge.session, edge.api_key, edge.rotate_keys)),
+    ("Months of a credit account, in seconds", (billing.month, billing.late, billing.pay)),
     ("Everybody at once, and the books", (rush.rush, books.close_books, edge.audit)),
 )

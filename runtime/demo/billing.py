@@ -1,0 +1,235 @@
+"""Scenes of a credit account: months of it, while the clock of the books is moved ahead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import grpc
+
+from holdfast.accounts.v1 import account_service_pb2, programme_pb2
+from holdfast.accounts.v1 import programme_service_pb2 as programmes
+from holdfast.accounts.v1 import statement_pb2 as pb
+from holdfast.accounts.v1 import statement_service_pb2 as rpc
+from holdfast.accounts.v1 import terms_pb2 as terms
+from holdfast.authz.v1 import authorization_pb2
+from runtime import ids
+from runtime.clock import ms_of
+from runtime.demo import answers, paper, requests
+from runtime.demo.stage import CURRENCY, DemoFailedError, Holder, Stage, money
+from runtime.mesh_client import CALL_TIMEOUT_S
+
+_PROGRAMME = "prog_credit"
+_LIMIT_MINOR = 300_000
+_RATE_BP = 2_499
+_FLOOR_MINOR, _LATE_MINOR = 3_500, 2_500
+_GROCER = authorization_pb2.Merchant(
+    descriptor="Green Grocer", category_code="5411", country_code="US"
+)
+#: Until the ledger is settled and followed, and billing has looked: a few seconds.
+_LOOKS, _LOOK_S = 300, 0.1
+
+
+async def month(stage: Stage) -> None:
+    """A month of purchases, and the statement of its cycle."""
+    stage.scene("A month of Erin's credit card, and its statement; the clock is moved ahead")
+    await _offer(stage)
+    erin = stage.holders["Erin"] = await _open(stage, "Erin")
+    stage.tell(
+        f"limit {money(_LIMIT_MINOR)}, {_RATE_BP / 100} % a year on what is not paid in time,"
+        f"\n  late fee {money(_LATE_MINOR)}"
+    )
+    await _buy(stage, erin, 52_345, requests.HOTEL)
+    disputed = await _buy(stage, erin, 12_655, requests.ONLINE)
+    stage.authorizations["disputed"] = disputed
+    await _move(stage, stage.backstage.today() + timedelta(days=9))
+    await _buy(stage, erin, 35_000, _GROCER)
+    closes = date.fromisoformat((await _summary(stage, erin)).cycle_end_date)
+    await _move(stage, closes + timedelta(days=1))
+    found, lines = await _statement(stage, erin, 1)
+    paper.show(stage, found, lines)
+    stage.check("the balance", found=found.closing_balance.amount_minor, expected=100_000)
+    stage.check("the minimum", found=found.minimum_payment.amount_minor, expected=_FLOOR_MINOR)
+    await _download(stage, erin, 1)
+
+
+async def late(stage: Stage) -> None:
+    """A due date that passes, and the cycle after it."""
+    stage.scene("Nothing is paid by the due date: a late fee, and interest")
+    erin = stage.holders["Erin"]
+    summary = await _summary(stage, erin)
+    due = date.fromisoformat(summary.due_date)
+    await _move(stage, due + timedelta(days=1))
+    summary = await _summary(stage, erin, bucket=pb.DELINQUENCY_BUCKET_DAYS_1_29)
+    stage.tell(
+        f"{summary.days_past_due} day late: {money(summary.past_due.amount_minor)} past due",
+        style="yellow",
+        bucket=pb.DelinquencyBucket.Name(summary.bucket),
+    )
+    await _move(stage, date.fromisoformat(summary.cycle_end_date) + timedelta(days=1))
+    found, lines = await _statement(stage, erin, 2)
+    paper.show(stage, found, lines)
+    days = (
+        date.fromisoformat(found.cycle_end_date) - date.fromisoformat(found.cycle_start_date)
+    ).days + 1
+    expected = round(Fraction(100_000 * _RATE_BP * days, 10_000 * 365))
+    stage.check("the late fee", found=found.totals.fees.amount_minor, expected=_LATE_MINOR)
+    stage.check("the interest", found=found.totals.interest.amount_minor, expected=expected)
+    balance_minor = 100_000 + _LATE_MINOR + expected
+    stage.check("the balance", found=found.closing_balance.amount_minor, expected=balance_minor)
+    stage.check("past due", found=found.past_due.amount_minor, expected=_FLOOR_MINOR)
+    stage.tell(
+        f"checked: {_RATE_BP / 100} % of {money(100_000)} for {days} days are {money(expected)}",
+        late_fee_minor=_LATE_MINOR,
+        interest_minor=expected,
+    )
+
+
+async def pay(stage: Stage) -> None:
+    """What is owed is paid; nobody is late any more."""
+    stage.scene("Erin pays the whole balance")
+    erin = stage.holders["Erin"]
+    owed_minor = (await _summary(stage, erin)).statement_balance.amount_minor
+    await stage.backstage.received(erin.account_id, requests.money_of(owed_minor))
+    summary = await _summary(stage, erin, bucket=pb.DELINQUENCY_BUCKET_CURRENT)
+    left = (summary.statement_balance_due.amount_minor, summary.minimum_payment_due.amount_minor)
+    stage.check("what is left", found=left, expected=(0, 0))
+    stage.tell(
+        f"{money(owed_minor)} received: nothing is due, nothing is late",
+        style="green",
+        paid_minor=owed_minor,
+    )
+
+
+async def _offer(stage: Stage) -> None:
+    """A programme with terms."""
+    await stage.mesh.programmes.CreateProgramme(
+        programmes.CreateProgrammeRequest(
+            request_id=stage.request_id(),
+            programme_id=_PROGRAMME,
+            display_name="Credit",
+            kind=programme_pb2.Programme.KIND_CONSUMER,
+            network=programme_pb2.Programme.NETWORK_VISA,
+            currency_code=CURRENCY,
+            bin="400000",
+        ),
+        timeout=CALL_TIMEOUT_S,
+    )
+    await stage.mesh.programmes.AddProgrammeTerms(
+        programmes.AddProgrammeTermsRequest(
+            request_id=stage.request_id(),
+            programme_id=_PROGRAMME,
+            terms=terms.Terms(
+                effective_date=str(stage.backstage.today()),
+                annual_rates=[
+                    terms.AnnualRate(
+                        category=terms.BALANCE_CATEGORY_PURCHASE, percent=str(_RATE_BP / 100)
+                    )
+                ],
+                interest_method=terms.INTEREST_METHOD_DAILY,
+                cycle=terms.Cycle(due_days=25, grace=True, time_zone="America/New_York"),
+                minimum_payment=terms.MinimumPayment(
+                    floor=requests.money_of(_FLOOR_MINOR),
+                    percent="1",
+                    plus_interest_and_fees=True,
+                    plus_past_due=True,
+                ),
+                fees=terms.Fees(
+                    late=requests.money_of(_LATE_MINOR), late_again=requests.money_of(_FLOOR_MINOR)
+                ),
+            ),
+        ),
+        timeout=CALL_TIMEOUT_S,
+    )
+
+
+async def _open(stage: Stage, name: str) -> Holder:
+    request_id = stage.request_id()
+    owner_id = ids.IdSource(stage.backstage.clock).new(
+        ids.USER, ids.partition_for_owner(request_id)
+    )
+    opened = await stage.mesh.accounts.OpenAccount(
+        account_service_pb2.OpenAccountRequest(
+            request_id=request_id,
+            owner_id=owner_id,
+            programme_id=_PROGRAMME,
+            credit_limit=requests.money_of(_LIMIT_MINOR),
+        ),
+        timeout=CALL_TIMEOUT_S,
+    )
+    card = await requests.issue_card(stage, opened.account.id)
+    return Holder(
+        name=name, account_id=opened.account.id, card_id=card.id, limit_minor=_LIMIT_MINOR
+    )
+
+
+async def _buy(
+    stage: Stage, holder: Holder, amount_minor: int, merchant: authorization_pb2.Merchant
+) -> str:
+    """A purchase that is cleared at once; returns the authorization."""
+    request = requests.purchase(stage, holder.card_id, amount_minor, merchant)
+    held = await answers.approved(stage, request)
+    await stage.mesh.network.CaptureAuthorization(
+        requests.clearing(stage, held.authorization_id, amount_minor, final=True),
+        timeout=CALL_TIMEOUT_S,
+    )
+    return held.authorization_id
+
+
+async def _move(stage: Stage, day: date) -> None:
+    """Noon of a day (UTC) has come."""
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    await stage.backstage.move_clock(ms_of(noon))
+    stage.tell(f"the clock is moved to {day}, 12:00 UTC", style="dim")
+
+
+async def _summary(
+    stage: Stage, holder: Holder, *, bucket: pb.DelinquencyBucket.ValueType | None = None
+) -> pb.BillingSummary:
+    """Where an account stands, once billing knows it (and how late it is, if that is given)."""
+    request = rpc.GetBillingSummaryRequest(account_id=holder.account_id)
+    answer: rpc.GetBillingSummaryResponse = await _in_time(
+        stage.mesh.statements.GetBillingSummary,
+        request,
+        lambda found: bucket in (None, found.summary.bucket),
+    )
+    return answer.summary
+
+
+async def _statement(
+    stage: Stage, holder: Holder, number: int
+) -> tuple[pb.Statement, list[pb.StatementLine]]:
+    """A statement with its lines, once it is issued."""
+    request = rpc.GetStatementRequest(account_id=holder.account_id, number=number)
+    answer: rpc.GetStatementResponse = await _in_time(
+        stage.mesh.statements.GetStatement, request, lambda _: True
+    )
+    return answer.statement, list(answer.lines)
+
+
+async def _in_time(method: Any, request: Any, expected: Callable[[Any], bool]) -> Any:
+    """The answer as it should be: asked for again and again while billing has not come to it."""
+    for _ in range(_LOOKS):
+        try:
+            answer = await method(request, timeout=CALL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+        else:
+            if expected(answer):
+                return answer
+        await asyncio.sleep(_LOOK_S)
+    raise DemoFailedError(f"{request}: not as expected after {_LOOKS * _LOOK_S:.0f} s")
+
+
+async def _download(stage: Stage, holder: Holder, number: int) -> None:
+    """The same as a document."""
+    path = f"/v1/accounts/{holder.account_id}/statements/{number}:download"
+    document = await stage.mesh.web.get(path)
+    kind = document.headers["content-type"]
+    found = (kind, document.content[:5])
+    stage.check("the document", found=found, expected=("application/pdf", b"%PDF-"))
+    stage.tell(f"as PDF, {len(document.content):,} bytes: GET\n  {path}", pdf=path)
