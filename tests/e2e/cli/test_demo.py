@@ -65,6 +65,7 @@ async def test_the_demo(holdfast: Holdfast) -> None:
     assert told["email"] == "a***@example.com"
     assert told["replaced_by"].startswith("card_")
     _check_the_edge(told)
+    _check_billing(facts, told)
     wide = [line for line in ended.stderr.splitlines() if len(line) > 80 and "--cacert" not in line]
     assert wide == []
     line = next(fact["curl"] for fact in facts if "curl" in fact)
@@ -91,3 +92,19 @@ def _check_the_edge(told: dict[str, Any]) -> None:
     assert told["revoked_after_s"] < 5
     assert told["links"] > 20
     assert f"row {told['tampered']}:" in told["wrong"]
+
+
+def _check_billing(facts: list[dict[str, Any]], told: dict[str, Any]) -> None:
+    """Two statements with minimum payments, a late fee, interest, and a payment of all of it."""
+    statements = [
+        (fact["statement"], fact["closing_minor"], fact["lines"])
+        for fact in facts
+        if "statement" in fact
+    ]
+    first, second = 100_000, told["paid_minor"]
+    assert statements == [(1, first, 3), (2, second, 2)]
+    assert second == first + told["late_fee_minor"] + told["interest_minor"]
+    assert (told["late_fee_minor"], told["bucket"]) == (2_500, "DELINQUENCY_BUCKET_DAYS_1_29")
+    # 24.99 % of 1,000.00 for a month of 28 to 31 days.
+    assert 1_917 <= told["interest_minor"] <= 2_122
+    assert told["pdf"].endswith("/statements/1:download")
