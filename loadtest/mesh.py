@@ -133,6 +133,16 @@ class Mesh:
             cards += [row.card_id for row in rows]
         return cards
 
+    async def open_bare_accounts(self, count: int, *, limit_minor: int = LIMIT_MINOR) -> list[str]:
+        """The same without cards; returns the accounts."""
+        batch, accounts = os.urandom(6).hex(), list[str]()
+        for first in range(0, count, _OPENING_BATCH):
+            numbers = range(first, min(first + _OPENING_BATCH, count))
+            rows = [_Names.of(batch, number) for number in numbers]
+            await self._apply("Account", [row.account(limit_minor, None) for row in rows])
+            accounts += [row.account_id for row in rows]
+        return accounts
+
     async def _apply(
         self,
         what: str,

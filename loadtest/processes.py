@@ -10,10 +10,18 @@ import psutil
 from runtime.devstack.supervisor import Devstack
 
 #: Instances by the name under which their use is reported; all others are `other`.
-_GROUPS = {"envoy": "envoy", "valkey-money": "valkey", "settler": "settler", "postgres": "postgres"}
+_GROUPS = {
+    "envoy": "envoy",
+    "valkey-money": "valkey",
+    "settler": "settler",
+    "postgres": "postgres",
+    "accounts": "accounts",
+}
 #: Those that work on a run's entries also after its last answer.
 SETTLING = ("settler", "postgres")
 GROUPS = ("envoy", "authz", "valkey", "settler", "postgres")
+#: Those that no purchase needs.
+_OTHERS = ("accounts", "other")
 _WORKER = "authz-"
 
 
@@ -33,7 +41,7 @@ class Processes:
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds that each group has used since its start."""
-        used = dict.fromkeys((*GROUPS, "other"), 0.0)
+        used = dict.fromkeys((*GROUPS, *_OTHERS), 0.0)
         for group, process in self._roots():
             times = process.cpu_times()
             # Children that have ended are in their parent's account.
@@ -48,7 +56,7 @@ class Processes:
 
     def memory(self) -> dict[str, Memory]:
         """Memory of each group now."""
-        rss: dict[str, int] = dict.fromkeys((*GROUPS, "other"), 0)
+        rss: dict[str, int] = dict.fromkeys((*GROUPS, *_OTHERS), 0)
         pss = dict(rss)
         for group, process in self._roots():
             for one in (process, *process.children(recursive=True)):
