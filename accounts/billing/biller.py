@@ -122,22 +122,24 @@ class Biller:
             await Billing(connection).postpone(account_id, until_ms=now_ms + AGAIN_MS)
 
     async def _work(self, connection: Any, accounts: list[BillingAccount], now_ms: int) -> None:
-        billing = Billing(connection)
         posting = [one for one in accounts if one.phase is Phase.POSTING]
+        going = [one for one in accounts if one.phase is not Phase.POSTING]
         if posting:
-            await self._issue(billing, posting, now_ms)
-        others = [one for one in accounts if one.phase is not Phase.POSTING]
-        if others:
-            await self._advance(connection, others, now_ms)
+            going += await self._issue(Billing(connection), posting, now_ms)
+        if going:
+            await self._advance(connection, going, now_ms)
 
     async def _issue(
         self, billing: Billing, accounts: Sequence[BillingAccount], now_ms: int
-    ) -> None:
-        """Issues the statements of which everything is in the ledger; the others wait for it."""
+    ) -> list[BillingAccount]:
+        """Issues the statements of which everything is in the ledger; the others wait for it.
+        Returns the accounts that go on: they are looked at, and written, with those.
+        """
         waiting = await billing.unreturned(accounts)
         ready = [one for one in accounts if one.account_id not in waiting]
         found = await billing.issue(ready, now_ms=now_ms)
-        after = [replace(one, work_ms=None) for one in accounts if one.account_id in waiting]
+        rest = [replace(one, work_ms=None) for one in accounts if one.account_id in waiting]
+        going = []
         for account in ready:
             closing_minor, change_minor, lines_minor = found[account.account_id]
             if change_minor != lines_minor:
@@ -148,9 +150,14 @@ class Biller:
             ended = account.closed and closing_minor == 0
             if ended:
                 ended = not any((await billing.open_entries([account.account_id])).values())
-            # The next look says when the one after it is.
-            after.append(replace(issued(account, ended=ended), work_ms=now_ms))
-        await billing.update([_rested(one) for one in after])
+            if ended:
+                # It is looked at when something comes in.
+                rest.append(replace(issued(account, ended=True), work_ms=None))
+            else:
+                going.append(issued(account, ended=False))
+        if rest:
+            await billing.update(rest)
+        return going
 
     async def _advance(
         self, connection: Any, accounts: Sequence[BillingAccount], now_ms: int
@@ -158,12 +165,13 @@ class Biller:
         billing, products = Billing(connection), Products(Billing(connection))
         entries = await billing.open_entries([one.account_id for one in accounts])
         steps: list[tuple[BillingAccount, Step, Product]] = []
+        postponed = []
         for account in accounts:
             # Others wait in this process, too.
             await asyncio.sleep(0)
             product = await products.of(account, now_ms=now_ms)
             if product is None:
-                await billing.postpone(account.account_id, until_ms=now_ms + NO_TERMS_MS)
+                postponed.append(replace(account, work_ms=now_ms + NO_TERMS_MS))
                 continue
             mine = tuple(entries[account.account_id])
             past = await _past(billing, products, account, mine, product)
@@ -171,7 +179,10 @@ class Biller:
                 account, mine, product, now_ms=now_ms, delay_ms=self._delay_ms, past=past
             )
             steps.append((account, step, product))
-        await self._write(connection, steps, now_ms)
+        if postponed:
+            await billing.update(postponed)
+        if steps:
+            await self._write(connection, steps, now_ms)
 
     async def _write(
         self, connection: Any, steps: Sequence[tuple[BillingAccount, Step, Product]], now_ms: int
@@ -192,7 +203,7 @@ class Biller:
                 }
             )
         after = [
-            await _watched(connection, account, step, product, now_ms)
+            _rested(await _watched(connection, account, step, product, now_ms), step)
             for account, step, product in steps
         ]
         await billing.update(after)
@@ -289,6 +300,8 @@ def _row(step: Step, product: Product, now_ms: int) -> tuple[Any, ...]:
     )
 
 
-def _rested(account: BillingAccount) -> BillingAccount:
-    """An account that has ended is looked at when something comes in."""
-    return replace(account, work_ms=None) if account.phase is Phase.ENDED else account
+def _rested(account: BillingAccount, step: Step) -> BillingAccount:
+    """Who waits for what a statement has posted is woken when it comes back (`intake.take`)."""
+    made = step.made
+    waits = made is not None and any(one.number == made.number for one in step.postings)
+    return replace(account, work_ms=None) if waits else account

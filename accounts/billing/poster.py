@@ -25,7 +25,7 @@ from runtime.validate import timestamp
 INTERVAL_S = 1.0
 #: Postings of one look, and how many are asked for at the same time.
 BATCH = 256
-AT_ONCE = 16
+AT_ONCE = 32
 CALL_TIMEOUT_S = 5.0
 #: What failed is tried again after this time; what somebody died with, after this.
 AGAIN_MS = 5_000

@@ -43,7 +43,35 @@ _ENTRY_FIELDS = (
     "category_code",
     "is_foreign",
 )
-
+_POSTING_COLUMNS = (
+    "account_id",
+    "request_id",
+    "charge",
+    "change",
+    "category",
+    "amount_minor",
+    "currency_code",
+    "value_time",
+    "number",
+    "related_entry_id",
+    "interest_on",
+    "due_time",
+)
+#: What is written of a new statement.
+STATEMENT_COLUMNS = (
+    "account_id",
+    "number",
+    "id",
+    "cycle_start",
+    "cycle_end",
+    "due_date",
+    "opening_minor",
+    "closing_minor",
+    "terms_version",
+    "before",
+    "body",
+    "create_time",
+)
 
 #: Why billing posted something, and on which balance interest was charged.
 Charged = tuple[Charge, Category | None]
@@ -136,26 +164,27 @@ class Billing:
 
     async def insert_postings(self, postings: Iterable[Posting], *, now_ms: int) -> None:
         """Has these posted."""
-        await self._connection.executemany(
-            _SQL["insert_posting"],
-            [
-                (
-                    one.account_id,
-                    one.request_id,
-                    one.charge,
-                    one.change,
-                    one.category,
-                    one.amount_minor,
-                    one.currency_code,
-                    datetime_of(one.value_ms),
-                    one.number,
-                    one.related_entry_id,
-                    one.of,
-                    datetime_of(now_ms),
-                )
-                for one in postings
-            ],
-        )
+        records = [
+            (
+                one.account_id,
+                one.request_id,
+                one.charge,
+                one.change,
+                one.category,
+                one.amount_minor,
+                one.currency_code,
+                datetime_of(one.value_ms),
+                one.number,
+                one.related_entry_id,
+                one.of,
+                datetime_of(now_ms),
+            )
+            for one in postings
+        ]
+        if records:
+            await self._connection.copy_records_to_table(
+                "billing_posting", columns=_POSTING_COLUMNS, records=records
+            )
 
     async def claim_postings(self, *, now_ms: int, again_ms: int, limit: int) -> list[Posting]:
         """What is to be posted; it is due again later, should nobody say that it was posted."""
@@ -192,8 +221,10 @@ class Billing:
     # Statements
 
     async def insert_statements(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Adds statements; see `insert_statement` for the columns."""
-        await self._connection.executemany(_SQL["insert_statement"], rows)
+        """Adds statements; see `STATEMENT_COLUMNS`."""
+        await self._connection.copy_records_to_table(
+            "statement", columns=STATEMENT_COLUMNS, records=rows
+        )
 
     async def issue(
         self, accounts: Sequence[BillingAccount], *, now_ms: int

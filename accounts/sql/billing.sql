@@ -98,13 +98,6 @@ UPDATE billing_account
 SET work_time = to_timestamp(0), phase = CASE phase WHEN 'ENDED' THEN 'RUNNING' ELSE phase END
 WHERE account_id = ANY ($1) OR account_id = ANY ($2) AND phase = 'ENDED'
 
--- insert_posting --
--- Params: $1 account_id, $2 request_id, $3 charge, $4 change, $5 category, $6 amount_minor,
--- $7 currency_code, $8 value_time, $9 number, $10 related_entry_id, $11 interest_on, $12 due_time.
-INSERT INTO billing_posting (account_id, request_id, charge, change, category, amount_minor,
-    currency_code, value_time, number, related_entry_id, interest_on, due_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-
 -- claim_postings --
 -- What is to be posted; nobody else takes it before it is due again. Params: $1 now, $2 limit,
 -- $3 due again.
@@ -123,7 +116,7 @@ RETURNING p.*
 -- Params: $1 account ids, $2 request ids.
 UPDATE billing_posting p SET posted = true
 FROM unnest($1::text[], $2::text[]) AS n (account_id, request_id)
-WHERE p.account_id = n.account_id AND p.request_id = n.request_id
+WHERE p.account_id = n.account_id AND p.request_id = n.request_id AND NOT p.posted
 
 -- postpone_postings --
 -- Params: $1 account ids, $2 request ids, $3 due_time.
@@ -146,13 +139,6 @@ SELECT n.account_id, coalesce(sum(
 FROM unnest($1::text[], $2::integer[]) AS n (account_id, number)
 LEFT JOIN billing_entry e ON e.account_id = n.account_id AND e.number = n.number
 GROUP BY n.account_id
-
--- insert_statement --
--- Params: $1 account_id, $2 number, $3 id, $4 cycle_start, $5 cycle_end, $6 due_date,
--- $7 opening_minor, $8 closing_minor, $9 terms_version, $10 before, $11 body, $12 create_time.
-INSERT INTO statement (account_id, number, id, cycle_start, cycle_end, due_date, opening_minor,
-    closing_minor, terms_version, before, body, create_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- issue --
 -- Params: $1 account ids, $2 the number of each, $3 issue_time.
