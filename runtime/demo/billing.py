@@ -16,6 +16,7 @@ from holdfast.accounts.v1 import statement_pb2 as pb
 from holdfast.accounts.v1 import statement_service_pb2 as rpc
 from holdfast.accounts.v1 import terms_pb2 as terms
 from holdfast.authz.v1 import authorization_pb2
+from holdfast.authz.v1.authorization_service_pb2 import GetBalanceRequest
 from runtime import ids
 from runtime.clock import ms_of
 from runtime.demo import answers, paper, requests
@@ -68,6 +69,12 @@ async def late(stage: Stage) -> None:
         f"{summary.days_past_due} day late: {money(summary.past_due.amount_minor)} past due",
         style="yellow",
         bucket=pb.DelinquencyBucket.Name(summary.bucket),
+    )
+    # The fee belongs to this cycle: the clock waits for it.
+    await _in_time(
+        stage.mesh.authorizations.GetBalance,
+        GetBalanceRequest(account_id=erin.account_id),
+        lambda found: found.posted.amount_minor == 100_000 + _LATE_MINOR,
     )
     await _move(stage, date.fromisoformat(summary.cycle_end_date) + timedelta(days=1))
     found, lines = await _statement(stage, erin, 2)
