@@ -94,6 +94,7 @@ def _column(
     page.set_font(FONT, "B", 10)
     page.set_fill_color(*_SHADE)
     page.cell(w=_COLUMN, h=LINE + 1, text=title, fill=True)
+    page.set_fill_color(255)
     page.set_xy(left, top + LINE + 2)
     for name, value in rows:
         page.set_font(FONT, "B" if name == "New balance" else "", 10)

@@ -27,9 +27,10 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from holdfast.accounts.v1 import statement_pb2 as holdfast_dot_accounts_dot_v1_dot_statement__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
+from holdfast.type.v1 import deadline_pb2 as holdfast_dot_type_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,holdfast/accounts/v1/statement_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a$holdfast/accounts/v1/statement.proto\x1a\x1dholdfast/type/v1/access.proto\"d\n\x15ListStatementsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x16ListStatementsResponse\x12\x33\n\nstatements\x18\x01 \x03(\x0b\x32\x1f.holdfast.accounts.v1.Statement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x13GetStatementRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06number\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\"~\n\x14GetStatementResponse\x12\x32\n\tstatement\x18\x01 \x01(\x0b\x32\x1f.holdfast.accounts.v1.Statement\x12\x32\n\x05lines\x18\x02 \x03(\x0b\x32#.holdfast.accounts.v1.StatementLine\"\x87\x01\n\x18\x44ownloadStatementRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06number\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12;\n\x06\x66ormat\x18\x03 \x01(\x0e\x32%.holdfast.accounts.v1.StatementFormatB\x04\xe2\x41\x01\x01\"4\n\x18GetBillingSummaryRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"R\n\x19GetBillingSummaryResponse\x12\x35\n\x07summary\x18\x01 \x01(\x0b\x32$.holdfast.accounts.v1.BillingSummary*\x82\x01\n\x0fStatementFormat\x12 \n\x1cSTATEMENT_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14STATEMENT_FORMAT_PDF\x10\x01\x12\x19\n\x15STATEMENT_FORMAT_JSON\x10\x02\x12\x18\n\x14STATEMENT_FORMAT_CSV\x10\x03\x32\xef\x05\n\x10StatementService\x12\xb2\x01\n\x0eListStatements\x12+.holdfast.accounts.v1.ListStatementsRequest\x1a,.holdfast.accounts.v1.ListStatementsResponse\"E\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02&\x12$/v1/accounts/{account_id}/statements\x12\xb5\x01\n\x0cGetStatement\x12).holdfast.accounts.v1.GetStatementRequest\x1a*.holdfast.accounts.v1.GetStatementResponse\"N\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02/\x12-/v1/accounts/{account_id}/statements/{number}\x12\xb2\x01\n\x11\x44ownloadStatement\x12..holdfast.accounts.v1.DownloadStatementRequest\x1a\x14.google.api.HttpBody\"W\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02\x38\x12\x36/v1/accounts/{account_id}/statements/{number}:download\x12\xb8\x01\n\x11GetBillingSummary\x12..holdfast.accounts.v1.GetBillingSummaryRequest\x1a/.holdfast.accounts.v1.GetBillingSummaryResponse\"B\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02#\x12!/v1/accounts/{account_id}/billingb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,holdfast/accounts/v1/statement_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a$holdfast/accounts/v1/statement.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"d\n\x15ListStatementsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x16ListStatementsResponse\x12\x33\n\nstatements\x18\x01 \x03(\x0b\x32\x1f.holdfast.accounts.v1.Statement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x13GetStatementRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06number\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\"~\n\x14GetStatementResponse\x12\x32\n\tstatement\x18\x01 \x01(\x0b\x32\x1f.holdfast.accounts.v1.Statement\x12\x32\n\x05lines\x18\x02 \x03(\x0b\x32#.holdfast.accounts.v1.StatementLine\"\x87\x01\n\x18\x44ownloadStatementRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06number\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12;\n\x06\x66ormat\x18\x03 \x01(\x0e\x32%.holdfast.accounts.v1.StatementFormatB\x04\xe2\x41\x01\x01\"4\n\x18GetBillingSummaryRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"R\n\x19GetBillingSummaryResponse\x12\x35\n\x07summary\x18\x01 \x01(\x0b\x32$.holdfast.accounts.v1.BillingSummary*\x82\x01\n\x0fStatementFormat\x12 \n\x1cSTATEMENT_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14STATEMENT_FORMAT_PDF\x10\x01\x12\x19\n\x15STATEMENT_FORMAT_JSON\x10\x02\x12\x18\n\x14STATEMENT_FORMAT_CSV\x10\x03\x32\xf3\x05\n\x10StatementService\x12\xb2\x01\n\x0eListStatements\x12+.holdfast.accounts.v1.ListStatementsRequest\x1a,.holdfast.accounts.v1.ListStatementsResponse\"E\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02&\x12$/v1/accounts/{account_id}/statements\x12\xb5\x01\n\x0cGetStatement\x12).holdfast.accounts.v1.GetStatementRequest\x1a*.holdfast.accounts.v1.GetStatementResponse\"N\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02/\x12-/v1/accounts/{account_id}/statements/{number}\x12\xb6\x01\n\x11\x44ownloadStatement\x12..holdfast.accounts.v1.DownloadStatementRequest\x1a\x14.google.api.HttpBody\"[\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x38\x12\x36/v1/accounts/{account_id}/statements/{number}:download\x12\xb8\x01\n\x11GetBillingSummary\x12..holdfast.accounts.v1.GetBillingSummaryRequest\x1a/.holdfast.accounts.v1.GetBillingSummaryResponse\"B\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02#\x12!/v1/accounts/{account_id}/billingb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,25 +60,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATEMENTSERVICE'].methods_by_name['GetStatement']._loaded_options = None
   _globals['_STATEMENTSERVICE'].methods_by_name['GetStatement']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\naccount_id\202\323\344\223\002/\022-/v1/accounts/{account_id}/statements/{number}'
   _globals['_STATEMENTSERVICE'].methods_by_name['DownloadStatement']._loaded_options = None
-  _globals['_STATEMENTSERVICE'].methods_by_name['DownloadStatement']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\naccount_id\202\323\344\223\0028\0226/v1/accounts/{account_id}/statements/{number}:download'
+  _globals['_STATEMENTSERVICE'].methods_by_name['DownloadStatement']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\naccount_id\240\265\030\003\202\323\344\223\0028\0226/v1/accounts/{account_id}/statements/{number}:download'
   _globals['_STATEMENTSERVICE'].methods_by_name['GetBillingSummary']._loaded_options = None
   _globals['_STATEMENTSERVICE'].methods_by_name['GetBillingSummary']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\naccount_id\202\323\344\223\002#\022!/v1/accounts/{account_id}/billing'
-  _globals['_STATEMENTFORMAT']._serialized_start=911
-  _globals['_STATEMENTFORMAT']._serialized_end=1041
-  _globals['_LISTSTATEMENTSREQUEST']._serialized_start=229
-  _globals['_LISTSTATEMENTSREQUEST']._serialized_end=329
-  _globals['_LISTSTATEMENTSRESPONSE']._serialized_start=331
-  _globals['_LISTSTATEMENTSRESPONSE']._serialized_end=433
-  _globals['_GETSTATEMENTREQUEST']._serialized_start=435
-  _globals['_GETSTATEMENTREQUEST']._serialized_end=504
-  _globals['_GETSTATEMENTRESPONSE']._serialized_start=506
-  _globals['_GETSTATEMENTRESPONSE']._serialized_end=632
-  _globals['_DOWNLOADSTATEMENTREQUEST']._serialized_start=635
-  _globals['_DOWNLOADSTATEMENTREQUEST']._serialized_end=770
-  _globals['_GETBILLINGSUMMARYREQUEST']._serialized_start=772
-  _globals['_GETBILLINGSUMMARYREQUEST']._serialized_end=824
-  _globals['_GETBILLINGSUMMARYRESPONSE']._serialized_start=826
-  _globals['_GETBILLINGSUMMARYRESPONSE']._serialized_end=908
-  _globals['_STATEMENTSERVICE']._serialized_start=1044
-  _globals['_STATEMENTSERVICE']._serialized_end=1795
+  _globals['_STATEMENTFORMAT']._serialized_start=944
+  _globals['_STATEMENTFORMAT']._serialized_end=1074
+  _globals['_LISTSTATEMENTSREQUEST']._serialized_start=262
+  _globals['_LISTSTATEMENTSREQUEST']._serialized_end=362
+  _globals['_LISTSTATEMENTSRESPONSE']._serialized_start=364
+  _globals['_LISTSTATEMENTSRESPONSE']._serialized_end=466
+  _globals['_GETSTATEMENTREQUEST']._serialized_start=468
+  _globals['_GETSTATEMENTREQUEST']._serialized_end=537
+  _globals['_GETSTATEMENTRESPONSE']._serialized_start=539
+  _globals['_GETSTATEMENTRESPONSE']._serialized_end=665
+  _globals['_DOWNLOADSTATEMENTREQUEST']._serialized_start=668
+  _globals['_DOWNLOADSTATEMENTREQUEST']._serialized_end=803
+  _globals['_GETBILLINGSUMMARYREQUEST']._serialized_start=805
+  _globals['_GETBILLINGSUMMARYREQUEST']._serialized_end=857
+  _globals['_GETBILLINGSUMMARYRESPONSE']._serialized_start=859
+  _globals['_GETBILLINGSUMMARYRESPONSE']._serialized_end=941
+  _globals['_STATEMENTSERVICE']._serialized_start=1077
+  _globals['_STATEMENTSERVICE']._serialized_end=1832
 # @@protoc_insertion_point(module_scope)

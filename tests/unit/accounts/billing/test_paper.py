@@ -17,6 +17,11 @@ def usd(minor: int) -> Money:
     return Money(currency_code="USD", amount_minor=minor)
 
 
+def totals(**found: int) -> pb.StatementTotals:
+    names = [one.name for one in pb.StatementTotals.DESCRIPTOR.fields]
+    return pb.StatementTotals(**{name: usd(found.get(name, 0)) for name in names})
+
+
 def statement() -> pb.Statement:
     found = pb.Statement(
         account_id="acct_0a0192f3c4d5e67f8a9b0c1d2e3f4a5b6c",
@@ -28,7 +33,7 @@ def statement() -> pb.Statement:
         closing_balance=usd(104_622),
         minimum_payment=usd(9_168),
         past_due=usd(3_500),
-        totals=pb.StatementTotals(fees=usd(2_500), interest=usd(2_122), payments=usd(1_000)),
+        totals=totals(fees=2_500, interest=2_122, payments=1_000),
         interest_charges=[
             pb.InterestCharge(
                 category="PURCHASE", annual_percentage_rate="24.99", amount=usd(2_122)
@@ -119,6 +124,8 @@ def test_nothing_owed_and_nothing_bought() -> None:
         opening_balance=usd(0),
         closing_balance=usd(0),
         minimum_payment=usd(0),
+        totals=totals(),
+        year_to_date=pb.YearToDate(year=2027, fees=usd(0), interest=usd(0)),
         grace=True,
     )
     text = " ".join(shown(as_pdf(empty, [], creditor="First Bank")))
