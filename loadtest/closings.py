@@ -46,7 +46,7 @@ _LOOK_S = 0.25
 _PATIENCE_S = 60.0
 _MIB = 1024
 
-_SQL = load_queries(Path(__file__).with_name("closings.sql"))
+_SQL = load_queries(Path(__file__).with_name("sql") / "closings.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ INSERT INTO accounts.billing_account (account_id, phase, work_time, state)
 SELECT id, 'RUNNING', to_timestamp(0), $2::jsonb FROM unnest($1::text[]) AS id
 
 -- count_issued --
+-- Statements that are issued.
 SELECT count(*) FROM accounts.statement WHERE issue_time IS NOT NULL
 
 -- billed --
