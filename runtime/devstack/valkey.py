@@ -45,8 +45,8 @@ _TUNABLES = (
 _MONEY_CONFIG = (
     "appendonly yes",
     "appendfsync always",
-    # The file is written anew when it has doubled, but not while it is small: each time costs a fork
-    # and as much writing as there is data, in the middle of work.
+    # The file is written anew when it has doubled, but not while it is small: each time costs a
+    # fork and as much writing as there is data, in the middle of work.
     "auto-aof-rewrite-min-size 256mb",
     # A torn last record was never acknowledged.
     "aof-load-truncated yes",
