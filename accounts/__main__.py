@@ -28,6 +28,7 @@ from accounts.renewals import Renewals
 from accounts.rules_flow import RulesFlow
 from accounts.settings import AccountsSettings
 from accounts.store import Store
+from accounts.user_export import UserExport
 from accounts.user_service import UserService
 from accounts.user_store import UserStore
 from accounts.vault.guessing import Guesses
@@ -105,9 +106,8 @@ async def main() -> None:
         store, owners = Store(pool), OwnershipStore(pool)
         projector = Projector(channel)
         outbox = Outbox(pool, projector.deliver)
-        mutations = Mutations(
-            store, outbox, clock, projection_wait_s=settings.accounts_projection_wait_s
-        )
+        wait_s = settings.accounts_projection_wait_s
+        mutations = Mutations(store, outbox, clock, projection_wait_s=wait_s)
         keys = person_keys(secrets_of(settings), SystemClock())
         people = UserStore(pool, keys)
         vault = _vault(settings, vault_pool)
@@ -116,13 +116,11 @@ async def main() -> None:
         audit = AuditLog(pool, settings.secret("audit-seal"))
         process = server.Server(settings.socket, audit=audit)
         process.services.know_owners(ownership.lookups(owners))
-        add_AccountServiceServicer_to_server(
-            AccountService(store, owners, mutations, ids, clock), process.services
-        )
-        add_CardServiceServicer_to_server(
-            CardService(store, mutations, ids, clock, numbers=numbers), process.services
-        )
-        bulk = CardBulkService(store, outbox, numbers, keys, clock)
+        accounts = AccountService(store, owners, mutations, ids, clock)
+        add_AccountServiceServicer_to_server(accounts, process.services)
+        cards = CardService(store, mutations, ids, clock, numbers=numbers)
+        add_CardServiceServicer_to_server(cards, process.services)
+        bulk = CardBulkService(store, outbox, numbers, keys, clock, projection_wait_s=wait_s)
         add_CardBulkServiceServicer_to_server(bulk, process.services)
         add_VaultServiceServicer_to_server(_vault_service(settings, vault, store), process.services)
         _add_companies(process, pool, mutations, ids, clock)
@@ -130,10 +128,8 @@ async def main() -> None:
             settings, pool, mutations, outbox, vault, people=keys, clock=clock
         )
         add_ApplicationServiceServicer_to_server(applications.service, process.services)
-        add_UserServiceServicer_to_server(
-            UserService(people, outbox, ids, clock, applications=applications.export, vault=vault),
-            process.services,
-        )
+        users = _users(pool, people, outbox, ids, clock, applications=applications, vault=vault)
+        add_UserServiceServicer_to_server(users, process.services)
         billing = _billing(settings, process, channel, pool, clock=clock, outbox=outbox)
         rotations = (vault.rotate, people.rotate, applications.rotation.rotate)
         lifetime_h = settings.accounts_request_lifetime_h
@@ -157,6 +153,22 @@ async def main() -> None:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+
+
+def _users(
+    pool: Any,
+    people: UserStore,
+    outbox: Outbox,
+    ids: IdSource,
+    clock: Clock,
+    *,
+    applications: Applying,
+    vault: Vault,
+) -> UserService:
+    """What knows people, exports and erases them."""
+    export = UserExport(pool, applications=applications.export, vault=vault)
+    erasing = applications.erasing
+    return UserService(people, outbox, ids, clock, export=export, erasing=erasing, vault=vault)
 
 
 def _vault(settings: AccountsSettings, pool: Any) -> Vault:

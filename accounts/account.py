@@ -44,13 +44,13 @@ _OPEN, _CLOSING, _CLOSED, _SUSPENDED, _DELINQUENT = AccountState
 #: Neither closing nor closed.
 _LIVING = frozenset({_OPEN, _SUSPENDED, _DELINQUENT})
 
-#: Past due never replaces the issuer's own decision, which would end with the payment. Nothing
-#: leads out of CLOSING but CLOSED: the authorizer may have closed it before it is known here.
+#: Which of the first three it is follows from the causes that last (`suspension.py`). Nothing leads
+#: out of CLOSING but CLOSED: the authorizer may have closed it before it is known here.
 ACCOUNTS = Machine(
     "account",
     {
         AccountTransition.SUSPEND: Step(_SUSPENDED, frozenset({_OPEN, _DELINQUENT})),
-        AccountTransition.MARK_PAST_DUE: Step(_DELINQUENT, frozenset({_OPEN})),
+        AccountTransition.MARK_PAST_DUE: Step(_DELINQUENT, frozenset({_OPEN, _SUSPENDED})),
         AccountTransition.REOPEN: Step(_OPEN, frozenset({_SUSPENDED, _DELINQUENT})),
         AccountTransition.CLOSE: Step(_CLOSING, _LIVING, done=frozenset({_CLOSED})),
         AccountTransition.FINISH: Step(_CLOSED, frozenset({_CLOSING})),

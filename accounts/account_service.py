@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from accounts import convert, convert_controls, convert_lifecycle, convert_rules
+from accounts import convert, convert_controls, convert_lifecycle, convert_rules, suspending
 from accounts.account import (
     Account,
+    AccountTransition,
     move_account,
     open_account,
     require_open,
@@ -20,6 +21,7 @@ from accounts.company_store import Companies
 from accounts.mutation import Context, Mutations
 from accounts.ownership_store import OwnershipStore
 from accounts.store import Store
+from accounts.suspension import Cause
 from accounts.transaction import Transaction
 from accounts.user_store import check_person
 from holdfast.accounts.v1 import account_lifecycle_pb2 as life
@@ -277,19 +279,68 @@ class AccountService(AccountServiceServicer):
         self, request: life.SuspendAccountRequest, context: Context
     ) -> life.SuspendAccountResponse:
         """Refuses new purchases until the account is reopened."""
-        return life.SuspendAccountResponse(account=await self._move(request, context))
+        key, cause = convert_lifecycle.account_transition(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> Account:
+            account = await _locked(transaction, request.account_id)
+            return await suspending.suspend(
+                transaction,
+                account,
+                cause or Cause.ISSUER,
+                principal=key.principal,
+                now_ms=now_ms,
+            )
+
+        answer = await self._mutations.run(key, effect, context)
+        return life.SuspendAccountResponse(account=account_pb2.Account.FromString(answer))
 
     async def ReopenAccount(
         self, request: life.ReopenAccountRequest, context: Context
     ) -> life.ReopenAccountResponse:
-        """Opens a suspended account again."""
-        return life.ReopenAccountResponse(account=await self._move(request, context))
+        """Ends a cause for which the account is suspended."""
+        key, cause = convert_lifecycle.account_transition(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> Account:
+            account = await _locked(transaction, request.account_id)
+            return await suspending.lift(
+                transaction, account, cause, principal=key.principal, now_ms=now_ms
+            )
+
+        answer = await self._mutations.run(key, effect, context)
+        return life.ReopenAccountResponse(account=account_pb2.Account.FromString(answer))
+
+    async def ListAccountSuspensions(
+        self, request: life.ListAccountSuspensionsRequest, context: Context
+    ) -> life.ListAccountSuspensionsResponse:
+        """Lists why an account is, or was, suspended, newest first."""
+        del context
+        page = convert_lifecycle.page_of_account(request)
+        found = await self._store.suspensions(page, account_id=request.account_id)
+        if not found and await self._store.account(request.account_id) is None:
+            raise convert.account_not_found(request.account_id)
+        suspensions, token = convert_lifecycle.suspensions_page(page, found)
+        return life.ListAccountSuspensionsResponse(suspensions=suspensions, next_page_token=token)
 
     async def CloseAccount(
         self, request: life.CloseAccountRequest, context: Context
     ) -> life.CloseAccountResponse:
         """Begins to close an account; `closing.py` ends it."""
-        return life.CloseAccountResponse(account=await self._move(request, context))
+        key, _ = convert_lifecycle.account_transition(request, context)
+        now_ms = self._clock.now_ms()
+
+        async def effect(transaction: Transaction) -> Account:
+            account = await _locked(transaction, request.account_id)
+            moved = move_account(account, AccountTransition.CLOSE, now_ms=now_ms)
+            if not isinstance(moved, Account):
+                raise convert.refusal(moved)
+            if moved is not account:
+                await transaction.update_account(moved)
+            return moved
+
+        answer = await self._mutations.run(key, effect, context)
+        return life.CloseAccountResponse(account=account_pb2.Account.FromString(answer))
 
     async def ListAccountChanges(
         self, request: life.ListAccountChangesRequest, context: Context
@@ -303,25 +354,12 @@ class AccountService(AccountServiceServicer):
         changes, token = convert_lifecycle.changes_page(page, found)
         return life.ListAccountChangesResponse(changes=changes, next_page_token=token)
 
-    async def _move(
-        self, request: convert_lifecycle.AccountTransitionRequest, context: Context
-    ) -> account_pb2.Account:
-        """The same five steps for every transition."""
-        key, transition = convert_lifecycle.account_transition(request, context)
-        now_ms = self._clock.now_ms()
 
-        async def effect(transaction: Transaction) -> Account:
-            account = await transaction.account(request.account_id)
-            if account is None:
-                raise convert.account_not_found(request.account_id)
-            moved = move_account(account, transition, now_ms=now_ms)
-            if not isinstance(moved, Account):
-                raise convert.refusal(moved)
-            if moved is not account:
-                await transaction.update_account(moved)
-            return moved
-
-        return account_pb2.Account.FromString(await self._mutations.run(key, effect, context))
+async def _locked(transaction: Transaction, account_id: str) -> Account:
+    account = await transaction.account(account_id)
+    if account is None:
+        raise convert.account_not_found(account_id)
+    return account
 
 
 async def _controls_of_new_user(

@@ -6,7 +6,7 @@ import asyncio
 
 from accounts import card_import, card_import_store, convert, user_import
 from accounts.card_import import Made, Planned
-from accounts.mutation import Context
+from accounts.mutation import Context, delivered, outcome_unknown
 from accounts.numbers import CardNumbers
 from accounts.person_keys import PersonKeys
 from accounts.projection_store import PROJECTION_PAGE
@@ -24,6 +24,8 @@ from runtime.paging import page_of
 from runtime.request_id import REPLAYED
 from runtime.validate import Violations
 
+#: So many rows are checked before others have their turn.
+_AT_ONCE = 32
 #: How long an import waits until the outbox has room, and how often it looks: a freeze must not
 #: wait behind thousands of new cards.
 ROOM_WAIT_S, ROOM_LOOK_S = 5.0, 0.01
@@ -33,8 +35,16 @@ class CardBulkService(CardBulkServiceServicer):
     """Issues and lists cards by the hundred."""
 
     def __init__(
-        self, store: Store, outbox: Outbox, numbers: CardNumbers, people: PersonKeys, clock: Clock
+        self,
+        store: Store,
+        outbox: Outbox,
+        numbers: CardNumbers,
+        people: PersonKeys,
+        clock: Clock,
+        *,
+        projection_wait_s: float,
     ) -> None:
+        self._projection_wait_s = projection_wait_s
         self._store = store
         self._outbox = outbox
         self._numbers = numbers
@@ -46,29 +56,35 @@ class CardBulkService(CardBulkServiceServicer):
     ) -> pb.ImportCardsResponse:
         """Issues many cards, and opens their accounts."""
         key = _import_key(request, context)
-        plans = [card_import.planned(one, self._people.id_of) for one in request.cards]
-        if not request.validate_only:
-            await self._wait_for_room()
-        async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
-            if request.validate_only:
+        plans = await self._planned(request)
+        if request.validate_only:
+            async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
                 found = await self._made(request, plans, transaction)
-                return pb.ImportCardsResponse(results=found.results)
+            return pb.ImportCardsResponse(results=found.results)
+        await self._wait_for_room()
+        async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
             stored = await transaction.claim(key)
             if stored is None:
                 await card_import_store.lock_imports(transaction.connection)
                 found = await self._made(request, plans, transaction)
-                await self._write(transaction, found)
                 answer = pb.ImportCardsResponse(results=found.results)
+                outbox_key = f"import:{key.principal}:{key.request_id}"
+                await self._write(transaction, found, outbox_key=outbox_key)
                 response = answer.SerializeToString()
-                await transaction.answer(key, Answer(response=response, outbox_key=""))
+                await transaction.answer(key, Answer(response=response, outbox_key=outbox_key))
                 for targets in user_import.audited(frozenset(found.cards)):
                     await transaction.record(targets=targets)
             elif (stored.method, stored.fingerprint) != (key.method, key.fingerprint):
                 raise RequestIdReused(key.request_id)
             else:
+                outbox_key = stored.answer.outbox_key
                 answer = pb.ImportCardsResponse.FromString(stored.answer.response)
                 await transaction.record(reason=REPLAYED_REASON)
-        self._outbox.wake()
+        wait_s = self._projection_wait_s
+        if not await delivered(
+            self._outbox, outbox_key, transaction.appended, context, wait_s=wait_s
+        ):
+            raise outcome_unknown("the authorizer")
         if stored is not None:
             await context.send_initial_metadata(REPLAYED)
         return answer
@@ -88,6 +104,15 @@ class CardBulkService(CardBulkServiceServicer):
             cards=[convert.card(card) for card in cards], next_page_token=token
         )
 
+    async def _planned(self, request: pb.ImportCardsRequest) -> list[Planned]:
+        """Every row checked by itself; others have their turn meanwhile."""
+        plans: list[Planned] = []
+        for number, one in enumerate(request.cards):
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+            plans.append(card_import.planned(one, self._people.id_of))
+        return plans
+
     async def _made(
         self, request: pb.ImportCardsRequest, plans: list[Planned], transaction: Transaction
     ) -> Made:
@@ -100,11 +125,11 @@ class CardBulkService(CardBulkServiceServicer):
         )
         return card_import.made(request.cards, plans, known, now_ms=self._clock.now_ms())
 
-    async def _write(self, transaction: Transaction, found: Made) -> None:
+    async def _write(self, transaction: Transaction, found: Made, *, outbox_key: str) -> None:
         cards = await self._numbers.issue_all(
             list(found.cards.values()), programme_bins=list(found.bins.values())
         )
-        await transaction.insert_all(list(found.accounts.values()), cards)
+        await transaction.insert_all(list(found.accounts.values()), cards, outbox_key=outbox_key)
 
     async def _wait_for_room(self) -> None:
         for _ in range(int(ROOM_WAIT_S / ROOM_LOOK_S)):

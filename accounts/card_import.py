@@ -17,8 +17,8 @@ from holdfast.accounts.v1 import card_pb2, user_import_pb2
 from runtime import ids
 from runtime.validate import Violations
 
-#: Cards of one request: a few of them leave room for others' calls.
-IMPORT_MAX = 100
+#: Cards of one request.
+IMPORT_MAX = 500
 
 _REFERENCE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _REFERENCE_DESCRIPTION = "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -"

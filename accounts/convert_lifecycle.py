@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from accounts.account import AccountTransition
 from accounts.convert import key_of
 from accounts.requests import RequestKey
-from accounts.rows import Change
+from accounts.rows import Change, Suspension
+from accounts.suspension import Cause
 from holdfast.accounts.v1 import account_lifecycle_pb2 as pb
 from holdfast.accounts.v1 import change_pb2
 from runtime import ids
@@ -19,29 +19,44 @@ AccountTransitionRequest: TypeAlias = (
     pb.SuspendAccountRequest | pb.ReopenAccountRequest | pb.CloseAccountRequest
 )
 
-_CAUSES = {
-    pb.SUSPENSION_CAUSE_UNSPECIFIED: AccountTransition.SUSPEND,
-    pb.SUSPENSION_CAUSE_ISSUER: AccountTransition.SUSPEND,
-    pb.SUSPENSION_CAUSE_PAST_DUE: AccountTransition.MARK_PAST_DUE,
-}
+_CAUSES = {pb.SuspensionCause.Value(f"SUSPENSION_CAUSE_{cause}"): cause for cause in Cause}
+_WIRE_CAUSES = {cause: number for number, cause in _CAUSES.items()}
 
 
 def account_transition(
     request: AccountTransitionRequest, context: Any
-) -> tuple[RequestKey, AccountTransition]:
-    """Checks SuspendAccountRequest, ReopenAccountRequest, CloseAccountRequest."""
+) -> tuple[RequestKey, Cause | None]:
+    """Checks SuspendAccountRequest, ReopenAccountRequest, CloseAccountRequest; returns the cause
+    that is named.
+    """
     violations = Violations()
     key = key_of(request, context, violations)
     violations.id("account_id", request.account_id, ids.ACCOUNT)
-    if isinstance(request, pb.SuspendAccountRequest):
-        violations.enum("cause", request.cause, _CAUSES)
-        transition = _CAUSES.get(request.cause, AccountTransition.SUSPEND)
-    elif isinstance(request, pb.ReopenAccountRequest):
-        transition = AccountTransition.REOPEN
-    else:
-        transition = AccountTransition.CLOSE
+    cause = None
+    if not isinstance(request, pb.CloseAccountRequest):
+        violations.enum("cause", request.cause, pb.SuspensionCause.values())
+        cause = _CAUSES.get(request.cause)
     violations.raise_if_any()
-    return key, transition
+    return key, cause
+
+
+def suspensions_page(page: Page, found: list[Suspension]) -> tuple[list[pb.AccountSuspension], str]:
+    """A page of suspensions, and the token of the next one."""
+    suspensions, more = page.cut(found)
+    token = page.token_after(Position(suspensions[-1].id, "")) if more else ""
+    return [_suspension(one) for one in suspensions], token
+
+
+def _suspension(value: Suspension) -> pb.AccountSuspension:
+    end_ms = value.end_time_ms
+    return pb.AccountSuspension(
+        cause=_WIRE_CAUSES[value.cause],
+        principal=value.principal,
+        begin_time=timestamp(value.begin_time_ms),
+        end_time=timestamp(end_ms) if end_ms is not None else None,
+        end_principal=value.end_principal,
+        by_billing=value.by_billing,
+    )
 
 
 def add_account_user(request: pb.AddAccountUserRequest, context: Any) -> RequestKey:
@@ -74,9 +89,11 @@ def remove_account_user(request: pb.RemoveAccountUserRequest, context: Any) -> R
 
 
 def page_of_account(
-    request: pb.ListAccountUsersRequest | pb.ListAccountChangesRequest,
+    request: pb.ListAccountUsersRequest
+    | pb.ListAccountChangesRequest
+    | pb.ListAccountSuspensionsRequest,
 ) -> Page:
-    """Checks ListAccountUsersRequest, ListAccountChangesRequest."""
+    """Checks requests for a page of something of an account."""
     violations = Violations()
     violations.id("account_id", request.account_id, ids.ACCOUNT)
     scope = f"{request.DESCRIPTOR.name}|{request.account_id}"

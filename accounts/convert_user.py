@@ -20,7 +20,7 @@ from accounts.personal import (
 )
 from accounts.requests import RequestKey
 from accounts.user import Address, Personal, User, masked
-from holdfast.accounts.v1 import user_import_pb2, user_pb2, user_search_pb2
+from holdfast.accounts.v1 import user_export_pb2, user_import_pb2, user_pb2, user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb
 from runtime import ids
 from runtime.errors import FailedPrecondition, NotFound
@@ -130,7 +130,7 @@ def transition(request: UserTransitionRequest, context: Any) -> RequestKey:
     return key
 
 
-def get_user(request: pb.GetUserRequest | pb.ExportUserDataRequest) -> str:
+def get_user(request: pb.GetUserRequest | user_export_pb2.ExportUserDataRequest) -> str:
     """Checks GetUserRequest, ExportUserDataRequest; returns the id."""
     check = Violations()
     check.id("user_id", request.user_id, ids.USER)

@@ -27,6 +27,17 @@ _NAMES = {
 }
 
 
+#: The fields of which changes are told.
+_NAMES_OF: dict[type, tuple[str, ...]] = {
+    kind: tuple(field.name for field in fields(kind) if field.name not in left_out)
+    for kind, left_out in (
+        (Account, _LEFT_OUT),
+        (Card, _LEFT_OUT),
+        (AccountUser, _LEFT_OUT_OF_USERS),
+    )
+}
+
+
 class FieldChange(NamedTuple):
     """One field before and after, as text; '' if there was, or is, nothing."""
 
@@ -37,11 +48,9 @@ class FieldChange(NamedTuple):
 
 def changes_of(before: Recorded | None, after: Recorded) -> list[FieldChange]:
     """The fields that differ; of something new, those that are set."""
-    left_out = _LEFT_OUT_OF_USERS if isinstance(after, AccountUser) else _LEFT_OUT
-    names = [field.name for field in fields(after) if field.name not in left_out]
     pairs = [
         (name, _text(name, getattr(before, name, None)), _text(name, getattr(after, name)))
-        for name in names
+        for name in _NAMES_OF[type(after)]
     ]
     return [FieldChange(_name(name), one, other) for name, one, other in pairs if one != other]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from hmac import digest
 from typing import Any
 
@@ -26,6 +26,7 @@ WRAPPING, SEARCH, REFERENCES = "person-wrapping", "person-search", "person-refer
 SEALED = ("name", "email", "phone", "address", "birth_date", "tax_id")
 FOUND_BY = ("email", "phone", "tax_id")
 
+_ADDRESS_FIELDS = tuple(field.name for field in fields(Address))
 _DATA_KEY_BYTES = 32
 _NONCE_BYTES = 12
 
@@ -67,9 +68,10 @@ class PersonKeys:
         seed = digest(self.references.keys[0].secret, reference.encode(), "sha256").hex()
         return ids.derived(ids.USER, f"{ids.partition_for_owner(seed):02x}", seed)
 
-    def wrapped(self, user_id: str) -> bytes:
-        """A new data key, wrapped."""
-        return self.wrap(os.urandom(_DATA_KEY_BYTES), user_id)
+    def new_key(self, user_id: str) -> tuple[bytes, DataKey]:
+        """A new data key: wrapped, and ready for use."""
+        key = os.urandom(_DATA_KEY_BYTES)
+        return self.wrap(key, user_id), DataKey(key, user_id)
 
     def wrap(self, key: bytes, user_id: str) -> bytes:
         """Wraps a data key with the current key."""
@@ -110,7 +112,7 @@ def person_keys(secrets: SecretsProvider, clock: Clock) -> PersonKeys:
 
 def sealed(personal: Personal, key: DataKey) -> dict[str, bytes | None]:
     """The columns of what is personal."""
-    address = json.dumps(asdict(personal.address)) if personal.address else ""
+    address = json.dumps(_fields(personal.address)) if personal.address else ""
     tax_id = f"{personal.tax_country_code}|{personal.tax_id}" if personal.tax_id else ""
     texts = {
         "name": personal.name,
@@ -138,6 +140,10 @@ def opened(columns: Mapping[str, Any], key: DataKey) -> Personal:
         tax_id=tax_id,
         tax_country_code=country_code,
     )
+
+
+def _fields(address: Address) -> dict[str, str]:
+    return {name: getattr(address, name) for name in _ADDRESS_FIELDS}
 
 
 def _context(user_id: str) -> bytes:

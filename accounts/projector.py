@@ -4,6 +4,7 @@ version; and the gateway, who may sign in.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -29,6 +30,10 @@ CARD_TOPIC = "card"
 ACCOUNT_USER_TOPIC = "account_user"
 RULES_TOPIC = "rules"
 SIGN_IN_TOPIC = "sign_in"
+#: Many accounts and cards in one message.
+ALL_TOPIC = "all"
+#: So many of them: the authorizer has them in some ten milliseconds.
+ALL_MAX = 250
 
 
 _SIGN_INS = {
@@ -85,6 +90,22 @@ def card_message(card: Card) -> Message:
     return Message(topic=CARD_TOPIC, key=card.account_id, payload=request.SerializeToString())
 
 
+def all_messages(
+    accounts: Sequence[Account], cards: Sequence[Card], *, key: str
+) -> Iterator[Message]:
+    """The outbox messages of many new accounts and their cards, the accounts first. A later change
+    of one of them does not wait for them: receivers go by versions.
+    """
+    everything: Sequence[Account | Card] = (*accounts, *cards)
+    for start in range(0, len(everything), ALL_MAX):
+        some = everything[start : start + ALL_MAX]
+        request = projection.ApplyAllRequest(
+            accounts=[account_request(one) for one in some if isinstance(one, Account)],
+            cards=[card_request(one) for one in some if isinstance(one, Card)],
+        )
+        yield Message(topic=ALL_TOPIC, key=key, payload=request.SerializeToString())
+
+
 def account_user_message(user: AccountUser) -> Message:
     """The outbox message of what a user may use an account for; ordered behind the account's."""
     request = projection.ApplyAccountUserRequest(
@@ -129,6 +150,7 @@ class Projector:
         sessions = SessionServiceStub(channel)
         self._get_epoch = stub.GetEpoch
         self._apply_account = stub.ApplyAccount
+        self._apply_all = stub.ApplyAll
         self._topics: dict[str, tuple[Any, Any]] = {
             ACCOUNT_TOPIC: (projection.ApplyAccountRequest, stub.ApplyAccount),
             CARD_TOPIC: (projection.ApplyCardRequest, stub.ApplyCard),
@@ -140,11 +162,12 @@ class Projector:
     async def deliver(self, row: Row) -> None:
         """Applies one row; raises DeliveryFailed unless its version or a higher one counts."""
         try:
-            asked, applied = await self._apply(row)
+            pairs = await (self._all if row.topic == ALL_TOPIC else self._one)(row)
         except grpc.aio.AioRpcError as error:
             raise DeliveryFailed(f"{error.code().name}: {error.details()}") from None
-        if applied < asked:
-            raise DeliveryFailed(f"version {asked} was answered with version {applied}")
+        for asked, applied in pairs:
+            if applied < asked:
+                raise DeliveryFailed(f"version {asked} was answered with version {applied}")
 
     async def finish(self, account: Account) -> bool:
         """Applies an account that is CLOSED; False while something is owed, held or unreleased.
@@ -167,9 +190,20 @@ class Projector:
         answer = await self._get_epoch(request, timeout=DELIVERY_TIMEOUT_S)
         return int(answer.epoch)
 
-    async def _apply(self, row: Row) -> tuple[int, int]:
+    async def _one(self, row: Row) -> list[tuple[int, int]]:
         """Returns the version asked for and the one that counts there now."""
         kind, method = self._topics[row.topic]
         request = kind.FromString(row.payload)
         answer = await method(request, timeout=DELIVERY_TIMEOUT_S)
-        return request.version, answer.version
+        return [(request.version, answer.version)]
+
+    async def _all(self, row: Row) -> list[tuple[int, int]]:
+        """The same of many."""
+        request = projection.ApplyAllRequest.FromString(row.payload)
+        answer = await self._apply_all(request, timeout=DELIVERY_TIMEOUT_S)
+        asked = [one.version for one in request.accounts]
+        asked += [one.version for one in request.cards]
+        applied = (*answer.account_versions, *answer.card_versions)
+        if len(applied) != len(asked):
+            raise DeliveryFailed(f"{len(asked)} versions were answered with {len(applied)}")
+        return list(zip(asked, applied, strict=True))

@@ -12,6 +12,7 @@ from accounts.account_user import AccountUser, UserState
 from accounts.card import Card, CardKind, CardState, ShippingState
 from accounts.history import FieldChange
 from accounts.rules import Rules
+from accounts.suspension import Cause
 from runtime.clock import datetime_of, ms_of
 
 
@@ -28,6 +29,20 @@ class Change:
     request_id: str
     method: str
     fields: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspension:
+    """One cause for which an account is suspended, and while it lasted."""
+
+    id: int
+    cause: Cause
+    by_billing: bool
+    principal: str
+    begin_time_ms: int
+    #: None: it lasts.
+    end_time_ms: int | None
+    end_principal: str
 
 
 def account(row: Any) -> Account:
@@ -69,6 +84,17 @@ def change(row: Any) -> Change:
     fields["change_time_ms"] = ms_of(fields.pop("change_time"))
     found = tuple(FieldChange(*one) for one in json.loads(fields.pop("fields")))
     return Change(**fields, fields=found)
+
+
+def suspension(row: Any) -> Suspension:
+    """A suspension from its row."""
+    fields = dict(row)
+    begin, end = fields.pop("begin_time"), fields.pop("end_time")
+    return Suspension(
+        **fields | {"cause": Cause(fields["cause"])},
+        begin_time_ms=ms_of(begin),
+        end_time_ms=ms_of(end) if end else None,
+    )
 
 
 def _with_times(row: Any) -> dict[str, Any]:

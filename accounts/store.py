@@ -27,6 +27,7 @@ FORGET_BATCH = 1_000
 NEWEST = 2**63 - 1
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
+_SUSPENSIONS = load_queries(Path(__file__).with_name("sql") / "suspensions.sql")
 
 
 class Store:
@@ -118,6 +119,15 @@ class Store:
         with refusing_when_down():
             found = await self._pool.fetch(_SQL["list_changes"], before_id, page.fetch, line_id)
         return [rows.change(row) for row in found]
+
+    async def suspensions(self, page: Page, *, account_id: str) -> list[rows.Suspension]:
+        """Why an account is, or was, suspended, newest first."""
+        before_id = page.after.key if page.after else NEWEST
+        with refusing_when_down():
+            found = await self._pool.fetch(
+                _SUSPENSIONS["list_suspensions"], before_id, page.fetch, account_id
+            )
+        return [rows.suspension(row) for row in found]
 
     async def rules(self, scope_id: str) -> Rules:
         """The rules of a programme or company; at version 0 if none were ever set."""

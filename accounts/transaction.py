@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from accounts import history, rows
+from accounts import bulk_rows, history, rows
 from accounts.account import Account
 from accounts.account_user import AccountUser
 from accounts.card import Card
 from accounts.projector import (
     account_message,
     account_user_message,
+    all_messages,
     card_message,
     rules_message,
 )
@@ -201,15 +202,17 @@ class Transaction:
         await self._record(card)
         self.appended.append(await outbox.append(self._connection, card_message(card)))
 
-    async def insert_all(self, accounts: Sequence[Account], cards: Sequence[Card]) -> None:
-        """Adds accounts, then cards, each kind of row at once."""
+    async def insert_all(
+        self, accounts: Sequence[Account], cards: Sequence[Card], *, outbox_key: str
+    ) -> None:
+        """Adds accounts, then cards, each kind of row at once. What is projected of them are few
+        messages with many of them each.
+        """
         everything: list[history.Recorded] = [*accounts, *cards]
-        write = self._connection.executemany
-        await write(_SQL["insert_account"], [rows.account_values(one) for one in accounts])
-        await write(_SQL["insert_card"], [rows.card_values(one) for one in cards])
-        await write(_SQL["insert_change"], [self._change_values(one) for one in everything])
-        messages = (*map(account_message, accounts), *map(card_message, cards))
-        await outbox.append_all(self._connection, messages)
+        changes = [self._change_values(one) for one in everything]
+        await bulk_rows.insert(self._connection, accounts, cards, changes)
+        for message in all_messages(accounts, cards, key=outbox_key):
+            self.appended.append(await outbox.append(self._connection, message))
 
     async def account_user(self, account_id: str, user_id: str) -> AccountUser:
         """A user of an account that exists, locked for a change; a new one at version 0."""

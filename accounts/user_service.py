@@ -9,7 +9,7 @@ from typing import TypeAlias
 from google.protobuf.message import Message
 
 from accounts import convert, convert_user, user_import
-from accounts.applications.export import Export
+from accounts.applications.erasing import Erasing
 from accounts.mutation import Context, delivered, outcome_unknown
 from accounts.requests import Answer, RequestKey, Stored
 from accounts.user import (
@@ -21,9 +21,10 @@ from accounts.user import (
     move_user,
     update_user,
 )
+from accounts.user_export import UserExport
 from accounts.user_store import UserStore, UserTransaction
 from accounts.vault.vault import Vault
-from holdfast.accounts.v1 import user_import_pb2, user_pb2, user_search_pb2
+from holdfast.accounts.v1 import user_export_pb2, user_import_pb2, user_pb2, user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb
 from holdfast.accounts.v1.user_service_pb2_grpc import UserServiceServicer
 from runtime import ids
@@ -54,12 +55,14 @@ class UserService(UserServiceServicer):
         new_ids: ids.IdSource,
         clock: Clock,
         *,
-        applications: Export,
+        export: UserExport,
+        erasing: Erasing,
         vault: Vault,
     ) -> None:
         self._outbox = outbox
         self._store = store
-        self._applications = applications
+        self._export = export
+        self._erasing = erasing
         self._vault = vault
         self._ids = new_ids
         self._clock = clock
@@ -221,20 +224,14 @@ class UserService(UserServiceServicer):
         return pb.DeleteUserResponse()
 
     async def ExportUserData(
-        self, request: pb.ExportUserDataRequest, context: Context
-    ) -> pb.ExportUserDataResponse:
+        self, request: user_export_pb2.ExportUserDataRequest, context: Context
+    ) -> user_export_pb2.ExportUserDataResponse:
         """Returns everything about a person."""
         del context
         user_id = convert_user.get_user(request)
         found = await self._user(user_id)
         await self._reveal([user_id], "ExportUserData")
-        accounts, cards = await self._store.belongings(user_id)
-        return pb.ExportUserDataResponse(
-            user=convert_user.user(found, full=True),
-            accounts=[convert.account(account) for account in accounts],
-            cards=[convert.card(card) for card in cards],
-            applications=await self._applications.of(user_id),
-        )
+        return await self._export.of(found)
 
     async def EraseUser(
         self, request: pb.EraseUserRequest, context: Context
@@ -261,7 +258,10 @@ class UserService(UserServiceServicer):
                 await self._vault.forget(await transaction.erase_cards(user.id))
             return erased
 
-        return pb.EraseUserResponse(user=await self._run(key, request, effect, context))
+        user = await self._run(key, request, effect, context)
+        # When it is answered the files are gone, also if an earlier try stopped here.
+        await self._erasing.forget(request.user_id)
+        return pb.EraseUserResponse(user=user)
 
     async def _move(
         self,

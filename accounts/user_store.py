@@ -10,10 +10,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from accounts import rows
-from accounts.account import Account
-from accounts.card import Card
-from accounts.person_keys import FOUND_BY, SEALED, PersonKeys, opened, sealed
+from accounts.person_keys import FOUND_BY, SEALED, DataKey, PersonKeys, opened, sealed
 from accounts.projector import sign_in_message
 from accounts.requests import RequestKey
 from accounts.transaction import Transaction
@@ -27,8 +24,6 @@ from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 
-#: Accounts, and cards, that an export lists.
-EXPORT_MAX = 500
 #: People that one step of a rotation wraps again.
 ROTATION_PAGE = 200
 
@@ -71,6 +66,7 @@ class UserTransaction(Transaction):
         """Writes the next version of a locked person; of an erased one the key goes, too."""
         row = await self._connection.fetchrow(_SQL["select_person"], user.id)
         wrapped = row["key_wrapped"] if user.erase_time_ms is None else None
+        key = self._keys.data_key(wrapped, user.id) if wrapped is not None else None
         tag = await self._connection.execute(
             _SQL["update_person"],
             user.id,
@@ -79,7 +75,7 @@ class UserTransaction(Transaction):
             datetime_of(user.update_time_ms),
             _time(user.verify_time_ms),
             _time(user.erase_time_ms),
-            *_columns(user, wrapped, self._keys),
+            *_columns(user, wrapped, key, self._keys),
         )
         assert tag == "UPDATE 1", f"{user.id} was not locked at version {user.version - 1}"
 
@@ -101,8 +97,9 @@ class UserTransaction(Transaction):
         return bool(await self._connection.fetchval(_SQL["has_applications"], user_id))
 
     async def erase_applications(self, user_id: str) -> None:
-        """Destroys the keys of what the person applied for."""
+        """Destroys the keys of what the person applied for, and the digests of the documents."""
         await self._connection.execute(_SQL["erase_applications"], user_id)
+        await self._connection.execute(_SQL["erase_documents"], user_id)
 
     async def shares_account(self, user_id: str) -> bool:
         """Whether the person may use somebody else's account that is not closed."""
@@ -188,13 +185,6 @@ class UserStore:
             found = await self._pool.fetch(_SQL[_FIND[field]], *after(page), hashes)
         return await _users(found, self._keys)
 
-    async def belongings(self, user_id: str) -> tuple[list[Account], list[Card]]:
-        """Accounts and cards of a person."""
-        with refusing_when_down():
-            accounts = await self._pool.fetch(_SQL["list_accounts_of_person"], user_id, EXPORT_MAX)
-            cards = await self._pool.fetch(_SQL["list_cards_of_person"], user_id, EXPORT_MAX)
-        return [rows.account(row) for row in accounts], [rows.card(row) for row in cards]
-
     async def existing(self, user_ids: Iterable[str]) -> frozenset[str]:
         """Those of these people who are known."""
         with refusing_when_down():
@@ -265,15 +255,17 @@ def person_row(user: User, keys: PersonKeys) -> PersonRow:
         datetime_of(user.create_time_ms),
         datetime_of(user.update_time_ms),
         _time(user.verify_time_ms),
-        *_columns(user, keys.wrapped(user.id), keys),
+        *_columns(user, *keys.new_key(user.id), keys),
     )
 
 
-def _columns(user: User, wrapped: bytes | None, keys: PersonKeys) -> tuple[Any, ...]:
+def _columns(
+    user: User, wrapped: bytes | None, key: DataKey | None, keys: PersonKeys
+) -> tuple[Any, ...]:
     """Key, key's id, what is sealed, hashes, their key's id."""
-    if wrapped is None:
+    if wrapped is None or key is None:
         return (None,) * (2 + len(SEALED) + len(FOUND_BY) + 1)
-    columns = sealed(user.personal, keys.data_key(wrapped, user.id))
+    columns = sealed(user.personal, key)
     return (
         wrapped,
         key_of(wrapped),

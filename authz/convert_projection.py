@@ -87,6 +87,14 @@ def apply_card(request: projection.ApplyCardRequest, identity: Identity) -> Appl
     )
 
 
+def check_count(request: projection.ApplyAllRequest, *, most: int) -> None:
+    """Refuses an ApplyAllRequest that has nothing, or too much."""
+    check = Violations()
+    if not 1 <= len(request.accounts) + len(request.cards) <= most:
+        check.add("accounts", f"must be 1 to {most} accounts and cards")
+    check.raise_if_any()
+
+
 def apply_account_user(
     request: projection.ApplyAccountUserRequest, identity: Identity
 ) -> ApplyAccountUser:

@@ -13,6 +13,7 @@ from loadtest import (
     closings,
     edge,
     idle,
+    imports,
     mutations,
     overload,
     rolling,
@@ -43,10 +44,11 @@ SCENARIOS: dict[str, Scenario] = {
     "edge": edge.edge,
     "rolling": rolling.rolling,
     "empty": baselines.empty,
+    "import": imports.imports,
     "million": scale.million,
 }
 #: Those that are run only when they are named.
-_ON_REQUEST = ("empty", "million")
+_ON_REQUEST = ("empty", "import", "million")
 DEFAULT = tuple(name for name in SCENARIOS if name not in _ON_REQUEST)
 #: Enough for what is compared with the committed figures.
 QUICK = ("uniform", "empty", "hot")

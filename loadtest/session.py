@@ -46,6 +46,8 @@ class Options:
     overload_s: int = 30
     workers: int = 2
     accounts: int = 10_000
+    #: Rows of each file of the scenario `import`.
+    rows: int = 100_000
     #: An instance (`authz-0`) whose time is sampled while runs at the maximum last.
     profile: str = ""
 

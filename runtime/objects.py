@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,12 @@ class ObjectStorage(Protocol):
         """A file, or None. Raises ObjectsUnavailable."""
         ...
 
+    async def remove_all(self, folder: str) -> None:
+        """Removes all files whose names begin with `folder` and a `/`; none is fine, too. Raises
+        ObjectsUnavailable: some of them may be left.
+        """
+        ...
+
 
 class LocalFolder:
     """Files (0600) below a private folder."""
@@ -55,6 +62,12 @@ class LocalFolder:
         path = self._path(name)
         with _refusing():
             return await asyncio.to_thread(_read, path)
+
+    async def remove_all(self, folder: str) -> None:
+        """Removes the folder."""
+        path = self._path(folder)
+        with _refusing():
+            await asyncio.to_thread(_remove, path)
 
     def _path(self, name: str) -> Path:
         return self._folder / checked(name)
@@ -91,3 +104,8 @@ def _write(path: Path, content: bytes) -> None:
 
 def _read(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)

@@ -77,6 +77,20 @@ class S3Bucket:
 
         return await self._run(read)
 
+    async def remove_all(self, folder: str) -> None:
+        """Removes the files one by one: not every storage that speaks like S3 removes many at once.
+        Earlier versions, where the bucket keeps some, are its own rules' to remove.
+        """
+        prefix = f"{self._key(folder)}/"
+
+        def remove() -> None:
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+                for found in page.get("Contents", ()):
+                    self._client.delete_object(Bucket=self._bucket, Key=found["Key"])
+
+        await self._run(remove)
+
     def _key(self, name: str) -> str:
         return self._prefix + checked(name)
 

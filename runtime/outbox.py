@@ -126,13 +126,6 @@ async def append(connection: Any, message: Message) -> Row:
     )
 
 
-async def append_all(connection: Any, messages: Iterable[Message]) -> None:
-    """The same of many, in their order."""
-    trace_id = current_trace_id()
-    rows = [(one.topic, one.key, one.payload, trace_id) for one in messages]
-    await connection.executemany(_SQL["append_row"], rows)
-
-
 class Outbox:
     """Delivers rows (`run`) and tells when those of a key have been (`wait_delivered`).
 

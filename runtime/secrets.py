@@ -54,6 +54,8 @@ class FileSecrets:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        # Stamps are asked for before every use of a key: making a path costs more than looking.
+        self._names: dict[str, str] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FileSecrets) and other._folder == self._folder
@@ -72,8 +74,11 @@ class FileSecrets:
 
     def stamp(self, name: str) -> Hashable:
         """Files are replaced by rename, so another content is another inode."""
+        path = self._names.get(name)
+        if path is None:
+            path = self._names[name] = str(self._path(name))
         try:
-            found = self._path(name).stat()
+            found = os.stat(path)  # noqa: PTH116 - a path object for each look is dear
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size

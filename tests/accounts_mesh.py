@@ -43,6 +43,7 @@ from accounts.projector import Projector
 from accounts.renewals import Renewals
 from accounts.rules_flow import RulesFlow
 from accounts.store import Store
+from accounts.user_export import UserExport
 from accounts.user_service import UserService
 from accounts.user_store import UserStore
 from accounts.vault.guessing import Guesses
@@ -91,12 +92,6 @@ from holdfast.accounts.v1.vault_service_pb2_grpc import (
     VaultServiceStub,
     add_VaultServiceServicer_to_server,
 )
-from holdfast.authz.v1 import projection_service_pb2 as projection
-from holdfast.authz.v1.projection_service_pb2_grpc import (
-    ProjectionServiceServicer,
-    add_ProjectionServiceServicer_to_server,
-)
-from holdfast.gateway.v1 import session_service_pb2
 from holdfast.type.v1.money_pb2 import Money
 from runtime import dsn, migrations
 from runtime.audit.log import AuditLog
@@ -111,7 +106,7 @@ from runtime.postgres import connect_pool
 from runtime.secrets import FileSecrets
 from runtime.server import Server
 from tests.databases import Database
-from tests.fake_gateway import gateway_handler
+from tests.fake_authorizer import FakeAuthorizer
 
 OWNER = "co_0a" + "1" * 32
 OTHER_OWNER = "usr_0b" + "2" * 32
@@ -121,89 +116,6 @@ BIN = "400000"
 #: Key of the audit log's chain.
 SEAL_KEY = "a key of the tests"
 TESTER = ("x-auth-subject", "tester")
-
-
-class FakeAuthorizer(ProjectionServiceServicer):
-    """Keeps versions as authorizer and gateway do. `refusing` makes it answer UNAVAILABLE."""
-
-    def __init__(self, socket: Path) -> None:
-        self.socket = socket
-        self.versions: dict[str, int] = {}
-        self.requests: list[Any] = []
-        self.trace_ids: list[str] = []
-        self.refusing = False
-        self.epoch = 1
-        self.delay_s = 0.0
-        #: Accounts that still owe something.
-        self.in_use: set[str] = set()
-        #: It answers with a version that is this much too low.
-        self.lag = 0
-        self._server: grpc.aio.Server | None = None
-
-    async def start(self) -> None:
-        self._server = grpc.aio.server()
-        add_ProjectionServiceServicer_to_server(self, self._server)
-        self._server.add_generic_rpc_handlers((gateway_handler(self.SetSignIn),))
-        self._server.add_insecure_port(f"unix:{self.socket}")
-        await self._server.start()
-
-    async def stop(self) -> None:
-        if self._server is not None:
-            await self._server.stop(0)
-            self._server = None
-
-    async def ApplyAccount(
-        self, request: projection.ApplyAccountRequest, context: Any
-    ) -> projection.ApplyAccountResponse:
-        if request.state == projection.ACCOUNT_STATE_CLOSED and request.account_id in self.in_use:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "ACCOUNT_IN_USE")
-        version = await self._apply(request, request.account_id, context)
-        return projection.ApplyAccountResponse(version=version)
-
-    async def ApplyCard(
-        self, request: projection.ApplyCardRequest, context: Any
-    ) -> projection.ApplyCardResponse:
-        if request.account_id not in self.versions and not self.refusing:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "ACCOUNT_NOT_APPLIED")
-        version = await self._apply(request, request.card_id, context)
-        return projection.ApplyCardResponse(version=version)
-
-    async def ApplyAccountUser(
-        self, request: projection.ApplyAccountUserRequest, context: Any
-    ) -> projection.ApplyAccountUserResponse:
-        name = f"{request.account_id}:{request.user_id}"
-        version = await self._apply(request, name, context)
-        return projection.ApplyAccountUserResponse(version=version)
-
-    async def ApplyRules(
-        self, request: projection.ApplyRulesRequest, context: Any
-    ) -> projection.ApplyRulesResponse:
-        version = await self._apply(request, request.programme_id or request.company_id, context)
-        return projection.ApplyRulesResponse(version=version)
-
-    async def SetSignIn(
-        self, request: session_service_pb2.SetSignInRequest, context: Any
-    ) -> session_service_pb2.SetSignInResponse:
-        version = await self._apply(request, request.user_id, context)
-        return session_service_pb2.SetSignInResponse(version=version)
-
-    async def GetEpoch(
-        self, request: projection.GetEpochRequest, context: Any
-    ) -> projection.GetEpochResponse:
-        if self.refusing:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the gate is closed")
-        del request
-        return projection.GetEpochResponse(epoch=self.epoch)
-
-    async def _apply(self, request: Any, name: str, context: Any) -> int:
-        await asyncio.sleep(self.delay_s)
-        if self.refusing:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the gate is closed")
-        self.requests.append(request)
-        metadata = dict(context.invocation_metadata())
-        self.trace_ids.append(metadata.get("x-request-id", ""))
-        self.versions[name] = max(self.versions.get(name, 0), request.version)
-        return self.versions[name] - self.lag
 
 
 @dataclass
@@ -374,7 +286,7 @@ async def emptied(database: Database) -> None:
     connection = await asyncpg.connect(database.dsn("accounts"))
     await connection.execute(
         "TRUNCATE statement, delinquency_change, billing_posting, billing_entry, billing_account,"
-        " person, person_reveal, account_user, default_rules, card, account,"
+        " person, person_reveal, account_user, account_suspension, default_rules, card, account,"
         " request_record, outbox, change,"
         " application_note, application_document, application,"
         " invitation, company_member, department, company, programme_terms, programme"
@@ -419,7 +331,10 @@ async def accounts_mesh(
         numbers = CardNumbers(vault, bin_digits=BIN)
         cards = CardService(store, mutations, ids, clock, numbers=numbers)
         add_CardBulkServiceServicer_to_server(
-            CardBulkService(store, outbox, numbers, people_keys, clock), server.services
+            CardBulkService(
+                store, outbox, numbers, people_keys, clock, projection_wait_s=projection_wait_s
+            ),
+            server.services,
         )
         guesses = Guesses(per_minute=3)
         add_VaultServiceServicer_to_server(
@@ -453,7 +368,15 @@ async def accounts_mesh(
         )
         add_ApplicationServiceServicer_to_server(applications.service, server.services)
         add_UserServiceServicer_to_server(
-            UserService(people, outbox, ids, clock, applications=applications.export, vault=vault),
+            UserService(
+                people,
+                outbox,
+                ids,
+                clock,
+                export=UserExport(pool, applications=applications.export, vault=vault),
+                erasing=applications.erasing,
+                vault=vault,
+            ),
             server.services,
         )
         await server.start([])

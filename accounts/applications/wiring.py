@@ -7,6 +7,7 @@ from typing import Any
 
 from accounts.applications.checks import Checks
 from accounts.applications.documents import Documents
+from accounts.applications.erasing import Erasing
 from accounts.applications.export import Export
 from accounts.applications.fulfilment import Fulfilling
 from accounts.applications.notice import Creditor
@@ -35,6 +36,7 @@ class Applying:
     worker: Worker
     rotation: Rotation
     export: Export
+    erasing: Erasing
 
 
 def applying(
@@ -83,4 +85,5 @@ def applying(
         worker=worker,
         rotation=Rotation(applications, checks, keys),
         export=Export(applications, checks),
+        erasing=Erasing(pool, objects),
     )

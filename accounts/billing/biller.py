@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from accounts.account import AccountState, AccountTransition, move_account
+from accounts import suspending
+from accounts.account import Account, AccountState
 from accounts.billing import stored
 from accounts.billing.account import BillingAccount, Booked, Phase
 from accounts.billing.advance import Step, advance, issued
@@ -22,8 +23,8 @@ from accounts.billing.products import Products
 from accounts.billing.recompute import Past, backdated
 from accounts.billing.statement import statement_id, statement_of
 from accounts.billing.store import ENROL_BATCH, Billing
-from accounts.machine import IllegalTransition
 from accounts.requests import BY_ITSELF
+from accounts.suspension import Cause
 from accounts.transaction import Transaction
 from runtime.clock import datetime_of
 from runtime.log import get_logger
@@ -256,27 +257,29 @@ async def _watched(
             account.account_id, before=account.bucket, standing=step.changed, now_ms=now_ms
         )
     late = blocks_spending(step.account.bucket, blocked_from=product.blocked_from)
-    if late and account.account_state == AccountState.OPEN:
-        await _move(connection, account.account_id, AccountTransition.MARK_PAST_DUE, now_ms)
+    is_open = account.account_state == AccountState.OPEN
+    if late and (
+        is_open or (account.account_state == AccountState.SUSPENDED and not account.blocked)
+    ):
+        await _past_due(connection, account.account_id, suspending.suspend, now_ms)
         return replace(step.account, blocked=True)
     if not late and account.blocked:
-        if account.account_state == AccountState.DELINQUENT:
-            await _move(connection, account.account_id, AccountTransition.REOPEN, now_ms)
+        await _past_due(connection, account.account_id, suspending.lift, now_ms)
         return replace(step.account, blocked=False)
     return step.account
 
 
-async def _move(
-    connection: Any, account_id: str, transition: AccountTransition, now_ms: int
+async def _past_due(
+    connection: Any, account_id: str, change: Callable[..., Awaitable[Account]], now_ms: int
 ) -> None:
+    """Adds or ends that cause, and no other."""
     transaction = Transaction(connection, now_ms=now_ms)
     transaction.caused_by(replace(BY_ITSELF, method="Billing"))
     account = await transaction.account(account_id)
     assert account is not None, "accounts are never deleted"
-    moved = move_account(account, transition, now_ms=now_ms)
     # Somebody else may have been faster.
-    if not isinstance(moved, IllegalTransition) and moved is not account:
-        await transaction.update_account(moved)
+    if account.state not in (AccountState.CLOSING, AccountState.CLOSED):
+        await change(transaction, account, Cause.PAST_DUE, by_billing=True, now_ms=now_ms)
 
 
 def _row(step: Step, product: Product, now_ms: int) -> tuple[Any, ...]:

@@ -171,3 +171,7 @@ SELECT author, text, create_time FROM application_note WHERE application_id = $1
 -- $4 create_time.
 INSERT INTO application_note (application_id, number, author, text, create_time)
 SELECT $1, count(*) + 1, $2, $3, $4 FROM application_note WHERE application_id = $1
+
+-- list_applications_of_person --
+-- All applications of a person. Params: $1 id.
+SELECT id FROM application WHERE user_id = $1

@@ -148,24 +148,11 @@ SELECT EXISTS (
 UPDATE application SET data_key = '', person_hash = NULL, hash_key_id = NULL
 WHERE user_id = $1
 
--- list_accounts_of_person --
--- Accounts that a person owns. Params: $1 id, $2 limit.
-SELECT id, owner_id, programme_id, parent_account_id, state, currency_code, credit_limit_minor,
-    version, create_time, update_time, controls
-FROM account
-WHERE owner_id = $1
-ORDER BY create_time DESC, id DESC
-LIMIT $2
-
--- list_cards_of_person --
--- Cards of those accounts, and cards that were issued to a person. Params: $1 id, $2 limit.
-SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
-    create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
-    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
-FROM card
-WHERE user_id = $1 OR account_id IN (SELECT id FROM account WHERE owner_id = $1)
-ORDER BY create_time DESC, id DESC
-LIMIT $2
+-- erase_documents --
+-- Forgets what the documents of a person can be recognized by: who has one could show that it is
+-- the same. Params: $1 id.
+UPDATE application_document SET sha256 = decode(repeat('00', 32), 'hex')
+WHERE application_id IN (SELECT id FROM application WHERE user_id = $1)
 
 -- insert_person_reveals --
 -- Records that people are shown in full. Params: $1 user_ids, $2 principal, $3 method, $4 now.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from runtime.clock import datetime_of
+from runtime.clock import datetime_of, ms_of
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 
@@ -40,6 +40,16 @@ class Reveal:
     request_id: str
     card_id: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Somebody saw a number."""
+
+    card_id: str
+    principal: str
+    reason: str
+    show_time_ms: int
 
 
 class Recorded(Enum):
@@ -84,11 +94,25 @@ class VaultStore:
             found = await self._pool.fetch(_SQL["select_numbers"], list(card_ids))
         return {row["card_id"]: SealedNumber(**row) for row in found}
 
-    async def insert_all(self, numbers: Iterable[tuple[SealedNumber, str]], *, now_ms: int) -> None:
-        """Adds numbers, each with its key's id, but none that is taken, or whose card has one."""
-        lines = [_values(number, key_id=key_id, now_ms=now_ms) for number, key_id in numbers]
+    async def taken(self, hashes: Sequence[bytes]) -> frozenset[bytes]:
+        """Those of these hashes that a number has."""
         with refusing_when_down():
-            await self._pool.executemany(_SQL["insert_number"], lines)
+            found = await self._pool.fetch(_SQL["select_taken"], hashes)
+        return frozenset(row["pan_hash"] for row in found)
+
+    async def insert_all(
+        self, numbers: Sequence[tuple[SealedNumber, str]], *, now_ms: int
+    ) -> frozenset[str]:
+        """Adds numbers, each with its key's id, but none that is taken, or whose card has one;
+        returns the cards that have theirs now.
+        """
+        lines = sorted(_values(number, key_id=key_id, now_ms=now_ms) for number, key_id in numbers)
+        if not lines:
+            return frozenset()
+        *columns, times = zip(*lines, strict=True)
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL["insert_numbers"], *columns, times[0])
+        return frozenset(row["card_id"] for row in found)
 
     async def update_expiry(
         self, card_id: str, *, expiry_month: int, expiry_year: int, now_ms: int
@@ -128,6 +152,20 @@ class VaultStore:
                     datetime_of(now_ms),
                 )
         return Recorded.RECORDED
+
+    async def reveals(self, card_ids: Sequence[str], *, limit: int) -> list[Shown]:
+        """When numbers of these cards were shown, newest first."""
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL["list_reveals"], card_ids, limit)
+        return [
+            Shown(
+                card_id=row["card_id"],
+                principal=row["principal"],
+                reason=row["reason"],
+                show_time_ms=ms_of(row["create_time"]),
+            )
+            for row in found
+        ]
 
     async def forget(self, card_ids: Sequence[str]) -> None:
         """Removes the numbers of cards for good, and what was said when they were shown."""

@@ -8,13 +8,14 @@ number that nobody can use.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from accounts.vault import pan as numbers
 from accounts.vault.keys import VaultKeys
-from accounts.vault.store import Recorded, Reveal, SealedNumber, VaultStore
+from accounts.vault.store import Recorded, Reveal, SealedNumber, Shown, VaultStore
 from runtime import ids
 from runtime.clock import Clock
 from runtime.errors import FailedPrecondition, RequestIdReused, ResourceExhausted
@@ -24,6 +25,8 @@ from runtime.key_ring import key_of
 DRAWS_MAX = 20
 #: Reveals of one card are counted over this time.
 REVEAL_WINDOW_MS = 3_600_000
+#: So many numbers are sealed before others have their turn.
+_AT_ONCE = 32
 #: Numbers that one step of a rotation seals again.
 ROTATION_PAGE = 200
 
@@ -103,31 +106,43 @@ class Vault:
         )
 
     async def issue_all(self, wanted: Sequence[Wanted]) -> dict[str, CardNumber]:
-        """The same for many cards, with a few statements."""
-        found = await self._store.numbers([one.card_id for one in wanted])
-        drawn: list[tuple[SealedNumber, str]] = []
-        hashes: list[bytes] = []
-        for one in wanted:
-            if one.card_id not in found:
-                pan = numbers.make_pan(one.bin, self._random_bytes)
-                sealed = self._sealed(one.card_id, pan, one.bin, one.expiry_month, one.expiry_year)
-                drawn.append((sealed, key_of(sealed.pan_sealed)))
-                hashes += self._keys.hashes(pan)
-        if drawn and await self._store.card_of(hashes) is None:
-            await self._store.insert_all(drawn, now_ms=self._clock.now_ms())
-            found |= await self._store.numbers([number.card_id for number, _ in drawn])
-        # One by one where a number was taken.
-        return {
-            one.card_id: _known(found[one.card_id])
-            if one.card_id in found
-            else await self.issue(
+        """The same for many cards, with a few statements: those whose number was taken draw again,
+        together.
+        """
+        rows = await self._store.numbers([one.card_id for one in wanted])
+        found = {card_id: _known(row) for card_id, row in rows.items()}
+        missing = {one.card_id: one for one in wanted if one.card_id not in found}
+        for _ in range(DRAWS_MAX):
+            if not missing:
+                break
+            found |= await self._drawn(list(missing.values()))
+            missing = {card_id: one for card_id, one in missing.items() if card_id not in found}
+        for one in missing.values():
+            found[one.card_id] = await self.issue(
                 one.card_id,
                 bin_digits=one.bin,
                 expiry_month=one.expiry_month,
                 expiry_year=one.expiry_year,
             )
-            for one in wanted
-        }
+        return found
+
+    async def _drawn(self, wanted: Sequence[Wanted]) -> dict[str, CardNumber]:
+        """Draws a number for each card, once; those that were free, and are the cards' now."""
+        pans = [numbers.make_pan(one.bin, self._random_bytes) for one in wanted]
+        hashes = [self._keys.hashes(pan) for pan in pans]
+        taken = await self._store.taken([one for each in hashes for one in each])
+        drawn: dict[str, SealedNumber] = {}
+        for number, (one, pan, each) in enumerate(zip(wanted, pans, hashes, strict=True)):
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if taken.isdisjoint(each):
+                drawn[one.card_id] = self._sealed(
+                    one.card_id, pan, one.bin, one.expiry_month, one.expiry_year
+                )
+        inserted = await self._store.insert_all(
+            [(one, key_of(one.pan_sealed)) for one in drawn.values()], now_ms=self._clock.now_ms()
+        )
+        return {card_id: _known(drawn[card_id]) for card_id in inserted}
 
     async def renew(self, card_id: str, *, expiry_month: int, expiry_year: int) -> CardNumber:
         """Lets a card keep its number until another month (reissue, renewal). Another expiry has
@@ -167,6 +182,10 @@ class Vault:
         return Revealed(
             pan=pan, cvv=self._keys.cvv_of(pan, key_id=found.cvv_key_id, **expiry), **expiry
         )
+
+    async def reveals(self, card_ids: Sequence[str], *, limit: int) -> list[Shown]:
+        """Who has seen numbers of these cards, newest first."""
+        return await self._store.reveals(card_ids, limit=limit)
 
     async def resolve(self, pan: str) -> str | None:
         """The token that stands for a number; None if no card has it."""

@@ -28,6 +28,15 @@ class AuditedCall:
     actor: str = ""
     #: Whether the change was recorded, in the transaction that made it.
     recorded: bool = field(default=False)
+    #: The ids that the request names, once they were looked for: one call may have many entries.
+    _named: tuple[str, ...] | None = field(default=None)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The ids that the request names."""
+        if self._named is None:
+            self._named = ids_in(self.request) if isinstance(self.request, Message) else ()
+        return self._named
 
 
 _current: ContextVar[AuditedCall | None] = ContextVar("audited_call", default=None)
@@ -72,8 +81,9 @@ def entry_of_call(
     call = _current.get()
     request = call.request if call is not None and isinstance(call.request, Message) else None
     identity = find_identity()
-    messages = [one for one in (request, before, after) if one is not None]
-    found = dict.fromkeys((*targets, *ids_in(*messages)))
+    named = call.named if call is not None else ()
+    messages = [one for one in (before, after) if one is not None]
+    found = dict.fromkeys((*targets, *named, *ids_in(*messages)))
     return AuditEntry(
         actor=identity.principal if identity else call.actor if call else "",
         roles=tuple(sorted(identity.roles)) if identity else (),

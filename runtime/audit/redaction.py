@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -75,19 +76,47 @@ def _one(field: FieldDescriptor, value: Any) -> Any:
 
 
 def _ids(message: Message) -> Iterator[str]:
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            parts = value if field.is_repeated else (value,)
-            if field.message_type.GetOptions().map_entry:
-                continue
-            for part in parts:
-                yield from _ids(part)
-        elif _names_one(field) and not is_private(field):
-            for text in value if field.is_repeated else (value,):
-                if isinstance(text, str) and 0 < len(text) <= _ID_LENGTH_MAX:
-                    yield text
+    for name, is_repeated, is_part in _places(message.DESCRIPTOR):
+        if not is_repeated and is_part and not message.HasField(name):
+            continue
+        value = getattr(message, name)
+        for one in value if is_repeated else (value,):
+            if is_part:
+                yield from _ids(one)
+            elif 0 < len(one) <= _ID_LENGTH_MAX:
+                yield one
 
 
-def _names_one(field: FieldDescriptor) -> bool:
+@cache
+def _places(descriptor: Descriptor) -> tuple[tuple[str, bool, bool], ...]:
+    """The fields of a kind of message that are ids, or have parts with ids: name, whether it is
+    repeated, whether it is a part. An import has thousands of parts, and none with an id.
+    """
+    return tuple(
+        (field.name, field.is_repeated, field.message_type is not None)
+        for field in sorted(descriptor.fields, key=lambda field: field.number)
+        if _is_id(field) or (field.message_type is not None and _names_ids(field.message_type))
+    )
+
+
+@cache
+def _names_ids(descriptor: Descriptor) -> bool:
+    """Whether a message of this kind, or a part of it, may have an id."""
+    return _reaches_id(descriptor, set())
+
+
+def _reaches_id(descriptor: Descriptor, seen: set[str]) -> bool:
+    if descriptor.full_name in seen or descriptor.GetOptions().map_entry:
+        return False
+    seen.add(descriptor.full_name)
+    return any(
+        _is_id(field) or (field.message_type is not None and _reaches_id(field.message_type, seen))
+        for field in descriptor.fields
+    )
+
+
+def _is_id(field: FieldDescriptor) -> bool:
     name = field.name
-    return name != "request_id" and (name == "id" or name.endswith(("_id", "_ids")))
+    named = name == "id" or name.endswith(("_id", "_ids"))
+    is_text = bool(field.type == FieldDescriptor.TYPE_STRING)
+    return named and name != "request_id" and is_text and not is_private(field)

@@ -28,6 +28,9 @@ def run(  # noqa: PLR0917  typer calls it
     runs: Annotated[int | None, typer.Option(min=1, help="Runs of each kind.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Authorizer processes.")] = None,
     accounts: Annotated[int | None, typer.Option(min=1, help="Accounts in use.")] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="People, and cards, of the scenario import.")
+    ] = None,
     profile: Annotated[
         str | None,
         typer.Option(metavar="INSTANCE", help="Sample this process (authz-0); show functions."),
@@ -53,6 +56,7 @@ def run(  # noqa: PLR0917  typer calls it
         "runs": runs,
         "workers": workers,
         "accounts": accounts,
+        "rows": rows,
         "profile": profile,
     }
     named = {name: value for name, value in given.items() if value is not None}

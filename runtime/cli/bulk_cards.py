@@ -42,8 +42,6 @@ EXPORT_COLUMNS = (
     "nickname",
     "create_time",
 )
-#: Cards of one call; servers take no more.
-_CALL_ROWS = 100
 #: Cards of one page of an export.
 _PAGE_SIZE = 500
 #: Digits of an amount that a message can carry.
@@ -131,16 +129,13 @@ async def _import(
     async with connect(settings, ports) as client:
 
         async def send(request_id: str, batch: Sequence[Row]) -> list[Outcome]:
-            outcomes: list[Outcome] = []
-            for start in range(0, len(batch), _CALL_ROWS):
-                request = pb.ImportCardsRequest(
-                    request_id=f"{request_id}-{start}",
-                    cards=[_imported(row.values) for row in batch[start : start + _CALL_ROWS]],
-                    validate_only=dry_run,
-                )
-                answer = await client.card_bulk.ImportCards(request, timeout=CALL_TIMEOUT_S)
-                outcomes += [_outcome(result) for result in answer.results]
-            return outcomes
+            request = pb.ImportCardsRequest(
+                request_id=request_id,
+                cards=[_imported(row.values) for row in batch],
+                validate_only=dry_run,
+            )
+            answer = await client.card_bulk.ImportCards(request, timeout=CALL_TIMEOUT_S)
+            return [_outcome(result) for result in answer.results]
 
         await run_import(_checked(rows), send, report=report, on_row=on_row)
 

@@ -46,6 +46,9 @@ def test_every_rpc_is_implemented(name: str) -> None:
         assert method.name in vars(answering), f"{answering.__name__} lacks {method.name}"
 
 
+REPEATED = descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED
+
+
 @pytest.mark.parametrize("name", sorted(RPC_SERVICES))
 def test_every_rpc_says_whether_it_may_be_repeated(name: str) -> None:
     """Each RPC has an idempotency level, and one that changes something takes a request id or a
@@ -59,8 +62,13 @@ def test_every_rpc_says_whether_it_may_be_repeated(name: str) -> None:
         level = method.options.idempotency_level
         assert level != descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN, method.name
         if level == descriptor_pb2.MethodOptions.IDEMPOTENT:
-            fields = {field.name for field in messages[method.input_type].field}
-            assert fields & {"request_id", "version"}, method.name
+            request = messages[method.input_type]
+            # Of many things at once each has its own.
+            asked = [messages[one.type_name] for one in request.field if one.type_name in messages]
+            many = asked if asked and all(one.label == REPEATED for one in request.field) else []
+            for one in many or [request]:
+                fields = {field.name for field in one.field}
+                assert fields & {"request_id", "version"}, method.name
 
 
 def test_precedence_names_every_reason_once() -> None:

@@ -35,6 +35,7 @@ PURE = frozenset(
         "accounts.card",
         "accounts.card_life",
         "accounts.machine",
+        "accounts.suspension",
         "accounts.user",
         "accounts.vault.cvv",
         "accounts.vault.guessing",

@@ -26,6 +26,24 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
 ON CONFLICT DO NOTHING
 RETURNING true
 
+-- insert_numbers --
+-- The same for many cards; returns those that have their number now. Params, all arrays but the
+-- last: $1 card_id, $2 pan_sealed, $3 key_id, $4 pan_hash, $5 hash_key_id, $6 cvv_key_id, $7 bin,
+-- $8 last4, $9 expiry_month, $10 expiry_year, $11 now.
+INSERT INTO card_number (card_id, pan_sealed, key_id, pan_hash, hash_key_id, cvv_key_id, bin, last4,
+    expiry_month, expiry_year, create_time, update_time)
+SELECT *, $11::timestamptz, $11::timestamptz
+FROM unnest($1::text[], $2::bytea[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[],
+    $8::text[], $9::smallint[], $10::smallint[])
+ON CONFLICT DO NOTHING
+RETURNING card_id
+
+-- select_taken --
+-- Those of these hashes that a number has. Params: $1 hashes.
+SELECT pan_hash
+FROM card_number
+WHERE pan_hash = ANY($1::bytea[])
+
 -- update_expiry --
 -- Makes a number valid until another month. Params: $1 card_id, $2 expiry_month, $3 expiry_year,
 -- $4 now.
@@ -58,6 +76,14 @@ WHERE card_id = $1 AND create_time > $2
 -- Records that a card is shown. Params: $1 principal, $2 request_id, $3 card_id, $4 reason, $5 now.
 INSERT INTO reveal (principal, request_id, card_id, reason, create_time)
 VALUES ($1, $2, $3, $4, $5)
+
+-- list_reveals --
+-- When cards were shown, newest first. Params: $1 card ids, $2 limit.
+SELECT card_id, principal, reason, create_time
+FROM reveal
+WHERE card_id = ANY($1::text[])
+ORDER BY create_time DESC
+LIMIT $2
 
 -- list_stale_numbers --
 -- Numbers that are sealed or hashed with an older key than the current one, after a card: ids of

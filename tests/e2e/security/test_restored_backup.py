@@ -13,7 +13,7 @@ import pytest
 
 from accounts.person_keys import WRAPPING
 from holdfast.accounts.v1 import application_service_pb2 as applications
-from holdfast.accounts.v1 import user_search_pb2, vault_service_pb2
+from holdfast.accounts.v1 import user_export_pb2, user_search_pb2, vault_service_pb2
 from holdfast.accounts.v1 import user_service_pb2 as users
 from holdfast.accounts.v1.user_pb2 import VIEW_FULL, VIEW_UNSPECIFIED
 from runtime import dsn, migrations
@@ -90,7 +90,7 @@ async def test_a_backup_without_its_keys_shows_nobody(elsewhere: AccountsMesh, t
         error = await refused(mesh.users.GetUser, request, metadata=ADMIN)
         assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "KEY_MISSING")
         assert error.metadata == {"secret": WRAPPING}
-    export = users.ExportUserDataRequest(user_id=told.user_id)
+    export = user_export_pb2.ExportUserDataRequest(user_id=told.user_id)
     assert (
         await refused(mesh.users.ExportUserData, export, metadata=ADMIN)
     ).reason == "KEY_MISSING"

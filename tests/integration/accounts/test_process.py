@@ -17,8 +17,9 @@ from holdfast.accounts.v1.account_service_pb2_grpc import AccountServiceStub
 from runtime.channel import unix_channel
 from runtime.devstack import environment, probes
 from runtime.settings import Settings
-from tests.accounts_mesh import OWNER, FakeAuthorizer, call, call_replayed, short_folder, usd
+from tests.accounts_mesh import OWNER, call, call_replayed, short_folder, usd
 from tests.databases import Database
+from tests.fake_authorizer import FakeAuthorizer
 
 READY_S = 15.0
 

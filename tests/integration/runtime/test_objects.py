@@ -69,12 +69,23 @@ async def test_the_same_file_again(storage: ObjectStorage) -> None:
     assert found == [CONTENT] * 4
 
 
+async def test_a_folder_goes_with_all_its_files(storage: ObjectStorage) -> None:
+    for name in ("app_8/doc_1", "app_8/doc_2", "app_80/doc_1"):
+        await storage.put(name, b"x")
+    for _ in range(2):
+        await storage.remove_all("app_8")
+    found = [await storage.get(name) for name in ("app_8/doc_1", "app_8/doc_2", "app_80/doc_1")]
+    assert found == [None, None, b"x"]
+
+
 @pytest.mark.parametrize("name", ["", "/etc/x", "../x", "a/../b", "a//b", "a b", "a/", "é"])
 async def test_names_lead_nowhere_else(storage: ObjectStorage, name: str) -> None:
     with pytest.raises(ValueError, match="names of files"):
         await storage.put(name, b"x")
     with pytest.raises(ValueError, match="names of files"):
         await storage.get(name)
+    with pytest.raises(ValueError, match="names of files"):
+        await storage.remove_all(name)
 
 
 async def test_files_of_the_folder_are_private(tmp_path: Path) -> None:
@@ -108,6 +119,8 @@ async def test_s3_that_does_not_answer(tmp_path: Path, unused_tcp_port: int) -> 
     gone = objects_of(settings_of(tmp_path, f"http://127.0.0.1:{unused_tcp_port}"))
     with pytest.raises(ObjectsUnavailable, match="gives no answer"):
         await gone.put("app_7/doc", b"x")
+    with pytest.raises(ObjectsUnavailable, match="gives no answer"):
+        await gone.remove_all("app_7")
 
 
 def test_settings_that_lack_something(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,8 +12,9 @@ import pytest
 from accounts.applications.checks import APPLICANT
 from accounts.applications.sealing import ApplicationKeys, ErasedError
 from accounts.applications.store import Applications
-from holdfast.accounts.v1 import application_pb2, user_pb2, user_service_pb2
+from holdfast.accounts.v1 import application_pb2, user_export_pb2, user_pb2, user_service_pb2
 from holdfast.accounts.v1 import application_service_pb2 as pb
+from runtime.objects import LocalFolder, ObjectsUnavailable
 from tests.accounts_applying import (
     PDF,
     State,
@@ -32,6 +34,11 @@ def of_user(mesh: AccountsMesh, name: str, user_id: str = ANNA) -> Any:
     """A request of UserService that names a person and nothing else."""
     message = getattr(user_service_pb2, f"{name}Request")
     return message(request_id=mesh.request_id(), user_id=user_id)
+
+
+async def files(mesh: AccountsMesh) -> list[Path]:
+    """Everything that lies in the storage of documents."""
+    return [path for path in (mesh.folder / "documents").rglob("*") if path.is_file()]
 
 
 async def turn_keys(mesh: AccountsMesh) -> None:
@@ -65,6 +72,7 @@ async def test_erasing_a_person_erases_what_was_said(mesh: AccountsMesh) -> None
     assert copy is not None
     keys = ApplicationKeys(people=mesh.person_keys)
     assert b"Anna Sample" in keys.open(copy.applicant, copy, what=APPLICANT)
+    assert len(await files(mesh)) == 1
 
     await call(mesh.users.EraseUser, of_user(mesh, "EraseUser"), **STAFF)
     found = await get(mesh, name)
@@ -79,13 +87,44 @@ async def test_erasing_a_person_erases_what_was_said(mesh: AccountsMesh) -> None
     again = pb.AddNoteRequest(request_id="n2", application_id=name, text="x")
     error = await refused(mesh.applications.AddNote, again, **STAFF)
     assert error.reason == "APPLICANT_ERASED"
+    assert await files(mesh) == []
+    digest = await mesh.pool.fetchval("SELECT sha256 FROM application_document")
+    assert digest == bytes(32)
     row = await mesh.pool.fetchrow("SELECT data_key, person_hash FROM application")
     assert (row["data_key"], row["person_hash"]) == (b"", None)
     with pytest.raises(ErasedError):
         keys.open(copy.applicant, replace(copy, person_key=b""), what=APPLICANT)
-    other = mesh.person_keys.wrapped(ANNA)
+    other = mesh.person_keys.new_key(ANNA)[0]
     with pytest.raises(ValueError, match="sealed"):
         keys.open(copy.applicant, replace(copy, person_key=other), what=APPLICANT)
+
+
+async def test_files_that_the_storage_has_not_removed_are_removed_by_a_repetition(
+    mesh: AccountsMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can read them in the meantime; other people's stay."""
+    await create_programme(mesh)
+    names = [(await checked(mesh, "0001", user_id=one)).id for one in (ANNA, BORIS)]
+    for name, user_id in zip(names, (ANNA, BORIS), strict=True):
+        request = document(name, request_id=f"document-{user_id[-4:]}")
+        await call(mesh.applications.AddDocument, request, **as_user(user_id))
+    withdraw = pb.WithdrawApplicationRequest(request_id="w", application_id=names[0])
+    await call(mesh.applications.WithdrawApplication, withdraw, **as_user(ANNA))
+    await call(mesh.users.CloseUser, of_user(mesh, "CloseUser"), **STAFF)
+    erase = of_user(mesh, "EraseUser")
+
+    async def failing(self: LocalFolder, folder: str) -> None:
+        del self
+        raise ObjectsUnavailable(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalFolder, "remove_all", failing)
+        error = await refused(mesh.users.EraseUser, erase, **STAFF)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DOCUMENTS_UNAVAILABLE")
+    assert len(await files(mesh)) == 2
+    answer, _ = await call_replayed(mesh.users.EraseUser, erase, **STAFF)
+    assert answer.user.HasField("erase_time")
+    assert [path.parent.name for path in await files(mesh)] == [names[1]]
 
 
 async def test_an_export_has_what_was_said(mesh: AccountsMesh) -> None:
@@ -93,7 +132,7 @@ async def test_an_export_has_what_was_said(mesh: AccountsMesh) -> None:
     name = (await checked(mesh, "0008")).id
     await checked(mesh, "9999", user_id=BORIS)
     await call(mesh.applications.AddDocument, document(name), **as_user(ANNA))
-    request = user_service_pb2.ExportUserDataRequest(user_id=ANNA)
+    request = user_export_pb2.ExportUserDataRequest(user_id=ANNA)
     export = await call(mesh.users.ExportUserData, request, **as_user(ANNA))
     (found,) = export.applications
     assert (found.id, found.applicant) == (name, applicant("0008"))

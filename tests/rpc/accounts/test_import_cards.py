@@ -9,7 +9,12 @@ import grpc
 import pytest
 
 from accounts import card_bulk_service
-from holdfast.accounts.v1 import account_service_pb2, card_pb2, user_service_pb2
+from holdfast.accounts.v1 import (
+    account_service_pb2,
+    card_pb2,
+    card_service_pb2,
+    user_service_pb2,
+)
 from holdfast.accounts.v1 import card_bulk_service_pb2 as pb
 from tests.accounts_applying import create_programme
 from tests.accounts_mesh import AccountsMesh, call, call_replayed, refused, usd
@@ -71,9 +76,6 @@ async def test_accounts_are_opened_and_cards_issued(mesh: AccountsMesh) -> None:
     assert len({(one.bin, one.last4) for one in listed.cards}) == 3
     assert await mesh.vault_pool.fetchval("SELECT count(*) FROM card_number") == 3
     assert await mesh.count("change") == 5
-    async with asyncio.timeout(5):
-        while await mesh.outbox.pending():  # noqa: ASYNC110 - PostgreSQL tells nobody
-            await asyncio.sleep(0.01)
     for one in answer.results:
         assert {one.account_id, one.card_id} <= set(mesh.authorizer.versions)
 
@@ -160,22 +162,57 @@ async def test_owners_by_their_reference(mesh: AccountsMesh) -> None:
     assert (await call(mesh.accounts.GetAccount, account)).account.owner_id == user_id
 
 
-async def test_an_import_waits_until_the_authorizer_keeps_up(
-    mesh: AccountsMesh, monkeypatch: pytest.MonkeyPatch
+async def test_an_import_is_answered_once_the_authorizer_has_it(
+    impatient_mesh: AccountsMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Until then its outcome is unknown, others wait, and the same request is answered later."""
+    mesh = impatient_mesh
     await create_programme(mesh)
     monkeypatch.setattr(card_bulk_service, "ROOM_WAIT_S", 0.2)
+    monkeypatch.setattr(card_bulk_service, "PROJECTION_PAGE", 2)
     mesh.authorizer.refusing = True
-    await imported(mesh, *(row(f"a-{number}") for number in range(60)))
-    request = pb.ImportCardsRequest(request_id="more", cards=[row("b")])
+    request = pb.ImportCardsRequest(
+        request_id="once", cards=[row(f"a-{number}") for number in range(200)]
+    )
     error = await refused(mesh.card_bulk.ImportCards, request, **STAFF)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN")
+    more = pb.ImportCardsRequest(request_id="more", cards=[row("b")])
+    error = await refused(mesh.card_bulk.ImportCards, more, **STAFF)
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "IMPORT_BUSY")
-    assert await mesh.count("card") == 60
+    assert await mesh.count("card") == 200
+    mesh.authorizer.refusing = False
+    async with asyncio.timeout(10):
+        while await mesh.outbox.pending():  # noqa: ASYNC110 - PostgreSQL tells nobody
+            await asyncio.sleep(0.01)
+    answer, replayed = await call_replayed(mesh.card_bulk.ImportCards, request, **STAFF)
+    assert (outcomes(answer), replayed) == (["CREATED"] * 200, True)
+    for one in answer.results:
+        assert {one.account_id, one.card_id} <= set(mesh.authorizer.versions)
+    assert outcomes(await call(mesh.card_bulk.ImportCards, more, **STAFF)) == ["CREATED"]
+
+
+async def test_a_freeze_waits_for_no_import(mesh: AccountsMesh) -> None:
+    """Method: the authorizer takes a second for what is imported; a freeze comes meanwhile."""
+    await create_programme(mesh)
+    account = await mesh.open_account(ANNA)
+    card = await mesh.issue_card(account.id)
+    mesh.authorizer.import_delay_s = 1.0
+    importing = asyncio.create_task(imported(mesh, *(row(f"a-{number}") for number in range(500))))
+    async with asyncio.timeout(5):
+        while not await mesh.outbox.pending():  # noqa: ASYNC110 - PostgreSQL tells nobody
+            await asyncio.sleep(0.01)
+    began = asyncio.get_running_loop().time()
+    freeze = card_service_pb2.FreezeCardRequest(request_id="f", card_id=card.id)
+    await call(mesh.cards.FreezeCard, freeze)
+    assert asyncio.get_running_loop().time() - began < 0.8
+    assert not importing.done()
+    mesh.authorizer.import_delay_s = 0.0
+    assert outcomes(await importing) == ["CREATED"] * 500
 
 
 async def test_what_is_refused_as_a_whole(mesh: AccountsMesh) -> None:
     method = mesh.card_bulk.ImportCards
-    for rows in ([], [row(f"a-{number}") for number in range(101)]):
+    for rows in ([], [row(f"a-{number}") for number in range(501)]):
         request = pb.ImportCardsRequest(request_id="r", cards=rows)
         error = await refused(method, request, **STAFF)
         assert (error.code, error.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["cards"])

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from holdfast.accounts.v1 import user_search_pb2
+from holdfast.accounts.v1 import user_export_pb2, user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb
 from holdfast.accounts.v1.user_pb2 import VIEW_FULL, Address, User
 from tests.accounts_mesh import AccountsMesh, call, call_replayed, refused
@@ -133,7 +133,7 @@ async def test_who_sees_everything(mesh: AccountsMesh) -> None:
     error = await refused(mesh.users.GetUser, whole, metadata=AUDITOR)
     assert (error.code, error.reason) == (grpc.StatusCode.PERMISSION_DENIED, "VIEW_NOT_ALLOWED")
     assert (await call(mesh.users.GetUser, whole, principal=myself)).user.tax_id == SSN
-    export = pb.ExportUserDataRequest(user_id=user.id)
+    export = user_export_pb2.ExportUserDataRequest(user_id=user.id)
     error = await refused(mesh.users.ExportUserData, export, metadata=AUDITOR)
     assert error.code == grpc.StatusCode.PERMISSION_DENIED
     assert await mesh.count("person_reveal") == 1
@@ -262,15 +262,3 @@ async def test_deleting_removes_who_never_had_anything(mesh: AccountsMesh) -> No
         assert again is replayed
     assert await mesh.count("person") == 0
     assert (await refusal(mesh, "DeleteUser", user.id))[1] == "USER_NOT_FOUND"
-
-
-async def test_exports_have_everything(mesh: AccountsMesh) -> None:
-    user = await create(mesh)
-    account = await mesh.open_account(user.id)
-    cards = [await mesh.issue_card(account.id) for _ in range(2)]
-    request = pb.ExportUserDataRequest(user_id=user.id)
-    found = await call(mesh.users.ExportUserData, request, metadata=ADMIN)
-    assert (found.user.tax_id, found.user.email) == (SSN, EMAIL)
-    assert [one.id for one in found.accounts] == [account.id]
-    assert {one.id for one in found.cards} == {card.id for card in cards}
-    assert await mesh.pool.fetchval("SELECT method FROM person_reveal") == "ExportUserData"

@@ -130,7 +130,7 @@ TABLE: dict[AccountTransition, dict[AccountState, AccountState | None]] = {
         OPEN: DELINQUENT,
         CLOSING: None,
         CLOSED: None,
-        SUSPENDED: None,
+        SUSPENDED: DELINQUENT,
         DELINQUENT: DELINQUENT,
     },
     REOPEN: {OPEN: OPEN, CLOSING: None, CLOSED: None, SUSPENDED: OPEN, DELINQUENT: OPEN},
@@ -178,7 +178,7 @@ def test_move_account(
         (OPEN, (SUSPENDED, DELINQUENT, CLOSING)),
         (CLOSING, (CLOSED,)),
         (CLOSED, ()),
-        (SUSPENDED, (OPEN, CLOSING)),
+        (SUSPENDED, (DELINQUENT, OPEN, CLOSING)),
         (DELINQUENT, (SUSPENDED, OPEN, CLOSING)),
     ],
 )

@@ -242,13 +242,13 @@ def test_what_was_sealed_opens_again(
     value = Personal(
         name=name, email=email, address=address, tax_id=tax_id, tax_country_code=country
     )
-    key = keys.data_key(keys.wrapped("usr_1"), "usr_1")
+    key = keys.data_key(keys.new_key("usr_1")[0], "usr_1")
     assert opened(sealed(value, key), key) == value
 
 
 def test_a_field_opens_in_its_place_only(keys: PersonKeys) -> None:
     """Goal: ciphertexts cannot be moved: not to another person, nor to another field."""
-    wrapped = keys.wrapped("usr_1")
+    wrapped = keys.new_key("usr_1")[0]
     key = keys.data_key(wrapped, "usr_1")
     columns = sealed(ADA, key)
     for name in SEALED:

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-from holdfast.accounts.v1 import account_pb2, account_service_pb2
+from holdfast.accounts.v1 import account_pb2, account_service_pb2, card_bulk_service_pb2
 from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.options_pb2 import sensitive
 from runtime.audit.redaction import REDACTED, ids_in, redacted
@@ -81,3 +81,10 @@ def test_ids_are_what_a_call_is_about() -> None:
     answer = account_service_pb2.OpenAccountResponse(account=account_pb2.Account(id="acct_2"))
     assert ids_in(request, answer) == ("acct_1", "usr_1", "acct_2")
     assert ids_in(account_service_pb2.GetAccountRequest(account_id="x" * 1_000)) == ()
+    imported = card_bulk_service_pb2.ImportCardsRequest(
+        cards=[
+            card_bulk_service_pb2.ImportedCard(reference="a", account_id="acct_1"),
+            card_bulk_service_pb2.ImportedCard(reference="b", owner_id="usr_1"),
+        ]
+    )
+    assert ids_in(imported) == ("acct_1", "usr_1")

@@ -23,19 +23,26 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from holdfast.accounts.v1 import account_pb2 as holdfast_dot_accounts_dot_v1_dot_account__pb2
 from holdfast.accounts.v1 import account_user_pb2 as holdfast_dot_accounts_dot_v1_dot_account__user__pb2
 from holdfast.accounts.v1 import change_pb2 as holdfast_dot_accounts_dot_v1_dot_change__pb2
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,holdfast/accounts/v1/account_lifecycle.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\"holdfast/accounts/v1/account.proto\x1a\'holdfast/accounts/v1/account_user.proto\x1a!holdfast/accounts/v1/change.proto\x1a%holdfast/type/v1/spend_controls.proto\"\x9b\x01\n\x15\x41\x64\x64\x41\x63\x63ountUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x04 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"Q\n\x16\x41\x64\x64\x41\x63\x63ountUserResponse\x12\x37\n\x0c\x61\x63\x63ount_user\x18\x01 \x01(\x0b\x32!.holdfast.accounts.v1.AccountUser\"e\n\x18RemoveAccountUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"T\n\x19RemoveAccountUserResponse\x12\x37\n\x0c\x61\x63\x63ount_user\x18\x01 \x01(\x0b\x32!.holdfast.accounts.v1.AccountUser\"f\n\x17ListAccountUsersRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"m\n\x18ListAccountUsersResponse\x12\x38\n\raccount_users\x18\x01 \x03(\x0b\x32!.holdfast.accounts.v1.AccountUser\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x15SuspendAccountRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12:\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32%.holdfast.accounts.v1.SuspensionCauseB\x04\xe2\x41\x01\x01\"H\n\x16SuspendAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"J\n\x14ReopenAccountRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"G\n\x15ReopenAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"I\n\x13\x43loseAccountRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"F\n\x14\x43loseAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"h\n\x19ListAccountChangesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"d\n\x1aListAccountChangesResponse\x12-\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1c.holdfast.accounts.v1.Change\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*o\n\x0fSuspensionCause\x12 \n\x1cSUSPENSION_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SUSPENSION_CAUSE_ISSUER\x10\x01\x12\x1d\n\x19SUSPENSION_CAUSE_PAST_DUE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,holdfast/accounts/v1/account_lifecycle.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"holdfast/accounts/v1/account.proto\x1a\'holdfast/accounts/v1/account_user.proto\x1a!holdfast/accounts/v1/change.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xe5\x01\n\x11\x41\x63\x63ountSuspension\x12\x34\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32%.holdfast.accounts.v1.SuspensionCause\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12.\n\nbegin_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rend_principal\x18\x05 \x01(\t\x12\x12\n\nby_billing\x18\x06 \x01(\x08\"l\n\x1dListAccountSuspensionsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"w\n\x1eListAccountSuspensionsResponse\x12<\n\x0bsuspensions\x18\x01 \x03(\x0b\x32\'.holdfast.accounts.v1.AccountSuspension\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9b\x01\n\x15\x41\x64\x64\x41\x63\x63ountUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x04 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"Q\n\x16\x41\x64\x64\x41\x63\x63ountUserResponse\x12\x37\n\x0c\x61\x63\x63ount_user\x18\x01 \x01(\x0b\x32!.holdfast.accounts.v1.AccountUser\"e\n\x18RemoveAccountUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"T\n\x19RemoveAccountUserResponse\x12\x37\n\x0c\x61\x63\x63ount_user\x18\x01 \x01(\x0b\x32!.holdfast.accounts.v1.AccountUser\"f\n\x17ListAccountUsersRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"m\n\x18ListAccountUsersResponse\x12\x38\n\raccount_users\x18\x01 \x03(\x0b\x32!.holdfast.accounts.v1.AccountUser\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x15SuspendAccountRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12:\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32%.holdfast.accounts.v1.SuspensionCauseB\x04\xe2\x41\x01\x01\"H\n\x16SuspendAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"\x86\x01\n\x14ReopenAccountRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12:\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32%.holdfast.accounts.v1.SuspensionCauseB\x04\xe2\x41\x01\x01\"G\n\x15ReopenAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"I\n\x13\x43loseAccountRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"F\n\x14\x43loseAccountResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.holdfast.accounts.v1.Account\"h\n\x19ListAccountChangesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"d\n\x1aListAccountChangesResponse\x12-\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1c.holdfast.accounts.v1.Change\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xbf\x02\n\x0fSuspensionCause\x12 \n\x1cSUSPENSION_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SUSPENSION_CAUSE_ISSUER\x10\x01\x12\x1d\n\x19SUSPENSION_CAUSE_PAST_DUE\x10\x02\x12$\n SUSPENSION_CAUSE_FRAUD_SUSPECTED\x10\x03\x12\'\n#SUSPENSION_CAUSE_CARDHOLDER_REQUEST\x10\x04\x12\x1d\n\x19SUSPENSION_CAUSE_DECEASED\x10\x05\x12\x1f\n\x1bSUSPENSION_CAUSE_BANKRUPTCY\x10\x06\x12\x1f\n\x1bSUSPENSION_CAUSE_LEGAL_HOLD\x10\x07\x12\x1e\n\x1aSUSPENSION_CAUSE_SANCTIONS\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.accounts.v1.account_lifecycle_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LISTACCOUNTSUSPENSIONSREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_LISTACCOUNTSUSPENSIONSREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTACCOUNTSUSPENSIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTACCOUNTSUSPENSIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTACCOUNTSUSPENSIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTACCOUNTSUSPENSIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_ADDACCOUNTUSERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_ADDACCOUNTUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_ADDACCOUNTUSERREQUEST'].fields_by_name['account_id']._loaded_options = None
@@ -66,6 +73,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REOPENACCOUNTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_REOPENACCOUNTREQUEST'].fields_by_name['account_id']._loaded_options = None
   _globals['_REOPENACCOUNTREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\002'
+  _globals['_REOPENACCOUNTREQUEST'].fields_by_name['cause']._loaded_options = None
+  _globals['_REOPENACCOUNTREQUEST'].fields_by_name['cause']._serialized_options = b'\342A\001\001'
   _globals['_CLOSEACCOUNTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CLOSEACCOUNTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_CLOSEACCOUNTREQUEST'].fields_by_name['account_id']._loaded_options = None
@@ -76,34 +85,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTACCOUNTCHANGESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTACCOUNTCHANGESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTACCOUNTCHANGESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
-  _globals['_SUSPENSIONCAUSE']._serialized_start=1615
-  _globals['_SUSPENSIONCAUSE']._serialized_end=1726
-  _globals['_ADDACCOUNTUSERREQUEST']._serialized_start=255
-  _globals['_ADDACCOUNTUSERREQUEST']._serialized_end=410
-  _globals['_ADDACCOUNTUSERRESPONSE']._serialized_start=412
-  _globals['_ADDACCOUNTUSERRESPONSE']._serialized_end=493
-  _globals['_REMOVEACCOUNTUSERREQUEST']._serialized_start=495
-  _globals['_REMOVEACCOUNTUSERREQUEST']._serialized_end=596
-  _globals['_REMOVEACCOUNTUSERRESPONSE']._serialized_start=598
-  _globals['_REMOVEACCOUNTUSERRESPONSE']._serialized_end=682
-  _globals['_LISTACCOUNTUSERSREQUEST']._serialized_start=684
-  _globals['_LISTACCOUNTUSERSREQUEST']._serialized_end=786
-  _globals['_LISTACCOUNTUSERSRESPONSE']._serialized_start=788
-  _globals['_LISTACCOUNTUSERSRESPONSE']._serialized_end=897
-  _globals['_SUSPENDACCOUNTREQUEST']._serialized_start=900
-  _globals['_SUSPENDACCOUNTREQUEST']._serialized_end=1035
-  _globals['_SUSPENDACCOUNTRESPONSE']._serialized_start=1037
-  _globals['_SUSPENDACCOUNTRESPONSE']._serialized_end=1109
-  _globals['_REOPENACCOUNTREQUEST']._serialized_start=1111
-  _globals['_REOPENACCOUNTREQUEST']._serialized_end=1185
-  _globals['_REOPENACCOUNTRESPONSE']._serialized_start=1187
-  _globals['_REOPENACCOUNTRESPONSE']._serialized_end=1258
-  _globals['_CLOSEACCOUNTREQUEST']._serialized_start=1260
-  _globals['_CLOSEACCOUNTREQUEST']._serialized_end=1333
-  _globals['_CLOSEACCOUNTRESPONSE']._serialized_start=1335
-  _globals['_CLOSEACCOUNTRESPONSE']._serialized_end=1405
-  _globals['_LISTACCOUNTCHANGESREQUEST']._serialized_start=1407
-  _globals['_LISTACCOUNTCHANGESREQUEST']._serialized_end=1511
-  _globals['_LISTACCOUNTCHANGESRESPONSE']._serialized_start=1513
-  _globals['_LISTACCOUNTCHANGESRESPONSE']._serialized_end=1613
+  _globals['_SUSPENSIONCAUSE']._serialized_start=2173
+  _globals['_SUSPENSIONCAUSE']._serialized_end=2492
+  _globals['_ACCOUNTSUSPENSION']._serialized_start=288
+  _globals['_ACCOUNTSUSPENSION']._serialized_end=517
+  _globals['_LISTACCOUNTSUSPENSIONSREQUEST']._serialized_start=519
+  _globals['_LISTACCOUNTSUSPENSIONSREQUEST']._serialized_end=627
+  _globals['_LISTACCOUNTSUSPENSIONSRESPONSE']._serialized_start=629
+  _globals['_LISTACCOUNTSUSPENSIONSRESPONSE']._serialized_end=748
+  _globals['_ADDACCOUNTUSERREQUEST']._serialized_start=751
+  _globals['_ADDACCOUNTUSERREQUEST']._serialized_end=906
+  _globals['_ADDACCOUNTUSERRESPONSE']._serialized_start=908
+  _globals['_ADDACCOUNTUSERRESPONSE']._serialized_end=989
+  _globals['_REMOVEACCOUNTUSERREQUEST']._serialized_start=991
+  _globals['_REMOVEACCOUNTUSERREQUEST']._serialized_end=1092
+  _globals['_REMOVEACCOUNTUSERRESPONSE']._serialized_start=1094
+  _globals['_REMOVEACCOUNTUSERRESPONSE']._serialized_end=1178
+  _globals['_LISTACCOUNTUSERSREQUEST']._serialized_start=1180
+  _globals['_LISTACCOUNTUSERSREQUEST']._serialized_end=1282
+  _globals['_LISTACCOUNTUSERSRESPONSE']._serialized_start=1284
+  _globals['_LISTACCOUNTUSERSRESPONSE']._serialized_end=1393
+  _globals['_SUSPENDACCOUNTREQUEST']._serialized_start=1396
+  _globals['_SUSPENDACCOUNTREQUEST']._serialized_end=1531
+  _globals['_SUSPENDACCOUNTRESPONSE']._serialized_start=1533
+  _globals['_SUSPENDACCOUNTRESPONSE']._serialized_end=1605
+  _globals['_REOPENACCOUNTREQUEST']._serialized_start=1608
+  _globals['_REOPENACCOUNTREQUEST']._serialized_end=1742
+  _globals['_REOPENACCOUNTRESPONSE']._serialized_start=1744
+  _globals['_REOPENACCOUNTRESPONSE']._serialized_end=1815
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_start=1817
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_end=1890
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_start=1892
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_end=1962
+  _globals['_LISTACCOUNTCHANGESREQUEST']._serialized_start=1964
+  _globals['_LISTACCOUNTCHANGESREQUEST']._serialized_end=2068
+  _globals['_LISTACCOUNTCHANGESRESPONSE']._serialized_start=2070
+  _globals['_LISTACCOUNTCHANGESRESPONSE']._serialized_end=2170
 # @@protoc_insertion_point(module_scope)

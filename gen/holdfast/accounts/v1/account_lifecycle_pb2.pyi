@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from holdfast.accounts.v1 import account_pb2 as _account_pb2
@@ -30,22 +31,154 @@ class _SuspensionCause:
 class _SuspensionCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SuspensionCause.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SUSPENSION_CAUSE_UNSPECIFIED: _SuspensionCause.ValueType  # 0
-    """The issuer's decision; the same as SUSPENSION_CAUSE_ISSUER."""
+    """SuspendAccount: the issuer's decision. ReopenAccount: the only cause."""
     SUSPENSION_CAUSE_ISSUER: _SuspensionCause.ValueType  # 1
-    """The issuer's decision: the account is SUSPENDED."""
+    """The issuer's decision."""
     SUSPENSION_CAUSE_PAST_DUE: _SuspensionCause.ValueType  # 2
-    """Payments are past due: the account is DELINQUENT."""
+    """Payments are past due. What billing has found, billing ends, when it is paid."""
+    SUSPENSION_CAUSE_FRAUD_SUSPECTED: _SuspensionCause.ValueType  # 3
+    """Somebody else may be using the account."""
+    SUSPENSION_CAUSE_CARDHOLDER_REQUEST: _SuspensionCause.ValueType  # 4
+    """The cardholder has asked for it."""
+    SUSPENSION_CAUSE_DECEASED: _SuspensionCause.ValueType  # 5
+    """The cardholder is said to have died. Ends only by name."""
+    SUSPENSION_CAUSE_BANKRUPTCY: _SuspensionCause.ValueType  # 6
+    """A petition in bankruptcy was filed: nothing may be collected. Ends only by name."""
+    SUSPENSION_CAUSE_LEGAL_HOLD: _SuspensionCause.ValueType  # 7
+    """A court or an authority has ordered it. Ends only by name."""
+    SUSPENSION_CAUSE_SANCTIONS: _SuspensionCause.ValueType  # 8
+    """The cardholder may be on a list of sanctions. Ends only by name."""
 
 class SuspensionCause(_SuspensionCause, metaclass=_SuspensionCauseEnumTypeWrapper):
-    """Why an account is suspended."""
+    """Why an account is suspended. There may be several causes at once; the account is open again when
+    all have ended. It is SUSPENDED and purchases are declined with ACCOUNT_SUSPENDED whatever the
+    cause, which merchants and thieves need not know; with PAST_DUE alone it is DELINQUENT, and they
+    are declined with ACCOUNT_DELINQUENT.
+    """
 
 SUSPENSION_CAUSE_UNSPECIFIED: SuspensionCause.ValueType  # 0
-"""The issuer's decision; the same as SUSPENSION_CAUSE_ISSUER."""
+"""SuspendAccount: the issuer's decision. ReopenAccount: the only cause."""
 SUSPENSION_CAUSE_ISSUER: SuspensionCause.ValueType  # 1
-"""The issuer's decision: the account is SUSPENDED."""
+"""The issuer's decision."""
 SUSPENSION_CAUSE_PAST_DUE: SuspensionCause.ValueType  # 2
-"""Payments are past due: the account is DELINQUENT."""
+"""Payments are past due. What billing has found, billing ends, when it is paid."""
+SUSPENSION_CAUSE_FRAUD_SUSPECTED: SuspensionCause.ValueType  # 3
+"""Somebody else may be using the account."""
+SUSPENSION_CAUSE_CARDHOLDER_REQUEST: SuspensionCause.ValueType  # 4
+"""The cardholder has asked for it."""
+SUSPENSION_CAUSE_DECEASED: SuspensionCause.ValueType  # 5
+"""The cardholder is said to have died. Ends only by name."""
+SUSPENSION_CAUSE_BANKRUPTCY: SuspensionCause.ValueType  # 6
+"""A petition in bankruptcy was filed: nothing may be collected. Ends only by name."""
+SUSPENSION_CAUSE_LEGAL_HOLD: SuspensionCause.ValueType  # 7
+"""A court or an authority has ordered it. Ends only by name."""
+SUSPENSION_CAUSE_SANCTIONS: SuspensionCause.ValueType  # 8
+"""The cardholder may be on a list of sanctions. Ends only by name."""
 Global___SuspensionCause: _TypeAlias = SuspensionCause  # noqa: Y015
+
+@_typing.final
+class AccountSuspension(_message.Message):
+    """One cause, and while it lasted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAUSE_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    END_PRINCIPAL_FIELD_NUMBER: _builtins.int
+    BY_BILLING_FIELD_NUMBER: _builtins.int
+    cause: Global___SuspensionCause.ValueType
+    """Why."""
+    principal: _builtins.str
+    """Who suspended the account; `system`: Holdfast did by itself."""
+    end_principal: _builtins.str
+    """Who ended it; empty: nobody has."""
+    by_billing: _builtins.bool
+    """True: billing found it, and alone ends it."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when; absent: it lasts."""
+
+    def __init__(
+        self,
+        *,
+        cause: Global___SuspensionCause.ValueType = ...,
+        principal: _builtins.str = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        end_principal: _builtins.str = ...,
+        by_billing: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "by_billing", b"by_billing", "cause", b"cause", "end_principal", b"end_principal", "end_time", b"end_time", "principal", b"principal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountSuspension: _TypeAlias = AccountSuspension  # noqa: Y015
+
+@_typing.final
+class ListAccountSuspensionsRequest(_message.Message):
+    """Asks for the suspensions of an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    page_size: _builtins.int
+    """At most this many, 1 to 500; default 50; larger values mean 500."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAccountSuspensionsRequest: _TypeAlias = ListAccountSuspensionsRequest  # noqa: Y015
+
+@_typing.final
+class ListAccountSuspensionsResponse(_message.Message):
+    """One page of suspensions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUSPENSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Opaque token of the next page; empty on the last one."""
+    @_builtins.property
+    def suspensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountSuspension]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        suspensions: _abc.Iterable[Global___AccountSuspension] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "suspensions", b"suspensions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAccountSuspensionsResponse: _TypeAlias = ListAccountSuspensionsResponse  # noqa: Y015
 
 @_typing.final
 class AddAccountUserRequest(_message.Message):
@@ -283,19 +416,23 @@ class ReopenAccountRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
     account_id: _builtins.str
     """The account, an `acct_` id."""
+    cause: Global___SuspensionCause.ValueType
+    """The cause that has ended. Default: the only one, unless it ends only by name."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         account_id: _builtins.str = ...,
+        cause: Global___SuspensionCause.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cause", b"cause", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -95,6 +95,11 @@ class AccountServiceStub:
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountResponse.FromString,
                 _registered_method=True)
+        self.ListAccountSuspensions = channel.unary_unary(
+                '/holdfast.accounts.v1.AccountService/ListAccountSuspensions',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountSuspensionsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountSuspensionsResponse.FromString,
+                _registered_method=True)
         self.CloseAccount = channel.unary_unary(
                 '/holdfast.accounts.v1.AccountService/CloseAccount',
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.CloseAccountRequest.SerializeToString,
@@ -219,8 +224,8 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SuspendAccount(self, request, context):
-        """Refuses new purchases until the account is reopened; earlier ones still clear. Suspending an
-        account that is suspended for the same cause changes nothing.
+        """Refuses new purchases until the account is reopened; earlier ones still clear. It may be
+        suspended for several causes; suspending it again for the same one changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION: `from`, `to` and
         the states `allowed` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -230,11 +235,22 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReopenAccount(self, request, context):
-        """Opens a suspended account again. Reopening an open account changes nothing; one that is closing
-        stays so.
+        """Ends a cause for which an account is suspended, and opens it again if that was the last one.
+        Reopening an open account changes nothing; one that is closing stays so.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION;
+        SUSPENSION_CAUSE_REQUIRED: there are several `causes`, or the one ends only by name;
+        ACCOUNT_PAST_DUE: what billing has found ends when it is paid), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccountSuspensions(self, request, context):
+        """Lists why an account is, or was, suspended: newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -326,6 +342,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ReopenAccount,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountResponse.SerializeToString,
+            ),
+            'ListAccountSuspensions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccountSuspensions,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountSuspensionsRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountSuspensionsResponse.SerializeToString,
             ),
             'CloseAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseAccount,
@@ -645,6 +666,33 @@ class AccountService:
             '/holdfast.accounts.v1.AccountService/ReopenAccount',
             holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountRequest.SerializeToString,
             holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ReopenAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccountSuspensions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.AccountService/ListAccountSuspensions',
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountSuspensionsRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_account__lifecycle__pb2.ListAccountSuspensionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

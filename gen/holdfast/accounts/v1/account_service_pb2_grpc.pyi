@@ -102,18 +102,25 @@ class AccountServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND (account).
     """
     SuspendAccount: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.SuspendAccountRequest, _account_lifecycle_pb2.SuspendAccountResponse]
-    """Refuses new purchases until the account is reopened; earlier ones still clear. Suspending an
-    account that is suspended for the same cause changes nothing.
+    """Refuses new purchases until the account is reopened; earlier ones still clear. It may be
+    suspended for several causes; suspending it again for the same one changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION: `from`, `to` and
     the states `allowed` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ReopenAccount: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.ReopenAccountRequest, _account_lifecycle_pb2.ReopenAccountResponse]
-    """Opens a suspended account again. Reopening an open account changes nothing; one that is closing
-    stays so.
+    """Ends a cause for which an account is suspended, and opens it again if that was the last one.
+    Reopening an open account changes nothing; one that is closing stays so.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION;
+    SUSPENSION_CAUSE_REQUIRED: there are several `causes`, or the one ends only by name;
+    ACCOUNT_PAST_DUE: what billing has found ends when it is paid), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ListAccountSuspensions: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.ListAccountSuspensionsRequest, _account_lifecycle_pb2.ListAccountSuspensionsResponse]
+    """Lists why an account is, or was, suspended: newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     CloseAccount: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.CloseAccountRequest, _account_lifecycle_pb2.CloseAccountResponse]
     """Closes an account: CLOSING, nothing new is authorized; then, by itself and for good, CLOSED as
@@ -206,18 +213,25 @@ class AccountServiceAsyncStub(AccountServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND (account).
     """
     SuspendAccount: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.SuspendAccountRequest, _account_lifecycle_pb2.SuspendAccountResponse]  # type: ignore[assignment]
-    """Refuses new purchases until the account is reopened; earlier ones still clear. Suspending an
-    account that is suspended for the same cause changes nothing.
+    """Refuses new purchases until the account is reopened; earlier ones still clear. It may be
+    suspended for several causes; suspending it again for the same one changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION: `from`, `to` and
     the states `allowed` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ReopenAccount: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.ReopenAccountRequest, _account_lifecycle_pb2.ReopenAccountResponse]  # type: ignore[assignment]
-    """Opens a suspended account again. Reopening an open account changes nothing; one that is closing
-    stays so.
+    """Ends a cause for which an account is suspended, and opens it again if that was the last one.
+    Reopening an open account changes nothing; one that is closing stays so.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION;
+    SUSPENSION_CAUSE_REQUIRED: there are several `causes`, or the one ends only by name;
+    ACCOUNT_PAST_DUE: what billing has found ends when it is paid), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ListAccountSuspensions: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.ListAccountSuspensionsRequest, _account_lifecycle_pb2.ListAccountSuspensionsResponse]  # type: ignore[assignment]
+    """Lists why an account is, or was, suspended: newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     CloseAccount: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.CloseAccountRequest, _account_lifecycle_pb2.CloseAccountResponse]  # type: ignore[assignment]
     """Closes an account: CLOSING, nothing new is authorized; then, by itself and for good, CLOSED as
@@ -367,8 +381,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_lifecycle_pb2.SuspendAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_lifecycle_pb2.SuspendAccountResponse, _abc.Awaitable[_account_lifecycle_pb2.SuspendAccountResponse]]:
-        """Refuses new purchases until the account is reopened; earlier ones still clear. Suspending an
-        account that is suspended for the same cause changes nothing.
+        """Refuses new purchases until the account is reopened; earlier ones still clear. It may be
+        suspended for several causes; suspending it again for the same one changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION: `from`, `to` and
         the states `allowed` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -380,11 +394,24 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_lifecycle_pb2.ReopenAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_lifecycle_pb2.ReopenAccountResponse, _abc.Awaitable[_account_lifecycle_pb2.ReopenAccountResponse]]:
-        """Opens a suspended account again. Reopening an open account changes nothing; one that is closing
-        stays so.
+        """Ends a cause for which an account is suspended, and opens it again if that was the last one.
+        Reopening an open account changes nothing; one that is closing stays so.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION;
+        SUSPENSION_CAUSE_REQUIRED: there are several `causes`, or the one ends only by name;
+        ACCOUNT_PAST_DUE: what billing has found ends when it is paid), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAccountSuspensions(
+        self,
+        request: _account_lifecycle_pb2.ListAccountSuspensionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_lifecycle_pb2.ListAccountSuspensionsResponse, _abc.Awaitable[_account_lifecycle_pb2.ListAccountSuspensionsResponse]]:
+        """Lists why an account is, or was, suspended: newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

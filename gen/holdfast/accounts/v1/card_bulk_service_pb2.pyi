@@ -37,7 +37,7 @@ class ImportCardsRequest(_message.Message):
     """True: says what would become of them, and makes nothing."""
     @_builtins.property
     def cards(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportedCard]:
-        """1 to 100 cards."""
+        """1 to 500 cards."""
 
     def __init__(
         self,

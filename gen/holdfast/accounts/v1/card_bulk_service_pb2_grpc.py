@@ -52,13 +52,14 @@ class CardBulkServiceServicer:
     """
 
     def ImportCards(self, request, context):
-        """Issues many cards, at most 100 at once, and opens the accounts that they ask for; rows that are
+        """Issues many cards, at most 500 at once, and opens the accounts that they ask for; rows that are
         wrong are named, the others are made. Each has a reference of the caller's, from which its id
         follows: what is there already stays as it is. So a file can be imported again, in other
-        pieces, too. Numbers are new. The authorizer has the cards moments later.
+        pieces, too. Numbers are new. The authorizer has the cards that are made when this is answered.
 
         Errors: INVALID_ARGUMENT (no cards, too many, the id), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        UNAVAILABLE (also IMPORT_BUSY: the authorizer has not taken what was imported before).
+        UNAVAILABLE (also OUTCOME_UNKNOWN: stored, but not yet confirmed by the authorizer;
+        IMPORT_BUSY: the authorizer has not taken what was imported before).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,13 +34,14 @@ class CardBulkServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CardBulkServiceAsyncStub: ...
     ImportCards: _grpc.UnaryUnaryMultiCallable[_card_bulk_service_pb2.ImportCardsRequest, _card_bulk_service_pb2.ImportCardsResponse]
-    """Issues many cards, at most 100 at once, and opens the accounts that they ask for; rows that are
+    """Issues many cards, at most 500 at once, and opens the accounts that they ask for; rows that are
     wrong are named, the others are made. Each has a reference of the caller's, from which its id
     follows: what is there already stays as it is. So a file can be imported again, in other
-    pieces, too. Numbers are new. The authorizer has the cards moments later.
+    pieces, too. Numbers are new. The authorizer has the cards that are made when this is answered.
 
     Errors: INVALID_ARGUMENT (no cards, too many, the id), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    UNAVAILABLE (also IMPORT_BUSY: the authorizer has not taken what was imported before).
+    UNAVAILABLE (also OUTCOME_UNKNOWN: stored, but not yet confirmed by the authorizer;
+    IMPORT_BUSY: the authorizer has not taken what was imported before).
     """
     ListAllCards: _grpc.UnaryUnaryMultiCallable[_card_bulk_service_pb2.ListAllCardsRequest, _card_bulk_service_pb2.ListAllCardsResponse]
     """Lists all cards, newest first.
@@ -54,13 +55,14 @@ class CardBulkServiceAsyncStub(CardBulkServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ImportCards: _aio.UnaryUnaryMultiCallable[_card_bulk_service_pb2.ImportCardsRequest, _card_bulk_service_pb2.ImportCardsResponse]  # type: ignore[assignment]
-    """Issues many cards, at most 100 at once, and opens the accounts that they ask for; rows that are
+    """Issues many cards, at most 500 at once, and opens the accounts that they ask for; rows that are
     wrong are named, the others are made. Each has a reference of the caller's, from which its id
     follows: what is there already stays as it is. So a file can be imported again, in other
-    pieces, too. Numbers are new. The authorizer has the cards moments later.
+    pieces, too. Numbers are new. The authorizer has the cards that are made when this is answered.
 
     Errors: INVALID_ARGUMENT (no cards, too many, the id), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    UNAVAILABLE (also IMPORT_BUSY: the authorizer has not taken what was imported before).
+    UNAVAILABLE (also OUTCOME_UNKNOWN: stored, but not yet confirmed by the authorizer;
+    IMPORT_BUSY: the authorizer has not taken what was imported before).
     """
     ListAllCards: _aio.UnaryUnaryMultiCallable[_card_bulk_service_pb2.ListAllCardsRequest, _card_bulk_service_pb2.ListAllCardsResponse]  # type: ignore[assignment]
     """Lists all cards, newest first.
@@ -77,13 +79,14 @@ class CardBulkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _card_bulk_service_pb2.ImportCardsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_card_bulk_service_pb2.ImportCardsResponse, _abc.Awaitable[_card_bulk_service_pb2.ImportCardsResponse]]:
-        """Issues many cards, at most 100 at once, and opens the accounts that they ask for; rows that are
+        """Issues many cards, at most 500 at once, and opens the accounts that they ask for; rows that are
         wrong are named, the others are made. Each has a reference of the caller's, from which its id
         follows: what is there already stays as it is. So a file can be imported again, in other
-        pieces, too. Numbers are new. The authorizer has the cards moments later.
+        pieces, too. Numbers are new. The authorizer has the cards that are made when this is answered.
 
         Errors: INVALID_ARGUMENT (no cards, too many, the id), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        UNAVAILABLE (also IMPORT_BUSY: the authorizer has not taken what was imported before).
+        UNAVAILABLE (also OUTCOME_UNKNOWN: stored, but not yet confirmed by the authorizer;
+        IMPORT_BUSY: the authorizer has not taken what was imported before).
         """
 
     @_abc_1.abstractmethod

@@ -24,17 +24,15 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
-from holdfast.accounts.v1 import account_pb2 as holdfast_dot_accounts_dot_v1_dot_account__pb2
-from holdfast.accounts.v1 import application_pb2 as holdfast_dot_accounts_dot_v1_dot_application__pb2
-from holdfast.accounts.v1 import card_pb2 as holdfast_dot_accounts_dot_v1_dot_card__pb2
 from holdfast.accounts.v1 import user_pb2 as holdfast_dot_accounts_dot_v1_dot_user__pb2
+from holdfast.accounts.v1 import user_export_pb2 as holdfast_dot_accounts_dot_v1_dot_user__export__pb2
 from holdfast.accounts.v1 import user_import_pb2 as holdfast_dot_accounts_dot_v1_dot_user__import__pb2
 from holdfast.accounts.v1 import user_search_pb2 as holdfast_dot_accounts_dot_v1_dot_user__search__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import deadline_pb2 as holdfast_dot_type_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/user_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"holdfast/accounts/v1/account.proto\x1a&holdfast/accounts/v1/application.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a\x1fholdfast/accounts/v1/user.proto\x1a&holdfast/accounts/v1/user_import.proto\x1a&holdfast/accounts/v1/user_search.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"\x88\x02\n\x11\x43reateUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x65mail\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05phone\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x07\x61\x64\x64ress\x18\x06 \x01(\x0b\x32\x1d.holdfast.accounts.v1.AddressB\x04\xe2\x41\x01\x01\x12\x18\n\nbirth_date\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06tax_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10tax_country_code\x18\t \x01(\tB\x04\xe2\x41\x01\x01\"\xf2\x02\n\x11UpdateUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x18\n\x05\x65mail\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x18\n\x05phone\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12\x34\n\x07\x61\x64\x64ress\x18\x06 \x01(\x0b\x32\x1d.holdfast.accounts.v1.AddressB\x04\xe2\x41\x01\x01\x12\x1d\n\nbirth_date\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01H\x03\x88\x01\x01\x12\x19\n\x06tax_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01H\x04\x88\x01\x01\x12#\n\x10tax_country_code\x18\t \x01(\tB\x04\xe2\x41\x01\x01H\x05\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\x08\n\x06_phoneB\r\n\x0b_birth_dateB\t\n\x07_tax_idB\x13\n\x11_tax_country_code\"W\n\x0eGetUserRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x04view\x18\x02 \x01(\x0e\x32\x1a.holdfast.accounts.v1.ViewB\x04\xe2\x41\x01\x01\"u\n\x10ListUsersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12.\n\x04view\x18\x03 \x01(\x0e\x32\x1a.holdfast.accounts.v1.ViewB\x04\xe2\x41\x01\x01\"W\n\x11ListUsersResponse\x12)\n\x05users\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11VerifyUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x12SuspendUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"H\n\x15ReactivateUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"C\n\x10\x43loseUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"D\n\x11\x44\x65leteUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"C\n\x10\x45raseUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\".\n\x15\x45xportUserDataRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xd7\x01\n\x16\x45xportUserDataResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\x12/\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x1d.holdfast.accounts.v1.Account\x12)\n\x05\x63\x61rds\x18\x03 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x37\n\x0c\x61pplications\x18\x04 \x03(\x0b\x32!.holdfast.accounts.v1.Application\">\n\x12\x43reateUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\";\n\x0fGetUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\">\n\x12UpdateUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\">\n\x12VerifyUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\"?\n\x13SuspendUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\"B\n\x16ReactivateUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\"=\n\x11\x43loseUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\"=\n\x11\x45raseUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\"\x14\n\x12\x44\x65leteUserResponse2\xfb\x0e\n\x0bUserService\x12\x89\x01\n\nCreateUser\x12\'.holdfast.accounts.v1.CreateUserRequest\x1a(.holdfast.accounts.v1.CreateUserResponse\"(\x90\x02\x02\x92\xb5\x18\r\n\x02\x02\x07*\x07gateway\x82\xd3\xe4\x93\x02\x0e\"\t/v1/users:\x01*\x12\x88\x01\n\x07GetUser\x12$.holdfast.accounts.v1.GetUserRequest\x1a%.holdfast.accounts.v1.GetUserResponse\"0\x90\x02\x01\x92\xb5\x18\x0e\n\x03\x02\x08\x04\x12\x07user_id\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/users/{user_id}\x12\x8d\x01\n\x0bImportUsers\x12(.holdfast.accounts.v1.ImportUsersRequest\x1a).holdfast.accounts.v1.ImportUsersResponse\")\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x15\"\x10/v1/users:import:\x01*\x12z\n\tListUsers\x12&.holdfast.accounts.v1.ListUsersRequest\x1a\'.holdfast.accounts.v1.ListUsersResponse\"\x1c\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/users\x12\x8a\x01\n\x0bSearchUsers\x12(.holdfast.accounts.v1.SearchUsersRequest\x1a).holdfast.accounts.v1.SearchUsersResponse\"&\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x15\"\x10/v1/users:search:\x01*\x12\x93\x01\n\nUpdateUser\x12\'.holdfast.accounts.v1.UpdateUserRequest\x1a(.holdfast.accounts.v1.UpdateUserResponse\"2\x90\x02\x02\x92\xb5\x18\r\n\x02\x02\x04\x12\x07user_id\x82\xd3\xe4\x93\x02\x18\x32\x13/v1/users/{user_id}:\x01*\x12\x90\x01\n\nVerifyUser\x12\'.holdfast.accounts.v1.VerifyUserRequest\x1a(.holdfast.accounts.v1.VerifyUserResponse\"/\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/users/{user_id}:verify:\x01*\x12\x94\x01\n\x0bSuspendUser\x12(.holdfast.accounts.v1.SuspendUserRequest\x1a).holdfast.accounts.v1.SuspendUserResponse\"0\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02 \"\x1b/v1/users/{user_id}:suspend:\x01*\x12\xa0\x01\n\x0eReactivateUser\x12+.holdfast.accounts.v1.ReactivateUserRequest\x1a,.holdfast.accounts.v1.ReactivateUserResponse\"3\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02#\"\x1e/v1/users/{user_id}:reactivate:\x01*\x12\x8c\x01\n\tCloseUser\x12&.holdfast.accounts.v1.CloseUserRequest\x1a\'.holdfast.accounts.v1.CloseUserResponse\".\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/users/{user_id}:close:\x01*\x12\x90\x01\n\nDeleteUser\x12\'.holdfast.accounts.v1.DeleteUserRequest\x1a(.holdfast.accounts.v1.DeleteUserResponse\"/\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/users/{user_id}:delete:\x01*\x12\xa7\x01\n\x0e\x45xportUserData\x12+.holdfast.accounts.v1.ExportUserDataRequest\x1a,.holdfast.accounts.v1.ExportUserDataResponse\":\x90\x02\x01\x92\xb5\x18\r\n\x02\x02\x04\x12\x07user_id\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/users/{user_id}:export\x12\x8c\x01\n\tEraseUser\x12&.holdfast.accounts.v1.EraseUserRequest\x1a\'.holdfast.accounts.v1.EraseUserResponse\".\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/users/{user_id}:erase:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/accounts/v1/user_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/user.proto\x1a&holdfast/accounts/v1/user_export.proto\x1a&holdfast/accounts/v1/user_import.proto\x1a&holdfast/accounts/v1/user_search.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"\x88\x02\n\x11\x43reateUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x65mail\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05phone\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x07\x61\x64\x64ress\x18\x06 \x01(\x0b\x32\x1d.holdfast.accounts.v1.AddressB\x04\xe2\x41\x01\x01\x12\x18\n\nbirth_date\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06tax_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10tax_country_code\x18\t \x01(\tB\x04\xe2\x41\x01\x01\"\xf2\x02\n\x11UpdateUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x18\n\x05\x65mail\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x18\n\x05phone\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12\x34\n\x07\x61\x64\x64ress\x18\x06 \x01(\x0b\x32\x1d.holdfast.accounts.v1.AddressB\x04\xe2\x41\x01\x01\x12\x1d\n\nbirth_date\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01H\x03\x88\x01\x01\x12\x19\n\x06tax_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01H\x04\x88\x01\x01\x12#\n\x10tax_country_code\x18\t \x01(\tB\x04\xe2\x41\x01\x01H\x05\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\x08\n\x06_phoneB\r\n\x0b_birth_dateB\t\n\x07_tax_idB\x13\n\x11_tax_country_code\"W\n\x0eGetUserRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x04view\x18\x02 \x01(\x0e\x32\x1a.holdfast.accounts.v1.ViewB\x04\xe2\x41\x01\x01\"u\n\x10ListUsersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12.\n\x04view\x18\x03 \x01(\x0e\x32\x1a.holdfast.accounts.v1.ViewB\x04\xe2\x41\x01\x01\"W\n\x11ListUsersResponse\x12)\n\x05users\x18\x01 \x03(\x0b\x32\x1a.holdfast.accounts.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x11VerifyUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x12SuspendUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"H\n\x15ReactivateUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"C\n\x10\x43loseUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"D\n\x11\x44\x65leteUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"C\n\x10\x45raseUserRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x12\x43reateUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\";\n\x0fGetUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\">\n\x12UpdateUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\">\n\x12VerifyUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\"?\n\x13SuspendUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\"B\n\x16ReactivateUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\"=\n\x11\x43loseUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\"=\n\x11\x45raseUserResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\"\x14\n\x12\x44\x65leteUserResponse2\xfb\x0e\n\x0bUserService\x12\x89\x01\n\nCreateUser\x12\'.holdfast.accounts.v1.CreateUserRequest\x1a(.holdfast.accounts.v1.CreateUserResponse\"(\x90\x02\x02\x92\xb5\x18\r\n\x02\x02\x07*\x07gateway\x82\xd3\xe4\x93\x02\x0e\"\t/v1/users:\x01*\x12\x88\x01\n\x07GetUser\x12$.holdfast.accounts.v1.GetUserRequest\x1a%.holdfast.accounts.v1.GetUserResponse\"0\x90\x02\x01\x92\xb5\x18\x0e\n\x03\x02\x08\x04\x12\x07user_id\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/users/{user_id}\x12\x8d\x01\n\x0bImportUsers\x12(.holdfast.accounts.v1.ImportUsersRequest\x1a).holdfast.accounts.v1.ImportUsersResponse\")\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x15\"\x10/v1/users:import:\x01*\x12z\n\tListUsers\x12&.holdfast.accounts.v1.ListUsersRequest\x1a\'.holdfast.accounts.v1.ListUsersResponse\"\x1c\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/users\x12\x8a\x01\n\x0bSearchUsers\x12(.holdfast.accounts.v1.SearchUsersRequest\x1a).holdfast.accounts.v1.SearchUsersResponse\"&\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02\x15\"\x10/v1/users:search:\x01*\x12\x93\x01\n\nUpdateUser\x12\'.holdfast.accounts.v1.UpdateUserRequest\x1a(.holdfast.accounts.v1.UpdateUserResponse\"2\x90\x02\x02\x92\xb5\x18\r\n\x02\x02\x04\x12\x07user_id\x82\xd3\xe4\x93\x02\x18\x32\x13/v1/users/{user_id}:\x01*\x12\x90\x01\n\nVerifyUser\x12\'.holdfast.accounts.v1.VerifyUserRequest\x1a(.holdfast.accounts.v1.VerifyUserResponse\"/\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/users/{user_id}:verify:\x01*\x12\x94\x01\n\x0bSuspendUser\x12(.holdfast.accounts.v1.SuspendUserRequest\x1a).holdfast.accounts.v1.SuspendUserResponse\"0\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02 \"\x1b/v1/users/{user_id}:suspend:\x01*\x12\xa0\x01\n\x0eReactivateUser\x12+.holdfast.accounts.v1.ReactivateUserRequest\x1a,.holdfast.accounts.v1.ReactivateUserResponse\"3\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02#\"\x1e/v1/users/{user_id}:reactivate:\x01*\x12\x8c\x01\n\tCloseUser\x12&.holdfast.accounts.v1.CloseUserRequest\x1a\'.holdfast.accounts.v1.CloseUserResponse\".\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/users/{user_id}:close:\x01*\x12\x90\x01\n\nDeleteUser\x12\'.holdfast.accounts.v1.DeleteUserRequest\x1a(.holdfast.accounts.v1.DeleteUserResponse\"/\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/users/{user_id}:delete:\x01*\x12\xa7\x01\n\x0e\x45xportUserData\x12+.holdfast.accounts.v1.ExportUserDataRequest\x1a,.holdfast.accounts.v1.ExportUserDataResponse\":\x90\x02\x01\x92\xb5\x18\r\n\x02\x02\x04\x12\x07user_id\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/users/{user_id}:export\x12\x8c\x01\n\tEraseUser\x12&.holdfast.accounts.v1.EraseUserRequest\x1a\'.holdfast.accounts.v1.EraseUserResponse\".\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/users/{user_id}:erase:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -111,8 +109,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERASEUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
-  _globals['_EXPORTUSERDATAREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_EXPORTUSERDATAREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\220\002\002\222\265\030\r\n\002\002\007*\007gateway\202\323\344\223\002\016\"\t/v1/users:\001*'
   _globals['_USERSERVICE'].methods_by_name['GetUser']._loaded_options = None
@@ -139,50 +135,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['ExportUserData']._serialized_options = b'\220\002\001\222\265\030\r\n\002\002\004\022\007user_id\240\265\030\003\202\323\344\223\002\034\022\032/v1/users/{user_id}:export'
   _globals['_USERSERVICE'].methods_by_name['EraseUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['EraseUser']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\002\036\"\031/v1/users/{user_id}:erase:\001*'
-  _globals['_CREATEUSERREQUEST']._serialized_start=415
-  _globals['_CREATEUSERREQUEST']._serialized_end=679
-  _globals['_UPDATEUSERREQUEST']._serialized_start=682
-  _globals['_UPDATEUSERREQUEST']._serialized_end=1052
-  _globals['_GETUSERREQUEST']._serialized_start=1054
-  _globals['_GETUSERREQUEST']._serialized_end=1141
-  _globals['_LISTUSERSREQUEST']._serialized_start=1143
-  _globals['_LISTUSERSREQUEST']._serialized_end=1260
-  _globals['_LISTUSERSRESPONSE']._serialized_start=1262
-  _globals['_LISTUSERSRESPONSE']._serialized_end=1349
-  _globals['_VERIFYUSERREQUEST']._serialized_start=1351
-  _globals['_VERIFYUSERREQUEST']._serialized_end=1419
-  _globals['_SUSPENDUSERREQUEST']._serialized_start=1421
-  _globals['_SUSPENDUSERREQUEST']._serialized_end=1490
-  _globals['_REACTIVATEUSERREQUEST']._serialized_start=1492
-  _globals['_REACTIVATEUSERREQUEST']._serialized_end=1564
-  _globals['_CLOSEUSERREQUEST']._serialized_start=1566
-  _globals['_CLOSEUSERREQUEST']._serialized_end=1633
-  _globals['_DELETEUSERREQUEST']._serialized_start=1635
-  _globals['_DELETEUSERREQUEST']._serialized_end=1703
-  _globals['_ERASEUSERREQUEST']._serialized_start=1705
-  _globals['_ERASEUSERREQUEST']._serialized_end=1772
-  _globals['_EXPORTUSERDATAREQUEST']._serialized_start=1774
-  _globals['_EXPORTUSERDATAREQUEST']._serialized_end=1820
-  _globals['_EXPORTUSERDATARESPONSE']._serialized_start=1823
-  _globals['_EXPORTUSERDATARESPONSE']._serialized_end=2038
-  _globals['_CREATEUSERRESPONSE']._serialized_start=2040
-  _globals['_CREATEUSERRESPONSE']._serialized_end=2102
-  _globals['_GETUSERRESPONSE']._serialized_start=2104
-  _globals['_GETUSERRESPONSE']._serialized_end=2163
-  _globals['_UPDATEUSERRESPONSE']._serialized_start=2165
-  _globals['_UPDATEUSERRESPONSE']._serialized_end=2227
-  _globals['_VERIFYUSERRESPONSE']._serialized_start=2229
-  _globals['_VERIFYUSERRESPONSE']._serialized_end=2291
-  _globals['_SUSPENDUSERRESPONSE']._serialized_start=2293
-  _globals['_SUSPENDUSERRESPONSE']._serialized_end=2356
-  _globals['_REACTIVATEUSERRESPONSE']._serialized_start=2358
-  _globals['_REACTIVATEUSERRESPONSE']._serialized_end=2424
-  _globals['_CLOSEUSERRESPONSE']._serialized_start=2426
-  _globals['_CLOSEUSERRESPONSE']._serialized_end=2487
-  _globals['_ERASEUSERRESPONSE']._serialized_start=2489
-  _globals['_ERASEUSERRESPONSE']._serialized_end=2550
-  _globals['_DELETEUSERRESPONSE']._serialized_start=2552
-  _globals['_DELETEUSERRESPONSE']._serialized_end=2572
-  _globals['_USERSERVICE']._serialized_start=2575
-  _globals['_USERSERVICE']._serialized_end=4490
+  _globals['_CREATEUSERREQUEST']._serialized_start=346
+  _globals['_CREATEUSERREQUEST']._serialized_end=610
+  _globals['_UPDATEUSERREQUEST']._serialized_start=613
+  _globals['_UPDATEUSERREQUEST']._serialized_end=983
+  _globals['_GETUSERREQUEST']._serialized_start=985
+  _globals['_GETUSERREQUEST']._serialized_end=1072
+  _globals['_LISTUSERSREQUEST']._serialized_start=1074
+  _globals['_LISTUSERSREQUEST']._serialized_end=1191
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1193
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1280
+  _globals['_VERIFYUSERREQUEST']._serialized_start=1282
+  _globals['_VERIFYUSERREQUEST']._serialized_end=1350
+  _globals['_SUSPENDUSERREQUEST']._serialized_start=1352
+  _globals['_SUSPENDUSERREQUEST']._serialized_end=1421
+  _globals['_REACTIVATEUSERREQUEST']._serialized_start=1423
+  _globals['_REACTIVATEUSERREQUEST']._serialized_end=1495
+  _globals['_CLOSEUSERREQUEST']._serialized_start=1497
+  _globals['_CLOSEUSERREQUEST']._serialized_end=1564
+  _globals['_DELETEUSERREQUEST']._serialized_start=1566
+  _globals['_DELETEUSERREQUEST']._serialized_end=1634
+  _globals['_ERASEUSERREQUEST']._serialized_start=1636
+  _globals['_ERASEUSERREQUEST']._serialized_end=1703
+  _globals['_CREATEUSERRESPONSE']._serialized_start=1705
+  _globals['_CREATEUSERRESPONSE']._serialized_end=1767
+  _globals['_GETUSERRESPONSE']._serialized_start=1769
+  _globals['_GETUSERRESPONSE']._serialized_end=1828
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=1830
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=1892
+  _globals['_VERIFYUSERRESPONSE']._serialized_start=1894
+  _globals['_VERIFYUSERRESPONSE']._serialized_end=1956
+  _globals['_SUSPENDUSERRESPONSE']._serialized_start=1958
+  _globals['_SUSPENDUSERRESPONSE']._serialized_end=2021
+  _globals['_REACTIVATEUSERRESPONSE']._serialized_start=2023
+  _globals['_REACTIVATEUSERRESPONSE']._serialized_end=2089
+  _globals['_CLOSEUSERRESPONSE']._serialized_start=2091
+  _globals['_CLOSEUSERRESPONSE']._serialized_end=2152
+  _globals['_ERASEUSERRESPONSE']._serialized_start=2154
+  _globals['_ERASEUSERRESPONSE']._serialized_end=2215
+  _globals['_DELETEUSERRESPONSE']._serialized_start=2217
+  _globals['_DELETEUSERRESPONSE']._serialized_end=2237
+  _globals['_USERSERVICE']._serialized_start=2240
+  _globals['_USERSERVICE']._serialized_end=4155
 # @@protoc_insertion_point(module_scope)

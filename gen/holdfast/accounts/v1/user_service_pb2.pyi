@@ -7,9 +7,6 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from holdfast.accounts.v1 import account_pb2 as _account_pb2
-from holdfast.accounts.v1 import application_pb2 as _application_pb2
-from holdfast.accounts.v1 import card_pb2 as _card_pb2
 from holdfast.accounts.v1 import user_pb2 as _user_pb2
 import builtins as _builtins
 import sys
@@ -396,70 +393,6 @@ class EraseUserRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EraseUserRequest: _TypeAlias = EraseUserRequest  # noqa: Y015
-
-@_typing.final
-class ExportUserDataRequest(_message.Message):
-    """Asks for everything about a person."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    USER_ID_FIELD_NUMBER: _builtins.int
-    user_id: _builtins.str
-    """The person, a `usr_` id."""
-    def __init__(
-        self,
-        *,
-        user_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ExportUserDataRequest: _TypeAlias = ExportUserDataRequest  # noqa: Y015
-
-@_typing.final
-class ExportUserDataResponse(_message.Message):
-    """A person, and what is the person's."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    USER_FIELD_NUMBER: _builtins.int
-    ACCOUNTS_FIELD_NUMBER: _builtins.int
-    CARDS_FIELD_NUMBER: _builtins.int
-    APPLICATIONS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def user(self) -> _user_pb2.User:
-        """The person, in full."""
-
-    @_builtins.property
-    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Account]:
-        """Accounts that the person owns, at most 500."""
-
-    @_builtins.property
-    def cards(self) -> _containers.RepeatedCompositeFieldContainer[_card_pb2.Card]:
-        """Cards of those accounts, and cards that were issued to the person; at most 500."""
-
-    @_builtins.property
-    def applications(self) -> _containers.RepeatedCompositeFieldContainer[_application_pb2.Application]:
-        """Applications of the person, in full; at most 500."""
-
-    def __init__(
-        self,
-        *,
-        user: _user_pb2.User | None = ...,
-        accounts: _abc.Iterable[_account_pb2.Account] | None = ...,
-        cards: _abc.Iterable[_card_pb2.Card] | None = ...,
-        applications: _abc.Iterable[_application_pb2.Application] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "applications", b"applications", "cards", b"cards", "user", b"user"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ExportUserDataResponse: _TypeAlias = ExportUserDataResponse  # noqa: Y015
 
 @_typing.final
 class CreateUserResponse(_message.Message):

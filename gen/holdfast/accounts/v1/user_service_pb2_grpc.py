@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from holdfast.accounts.v1 import user_export_pb2 as holdfast_dot_accounts_dot_v1_dot_user__export__pb2
 from holdfast.accounts.v1 import user_import_pb2 as holdfast_dot_accounts_dot_v1_dot_user__import__pb2
 from holdfast.accounts.v1 import user_search_pb2 as holdfast_dot_accounts_dot_v1_dot_user__search__pb2
 from holdfast.accounts.v1 import user_service_pb2 as holdfast_dot_accounts_dot_v1_dot_user__service__pb2
@@ -99,8 +100,8 @@ class UserServiceStub:
                 _registered_method=True)
         self.ExportUserData = channel.unary_unary(
                 '/holdfast.accounts.v1.UserService/ExportUserData',
-                request_serializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.ExportUserDataRequest.SerializeToString,
-                response_deserializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.ExportUserDataResponse.FromString,
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_user__export__pb2.ExportUserDataRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_user__export__pb2.ExportUserDataResponse.FromString,
                 _registered_method=True)
         self.EraseUser = channel.unary_unary(
                 '/holdfast.accounts.v1.UserService/EraseUser',
@@ -235,8 +236,9 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportUserData(self, request, context):
-        """Returns a person in full, with accounts, cards and applications; each time is recorded. Not yet
-        who was shown the person. See also ListMemberships, ListAccountChanges, ListAuthorizations.
+        """Returns all that is known here of a person: in full, with accounts, cards, applications,
+        companies, every change of them, and who has seen it; each time is recorded. Elsewhere are
+        purchases (ListAuthorizations), statements (ListStatements) and sign-ins (ListSessions).
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
         """
@@ -246,12 +248,13 @@ class UserServiceServicer:
 
     def EraseUser(self, request, context):
         """Destroys the key of everything personal about a closed person, applications included, and
-        removes the person's sign-in and the numbers and nicknames of the person's cards: nothing
-        brings them back. The ledger
-        keeps its entries under the id. An erased one stays as it is.
+        removes the person's documents, sign-in, and the numbers and nicknames of the person's cards:
+        nothing brings them back. The ledger keeps its entries, and applications their decisions, under
+        the id. An erased one stays as it is.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE: everything is unreadable already,
+        but the storage has not removed the files; repeat the same request).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -317,8 +320,8 @@ def add_UserServiceServicer_to_server(servicer, server):
             ),
             'ExportUserData': grpc.unary_unary_rpc_method_handler(
                     servicer.ExportUserData,
-                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.ExportUserDataRequest.FromString,
-                    response_serializer=holdfast_dot_accounts_dot_v1_dot_user__service__pb2.ExportUserDataResponse.SerializeToString,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_user__export__pb2.ExportUserDataRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_user__export__pb2.ExportUserDataResponse.SerializeToString,
             ),
             'EraseUser': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseUser,
@@ -654,8 +657,8 @@ class UserService:
             request,
             target,
             '/holdfast.accounts.v1.UserService/ExportUserData',
-            holdfast_dot_accounts_dot_v1_dot_user__service__pb2.ExportUserDataRequest.SerializeToString,
-            holdfast_dot_accounts_dot_v1_dot_user__service__pb2.ExportUserDataResponse.FromString,
+            holdfast_dot_accounts_dot_v1_dot_user__export__pb2.ExportUserDataRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_user__export__pb2.ExportUserDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

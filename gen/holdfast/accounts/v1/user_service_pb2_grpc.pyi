@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from holdfast.accounts.v1 import user_export_pb2 as _user_export_pb2
 from holdfast.accounts.v1 import user_import_pb2 as _user_import_pb2
 from holdfast.accounts.v1 import user_search_pb2 as _user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as _user_service_pb2
@@ -113,20 +114,22 @@ class UserServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_IN_USE), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
-    ExportUserData: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ExportUserDataRequest, _user_service_pb2.ExportUserDataResponse]
-    """Returns a person in full, with accounts, cards and applications; each time is recorded. Not yet
-    who was shown the person. See also ListMemberships, ListAccountChanges, ListAuthorizations.
+    ExportUserData: _grpc.UnaryUnaryMultiCallable[_user_export_pb2.ExportUserDataRequest, _user_export_pb2.ExportUserDataResponse]
+    """Returns all that is known here of a person: in full, with accounts, cards, applications,
+    companies, every change of them, and who has seen it; each time is recorded. Elsewhere are
+    purchases (ListAuthorizations), statements (ListStatements) and sign-ins (ListSessions).
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
     """
     EraseUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.EraseUserRequest, _user_service_pb2.EraseUserResponse]
     """Destroys the key of everything personal about a closed person, applications included, and
-    removes the person's sign-in and the numbers and nicknames of the person's cards: nothing
-    brings them back. The ledger
-    keeps its entries under the id. An erased one stays as it is.
+    removes the person's documents, sign-in, and the numbers and nicknames of the person's cards:
+    nothing brings them back. The ledger keeps its entries, and applications their decisions, under
+    the id. An erased one stays as it is.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE: everything is unreadable already,
+    but the storage has not removed the files; repeat the same request).
     """
 
 @_typing.type_check_only
@@ -212,20 +215,22 @@ class UserServiceAsyncStub(UserServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_IN_USE), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
-    ExportUserData: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ExportUserDataRequest, _user_service_pb2.ExportUserDataResponse]  # type: ignore[assignment]
-    """Returns a person in full, with accounts, cards and applications; each time is recorded. Not yet
-    who was shown the person. See also ListMemberships, ListAccountChanges, ListAuthorizations.
+    ExportUserData: _aio.UnaryUnaryMultiCallable[_user_export_pb2.ExportUserDataRequest, _user_export_pb2.ExportUserDataResponse]  # type: ignore[assignment]
+    """Returns all that is known here of a person: in full, with accounts, cards, applications,
+    companies, every change of them, and who has seen it; each time is recorded. Elsewhere are
+    purchases (ListAuthorizations), statements (ListStatements) and sign-ins (ListSessions).
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
     """
     EraseUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.EraseUserRequest, _user_service_pb2.EraseUserResponse]  # type: ignore[assignment]
     """Destroys the key of everything personal about a closed person, applications included, and
-    removes the person's sign-in and the numbers and nicknames of the person's cards: nothing
-    brings them back. The ledger
-    keeps its entries under the id. An erased one stays as it is.
+    removes the person's documents, sign-in, and the numbers and nicknames of the person's cards:
+    nothing brings them back. The ledger keeps its entries, and applications their decisions, under
+    the id. An erased one stays as it is.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE: everything is unreadable already,
+    but the storage has not removed the files; repeat the same request).
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -378,11 +383,12 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ExportUserData(
         self,
-        request: _user_service_pb2.ExportUserDataRequest,
+        request: _user_export_pb2.ExportUserDataRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_user_service_pb2.ExportUserDataResponse, _abc.Awaitable[_user_service_pb2.ExportUserDataResponse]]:
-        """Returns a person in full, with accounts, cards and applications; each time is recorded. Not yet
-        who was shown the person. See also ListMemberships, ListAccountChanges, ListAuthorizations.
+    ) -> _typing.Union[_user_export_pb2.ExportUserDataResponse, _abc.Awaitable[_user_export_pb2.ExportUserDataResponse]]:
+        """Returns all that is known here of a person: in full, with accounts, cards, applications,
+        companies, every change of them, and who has seen it; each time is recorded. Elsewhere are
+        purchases (ListAuthorizations), statements (ListStatements) and sign-ins (ListSessions).
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
         """
@@ -394,12 +400,13 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.EraseUserResponse, _abc.Awaitable[_user_service_pb2.EraseUserResponse]]:
         """Destroys the key of everything personal about a closed person, applications included, and
-        removes the person's sign-in and the numbers and nicknames of the person's cards: nothing
-        brings them back. The ledger
-        keeps its entries under the id. An erased one stays as it is.
+        removes the person's documents, sign-in, and the numbers and nicknames of the person's cards:
+        nothing brings them back. The ledger keeps its entries, and applications their decisions, under
+        the id. An erased one stays as it is.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE: everything is unreadable already,
+        but the storage has not removed the files; repeat the same request).
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,7 +30,7 @@ from holdfast.type.v1 import money_pb2 as holdfast_dot_type_dot_v1_dot_money__pb
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*holdfast/authz/v1/projection_service.proto\x12\x11holdfast.authz.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/type/v1/access.proto\x1a$holdfast/type/v1/default_rules.proto\x1a\x1choldfast/type/v1/money.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xbf\x02\n\x13\x41pplyAccountRequest\x12\x15\n\x07version\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08owner_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x05state\x18\x05 \x01(\x0e\x32\x1f.holdfast.authz.v1.AccountStateB\x04\xe2\x41\x01\x02\x12\x33\n\x0c\x63redit_limit\x18\x06 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\x12\x1f\n\x11parent_account_id\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x37\n\x08\x63ontrols\x18\x08 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"\'\n\x14\x41pplyAccountResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x8a\x03\n\x10\x41pplyCardRequest\x12\x15\n\x07version\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0croot_card_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\x1c.holdfast.authz.v1.CardStateB\x04\xe2\x41\x01\x02\x12\x18\n\nsingle_use\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x65xpiry_month\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x65xpiry_year\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\t \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\x12\x15\n\x07user_id\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12>\n\x14suspicion_clear_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"$\n\x11\x41pplyCardResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x9a\x01\n\x17\x41pplyAccountUserRequest\x12\x15\n\x07version\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x04 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"+\n\x18\x41pplyAccountUserResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x96\x01\n\x11\x41pplyRulesRequest\x12\x15\n\x07version\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x16\n\x0cprogramme_id\x18\x02 \x01(\tH\x00\x12\x14\n\ncompany_id\x18\x03 \x01(\tH\x00\x12\x33\n\x05rules\x18\x04 \x01(\x0b\x32\x1e.holdfast.type.v1.DefaultRulesB\x04\xe2\x41\x01\x01\x42\x07\n\x05scope\"%\n\x12\x41pplyRulesResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x11\n\x0fGetEpochRequest\"!\n\x10GetEpochResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x03*\xb5\x01\n\x0c\x41\x63\x63ountState\x12\x1d\n\x19\x41\x43\x43OUNT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43\x43OUNT_STATE_OPEN\x10\x01\x12\x19\n\x15\x41\x43\x43OUNT_STATE_CLOSING\x10\x02\x12\x18\n\x14\x41\x43\x43OUNT_STATE_CLOSED\x10\x03\x12\x1b\n\x17\x41\x43\x43OUNT_STATE_SUSPENDED\x10\x04\x12\x1c\n\x18\x41\x43\x43OUNT_STATE_DELINQUENT\x10\x05*\xb1\x01\n\tCardState\x12\x1a\n\x16\x43\x41RD_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41RD_STATE_INACTIVE\x10\x01\x12\x15\n\x11\x43\x41RD_STATE_ACTIVE\x10\x02\x12\x15\n\x11\x43\x41RD_STATE_FROZEN\x10\x03\x12\x15\n\x11\x43\x41RD_STATE_CLOSED\x10\x04\x12\x13\n\x0f\x43\x41RD_STATE_LOST\x10\x05\x12\x15\n\x11\x43\x41RD_STATE_STOLEN\x10\x06\x32\xd8\x04\n\x11ProjectionService\x12u\n\x0c\x41pplyAccount\x12&.holdfast.authz.v1.ApplyAccountRequest\x1a\'.holdfast.authz.v1.ApplyAccountResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12l\n\tApplyCard\x12#.holdfast.authz.v1.ApplyCardRequest\x1a$.holdfast.authz.v1.ApplyCardResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12\x81\x01\n\x10\x41pplyAccountUser\x12*.holdfast.authz.v1.ApplyAccountUserRequest\x1a+.holdfast.authz.v1.ApplyAccountUserResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12o\n\nApplyRules\x12$.holdfast.authz.v1.ApplyRulesRequest\x1a%.holdfast.authz.v1.ApplyRulesResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12i\n\x08GetEpoch\x12\".holdfast.authz.v1.GetEpochRequest\x1a#.holdfast.authz.v1.GetEpochResponse\"\x14\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ountsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*holdfast/authz/v1/projection_service.proto\x12\x11holdfast.authz.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/type/v1/access.proto\x1a$holdfast/type/v1/default_rules.proto\x1a\x1choldfast/type/v1/money.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xbf\x02\n\x13\x41pplyAccountRequest\x12\x15\n\x07version\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08owner_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x05state\x18\x05 \x01(\x0e\x32\x1f.holdfast.authz.v1.AccountStateB\x04\xe2\x41\x01\x02\x12\x33\n\x0c\x63redit_limit\x18\x06 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\x12\x1f\n\x11parent_account_id\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x37\n\x08\x63ontrols\x18\x08 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"\'\n\x14\x41pplyAccountResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x8a\x03\n\x10\x41pplyCardRequest\x12\x15\n\x07version\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63\x61rd_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0croot_card_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\x1c.holdfast.authz.v1.CardStateB\x04\xe2\x41\x01\x02\x12\x18\n\nsingle_use\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x65xpiry_month\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x65xpiry_year\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\t \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\x12\x15\n\x07user_id\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12>\n\x14suspicion_clear_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"$\n\x11\x41pplyCardResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x8b\x01\n\x0f\x41pplyAllRequest\x12>\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32&.holdfast.authz.v1.ApplyAccountRequestB\x04\xe2\x41\x01\x01\x12\x38\n\x05\x63\x61rds\x18\x02 \x03(\x0b\x32#.holdfast.authz.v1.ApplyCardRequestB\x04\xe2\x41\x01\x01\"C\n\x10\x41pplyAllResponse\x12\x18\n\x10\x61\x63\x63ount_versions\x18\x01 \x03(\x03\x12\x15\n\rcard_versions\x18\x02 \x03(\x03\"\x9a\x01\n\x17\x41pplyAccountUserRequest\x12\x15\n\x07version\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x08\x63ontrols\x18\x04 \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControlsB\x04\xe2\x41\x01\x01\"+\n\x18\x41pplyAccountUserResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x96\x01\n\x11\x41pplyRulesRequest\x12\x15\n\x07version\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x16\n\x0cprogramme_id\x18\x02 \x01(\tH\x00\x12\x14\n\ncompany_id\x18\x03 \x01(\tH\x00\x12\x33\n\x05rules\x18\x04 \x01(\x0b\x32\x1e.holdfast.type.v1.DefaultRulesB\x04\xe2\x41\x01\x01\x42\x07\n\x05scope\"%\n\x12\x41pplyRulesResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x11\n\x0fGetEpochRequest\"!\n\x10GetEpochResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x03*\xb5\x01\n\x0c\x41\x63\x63ountState\x12\x1d\n\x19\x41\x43\x43OUNT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43\x43OUNT_STATE_OPEN\x10\x01\x12\x19\n\x15\x41\x43\x43OUNT_STATE_CLOSING\x10\x02\x12\x18\n\x14\x41\x43\x43OUNT_STATE_CLOSED\x10\x03\x12\x1b\n\x17\x41\x43\x43OUNT_STATE_SUSPENDED\x10\x04\x12\x1c\n\x18\x41\x43\x43OUNT_STATE_DELINQUENT\x10\x05*\xb1\x01\n\tCardState\x12\x1a\n\x16\x43\x41RD_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41RD_STATE_INACTIVE\x10\x01\x12\x15\n\x11\x43\x41RD_STATE_ACTIVE\x10\x02\x12\x15\n\x11\x43\x41RD_STATE_FROZEN\x10\x03\x12\x15\n\x11\x43\x41RD_STATE_CLOSED\x10\x04\x12\x13\n\x0f\x43\x41RD_STATE_LOST\x10\x05\x12\x15\n\x11\x43\x41RD_STATE_STOLEN\x10\x06\x32\xc3\x05\n\x11ProjectionService\x12u\n\x0c\x41pplyAccount\x12&.holdfast.authz.v1.ApplyAccountRequest\x1a\'.holdfast.authz.v1.ApplyAccountResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12l\n\tApplyCard\x12#.holdfast.authz.v1.ApplyCardRequest\x1a$.holdfast.authz.v1.ApplyCardResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12\x81\x01\n\x10\x41pplyAccountUser\x12*.holdfast.authz.v1.ApplyAccountUserRequest\x1a+.holdfast.authz.v1.ApplyAccountUserResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12o\n\nApplyRules\x12$.holdfast.authz.v1.ApplyRulesRequest\x1a%.holdfast.authz.v1.ApplyRulesResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12i\n\x08\x41pplyAll\x12\".holdfast.authz.v1.ApplyAllRequest\x1a#.holdfast.authz.v1.ApplyAllResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12i\n\x08GetEpoch\x12\".holdfast.authz.v1.GetEpochRequest\x1a#.holdfast.authz.v1.GetEpochResponse\"\x14\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ountsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -75,6 +75,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPLYCARDREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\001'
   _globals['_APPLYCARDREQUEST'].fields_by_name['suspicion_clear_time']._loaded_options = None
   _globals['_APPLYCARDREQUEST'].fields_by_name['suspicion_clear_time']._serialized_options = b'\342A\001\001'
+  _globals['_APPLYALLREQUEST'].fields_by_name['accounts']._loaded_options = None
+  _globals['_APPLYALLREQUEST'].fields_by_name['accounts']._serialized_options = b'\342A\001\001'
+  _globals['_APPLYALLREQUEST'].fields_by_name['cards']._loaded_options = None
+  _globals['_APPLYALLREQUEST'].fields_by_name['cards']._serialized_options = b'\342A\001\001'
   _globals['_APPLYACCOUNTUSERREQUEST'].fields_by_name['version']._loaded_options = None
   _globals['_APPLYACCOUNTUSERREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\002'
   _globals['_APPLYACCOUNTUSERREQUEST'].fields_by_name['account_id']._loaded_options = None
@@ -95,12 +99,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROJECTIONSERVICE'].methods_by_name['ApplyAccountUser']._serialized_options = b'\220\002\002\222\265\030\r\n\001\007*\010accounts'
   _globals['_PROJECTIONSERVICE'].methods_by_name['ApplyRules']._loaded_options = None
   _globals['_PROJECTIONSERVICE'].methods_by_name['ApplyRules']._serialized_options = b'\220\002\002\222\265\030\r\n\001\007*\010accounts'
+  _globals['_PROJECTIONSERVICE'].methods_by_name['ApplyAll']._loaded_options = None
+  _globals['_PROJECTIONSERVICE'].methods_by_name['ApplyAll']._serialized_options = b'\220\002\002\222\265\030\r\n\001\007*\010accounts'
   _globals['_PROJECTIONSERVICE'].methods_by_name['GetEpoch']._loaded_options = None
   _globals['_PROJECTIONSERVICE'].methods_by_name['GetEpoch']._serialized_options = b'\220\002\001\222\265\030\r\n\001\007*\010accounts'
-  _globals['_ACCOUNTSTATE']._serialized_start=1516
-  _globals['_ACCOUNTSTATE']._serialized_end=1697
-  _globals['_CARDSTATE']._serialized_start=1700
-  _globals['_CARDSTATE']._serialized_end=1877
+  _globals['_ACCOUNTSTATE']._serialized_start=1727
+  _globals['_ACCOUNTSTATE']._serialized_end=1908
+  _globals['_CARDSTATE']._serialized_start=1911
+  _globals['_CARDSTATE']._serialized_end=2088
   _globals['_APPLYACCOUNTREQUEST']._serialized_start=270
   _globals['_APPLYACCOUNTREQUEST']._serialized_end=589
   _globals['_APPLYACCOUNTRESPONSE']._serialized_start=591
@@ -109,18 +115,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPLYCARDREQUEST']._serialized_end=1027
   _globals['_APPLYCARDRESPONSE']._serialized_start=1029
   _globals['_APPLYCARDRESPONSE']._serialized_end=1065
-  _globals['_APPLYACCOUNTUSERREQUEST']._serialized_start=1068
-  _globals['_APPLYACCOUNTUSERREQUEST']._serialized_end=1222
-  _globals['_APPLYACCOUNTUSERRESPONSE']._serialized_start=1224
-  _globals['_APPLYACCOUNTUSERRESPONSE']._serialized_end=1267
-  _globals['_APPLYRULESREQUEST']._serialized_start=1270
-  _globals['_APPLYRULESREQUEST']._serialized_end=1420
-  _globals['_APPLYRULESRESPONSE']._serialized_start=1422
-  _globals['_APPLYRULESRESPONSE']._serialized_end=1459
-  _globals['_GETEPOCHREQUEST']._serialized_start=1461
-  _globals['_GETEPOCHREQUEST']._serialized_end=1478
-  _globals['_GETEPOCHRESPONSE']._serialized_start=1480
-  _globals['_GETEPOCHRESPONSE']._serialized_end=1513
-  _globals['_PROJECTIONSERVICE']._serialized_start=1880
-  _globals['_PROJECTIONSERVICE']._serialized_end=2480
+  _globals['_APPLYALLREQUEST']._serialized_start=1068
+  _globals['_APPLYALLREQUEST']._serialized_end=1207
+  _globals['_APPLYALLRESPONSE']._serialized_start=1209
+  _globals['_APPLYALLRESPONSE']._serialized_end=1276
+  _globals['_APPLYACCOUNTUSERREQUEST']._serialized_start=1279
+  _globals['_APPLYACCOUNTUSERREQUEST']._serialized_end=1433
+  _globals['_APPLYACCOUNTUSERRESPONSE']._serialized_start=1435
+  _globals['_APPLYACCOUNTUSERRESPONSE']._serialized_end=1478
+  _globals['_APPLYRULESREQUEST']._serialized_start=1481
+  _globals['_APPLYRULESREQUEST']._serialized_end=1631
+  _globals['_APPLYRULESRESPONSE']._serialized_start=1633
+  _globals['_APPLYRULESRESPONSE']._serialized_end=1670
+  _globals['_GETEPOCHREQUEST']._serialized_start=1672
+  _globals['_GETEPOCHREQUEST']._serialized_end=1689
+  _globals['_GETEPOCHRESPONSE']._serialized_start=1691
+  _globals['_GETEPOCHRESPONSE']._serialized_end=1724
+  _globals['_PROJECTIONSERVICE']._serialized_start=2091
+  _globals['_PROJECTIONSERVICE']._serialized_end=2798
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from holdfast.type.v1 import default_rules_pb2 as _default_rules_pb2
 from holdfast.type.v1 import money_pb2 as _money_pb2
@@ -262,6 +264,66 @@ class ApplyCardResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApplyCardResponse: _TypeAlias = ApplyCardResponse  # noqa: Y015
+
+@_typing.final
+class ApplyAllRequest(_message.Message):
+    """The configuration of many accounts and cards, at most 500 in all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    CARDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApplyAccountRequest]:
+        """Accounts, applied before the cards."""
+
+    @_builtins.property
+    def cards(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApplyCardRequest]:
+        """Cards."""
+
+    def __init__(
+        self,
+        *,
+        accounts: _abc.Iterable[Global___ApplyAccountRequest] | None = ...,
+        cards: _abc.Iterable[Global___ApplyCardRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "cards", b"cards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyAllRequest: _TypeAlias = ApplyAllRequest  # noqa: Y015
+
+@_typing.final
+class ApplyAllResponse(_message.Message):
+    """Outcome of ApplyAll."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_VERSIONS_FIELD_NUMBER: _builtins.int
+    CARD_VERSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """As in ApplyAccountResponse, in the order of the request."""
+
+    @_builtins.property
+    def card_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """As in ApplyCardResponse, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        account_versions: _abc.Iterable[_builtins.int] | None = ...,
+        card_versions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_versions", b"account_versions", "card_versions", b"card_versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyAllResponse: _TypeAlias = ApplyAllResponse  # noqa: Y015
 
 @_typing.final
 class ApplyAccountUserRequest(_message.Message):

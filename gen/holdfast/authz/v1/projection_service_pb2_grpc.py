@@ -59,6 +59,11 @@ class ProjectionServiceStub:
                 request_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesRequest.SerializeToString,
                 response_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesResponse.FromString,
                 _registered_method=True)
+        self.ApplyAll = channel.unary_unary(
+                '/holdfast.authz.v1.ProjectionService/ApplyAll',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAllRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAllResponse.FromString,
+                _registered_method=True)
         self.GetEpoch = channel.unary_unary(
                 '/holdfast.authz.v1.ProjectionService/GetEpoch',
                 request_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.GetEpochRequest.SerializeToString,
@@ -112,6 +117,17 @@ class ProjectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApplyAll(self, request, context):
+        """Applies the configuration of many accounts and cards, as ApplyAccount and ApplyCard do of one:
+        the accounts first. Where one is refused the others are applied nevertheless; the call fails.
+
+        Errors: INVALID_ARGUMENT (also if one of them is wrong: then none is applied),
+        FAILED_PRECONDITION (as of one), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetEpoch(self, request, context):
         """Tells which life of its store the authorizer serves from. What was applied in an earlier one
         may be lost: on a higher epoch, apply everything again.
@@ -144,6 +160,11 @@ def add_ProjectionServiceServicer_to_server(servicer, server):
                     servicer.ApplyRules,
                     request_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesRequest.FromString,
                     response_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesResponse.SerializeToString,
+            ),
+            'ApplyAll': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyAll,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAllRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAllResponse.SerializeToString,
             ),
             'GetEpoch': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEpoch,
@@ -264,6 +285,33 @@ class ProjectionService:
             '/holdfast.authz.v1.ProjectionService/ApplyRules',
             holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesRequest.SerializeToString,
             holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyAll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.ProjectionService/ApplyAll',
+            holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAllRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_projection__service__pb2.ApplyAllResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -60,6 +60,13 @@ class ProjectionServiceStub:
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
+    ApplyAll: _grpc.UnaryUnaryMultiCallable[_projection_service_pb2.ApplyAllRequest, _projection_service_pb2.ApplyAllResponse]
+    """Applies the configuration of many accounts and cards, as ApplyAccount and ApplyCard do of one:
+    the accounts first. Where one is refused the others are applied nevertheless; the call fails.
+
+    Errors: INVALID_ARGUMENT (also if one of them is wrong: then none is applied),
+    FAILED_PRECONDITION (as of one), UNAVAILABLE.
+    """
     GetEpoch: _grpc.UnaryUnaryMultiCallable[_projection_service_pb2.GetEpochRequest, _projection_service_pb2.GetEpochResponse]
     """Tells which life of its store the authorizer serves from. What was applied in an earlier one
     may be lost: on a higher epoch, apply everything again.
@@ -98,6 +105,13 @@ class ProjectionServiceAsyncStub(ProjectionServiceStub):
     failed half-way is completed by a repetition: each partition ignores what it has.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    ApplyAll: _aio.UnaryUnaryMultiCallable[_projection_service_pb2.ApplyAllRequest, _projection_service_pb2.ApplyAllResponse]  # type: ignore[assignment]
+    """Applies the configuration of many accounts and cards, as ApplyAccount and ApplyCard do of one:
+    the accounts first. Where one is refused the others are applied nevertheless; the call fails.
+
+    Errors: INVALID_ARGUMENT (also if one of them is wrong: then none is applied),
+    FAILED_PRECONDITION (as of one), UNAVAILABLE.
     """
     GetEpoch: _aio.UnaryUnaryMultiCallable[_projection_service_pb2.GetEpochRequest, _projection_service_pb2.GetEpochResponse]  # type: ignore[assignment]
     """Tells which life of its store the authorizer serves from. What was applied in an earlier one
@@ -158,6 +172,19 @@ class ProjectionServiceServicer(metaclass=_abc_1.ABCMeta):
         failed half-way is completed by a repetition: each partition ignores what it has.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyAll(
+        self,
+        request: _projection_service_pb2.ApplyAllRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_projection_service_pb2.ApplyAllResponse, _abc.Awaitable[_projection_service_pb2.ApplyAllResponse]]:
+        """Applies the configuration of many accounts and cards, as ApplyAccount and ApplyCard do of one:
+        the accounts first. Where one is refused the others are applied nevertheless; the call fails.
+
+        Errors: INVALID_ARGUMENT (also if one of them is wrong: then none is applied),
+        FAILED_PRECONDITION (as of one), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
