@@ -39,9 +39,11 @@ from accounts.vault.vault import Vault
 from holdfast.accounts.v1 import (
     account_service_pb2,
     application_service_pb2,
+    billing_service_pb2,
     card_bulk_service_pb2,
     card_service_pb2,
     company_service_pb2,
+    loan_tape_service_pb2,
     member_service_pb2,
     programme_service_pb2,
     statement_service_pb2,
@@ -52,11 +54,13 @@ from holdfast.accounts.v1.account_service_pb2_grpc import add_AccountServiceServ
 from holdfast.accounts.v1.application_service_pb2_grpc import (
     add_ApplicationServiceServicer_to_server,
 )
+from holdfast.accounts.v1.billing_service_pb2_grpc import add_BillingServiceServicer_to_server
 from holdfast.accounts.v1.card_bulk_service_pb2_grpc import (
     add_CardBulkServiceServicer_to_server,
 )
 from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
 from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
+from holdfast.accounts.v1.loan_tape_service_pb2_grpc import add_LoanTapeServiceServicer_to_server
 from holdfast.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from holdfast.accounts.v1.programme_service_pb2_grpc import add_ProgrammeServiceServicer_to_server
 from holdfast.accounts.v1.statement_service_pb2_grpc import add_StatementServiceServicer_to_server
@@ -85,6 +89,8 @@ SERVICE_NAMES = (
     application_service_pb2.DESCRIPTOR.services_by_name["ApplicationService"].full_name,
     card_bulk_service_pb2.DESCRIPTOR.services_by_name["CardBulkService"].full_name,
     statement_service_pb2.DESCRIPTOR.services_by_name["StatementService"].full_name,
+    billing_service_pb2.DESCRIPTOR.services_by_name["BillingService"].full_name,
+    loan_tape_service_pb2.DESCRIPTOR.services_by_name["LoanTapeService"].full_name,
 )
 
 
@@ -103,8 +109,7 @@ async def main() -> None:
         ) as vault_pool,
         unix_channel(settings.egress_socket("accounts")) as channel,
     ):
-        store, owners = Store(pool), OwnershipStore(pool)
-        projector = Projector(channel)
+        store, owners, projector = Store(pool), OwnershipStore(pool), Projector(channel)
         outbox = Outbox(pool, projector.deliver)
         wait_s = settings.accounts_projection_wait_s
         mutations = Mutations(store, outbox, clock, projection_wait_s=wait_s)
@@ -130,8 +135,9 @@ async def main() -> None:
         add_ApplicationServiceServicer_to_server(applications.service, process.services)
         users = _users(pool, people, outbox, ids, clock, applications=applications, vault=vault)
         add_UserServiceServicer_to_server(users, process.services)
-        billing = _billing(settings, process, channel, pool, clock=clock, outbox=outbox)
-        rotations = (vault.rotate, people.rotate, applications.rotation.rotate)
+        billing = _billing(
+            settings, process, channel, pool, clock=clock, outbox=outbox, mutations=mutations
+        )
         lifetime_h = settings.accounts_request_lifetime_h
         work = [
             asyncio.create_task(one)
@@ -141,7 +147,7 @@ async def main() -> None:
                 renewals.run(),
                 applications.worker.run(),
                 Closing(store, projector, clock).run(),
-                upkeep.follow_keys(*rotations),
+                upkeep.follow_keys(vault.rotate, people.rotate, applications.rotation.rotate),
                 audit.run(),
                 upkeep.follow_epochs(ProjectionStore(pool), outbox, projector),
                 upkeep.forget_requests(store, clock, lifetime_h=lifetime_h),
@@ -220,18 +226,22 @@ def _billing(
     *,
     clock: Clock,
     outbox: Outbox,
+    mutations: Mutations,
 ) -> BillingParts:
     """What closes cycles; adds what shows statements."""
     parts = billing_parts(
         pool,
         channel,
         Store(pool),
+        mutations,
         clock,
         creditor=settings.accounts_creditor,
         delay_ms=settings.accounts_billing_delay_s * 1000,
         outbox=outbox,
     )
     add_StatementServiceServicer_to_server(parts.service, process.services)
+    add_BillingServiceServicer_to_server(parts.staff, process.services)
+    add_LoanTapeServiceServicer_to_server(parts.tape, process.services)
     return parts
 
 

@@ -40,7 +40,9 @@ _INCOME_PERCENT_MAX = 2_000
 _DAYS_MAX = 365
 _PERCENT_MAX = Decimal(100)
 _PROMOTIONAL_MONTHS_MAX = 60
-_DUE_DAYS = range(21, 29)
+#: Statements are issued on the day after their cycle, 21 days before payment is due.
+_DUE_DAYS = range(22, 29)
+_BLOCK_DAYS = (1, 30, 60, 90, 120, 150, CHARGE_OFF_DAYS)
 _PENALTY_DAYS_MIN = 60
 _CURE_PAYMENTS_MAX = 6
 
@@ -55,7 +57,14 @@ _BIN_OF_NETWORK = {
     programme_pb2.Programme.NETWORK_DISCOVER: re.compile(r"6011.*|64[4-9].*|65.*"),
 }
 _PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?")
-_FEE_AMOUNTS = ("late", "late_again", "returned_payment", "cash_advance_min", "annual")
+_FEE_AMOUNTS = (
+    "late",
+    "late_again",
+    "returned_payment",
+    "returned_payment_again",
+    "cash_advance_min",
+    "annual",
+)
 _FEE_PERCENTS = ("cash_advance_percent", "balance_transfer_percent", "foreign_percent")
 
 _KINDS: dict[int, object] = dict(programme_pb2.Programme.Kind.DESCRIPTOR.values_by_number)
@@ -173,10 +182,22 @@ def kept_terms(terms: terms_pb2.Terms) -> bytes:
 
 
 def charges(terms: terms_pb2.Terms) -> Charges:
-    """Everything that terms charge, by name."""
+    """Everything of which cardholders have notice before there is more of it, by name: what terms
+    charge, and what they ask for or take away (12 CFR 1026.9(c)(2)(ii)).
+    """
     found = {field: Decimal(amount.amount_minor) for field, amount in _amounts(terms)}
-    # A higher minimum payment is no charge.
-    found.pop("terms.minimum_payment.floor", None)
+    minimum, cycle = terms.minimum_payment, terms.cycle
+    found["terms.minimum_payment.percent"] = Decimal(minimum.percent or "0")
+    found["terms.minimum_payment.plus_interest_and_fees"] = Decimal(minimum.plus_interest_and_fees)
+    found["terms.minimum_payment.plus_past_due"] = Decimal(minimum.plus_past_due)
+    found["terms.cycle.grace"] = Decimal(not cycle.grace)
+    found["terms.cycle.due_days"] = Decimal(-cycle.due_days)
+    # Another method than before is a change, whichever it is.
+    method = terms_pb2.InterestMethod.Name(terms.interest_method)
+    found[f"terms.interest_method.{method}"] = Decimal(1)
+    if terms.HasField("penalty"):
+        found["terms.penalty.days_late"] = Decimal(-terms.penalty.days_late)
+        found["terms.penalty.cure_payments"] = Decimal(terms.penalty.cure_payments)
     for rate in terms.annual_rates:
         name = terms_pb2.BalanceCategory.Name(rate.category)
         found[f"annual_rate.{name}"] = Decimal(rate.percent)
@@ -347,7 +368,7 @@ def _check_terms(terms: terms_pb2.Terms, violations: Violations) -> None:
     if not 0 <= terms.cycle.closing_day <= 31:  # noqa: PLR2004 - days of a month
         violations.add("terms.cycle.closing_day", "must be a day of a month, or 0")
     if terms.cycle.due_days not in _DUE_DAYS:
-        violations.add("terms.cycle.due_days", "must be between 21 and 28")
+        violations.add("terms.cycle.due_days", "must be between 22 and 28")
     check_time_zone("terms.cycle.time_zone", terms.cycle.time_zone, violations)
     violations.money("terms.minimum_interest", terms, required=False)
     violations.money("terms.minimum_payment.floor", terms.minimum_payment)
@@ -357,8 +378,9 @@ def _check_terms(terms: terms_pb2.Terms, violations: Violations) -> None:
     for name in _FEE_PERCENTS:
         if text := getattr(terms.fees, name):
             _check_percent(f"terms.fees.{name}", text, violations)
-    if not 0 <= terms.block_after_days <= CHARGE_OFF_DAYS:
-        violations.add("terms.block_after_days", f"must be 1 to {CHARGE_OFF_DAYS}, or 0")
+    if terms.block_after_days not in (0, *_BLOCK_DAYS):
+        days = ", ".join(map(str, _BLOCK_DAYS))
+        violations.add("terms.block_after_days", f"must be one of {days}, or 0")
     if terms.HasField("penalty"):
         if terms.penalty.days_late < _PENALTY_DAYS_MIN:
             violations.add("terms.penalty.days_late", f"must be at least {_PENALTY_DAYS_MIN}")

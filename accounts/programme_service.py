@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from zoneinfo import ZoneInfo
 
 from accounts import convert_programme as convert
 from accounts.mutation import Context, Mutations
@@ -167,7 +168,7 @@ def _next_terms(
         charged,
         effective_date=effective,
         charged_after=charging,
-        today=datetime_of(now_ms).date(),
+        today=datetime_of(now_ms).astimezone(ZoneInfo(request.terms.cycle.time_zone)).date(),
     )
     if refusal:
         raise convert.terms_refusal(refusal, risen(charged, charging))

@@ -23,6 +23,8 @@ SETTLEMENT_CASH = "settlement_cash"
 INCOME_FEE = "income.fee"
 INCOME_INTEREST = "income.interest"
 WRITE_OFF = "write_off"
+CHARGE_OFF = "charge_off"
+RECOVERY = "recovery"
 SUSPENSE = "suspense"
 
 #: Debits of the customer → the account that is credited.
@@ -34,6 +36,7 @@ DEBITS = {
     EntryType.FEE: INCOME_FEE,
     EntryType.INTEREST: INCOME_INTEREST,
     EntryType.ADJUSTMENT_DEBIT: SUSPENSE,
+    EntryType.RECOVERY: RECOVERY,
     EntryType.PAYMENT_RETURN: PAYMENTS_IN_TRANSIT,
     EntryType.PAYMENT_RETURN_RELEASED: SETTLEMENT_CASH,
 }
@@ -42,6 +45,7 @@ CREDITS = {
     EntryType.REFUND: NETWORK_CLEARING,
     EntryType.PAYMENT_CREDIT: PAYMENTS_IN_TRANSIT,
     EntryType.ADJUSTMENT_CREDIT: WRITE_OFF,
+    EntryType.CHARGE_OFF: CHARGE_OFF,
 }
 #: Categories that the kind of an entry implies.
 CATEGORIES = {EntryType.FEE: FEE, EntryType.INTEREST: INTEREST}

@@ -44,6 +44,8 @@ class EntryType(StrEnum):
     INTEREST = "T"
     ADJUSTMENT_DEBIT = "M"
     ADJUSTMENT_CREDIT = "Q"
+    CHARGE_OFF = "b"
+    RECOVERY = "r"
 
 
 #: Entries that decide (or book) an authorization.

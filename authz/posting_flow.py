@@ -15,7 +15,7 @@ from authz.watch import Watch
 from runtime import ids
 from runtime.errors import NotFound
 
-_CREDITS = frozenset({EntryType.ADJUSTMENT_CREDIT})
+_CREDITS = frozenset({EntryType.ADJUSTMENT_CREDIT, EntryType.CHARGE_OFF})
 
 
 class PostingFlow:

@@ -203,4 +203,6 @@ _READERS: dict[EntryType, Callable[[bytes], Detail]] = {
     EntryType.INTEREST: partial(_posting, category=CATEGORIES[EntryType.INTEREST]),
     EntryType.ADJUSTMENT_DEBIT: _posting,
     EntryType.ADJUSTMENT_CREDIT: _posting,
+    EntryType.CHARGE_OFF: _posting,
+    EntryType.RECOVERY: _posting,
 }

@@ -24,8 +24,6 @@ from accounts.applications.notice import Creditor
 from accounts.applications.rotation import Rotation
 from accounts.applications.wiring import applying
 from accounts.applications.worker import Worker
-from accounts.billing.service import StatementService
-from accounts.billing.store import Statements
 from accounts.card_bulk_service import CardBulkService
 from accounts.card_service import CardService
 from accounts.closing import Closing
@@ -80,10 +78,7 @@ from holdfast.accounts.v1.programme_service_pb2_grpc import (
     ProgrammeServiceStub,
     add_ProgrammeServiceServicer_to_server,
 )
-from holdfast.accounts.v1.statement_service_pb2_grpc import (
-    StatementServiceStub,
-    add_StatementServiceServicer_to_server,
-)
+from holdfast.accounts.v1.statement_service_pb2_grpc import StatementServiceStub
 from holdfast.accounts.v1.user_service_pb2_grpc import (
     UserServiceStub,
     add_UserServiceServicer_to_server,
@@ -105,6 +100,7 @@ from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
 from runtime.secrets import FileSecrets
 from runtime.server import Server
+from tests.billing_servicers import add_billing
 from tests.databases import Database
 from tests.fake_authorizer import FakeAuthorizer
 
@@ -285,7 +281,8 @@ async def emptied(database: Database) -> None:
     """Empties the tables of the service."""
     connection = await asyncpg.connect(database.dsn("accounts"))
     await connection.execute(
-        "TRUNCATE statement, delinquency_change, billing_posting, billing_entry, billing_account,"
+        "TRUNCATE loan_tape, loan_tape_day, charge_waiver,"
+        " statement, delinquency_change, billing_posting, billing_entry, billing_account,"
         " person, person_reveal, account_user, account_suspension, default_rules, card, account,"
         " request_record, outbox, change,"
         " application_note, application_document, application,"
@@ -342,8 +339,7 @@ async def accounts_mesh(
         )
         add_AccountServiceServicer_to_server(accounts, server.services)
         add_CardServiceServicer_to_server(cards, server.services)
-        statements = StatementService(Statements(pool), store, clock, creditor="Test Bank")
-        add_StatementServiceServicer_to_server(statements, server.services)
+        add_billing(server.services, pool, store, mutations, clock)
         rules = RulesFlow(store, mutations, clock)
         companies = Companies(pool)
         add_ProgrammeServiceServicer_to_server(

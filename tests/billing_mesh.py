@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -15,13 +15,16 @@ from redis.asyncio import Redis
 from accounts.account import OpenAccount, open_account
 from accounts.billing.store import Billing
 from accounts.billing.wiring import BillingParts, billing_parts
+from accounts.mutation import Mutations
 from accounts.programme import Programme, ProgrammeKind, ProgrammeState, ProgrammeTerms
 from accounts.programme_store import Programmes
+from accounts.projector import Projector
 from accounts.store import Store
 from holdfast.accounts.v1 import terms_pb2
 from holdfast.authz.v1 import posting_service_pb2 as posting
 from holdfast.type.v1.money_pb2 import Money
-from runtime.clock import ManualClock
+from runtime.clock import ManualClock, datetime_of
+from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
 from runtime.validate import timestamp
 from tests.authz_checks import approved
@@ -33,6 +36,8 @@ OWNER = "usr_0a" + "5" * 32
 #: What is posted on a day has come in so long after its end.
 DELAY_MS = 60_000
 ZONE = "America/New_York"
+#: The day on which statements are issued: cycles close on the 15th.
+_STATEMENTS = 16
 
 
 class _AsAccounts(grpc.aio.UnaryUnaryClientInterceptor):
@@ -169,14 +174,39 @@ class BillingMesh:
         )
         return payment_id
 
+    async def give_back(self, account_id: str, payment_id: str) -> None:
+        """A payment comes back."""
+        await self.authz.posting.ReturnPayment(
+            posting.ReturnPaymentRequest(
+                request_id=self.request_id(), account_id=account_id, payment_id=payment_id
+            ),
+            metadata=ACCOUNTS,
+        )
+
+    async def adjust(self, account_id: str, amount_minor: int) -> None:
+        """A credit that is no payment."""
+        await self.authz.posting.PostEntry(
+            posting.PostEntryRequest(
+                request_id=self.request_id(),
+                account_id=account_id,
+                kind=posting.POSTING_KIND_ADJUSTMENT_CREDIT,
+                amount=usd(amount_minor),
+            ),
+            metadata=ACCOUNTS,
+        )
+
     async def until(self, day: str, hour: int = 12) -> None:
-        """Does what is due, then moves the clock to an hour (UTC) of a day."""
+        """Does what is due, then moves the clock to an hour (UTC) of a day; on its way it stops on
+        the 16th of each month, so that statements are issued in time.
+        """
         await self.work()
         moment = datetime.fromisoformat(day).replace(hour=hour, tzinfo=UTC)
-        ahead = int(moment.timestamp() * 1000) - self.clock.now_ms()
-        assert ahead >= 0, "time does not go back"
-        self.clock.advance(ahead)
-        await self.work()
+        assert moment >= datetime_of(self.clock.now_ms()), "time does not go back"
+        while (now := datetime_of(self.clock.now_ms())) < moment:
+            later = now if now.day < _STATEMENTS else now + timedelta(days=32 - now.day)
+            stop = later.replace(day=_STATEMENTS, hour=12, minute=0, second=0, microsecond=0)
+            self.clock.advance(int((min(stop, moment) - now).total_seconds() * 1000))
+            await self.work()
 
     async def work(self) -> None:
         """Everything that is due: settles, follows, bills and posts until nothing is left."""
@@ -219,7 +249,12 @@ async def billing_mesh(
         ) as channel,
     ):
         store = Store(pool)
-        parts = billing_parts(pool, channel, store, clock, creditor="Test Bank", delay_ms=DELAY_MS)
+        mutations = Mutations(
+            store, Outbox(pool, Projector(channel).deliver), clock, projection_wait_s=0
+        )
+        parts = billing_parts(
+            pool, channel, store, mutations, clock, creditor="Test Bank", delay_ms=DELAY_MS
+        )
         yield BillingMesh(
             authz=authz,
             clock=clock,

@@ -5,12 +5,13 @@ grpc.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 from accounts.billing.balances import Change
 from accounts.billing.calendar import Cycle
 from accounts.billing.closing import FIRST
-from accounts.billing.delinquency import Bucket, Demand
+from accounts.billing.delinquency import Bucket, Demand, Settled
 from accounts.billing.interest import Opening
 from accounts.billing.terms import Category
 
@@ -61,30 +62,51 @@ class BillingAccount:
     blocked: bool = False
     #: Number of the last statement; 0: there is none.
     number: int = 0
+    #: Cycles that are over, with a statement or without.
+    cycles: int = 0
     #: The cycle that runs; None while NEW.
     cycle: Cycle | None = None
     #: What it started with.
     opening: Opening = FIRST
     #: What statements ask for and has not been paid when the last one was made, its own included.
     demands: tuple[Demand, ...] = ()
+    #: What payments of the latest cycles came to, latest first.
+    settled: tuple[Settled, ...] = ()
     #: Whether the last statement's due date has been looked at after it had passed.
     late_checked: bool = True
     #: Minimum payments in time in a row.
     in_time: int = 0
-    #: Statements whose payments were late or came back, for what is dearer the second time.
+    #: The last statement that was not paid in time.
     late_number: int | None = None
-    #: Both as they were before the last due date, in case that it turns out to have been met.
-    late_number_before: int | None = None
+    #: Cycles in which a payment was late or came back, for what is dearer the second time.
+    late_cycle: int | None = None
+    returned_cycle: int | None = None
+    #: As they were before the last due date, in case that it turns out to have been met.
+    late_cycle_before: int | None = None
     in_time_before: int = 0
-    returned_number: int | None = None
+    #: Notice was given that the penalty rate begins with the first cycle that starts on this day
+    #: or later (12 CFR 1026.9(g)).
+    penalty_from: date | None = None
     #: What was charged because the last statement was not paid in time, and for that and for
     #: returned payments together: one event has one penalty fee.
     late_fee_minor: int = 0
     penalty_fee_minor: int = 0
     bucket: Bucket = Bucket.CURRENT
+    #: When it was charged off; None: it was not.
+    charged_off_on: date | None = None
+    #: Charged off less recovered, as far as it stands on statements; and what charge-offs and
+    #: recoveries since then do to the book (negative: they lower it), and how many there were.
+    charged_off_minor: int = 0
+    off_minor: int = 0
+    off_number: int = 0
     year: YearToDate = field(default_factory=YearToDate)
     #: When there is something to do.
     work_ms: int | None = 0
+
+    @property
+    def charged_off_now_minor(self) -> int:
+        """Charged off less recovered, whether that is on a statement or not."""
+        return self.charged_off_minor - self.off_minor
 
     @property
     def closed(self) -> bool:
@@ -137,6 +159,10 @@ class Charge(StrEnum):
     CASH_ADVANCE_FEE = "CASH_ADVANCE_FEE"
     FOREIGN_FEE = "FOREIGN_FEE"
     ANNUAL_FEE = "ANNUAL_FEE"
+    FEE_WAIVER = "FEE_WAIVER"
+    INTEREST_WAIVER = "INTEREST_WAIVER"
+    CHARGE_OFF = "CHARGE_OFF"
+    RECOVERY = "RECOVERY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,25 +14,34 @@ from accounts.billing import charges
 from accounts.billing.account import BillingAccount, Booked, Charge, Phase, Posting
 from accounts.billing.balances import Change, Event
 from accounts.billing.calendar import Cycle, ends_ms, first_cycle, next_cycle
+from accounts.billing.chargeoff import (
+    charged_off,
+    evened,
+    how_late,
+    on_statement,
+    without_charges,
+)
 from accounts.billing.closing import Closed, close
 from accounts.billing.delinquency import (
+    Bucket,
     Demand,
     Standing,
     next_boundary,
+    no_more_than,
     standing,
-    still_demanded,
 )
+from accounts.billing.demanded import asked, demanded, paid
 from accounts.billing.product import Product
 from accounts.billing.recompute import (
     Past,
     backdated,
     events_of,
-    paid,
     paid_in_time,
     saved_interest,
     unearned_late_fees,
 )
-from accounts.billing.terms import Category
+from accounts.billing.terms import DUE_AFTER_DAYS, Category
+from accounts.programme import NOTICE_DAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +53,8 @@ class Made:
     entries: tuple[Booked, ...]
     #: The account as it was: what the cycle can be computed from again.
     before: BillingAccount
+    #: Notice of the penalty rate that the statement gives.
+    penalty_from: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +76,11 @@ def advance(
     now_ms: int,
     delay_ms: int,
     past: tuple[Past, ...] = (),
+    uncredited_minor: int | None = None,
 ) -> Step:
     """The next step of an account. `entries` are on no statement yet; `past` has the statements
-    from the cycle of the earliest `backdated` payment on. A day is over `delay_ms` after its end:
+    from the cycle of the earliest `backdated` payment on, and `uncredited_minor` says how much of
+    all interest has not been given back; None: none has. A day is over `delay_ms` after its end:
     what was posted on it has come in by then.
     """
     if account.phase is Phase.NEW:
@@ -75,11 +88,13 @@ def advance(
     assert account.phase is Phase.RUNNING, "what is being posted is waited for"
     assert account.cycle is not None, "a running account has a cycle"
     today = product.day(now_ms - delay_ms)
-    found = standing(account.demands, paid_minor=paid(entries, product), today=today)
+    found = how_late(account, entries, product, today=today)
     if not account.late_checked and account.opening.due and today > account.opening.due:
         step = _after_due(account, entries, product, now_ms=now_ms)
     elif found.bucket is not account.bucket:
-        step = Step(account=replace(account, bucket=found.bucket), changed=found)
+        step = _changed(account, entries, product, found, today=today, now_ms=now_ms)
+    elif account.charged_off_on and (even := evened(account, entries, now_ms=now_ms))[1]:
+        step = Step(account=even[0], postings=even[1])
     elif today > account.cycle.end:
         # What came in after the cycle should have closed is for the next one, whenever it closes.
         closes_ms = ends_ms(account.cycle.end, product.zone) + delay_ms
@@ -88,7 +103,9 @@ def advance(
             for one in entries
             if one.post_ms < closes_ms and product.day(one.value_ms) <= account.cycle.end
         )
-        step = _close(account, account.cycle, mine, product, past)
+        step = _close(
+            account, account.cycle, mine, product, past, uncredited_minor=uncredited_minor
+        )
         if step.made is None and account.closed and len(mine) == len(entries):
             return Step(account=replace(step.account, phase=Phase.ENDED, work_ms=None))
     else:
@@ -96,12 +113,21 @@ def advance(
     return replace(step, account=_timed(step.account, entries, product, delay_ms))
 
 
-def issued(account: BillingAccount, *, ended: bool) -> BillingAccount:
-    """The account once everything that its statement states is in the ledger; `ended`: nothing is
-    owed, nothing waits for another statement, and the account is closed.
+def issued(account: BillingAccount, *, ended: bool, on: date) -> BillingAccount:
+    """The account once everything that its statement states is in the ledger, on a day; `ended`:
+    nothing is owed, nothing waits for another statement, and the account is closed. Whose statement
+    came too late for its due date has the whole time from then on, and no late fee.
     """
     assert account.phase is Phase.POSTING, "a statement was made"
-    return replace(account, phase=Phase.ENDED if ended else Phase.RUNNING)
+    opening = replace(account.opening, issued_on=on)
+    after = replace(account, phase=Phase.ENDED if ended else Phase.RUNNING, opening=opening)
+    if not opening.untimely:
+        return after
+    given = on + timedelta(days=DUE_AFTER_DAYS)
+    demands = tuple(
+        replace(one, due=given) if one.due == opening.due else one for one in account.demands
+    )
+    return replace(after, late_checked=True, demands=demands)
 
 
 def _begun(account: BillingAccount, product: Product) -> BillingAccount:
@@ -113,15 +139,33 @@ def _begun(account: BillingAccount, product: Product) -> BillingAccount:
     return replace(account, phase=Phase.RUNNING, cycle=cycle, opening=opening)
 
 
+def _changed(
+    account: BillingAccount,
+    entries: tuple[Booked, ...],
+    product: Product,
+    found: Standing,
+    *,
+    today: date,
+    now_ms: int,
+) -> Step:
+    """The account is in another bucket."""
+    after = replace(account, bucket=found.bucket)
+    if found.bucket is not Bucket.CHARGED_OFF:
+        return Step(account=after, changed=found)
+    after, postings = charged_off(after, entries, product, today=today, now_ms=now_ms)
+    return Step(account=after, changed=found, postings=postings)
+
+
 def _after_due(
     account: BillingAccount, entries: tuple[Booked, ...], product: Product, *, now_ms: int
 ) -> Step:
     """The due date of the last statement has passed."""
-    due, asked = account.opening.due, account.opening.minimum_minor
+    due = account.opening.due
     assert due is not None, "there is a statement"
     received = paid(entries, product, until=due)
-    late = received < asked
-    fee = charges.late_fee(account, paid_minor=received, product=product)
+    asked_minor = asked(account, entries, product, until=due)
+    late = received < asked_minor
+    fee = charges.late_fee(account, asked_minor=asked_minor, paid_minor=received, product=product)
     posting = Posting(
         account_id=account.account_id,
         request_id=f"{account.account_id}:{account.number}:late_fee",
@@ -136,7 +180,8 @@ def _after_due(
         account,
         late_checked=True,
         late_number=account.number if late else account.late_number,
-        late_number_before=account.late_number,
+        late_cycle=account.cycles if late else account.late_cycle,
+        late_cycle_before=account.late_cycle,
         in_time_before=account.in_time,
         late_fee_minor=fee,
         penalty_fee_minor=account.penalty_fee_minor + fee,
@@ -151,48 +196,65 @@ def _close(
     mine: tuple[Booked, ...],
     product: Product,
     past: tuple[Past, ...],
+    *,
+    uncredited_minor: int | None,
 ) -> Step:
     """The cycle has ended: its statement, and the account in its next cycle."""
+    if account.charged_off_on is not None:
+        product = without_charges(product)
     charged = (
         *charges.of_entries(account, cycle, mine, product),
         *charges.annual(account, cycle, product),
-        *_given_back(account, cycle, mine, product, past),
+        *_given_back(account, cycle, mine, product, past, uncredited_minor=uncredited_minor),
     )
+    left, settled = demanded(account, mine, product)
+    # What is not due yet is asked for anew by this statement.
+    overdue = tuple(one for one in left if one.due <= cycle.end)
     closed = close(
         cycle,
         account.opening,
         events_of(cycle, mine, product) + _own(cycle, charged),
         product.terms,
+        overdue_minor=sum(one.amount_minor for one in overdue),
     )
     after = _judged_again(account, mine, product)
-    after = replace(after, cycle=next_cycle(cycle, product.rhythm(product.day(account.opened_ms))))
+    following = next_cycle(cycle, product.rhythm(product.day(account.opened_ms)))
+    after = replace(after, cycle=following, cycles=account.cycles + 1, settled=settled)
+    after = on_statement(after, mine)
     if not mine and not charged and not account.opening.balances.total:
         # Nothing to tell (12 CFR 1026.5(b)(2)(i)): no statement, and nothing is due.
         opening = replace(closed.carried, due=None, penalty=account.opening.penalty)
         return Step(account=replace(after, opening=opening))
-    demanded = still_demanded(account.demands, paid_minor=paid(mine, product))
-    asked = closed.minimum_minor
+    fresh_minor = closed.minimum_minor
     if product.terms.minimum.plus_past_due:
-        asked -= closed.past_due_minor
-    fresh = (Demand(due=cycle.due, amount_minor=asked),) if asked > 0 else ()
+        fresh_minor -= closed.past_due_minor
+    fresh = (Demand(due=cycle.due, amount_minor=fresh_minor),) if fresh_minor > 0 else ()
     returned = any(one.charge is Charge.RETURNED_PAYMENT_FEE for one in charged)
+    penalty, penalty_from = _penalty(after, overdue, product, cycle.end)
     after = replace(
         after,
         phase=Phase.POSTING,
         number=account.number + 1,
-        opening=replace(closed.carried, penalty=_penalty(after, demanded, product, cycle.end)),
-        demands=(*demanded, *fresh),
+        opening=replace(closed.carried, penalty=penalty),
+        penalty_from=penalty_from,
+        demands=no_more_than((*overdue, *fresh), closed.closing_minor),
         late_checked=closed.minimum_minor == 0,
         late_fee_minor=0,
         penalty_fee_minor=0,
-        returned_number=account.number if returned else account.returned_number,
+        returned_cycle=account.cycles if returned else account.returned_cycle,
         year=account.year.plus(
             cycle.end.year,
             fees_minor=closed.totals.fees_minor,
             interest_minor=closed.interest_minor,
         ),
     )
-    made = Made(number=after.number, closed=closed, entries=mine, before=account)
+    made = Made(
+        number=after.number,
+        closed=closed,
+        entries=mine,
+        before=account,
+        penalty_from=penalty_from,
+    )
     return Step(
         account=after, postings=(*charged, *charges.interest(account, closed, product)), made=made
     )
@@ -205,7 +267,10 @@ def _judged_again(
     if account.late_number != account.number or not paid_in_time(account, mine, product):
         return account
     return replace(
-        account, late_number=account.late_number_before, in_time=account.in_time_before + 1
+        account,
+        late_number=None,
+        late_cycle=account.late_cycle_before,
+        in_time=account.in_time_before + 1,
     )
 
 
@@ -215,6 +280,8 @@ def _given_back(
     mine: tuple[Booked, ...],
     product: Product,
     past: tuple[Past, ...],
+    *,
+    uncredited_minor: int | None,
 ) -> tuple[Posting, ...]:
     """For payments that were received earlier than they came in: interest that they would have
     saved, and late fees if they were in time.
@@ -224,6 +291,8 @@ def _given_back(
     if account.late_fee_minor and paid_in_time(account, mine, product):
         waived += account.late_fee_minor
     saved = saved_interest(past, late)
+    if uncredited_minor is not None:
+        saved = min(saved, uncredited_minor)
     return (
         *charges.credit(account, cycle, product, Charge.LATE_FEE_WAIVER, waived),
         *charges.credit(account, cycle, product, Charge.INTEREST_CORRECTION, saved),
@@ -231,16 +300,23 @@ def _given_back(
 
 
 def _penalty(
-    account: BillingAccount, demanded: tuple[Demand, ...], product: Product, on: date
-) -> bool:
-    """Whether the next cycle has the penalty rate."""
-    penalty = product.terms.penalty
+    account: BillingAccount, overdue: tuple[Demand, ...], product: Product, on: date
+) -> tuple[bool, date | None]:
+    """Whether the next cycle has the penalty rate, and from when on a later one has it: cardholders
+    are told 45 days before (12 CFR 1026.9(g)(2)), with the statement of the day after. Who has paid
+    everything that is past due by then is spared.
+    """
+    penalty, begins = product.terms.penalty, account.penalty_from
     if penalty is None:
-        return False
-    if account.opening.penalty and account.in_time >= penalty.cure_payments:
-        return False
-    late = standing(demanded, paid_minor=0, today=on).days_past_due >= penalty.days_late
-    return account.opening.penalty or late
+        return False, None
+    if account.opening.penalty:
+        return account.in_time < penalty.cure_payments, None
+    days = standing(overdue, today=on).days_past_due
+    if begins is None and days >= penalty.days_late:
+        begins = on + timedelta(days=1 + NOTICE_DAYS)
+    if begins is None or not days:
+        return False, None
+    return (True, None) if on + timedelta(days=1) >= begins else (False, begins)
 
 
 def _own(cycle: Cycle, postings: tuple[Posting, ...]) -> tuple[Event, ...]:
@@ -260,7 +336,7 @@ def _timed(
     days = [account.cycle.end]
     if not account.late_checked and account.opening.due is not None:
         days.append(account.opening.due)
-    later = next_boundary(account.demands, paid_minor=paid(entries, product), bucket=account.bucket)
+    later = next_boundary(demanded(account, entries, product)[0], bucket=account.bucket)
     if later is not None:
         days.append(later - timedelta(days=1))
     return replace(account, work_ms=ends_ms(min(days), product.zone) + delay_ms)

@@ -14,7 +14,14 @@ from enum import StrEnum
 from accounts.billing.terms import Category
 
 #: Among equal rates: what costs nobody interest first.
-_ORDER = (Category.FEE, Category.INTEREST, Category.PURCHASE, Category.CASH)
+_ORDER = (
+    Category.FEE,
+    Category.INTEREST,
+    Category.PURCHASE,
+    Category.KEPT_PURCHASE,
+    Category.CASH,
+    Category.KEPT_CASH,
+)
 
 Parts = dict[Category, int]
 Rate = Callable[[Category], int]
@@ -68,6 +75,11 @@ class Balances:
     def carried(self) -> Balances:
         """As the next cycle begins: all of it is old."""
         return Balances(old={one: self.of(one) for one in Category}, surplus=self.surplus)
+
+    def moved(self, source: Category, target: Category) -> Balances:
+        """What is old of one category becomes another's."""
+        old = {**self.old, source: 0, target: self.old[target] + self.old[source]}
+        return replace(self, old=old)
 
     def debited(self, category: Category, amount_minor: int) -> Balances:
         """More is owed; what the issuer owes is used up first."""

@@ -23,6 +23,7 @@ from accounts.billing.products import Products
 from accounts.billing.recompute import Past, backdated
 from accounts.billing.statement import statement_id, statement_of
 from accounts.billing.store import ENROL_BATCH, Billing
+from accounts.billing.waivers import uncredited_interest, waived_late_fees
 from accounts.requests import BY_ITSELF
 from accounts.suspension import Cause
 from accounts.transaction import Transaction
@@ -123,15 +124,20 @@ class Biller:
             await Billing(connection).postpone(account_id, until_ms=now_ms + AGAIN_MS)
 
     async def _work(self, connection: Any, accounts: list[BillingAccount], now_ms: int) -> None:
+        products = Products(Billing(connection))
         posting = [one for one in accounts if one.phase is Phase.POSTING]
         going = [one for one in accounts if one.phase is not Phase.POSTING]
         if posting:
-            going += await self._issue(Billing(connection), posting, now_ms)
+            going += await self._issue(Billing(connection), products, posting, now_ms)
         if going:
-            await self._advance(connection, going, now_ms)
+            await self._advance(connection, products, going, now_ms)
 
     async def _issue(
-        self, billing: Billing, accounts: Sequence[BillingAccount], now_ms: int
+        self,
+        billing: Billing,
+        products: Products,
+        accounts: Sequence[BillingAccount],
+        now_ms: int,
     ) -> list[BillingAccount]:
         """Issues the statements of which everything is in the ledger; the others wait for it.
         Returns the accounts that go on: they are looked at, and written, with those.
@@ -151,19 +157,26 @@ class Biller:
             ended = account.closed and closing_minor == 0
             if ended:
                 ended = not any((await billing.open_entries([account.account_id])).values())
+            product = await products.of(account, now_ms=now_ms)
+            assert product is not None, "its cycles have begun"
+            done = issued(account, ended=ended, on=product.day(now_ms))
             if ended:
                 # It is looked at when something comes in.
-                rest.append(replace(issued(account, ended=True), work_ms=None))
+                rest.append(replace(done, work_ms=None))
             else:
-                going.append(issued(account, ended=False))
+                going.append(done)
         if rest:
             await billing.update(rest)
         return going
 
     async def _advance(
-        self, connection: Any, accounts: Sequence[BillingAccount], now_ms: int
+        self,
+        connection: Any,
+        products: Products,
+        accounts: Sequence[BillingAccount],
+        now_ms: int,
     ) -> None:
-        billing, products = Billing(connection), Products(Billing(connection))
+        billing = Billing(connection)
         entries = await billing.open_entries([one.account_id for one in accounts])
         steps: list[tuple[BillingAccount, Step, Product]] = []
         postponed = []
@@ -175,9 +188,16 @@ class Biller:
                 postponed.append(replace(account, work_ms=now_ms + NO_TERMS_MS))
                 continue
             mine = tuple(entries[account.account_id])
-            past = await _past(billing, products, account, mine, product)
+            past = await _past(connection, products, account, mine, product)
+            left = await uncredited_interest(connection, account.account_id) if past else None
             step = advance(
-                account, mine, product, now_ms=now_ms, delay_ms=self._delay_ms, past=past
+                account,
+                mine,
+                product,
+                now_ms=now_ms,
+                delay_ms=self._delay_ms,
+                past=past,
+                uncredited_minor=left,
             )
             steps.append((account, step, product))
         if postponed:
@@ -215,7 +235,7 @@ class StatementDoesNotAddUp(Exception):
 
 
 async def _past(
-    billing: Billing,
+    connection: Any,
     products: Products,
     account: BillingAccount,
     entries: tuple[Booked, ...],
@@ -226,24 +246,26 @@ async def _past(
     if not late:
         return ()
     since = min(product.day(one.value_ms) for one in late)
+    billing = Billing(connection)
+    waived = await waived_late_fees(connection, account.account_id)
     row = {
         "account_id": account.account_id,
         "programme_id": account.programme_id,
         "currency_code": account.currency_code,
         "account_state": "OPEN",
     }
-    return tuple(
-        [
+    found = list[Past]()
+    for number, version, state in await billing.statements_since(account.account_id, since):
+        before = stored.loaded(row, opened_ms=account.opened_ms, state=state, phase=Phase.RUNNING)
+        fee_minor = max(before.late_fee_minor - waived.get(before.number, 0), 0)
+        found.append(
             Past(
-                account=stored.loaded(
-                    row, opened_ms=account.opened_ms, state=before, phase=Phase.RUNNING
-                ),
+                account=replace(before, late_fee_minor=fee_minor),
                 entries=tuple(await billing.lines(account.account_id, number)),
                 product=await products.version(account.programme_id, version),
             )
-            for number, version, before in await billing.statements_since(account.account_id, since)
-        ]
-    )
+        )
+    return tuple(found)
 
 
 async def _watched(

@@ -2,7 +2,7 @@
 
 Days are those of the account's timezone. A cycle closes on the same day of each month, on the last
 one where a month is too short. Payment is due on the same day of each month, whatever its length
-(12 CFR 1026.7(b)(11)), at least 21 days after the cycle has closed.
+(12 CFR 1026.7(b)(11)), at least 21 days after the day on which the statement is issued.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 from accounts.billing.terms import DUE_AFTER_DAYS
 
 CLOSING_DAYS = range(1, 32)
-#: Days from closing to the due date, in the shortest month.
-DUE_DAYS = range(DUE_AFTER_DAYS, 29)
+#: Days from closing to the due date, in the shortest month. Statements are issued on the day after
+#: closing at the earliest.
+DUE_DAYS = range(DUE_AFTER_DAYS + 1, 29)
 _SHORTEST_MONTH = 28
 
 

@@ -14,13 +14,15 @@ from accounts.billing.terms import Category
 _PURCHASES = ("CAPTURE", "FINANCIAL", "FORCE_POST")
 
 
-def late_fee(account: BillingAccount, *, paid_minor: int, product: Product) -> int:
+def late_fee(
+    account: BillingAccount, *, asked_minor: int, paid_minor: int, product: Product
+) -> int:
     """The late fee of the last statement, less what its payment has cost already."""
     found = fees.late_fee(
         product.terms.fees,
-        minimum_minor=account.opening.minimum_minor,
+        minimum_minor=asked_minor,
         paid_by_due_minor=paid_minor,
-        cycles_since_last=_since(account.number, account.late_number),
+        cycles_since_last=_since(account.cycles, account.late_cycle),
     )
     return max(found - account.penalty_fee_minor, 0)
 
@@ -36,7 +38,7 @@ def of_entries(
             fee = fees.returned_fee(
                 rules,
                 minimum_minor=account.opening.minimum_minor,
-                cycles_since_last=_since(account.number, account.returned_number),
+                cycles_since_last=_since(account.cycles, account.returned_cycle),
             )
             charged = fees.heavier(penalty, fee)[1]
             penalty += charged
@@ -124,5 +126,5 @@ def _last_ms(cycle: Cycle, product: Product) -> int:
     return ends_ms(cycle.end, product.zone) - 1
 
 
-def _since(number: int, before: int | None) -> int | None:
-    return None if before is None else number - before
+def _since(cycles: int, before: int | None) -> int | None:
+    return None if before is None else cycles - before

@@ -9,12 +9,13 @@ cycle is computed again, and the difference is posted.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date
 
 from accounts.billing.balances import Balances, Change, Event
-from accounts.billing.calendar import Cycle
-from accounts.billing.interest import Opening, has_grace, interest_of, walk
+from accounts.billing.calendar import Cycle, months_after
+from accounts.billing.interest import Opening, has_grace, interest_of, protected, walk
 from accounts.billing.minimum import PayoffWarning, minimum_payment, past_due, payoff_warning
-from accounts.billing.terms import Category, Terms
+from accounts.billing.terms import Category, Terms, standard
 
 #: An account's first cycle starts with nothing, and with grace.
 FIRST = Opening(balances=Balances(), due=None, statement_minor=0, minimum_minor=0, grace=True)
@@ -27,6 +28,8 @@ class Totals:
     purchases_minor: int
     cash_minor: int
     fees_minor: int
+    #: Part of the credits.
+    waived_fees_minor: int
     credits_minor: int
     payments_minor: int
     returned_minor: int
@@ -42,6 +45,9 @@ class Closed:
     totals: Totals
     #: Of this cycle, posted on its last day.
     interest: dict[Category, int]
+    #: What bore it, on the average of the cycle's days, and the rates of its last day.
+    averages: dict[Category, int]
+    rates_bp: dict[Category, int]
     minimum_minor: int
     past_due_minor: int
     warning: PayoffWarning | None
@@ -56,20 +62,31 @@ class Closed:
         return sum(self.interest.values())
 
 
-def close(cycle: Cycle, opening: Opening, events: tuple[Event, ...], terms: Terms) -> Closed:
-    """Closes a cycle with everything that took effect in it."""
+def close(
+    cycle: Cycle,
+    opening: Opening,
+    events: tuple[Event, ...],
+    terms: Terms,
+    *,
+    overdue_minor: int | None = None,
+) -> Closed:
+    """Closes a cycle with everything that took effect in it. `overdue_minor`: what is past due of
+    all earlier statements; None: what is left of the last one's minimum.
+    """
+    opening = protected(opening, terms)
     walked = walk(cycle, opening, events, terms)
-    interest = interest_of(cycle, opening, walked, terms)
+    found = interest_of(cycle, opening, walked, terms)
+    interest = found.amounts
     # Whatever it came of, interest is one category of the balance.
     balances = walked.days[-1].debited(Category.INTEREST, sum(interest.values())).carried()
     totals = _totals(events)
-    # A statement before whose due date lies ahead (a first, short cycle) has nothing past due.
-    overdue = opening.due is not None and opening.due <= cycle.end
-    late = past_due(opening.minimum_minor, walked.paid_minor) if overdue else 0
+    late = overdue_minor
+    if late is None:
+        late = past_due(opening.minimum_minor, walked.paid_minor) if opening.due else 0
     minimum = minimum_payment(
         balances.total,
         terms.minimum,
-        fees_minor=totals.fees_minor,
+        fees_minor=max(totals.fees_minor - totals.waived_fees_minor, 0),
         interest_minor=sum(interest.values()),
         past_due_minor=late,
     )
@@ -80,10 +97,14 @@ def close(cycle: Cycle, opening: Opening, events: tuple[Event, ...], terms: Term
         closing_minor=balances.total,
         totals=totals,
         interest=interest,
+        averages=found.averages,
+        rates_bp=_rates(opening, cycle.end, terms),
         minimum_minor=minimum,
         past_due_minor=min(late, minimum),
         warning=payoff_warning(
-            balances.total, terms.minimum, apr_bp=terms.apr_bp.get(Category.PURCHASE, 0)
+            {category: balances.of(category) for category in Category},
+            terms.minimum,
+            rates=_coming_rates(opening, cycle.end, terms),
         ),
         grace=grace,
         carried=replace(
@@ -93,6 +114,8 @@ def close(cycle: Cycle, opening: Opening, events: tuple[Event, ...], terms: Term
             statement_minor=max(balances.total, 0),
             minimum_minor=minimum,
             grace=grace,
+            rates_bp=dict(terms.apr_bp),
+            issued_on=None,
         ),
     )
 
@@ -101,6 +124,23 @@ def correction(before: Closed, after: Closed) -> dict[Category, int]:
     """What a cycle that was computed again must give back (negative) or charge, by category."""
     found = {one: after.interest[one] - before.interest[one] for one in Category}
     return {category: amount for category, amount in found.items() if amount}
+
+
+def _rates(opening: Opening, on: date, terms: Terms) -> dict[Category, int]:
+    """What each category bears on a day, if it bears anything."""
+    return {
+        one: opening.rate_bp(one, on, terms) if standard(one) in terms.apr_bp else 0
+        for one in Category
+    }
+
+
+def _coming_rates(opening: Opening, day: date, terms: Terms) -> list[dict[Category, int]]:
+    """Rates of the months from a day on, until the last promotion is over."""
+    found = [_rates(opening, day, terms)]
+    last = max((one.until for one in opening.promotions), default=date.min)
+    while months_after(day, len(found) - 1) <= last:
+        found.append(_rates(opening, months_after(day, len(found)), terms))
+    return found
 
 
 def _totals(events: tuple[Event, ...]) -> Totals:
@@ -115,6 +155,7 @@ def _totals(events: tuple[Event, ...]) -> Totals:
         purchases_minor=total(Change.DEBIT, Category.PURCHASE),
         cash_minor=total(Change.DEBIT, Category.CASH),
         fees_minor=total(Change.DEBIT, Category.FEE),
+        waived_fees_minor=total(Change.CREDIT, Category.FEE),
         credits_minor=total(Change.CREDIT),
         payments_minor=total(Change.PAYMENT),
         returned_minor=total(Change.RETURN),

@@ -6,7 +6,8 @@ from datetime import date
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from accounts.billing.delinquency import bucket_of
+from accounts.billing.calendar import DUE_DAYS
+from accounts.billing.delinquency import bucket_from
 from accounts.billing.product import Product
 from accounts.billing.terms import Category, Fees, Method, MinimumRule, Penalty, Terms
 from accounts.programme import ProgrammeTerms
@@ -49,13 +50,14 @@ def product_of(stored: ProgrammeTerms) -> Product:
         ),
         zone=ZoneInfo(terms.cycle.time_zone),
         closing_day=terms.cycle.closing_day,
-        due_days=terms.cycle.due_days,
+        # Terms from before statements were known to take a day have one too few.
+        due_days=max(terms.cycle.due_days, DUE_DAYS.start),
         offers=tuple(
             (category, basis_points(rate.promotional_percent), rate.promotional_months)
             for category, rate in rates.items()
             if rate.promotional_percent
         ),
-        blocked_from=bucket_of(terms.block_after_days or BLOCK_AFTER_DAYS),
+        blocked_from=bucket_from(terms.block_after_days or BLOCK_AFTER_DAYS),
     )
 
 
@@ -71,7 +73,7 @@ def _fees(fees: terms_pb2.Fees) -> Fees:
         late_minor=fees.late.amount_minor,
         late_again_minor=fees.late_again.amount_minor,
         returned_minor=fees.returned_payment.amount_minor,
-        returned_again_minor=fees.returned_payment.amount_minor,
+        returned_again_minor=fees.returned_payment_again.amount_minor,
         cash_floor_minor=fees.cash_advance_min.amount_minor,
         cash_share_bp=basis_points(fees.cash_advance_percent),
         foreign_share_bp=basis_points(fees.foreign_percent),

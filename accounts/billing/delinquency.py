@@ -8,6 +8,8 @@ from enum import StrEnum
 
 #: Open-end credit is charged off at 180 days (65 FR 36903, Uniform Retail Credit Classification).
 CHARGE_OFF_DAYS = 180
+#: Cycles whose payments may still come back.
+REMEMBERED_CYCLES = 4
 
 
 class Bucket(StrEnum):
@@ -64,41 +66,89 @@ def bucket_of(days_past_due: int) -> Bucket:
     return next(bucket for begins, bucket in BEGINS if days_past_due >= begins)
 
 
-def standing(demands: tuple[Demand, ...], *, paid_minor: int, today: date) -> Standing:
-    """Payments (returned ones taken out, disputed amounts not demanded) pay the oldest demand
-    first; an account is as late as the oldest that is not paid. On the due date is in time.
-    """
-    left, oldest, past_due = paid_minor, None, 0
-    for demand in sorted(demands, key=lambda one: one.due):
-        unpaid = max(demand.amount_minor - left, 0)
-        left = max(left - demand.amount_minor, 0)
-        if unpaid and demand.due < today:
-            past_due += unpaid
-            oldest = oldest or demand.due
-    days = (today - oldest).days if oldest else 0
-    return Standing(days_past_due=days, past_due_minor=past_due, oldest_due=oldest)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What one cycle's payments came to, in case that one of them comes back."""
+
+    met: tuple[Demand, ...]
+    #: Paid beyond all demands.
+    spare_minor: int
 
 
-def still_demanded(demands: tuple[Demand, ...], *, paid_minor: int) -> tuple[Demand, ...]:
-    """What payments have left of the demands, oldest first; what is paid beyond them is forgotten:
-    it lowers what the next statement asks for.
+def standing(left: tuple[Demand, ...], *, today: date) -> Standing:
+    """An account is as late as the oldest demand that is not paid. On the due date is in time."""
+    late = [one for one in left if one.due < today]
+    oldest = min((one.due for one in late), default=None)
+    return Standing(
+        days_past_due=(today - oldest).days if oldest else 0,
+        past_due_minor=sum(one.amount_minor for one in late),
+        oldest_due=oldest,
+    )
+
+
+def settle(
+    demands: tuple[Demand, ...], before: tuple[Settled, ...], *, paid_minor: int
+) -> tuple[tuple[Demand, ...], tuple[Settled, ...]]:
+    """What a cycle's payments, less those that were returned, leave of the demands, oldest first;
+    and what the latest cycles' payments came to, latest first. Who got back more than was paid
+    owes again what earlier payments had met.
     """
-    found, left = list[Demand](), paid_minor
+    if paid_minor < 0:
+        return _taken_back(demands, before, back_minor=-paid_minor)
+    left, met, rest = list[Demand](), list[Demand](), paid_minor
     for demand in sorted(demands, key=lambda one: one.due):
-        unpaid = max(demand.amount_minor - max(left, 0), 0)
-        left -= demand.amount_minor - unpaid
-        if unpaid:
-            found.append(Demand(due=demand.due, amount_minor=unpaid))
+        paid = min(demand.amount_minor, rest)
+        rest -= paid
+        for amount, found in ((paid, met), (demand.amount_minor - paid, left)):
+            if amount:
+                found.append(Demand(due=demand.due, amount_minor=amount))
+    return tuple(left), (Settled(met=tuple(met), spare_minor=rest), *before)[:REMEMBERED_CYCLES]
+
+
+def _taken_back(
+    demands: tuple[Demand, ...], before: tuple[Settled, ...], *, back_minor: int
+) -> tuple[tuple[Demand, ...], tuple[Settled, ...]]:
+    """The latest payments first, and of each cycle's what it did not need first."""
+    owed, settled = list(demands), list[Settled]()
+    for one in before:
+        spare = min(one.spare_minor, back_minor)
+        back_minor -= spare
+        met = list[Demand]()
+        for demand in reversed(one.met):
+            again = min(demand.amount_minor, back_minor)
+            back_minor -= again
+            for amount, found in ((again, owed), (demand.amount_minor - again, met)):
+                if amount:
+                    found.append(Demand(due=demand.due, amount_minor=amount))
+        settled.append(Settled(met=tuple(reversed(met)), spare_minor=one.spare_minor - spare))
+    return tuple(sorted(owed, key=lambda one: one.due)), tuple(settled)
+
+
+def no_more_than(demands: tuple[Demand, ...], owed_minor: int) -> tuple[Demand, ...]:
+    """Demands as far as anything is owed: what a refund has settled is not asked for. The oldest
+    stay: what is past due stays past due.
+    """
+    found, rest = list[Demand](), max(owed_minor, 0)
+    for demand in sorted(demands, key=lambda one: one.due):
+        amount = min(demand.amount_minor, rest)
+        rest -= amount
+        if amount:
+            found.append(Demand(due=demand.due, amount_minor=amount))
     return tuple(found)
 
 
-def next_boundary(demands: tuple[Demand, ...], *, paid_minor: int, bucket: Bucket) -> date | None:
+def next_boundary(left: tuple[Demand, ...], *, bucket: Bucket) -> date | None:
     """The first day on which an account that pays nothing more is later than `bucket`."""
-    left = still_demanded(demands, paid_minor=paid_minor)
     if not left:
         return None
     later = [days for days, one in BEGINS if ORDER.index(one) > ORDER.index(bucket)]
-    return left[0].due + timedelta(days=min(later)) if later else None
+    return min(one.due for one in left) + timedelta(days=min(later)) if later else None
+
+
+def bucket_from(days_past_due: int) -> Bucket:
+    """The first bucket that begins on such a day or after it."""
+    later = [bucket for begins, bucket in BEGINS if begins >= days_past_due]
+    return later[-1] if later else Bucket.CHARGED_OFF
 
 
 def blocks_spending(bucket: Bucket, *, blocked_from: Bucket) -> bool:

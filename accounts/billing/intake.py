@@ -26,8 +26,9 @@ _CHANGES = {
     pb.Entry.TYPE_INTEREST: Change.DEBIT,
     pb.Entry.TYPE_ADJUSTMENT_DEBIT: Change.DEBIT,
     pb.Entry.TYPE_ADJUSTMENT_CREDIT: Change.CREDIT,
+    pb.Entry.TYPE_CHARGE_OFF: Change.CREDIT,
+    pb.Entry.TYPE_RECOVERY: Change.DEBIT,
 }
-_PAYMENTS = (Change.PAYMENT, Change.RETURN)
 _CATEGORIES = {pb.Entry.TYPE_FEE: Category.FEE, pb.Entry.TYPE_INTEREST: Category.INTEREST}
 
 
@@ -89,5 +90,6 @@ async def take(connection: Any, entries: Sequence[pb.Entry]) -> None:
     await billing.lock(accounts)
     await billing.insert_entries(found)
     returned = await billing.return_postings(found)
-    paid = {one.account_id for one, _ in found if one.change in _PAYMENTS}
-    await billing.wake(sorted(paid | returned), accounts)
+    # Whatever lowers what is owed may make somebody less late, as does what comes back more late.
+    eased = {one.account_id for one, _ in found if one.change is not Change.DEBIT}
+    await billing.wake(sorted(eased | returned), accounts)

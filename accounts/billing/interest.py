@@ -11,13 +11,24 @@ Sums are exact fractions; each category is rounded once per cycle, half to even.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 
 from accounts.billing.balances import Balances, Change, Event, Parts
 from accounts.billing.calendar import Cycle
 from accounts.billing.rounding import half_even
-from accounts.billing.terms import WHOLE_BP, Category, Method, Promotion, Terms
+from accounts.billing.terms import (
+    CASH,
+    DUE_AFTER_DAYS,
+    KEPT,
+    WHOLE_BP,
+    Category,
+    Method,
+    Promotion,
+    Terms,
+    standard,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +46,29 @@ class Opening:
     #: Whether the penalty rate applies.
     penalty: bool = False
     promotions: tuple[Promotion, ...] = ()
+    #: Rates of the cycle before, and those that older balances have kept when rates rose.
+    rates_bp: Mapping[Category, int] = field(default_factory=dict)
+    kept_bp: Mapping[Category, int] = field(default_factory=dict)
+    #: When its statement was issued; None: not yet, or there is none.
+    issued_on: date | None = None
+
+    @property
+    def untimely(self) -> bool:
+        """Its statement was issued too late before its due date: whoever has not paid by then is
+        not late, and loses no grace (12 CFR 1026.5(b)(2)(ii)).
+        """
+        if self.due is None or self.issued_on is None:
+            return False
+        return self.issued_on > self.due - timedelta(days=DUE_AFTER_DAYS)
+
+    def rate_bp(self, category: Category, on: date, terms: Terms) -> int:
+        """The annual rate of a category on a day; a penalty ends what was kept."""
+        found = terms.rate_bp(
+            standard(category), on, promotions=self.promotions, penalty=self.penalty
+        )
+        if self.penalty and terms.penalty is not None:
+            return found
+        return min(found, self.kept_bp.get(category, found))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +118,7 @@ def _applied(
     balances: Balances, event: Event, opening: Opening, terms: Terms, minimum_left: int
 ) -> Balances:
     def rate(category: Category) -> int:
-        return terms.rate_bp(
-            category, event.on, promotions=opening.promotions, penalty=opening.penalty
-        )
+        return opening.rate_bp(category, event.on, terms)
 
     match event.change:
         case Change.DEBIT | Change.RETURN:
@@ -99,15 +131,40 @@ def _applied(
 
 def has_grace(opening: Opening, walked: Walked, terms: Terms) -> bool:
     """Whether this cycle's purchases are free of interest: the statement before was paid in full by
-    its due date. Refunds count as much as payments: what was given back is not owed.
+    its due date. Refunds count as much as payments: what was given back is not owed. Who was not
+    told in time what to pay by when does not lose it.
     """
-    return terms.grace and walked.settled_by_due_minor >= opening.statement_minor
+    settled = walked.settled_by_due_minor >= opening.statement_minor
+    return terms.grace and (settled or opening.untimely)
 
 
-def interest_of(
-    cycle: Cycle, opening: Opening, walked: Walked, terms: Terms
-) -> dict[Category, int]:
-    """Minor units of interest by category; the minimum charge tops up the dearest."""
+def protected(opening: Opening, terms: Terms) -> Opening:
+    """Terms whose rates are higher than those of the cycle before are for what is new: all that is
+    owed as they begin keeps its rate, the lowest it ever had (12 CFR 1026.55(b)(3)).
+    """
+    balances, kept_bp = opening.balances, dict(opening.kept_bp)
+    for category, kept in KEPT.items():
+        before, now = opening.rates_bp.get(category), terms.apr_bp.get(category, 0)
+        if before is not None and now > before and balances.old[category]:
+            balances = balances.moved(category, kept)
+            kept_bp[kept] = min(before, kept_bp.get(kept, before))
+        if kept in kept_bp and (now <= kept_bp[kept] or not balances.old[kept]):
+            balances = balances.moved(kept, category)
+            del kept_bp[kept]
+    return replace(opening, balances=balances, kept_bp=kept_bp)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interest:
+    """Interest of a cycle by category of balance."""
+
+    amounts: dict[Category, int]
+    #: Average of the daily balances that bore it (12 CFR 1026.7(b)(5)).
+    averages: dict[Category, int]
+
+
+def interest_of(cycle: Cycle, opening: Opening, walked: Walked, terms: Terms) -> Interest:
+    """Interest, each category rounded once; the minimum charge tops up the dearest."""
     grace_now = has_grace(opening, walked, terms)
     # Of what had grace, only what was not paid by the due date bears interest, and from the first
     # day on.
@@ -121,7 +178,11 @@ def interest_of(
     if 0 < total < terms.interest_minimum_minor:
         most = max(found, key=lambda category: found[category])
         found[most] += terms.interest_minimum_minor - total
-    return found
+    averages = {
+        category: half_even(sum(parts[category] for parts in bearing), cycle.days)
+        for category in Category
+    }
+    return Interest(amounts=found, averages=averages)
 
 
 def _bearing(day: Balances, unpaid: Parts | None, *, grace_now: bool) -> Parts:
@@ -129,7 +190,7 @@ def _bearing(day: Balances, unpaid: Parts | None, *, grace_now: bool) -> Parts:
     found = dict[Category, int]()
     for category in Category:
         old, new = day.old[category], day.new[category]
-        if category is Category.CASH:
+        if category in CASH:
             found[category] = old + new
             continue
         if unpaid is not None:
@@ -148,16 +209,14 @@ def _rounded(
     category: Category, dates: list[date], bearing: list[Parts], opening: Opening, terms: Terms
 ) -> int:
     """Balance times days times rate, exactly, then rounded."""
-    if category not in terms.apr_bp:
+    if standard(category) not in terms.apr_bp or not any(parts[category] for parts in bearing):
         return 0
-
-    def rate_bp(on: date) -> int:
-        return terms.rate_bp(category, on, promotions=opening.promotions, penalty=opening.penalty)
-
     if terms.method is Method.AVERAGE_DAILY:
-        points = sum(parts[category] for parts in bearing) * rate_bp(dates[-1])
+        last_bp = opening.rate_bp(category, dates[-1], terms)
+        points = sum(parts[category] for parts in bearing) * last_bp
     else:
         points = sum(
-            parts[category] * rate_bp(on) for parts, on in zip(bearing, dates, strict=True)
+            parts[category] * opening.rate_bp(category, on, terms)
+            for parts, on in zip(bearing, dates, strict=True)
         )
     return half_even(points, WHOLE_BP * terms.year_days)

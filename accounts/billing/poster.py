@@ -37,6 +37,13 @@ _CATEGORIES = {
     Category.INTEREST: pb.BALANCE_CATEGORY_INTEREST,
 }
 
+#: The others are fees, or what is given back.
+_KINDS = {
+    Charge.INTEREST: pb.POSTING_KIND_INTEREST,
+    Charge.CHARGE_OFF: pb.POSTING_KIND_CHARGE_OFF,
+    Charge.RECOVERY: pb.POSTING_KIND_RECOVERY,
+}
+
 logger = get_logger()
 
 
@@ -114,8 +121,8 @@ def request_of(posting: Posting) -> pb.PostEntryRequest:
 
 
 def _kind(posting: Posting) -> pb.PostingKind.ValueType:
+    if posting.charge in _KINDS:
+        return _KINDS[posting.charge]
     if posting.change is Change.CREDIT:
         return pb.POSTING_KIND_ADJUSTMENT_CREDIT
-    if posting.charge is Charge.INTEREST:
-        return pb.POSTING_KIND_INTEREST
     return pb.POSTING_KIND_FEE

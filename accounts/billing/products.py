@@ -21,13 +21,14 @@ class Products:
 
     async def of(self, account: BillingAccount, *, now_ms: int) -> Product | None:
         """The terms that hold for an account; None before the first ones begin."""
-        return _holding(account, await self._all(account.programme_id), now_ms=now_ms)
+        return _holding(account, await self.all_of(account.programme_id), now_ms=now_ms)
 
     async def version(self, programme_id: str, version: int) -> Product:
         """One version."""
-        return next(one for one in await self._all(programme_id) if one.version == version)
+        return next(one for one in await self.all_of(programme_id) if one.version == version)
 
-    async def _all(self, programme_id: str) -> list[Product]:
+    async def all_of(self, programme_id: str) -> list[Product]:
+        """All versions, earliest first."""
         if programme_id not in self._found:
             terms = await self._billing.terms(programme_id)
             self._found[programme_id] = [product_of(one) for one in terms]
@@ -45,12 +46,13 @@ def _holding(account: BillingAccount, known: Sequence[Product], *, now_ms: int) 
     if not known:
         return None
     if account.cycle is not None:
-        return _on(known, account.cycle.start)
+        return on_day(known, account.cycle.start)
     first = known[0]
     begins = max(first.day(account.opened_ms), first.terms.effective_from)
-    return _on(known, begins) if begins <= first.day(now_ms) else None
+    return on_day(known, begins) if begins <= first.day(now_ms) else None
 
 
-def _on(known: Sequence[Product], day: date) -> Product:
+def on_day(known: Sequence[Product], day: date) -> Product:
+    """The version in force on a day; before the first one, that one."""
     begun = [one for one in known if one.terms.effective_from <= day]
     return begun[-1] if begun else known[0]

@@ -15,6 +15,7 @@ from accounts.billing.account import BillingAccount, Booked
 from accounts.billing.balances import Change, Event
 from accounts.billing.calendar import Cycle
 from accounts.billing.closing import Closed, close
+from accounts.billing.demanded import asked, paid
 from accounts.billing.interest import Opening
 from accounts.billing.product import Product
 
@@ -68,23 +69,8 @@ def paid_in_time(account: BillingAccount, entries: tuple[Booked, ...], product: 
     assert cycle is not None, "it has begun"
     if due is None:
         return True
-    return paid(entries, product, since=cycle.start, until=due) >= account.opening.minimum_minor
-
-
-def paid(
-    entries: tuple[Booked, ...],
-    product: Product,
-    *,
-    since: date = date.min,
-    until: date = date.max,
-) -> int:
-    """Payments less returns, by the day of their receipt."""
-    return sum(
-        -one.signed_minor
-        for one in entries
-        if one.change in (Change.PAYMENT, Change.RETURN)
-        and since <= product.day(one.value_ms) <= until
-    )
+    received = paid(entries, product, since=cycle.start, until=due)
+    return received >= asked(account, entries, product, since=cycle.start, until=due)
 
 
 def events_of(cycle: Cycle, entries: tuple[Booked, ...], product: Product) -> tuple[Event, ...]:
@@ -128,4 +114,10 @@ def _closed_again(past: tuple[Past, ...], late: tuple[Booked, ...]) -> list[Clos
 
 def _carried(carried: Opening, stood: Opening) -> Opening:
     """What the next cycle would have started with; its penalty and offers stand."""
-    return replace(carried, penalty=stood.penalty, promotions=stood.promotions, due=stood.due)
+    return replace(
+        carried,
+        penalty=stood.penalty,
+        promotions=stood.promotions,
+        due=stood.due,
+        issued_on=stood.issued_on,
+    )

@@ -10,9 +10,11 @@ from accounts.billing.account import BillingAccount, Booked, Posting
 from accounts.billing.advance import Made
 from accounts.billing.balances import Change
 from accounts.billing.calendar import day_of
-from accounts.billing.delinquency import standing, still_demanded
+from accounts.billing.chargeoff import TYPES as OFF
+from accounts.billing.chargeoff import how_late
+from accounts.billing.closing import Closed
+from accounts.billing.demanded import credited, demanded, paid
 from accounts.billing.product import Product
-from accounts.billing.recompute import paid
 from accounts.billing.store import Charged
 from accounts.billing.terms import Category
 from holdfast.accounts.v1 import statement_pb2 as pb
@@ -31,8 +33,15 @@ _DESCRIPTIONS = {
     "REFUND_REVERSAL": "Refund taken back",
     "ADJUSTMENT_DEBIT": "Adjustment",
     "ADJUSTMENT_CREDIT": "Adjustment",
+    "CHARGE_OFF": "Charged off",
+    "RECOVERY": "Paid of what was charged off",
 }
-_BALANCES = {Category.PURCHASE: "purchases", Category.CASH: "cash advances"}
+_BALANCES = {
+    Category.PURCHASE: "purchases",
+    Category.CASH: "cash advances",
+    Category.KEPT_PURCHASE: "purchases from before the rate rose",
+    Category.KEPT_CASH: "cash advances from before the rate rose",
+}
 _DEBITS = {
     Category.PURCHASE: "purchases",
     Category.CASH: "cash_advances",
@@ -44,10 +53,12 @@ _OTHERS = {
     Change.PAYMENT: "payments",
     Change.RETURN: "returned_payments",
 }
-_TOTALS = (*_DEBITS.values(), *_OTHERS.values())
+_CHARGED_OFF = "charged_off"
+_TOTALS = (*_DEBITS.values(), *_OTHERS.values(), _CHARGED_OFF)
 
 Amount = Callable[[int], Money]
-Share = tuple[Change, Category, int]
+#: Type or reason of an entry, and what it does.
+Share = tuple[str, Change, Category, int]
 
 
 def statement_id(account_id: str, number: int) -> str:
@@ -62,8 +73,8 @@ def statement_of(made: Made, postings: Sequence[Posting], product: Product) -> p
     def money(amount_minor: int) -> Money:
         return Money(currency_code=account.currency_code, amount_minor=amount_minor)
 
-    shares = [(one.change, one.category, one.amount_minor) for one in made.entries]
-    shares += [(one.change, one.category, one.amount_minor) for one in postings]
+    shares: list[Share] = list(map(_share, made.entries))
+    shares += [(one.charge, one.change, one.category, one.amount_minor) for one in postings]
     year = account.year.plus(
         closed.cycle.end.year,
         fees_minor=closed.totals.fees_minor,
@@ -82,7 +93,8 @@ def statement_of(made: Made, postings: Sequence[Posting], product: Product) -> p
         past_due=money(closed.past_due_minor),
         totals=_totals(shares, money),
         interest_charges=[
-            _interest(category, made, product, money) for category in sorted(product.terms.apr_bp)
+            _interest(category, closed, money)
+            for category in sorted((*product.terms.apr_bp, *closed.carried.kept_bp))
         ],
         grace=closed.grace,
         year_to_date=pb.YearToDate(
@@ -92,6 +104,12 @@ def statement_of(made: Made, postings: Sequence[Posting], product: Product) -> p
         terms_version=product.version,
         time_zone=str(product.zone),
     )
+    fees, penalty = product.terms.fees, product.terms.penalty
+    if late_minor := min(max(fees.late_minor, fees.late_again_minor), closed.minimum_minor):
+        found.late_fee.CopyFrom(money(late_minor))
+    if penalty is not None:
+        found.penalty_annual_percentage_rate = _percent(penalty.apr_bp)
+        found.penalty_from_date = str(made.penalty_from or "")
     if (warning := closed.warning) is not None:
         found.payoff_warning.CopyFrom(
             pb.PayoffWarning(
@@ -144,22 +162,23 @@ def summary_of(
     def money(amount_minor: int) -> Money:
         return Money(currency_code=account.currency_code, amount_minor=amount_minor)
 
-    received = paid(tuple(entries), product)
-    credited = received + sum(one.amount_minor for one in entries if one.change is Change.CREDIT)
-    found = standing(account.demands, paid_minor=received, today=product.day(now_ms))
-    left = sum(one.amount_minor for one in still_demanded(account.demands, paid_minor=received))
+    lines = tuple(entries)
+    settled_minor = paid(lines, product) + credited(lines, product)
+    left, _ = demanded(account, lines, product)
+    found = how_late(account, lines, product, today=product.day(now_ms))
     return pb.BillingSummary(
         account_id=account.account_id,
         cycle_start_date=str(account.cycle.start),
         cycle_end_date=str(account.cycle.end),
         last_statement_number=account.number,
         statement_balance=money(account.opening.statement_minor),
-        statement_balance_due=money(max(account.opening.statement_minor - credited, 0)),
+        statement_balance_due=money(max(account.opening.statement_minor - settled_minor, 0)),
         due_date=str(account.opening.due or ""),
-        minimum_payment_due=money(left),
+        minimum_payment_due=money(sum(one.amount_minor for one in left)),
         past_due=money(found.past_due_minor),
         days_past_due=found.days_past_due,
         bucket=pb.DelinquencyBucket.Value(f"DELINQUENCY_BUCKET_{found.bucket}"),
+        charged_off=money(account.charged_off_now_minor),
     )
 
 
@@ -172,10 +191,16 @@ def _description(entry: Booked, charged: Charged | None) -> str:
     return charge.replace("_", " ").capitalize()
 
 
+def _share(entry: Booked) -> Share:
+    return (entry.type, entry.change, entry.category, entry.amount_minor)
+
+
 def _totals(shares: Iterable[Share], money: Amount) -> pb.StatementTotals:
     found = dict.fromkeys(_TOTALS, 0)
-    for change, category, amount_minor in shares:
-        if change is Change.DEBIT:
+    for name, change, category, amount_minor in shares:
+        if name in OFF:
+            found[_CHARGED_OFF] += amount_minor if change is Change.CREDIT else -amount_minor
+        elif change is Change.DEBIT:
             found[_DEBITS[category]] += amount_minor
         else:
             found[_OTHERS[change]] += amount_minor
@@ -186,24 +211,21 @@ def _cards(entries: Iterable[Booked], money: Amount) -> list[pb.CardTotals]:
     shares: dict[tuple[str, str], list[Share]] = {}
     for one in entries:
         if one.card_id:
-            share = (one.change, one.category, one.amount_minor)
-            shares.setdefault((one.card_id, one.user_id), []).append(share)
+            shares.setdefault((one.card_id, one.user_id), []).append(_share(one))
     return [
         pb.CardTotals(card_id=card_id, user_id=user_id, totals=_totals(found, money))
         for (card_id, user_id), found in sorted(shares.items())
     ]
 
 
-def _interest(category: Category, made: Made, product: Product, money: Amount) -> pb.InterestCharge:
-    opening = made.before.opening
-    rate_bp = product.terms.rate_bp(
-        category,
-        made.closed.cycle.end,
-        promotions=opening.promotions,
-        penalty=opening.penalty,
-    )
+def _interest(category: Category, closed: Closed, money: Amount) -> pb.InterestCharge:
     return pb.InterestCharge(
         category=category,
-        annual_percentage_rate=f"{rate_bp // 100}.{rate_bp % 100:02}",
-        amount=money(made.closed.interest[category]),
+        annual_percentage_rate=_percent(closed.rates_bp[category]),
+        amount=money(closed.interest[category]),
+        daily_balance=money(closed.averages[category]),
     )
+
+
+def _percent(rate_bp: int) -> str:
+    return f"{rate_bp // 100}.{rate_bp % 100:02}"

@@ -93,12 +93,12 @@ class Billing:
     async def claim_due(self, *, now_ms: int, limit: int) -> list[BillingAccount]:
         """Locks accounts that have something to do."""
         rows = await self._connection.fetch(_SQL["claim_due"], datetime_of(now_ms), limit)
-        return [_account(row) for row in rows]
+        return [account_of(row) for row in rows]
 
     async def account(self, account_id: str) -> BillingAccount | None:
         """One account."""
         row = await self._connection.fetchrow(_SQL["select_account"], account_id)
-        return _account(row) if row else None
+        return account_of(row) if row else None
 
     async def update(self, accounts: Sequence[BillingAccount]) -> None:
         """Writes claimed accounts."""
@@ -110,6 +110,10 @@ class Billing:
             [one.bucket for one in accounts],
             [stored.dumped(one) if one.cycle else None for one in accounts],
         )
+
+    async def keep(self, account: BillingAccount) -> None:
+        """Writes the state of a locked account, and nothing about when it is looked at."""
+        await self._connection.execute(_SQL["keep"], account.account_id, stored.dumped(account))
 
     async def postpone(self, account_id: str, *, until_ms: int) -> None:
         """Looks at an account later."""
@@ -135,13 +139,18 @@ class Billing:
         """What is on no statement yet, by account."""
         found: dict[str, list[Booked]] = {account: [] for account in accounts}
         for row in await self._connection.fetch(_SQL["open_entries"], accounts):
-            found[row["account_id"]].append(_entry(row))
+            found[row["account_id"]].append(entry_of(row))
         return found
+
+    async def entry(self, account_id: str, entry_id: str) -> Booked | None:
+        """One entry of an account."""
+        row = await self._connection.fetchrow(_SQL["entry_of"], account_id, entry_id)
+        return entry_of(row) if row else None
 
     async def lines(self, account_id: str, number: int) -> list[Booked]:
         """The lines of a statement."""
         rows = await self._connection.fetch(_SQL["entries_of"], account_id, number)
-        return [_entry(row) for row in rows]
+        return [entry_of(row) for row in rows]
 
     async def charges(self, account_id: str, entries: Sequence[str]) -> dict[str, Charged]:
         """Why billing posted some of these entries, by entry."""
@@ -279,7 +288,8 @@ class Billing:
         return [of_row(ProgrammeTerms, row) for row in rows]
 
 
-def _account(row: Any) -> BillingAccount:
+def account_of(row: Any) -> BillingAccount:
+    """An account from its row."""
     return stored.loaded(
         row,
         opened_ms=ms_of(row["create_time"]),
@@ -288,7 +298,8 @@ def _account(row: Any) -> BillingAccount:
     )
 
 
-def _entry(row: Any) -> Booked:
+def entry_of(row: Any) -> Booked:
+    """An entry from its row."""
     fields = dict(row)
     return Booked(
         value_ms=ms_of(fields.pop("value_time")),

@@ -12,7 +12,7 @@ from typing import Any
 from accounts.billing.account import BillingAccount, Phase, YearToDate
 from accounts.billing.balances import Balances
 from accounts.billing.calendar import Cycle
-from accounts.billing.delinquency import Bucket, Demand
+from accounts.billing.delinquency import Bucket, Demand, Settled
 from accounts.billing.interest import Opening
 from accounts.billing.terms import Category, Promotion
 
@@ -37,18 +37,31 @@ def dumped(account: BillingAccount) -> str:
                 "promotions": [
                     [one.category, one.apr_bp, one.until.isoformat()] for one in opening.promotions
                 ],
+                "rates": opening.rates_bp,
+                "kept": opening.kept_bp,
+                "issued": _text(opening.issued_on),
             },
-            "demands": [[one.due.isoformat(), one.amount_minor] for one in account.demands],
+            "cycles": account.cycles,
+            "demands": _demands(account.demands),
+            "settled": [[_demands(one.met), one.spare_minor] for one in account.settled],
             "late_checked": account.late_checked,
             "in_time": account.in_time,
             "late_number": account.late_number,
-            "returned_number": account.returned_number,
+            "late_cycle": account.late_cycle,
+            "returned_cycle": account.returned_cycle,
             "late_fee": account.late_fee_minor,
             "penalty_fee": account.penalty_fee_minor,
-            "late_number_before": account.late_number_before,
+            "late_cycle_before": account.late_cycle_before,
             "in_time_before": account.in_time_before,
+            "penalty_from": _text(account.penalty_from),
             "blocked": account.blocked,
             "bucket": account.bucket,
+            "charged_off": [
+                _text(account.charged_off_on),
+                account.charged_off_minor,
+                account.off_minor,
+                account.off_number,
+            ],
             "year": [account.year.year, account.year.fees_minor, account.year.interest_minor],
         }
     )
@@ -64,6 +77,7 @@ def loaded(
         return BillingAccount(**own, opened_ms=opened_ms, phase=phase)
     found = json.loads(state)
     year, fees_minor, interest_minor = found["year"]
+    off_on, charged_off_minor, off_minor, off_number = found.get("charged_off", (None, 0, 0, 0))
     return BillingAccount(
         **own,
         opened_ms=opened_ms,
@@ -71,20 +85,29 @@ def loaded(
         number=found["number"],
         cycle=Cycle(**dict(zip(("start", "end", "due"), map(_day, found["cycle"]), strict=True))),
         opening=_opening(found["opening"]),
-        demands=tuple(
-            Demand(due=date.fromisoformat(due), amount_minor=amount)
-            for due, amount in found["demands"]
+        cycles=found.get("cycles", found["number"]),
+        demands=_demanded(found["demands"]),
+        settled=tuple(
+            Settled(met=_demanded(met), spare_minor=spare)
+            for met, spare in found.get("settled", ())
         ),
         late_checked=found["late_checked"],
         in_time=found["in_time"],
         late_number=found["late_number"],
-        returned_number=found["returned_number"],
+        # Cycles were counted by their statements.
+        late_cycle=found.get("late_cycle", found["late_number"]),
+        returned_cycle=found.get("returned_cycle", found.get("returned_number")),
         late_fee_minor=found["late_fee"],
         penalty_fee_minor=found["penalty_fee"],
-        late_number_before=found["late_number_before"],
+        late_cycle_before=found.get("late_cycle_before", found.get("late_number_before")),
         in_time_before=found["in_time_before"],
+        penalty_from=_optional(found.get("penalty_from")),
         blocked=found["blocked"],
         bucket=Bucket(found["bucket"]),
+        charged_off_on=_optional(off_on),
+        charged_off_minor=charged_off_minor,
+        off_minor=off_minor,
+        off_number=off_number,
         year=YearToDate(year=year, fees_minor=fees_minor, interest_minor=interest_minor),
     )
 
@@ -103,7 +126,22 @@ def _opening(found: dict[str, Any]) -> Opening:
             Promotion(category=Category(name), apr_bp=apr_bp, until=date.fromisoformat(until))
             for name, apr_bp, until in found["promotions"]
         ),
+        rates_bp=_rates(found.get("rates", {})),
+        kept_bp=_rates(found.get("kept", {})),
+        issued_on=_optional(found.get("issued")),
     )
+
+
+def _rates(found: dict[str, int]) -> dict[Category, int]:
+    return {Category(name): rate_bp for name, rate_bp in found.items()}
+
+
+def _demands(demands: tuple[Demand, ...]) -> list[list[object]]:
+    return [[one.due.isoformat(), one.amount_minor] for one in demands]
+
+
+def _demanded(found: list[list[Any]]) -> tuple[Demand, ...]:
+    return tuple(Demand(due=date.fromisoformat(due), amount_minor=amount) for due, amount in found)
 
 
 def _parts(found: dict[str, int]) -> dict[Category, int]:

@@ -22,6 +22,21 @@ class Category(StrEnum):
     CASH = "CASH"
     FEE = "FEE"
     INTEREST = "INTEREST"
+    #: What was bought or drawn before its rate rose; it keeps the lower one (12 CFR 1026.55).
+    KEPT_PURCHASE = "KEPT_PURCHASE"
+    KEPT_CASH = "KEPT_CASH"
+
+
+#: What keeps its rate, by what it was before the rate rose.
+KEPT = {Category.PURCHASE: Category.KEPT_PURCHASE, Category.CASH: Category.KEPT_CASH}
+#: Drawn as cash: it never has grace.
+CASH = frozenset({Category.CASH, Category.KEPT_CASH})
+_STANDARD = {kept: standard for standard, kept in KEPT.items()}
+
+
+def standard(category: Category) -> Category:
+    """Whose rate a category has when nothing is kept."""
+    return _STANDARD.get(category, category)
 
 
 class Method(StrEnum):

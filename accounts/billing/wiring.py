@@ -9,10 +9,14 @@ from typing import Any
 import grpc
 
 from accounts.billing.biller import Biller
+from accounts.billing.billing_service import BillingService
 from accounts.billing.intake import take
 from accounts.billing.poster import Poster
 from accounts.billing.service import StatementService
 from accounts.billing.store import Statements
+from accounts.billing.tape_service import LoanTapeService
+from accounts.billing.taper import Taper
+from accounts.mutation import Mutations
 from accounts.store import Store
 from runtime.clock import Clock
 from runtime.follower import Follower
@@ -24,19 +28,29 @@ class BillingParts:
     """What answers, and what works by itself."""
 
     service: StatementService
+    staff: BillingService
     follower: Follower
     biller: Biller
     poster: Poster
+    taper: Taper
+    tape: LoanTapeService
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs for ever."""
-        return (self.follower.run(), self.biller.run(), self.biller.enrol(), self.poster.run())
+        return (
+            self.follower.run(),
+            self.biller.run(),
+            self.biller.enrol(),
+            self.poster.run(),
+            self.taper.run(),
+        )
 
 
 def billing_parts(
     pool: Any,
     channel: grpc.aio.Channel,
     store: Store,
+    mutations: Mutations,
     clock: Clock,
     *,
     creditor: str,
@@ -54,6 +68,7 @@ def billing_parts(
     follower = Follower(pool, channel, take, posted_only=True)
     return BillingParts(
         service=StatementService(Statements(pool), store, clock, creditor=creditor),
+        staff=BillingService(store, mutations, clock, pool=pool, committed=poster.wake),
         follower=follower,
         biller=Biller(
             pool,
@@ -62,4 +77,6 @@ def billing_parts(
             committed=committed,
         ),
         poster=poster,
+        taper=Taper(pool, known_ms=lambda: follower.followed_until_ms, delay_ms=delay_ms),
+        tape=LoanTapeService(pool),
     )

@@ -8,6 +8,10 @@ ORDER BY b.work_time
 LIMIT $2
 FOR UPDATE OF b SKIP LOCKED
 
+-- keep --
+-- The state of a locked account. Params: $1 account_id, $2 state.
+UPDATE billing_account SET state = $2::jsonb WHERE account_id = $1
+
 -- postpone --
 -- An account whose work failed. Params: $1 account_id, $2 work_time.
 UPDATE billing_account SET work_time = $2 WHERE account_id = $1
@@ -41,6 +45,10 @@ WHERE b.account_id = $1
 -- open_entries --
 -- What is on no statement yet. Params: $1 account ids.
 SELECT * FROM billing_entry WHERE account_id = ANY ($1) AND number IS NULL ORDER BY account_id, seq
+
+-- entry_of --
+-- Params: $1 account_id, $2 entry_id.
+SELECT * FROM billing_entry WHERE account_id = $1 AND entry_id = $2
 
 -- entries_of --
 -- The lines of a statement. Params: $1 account_id, $2 number.
@@ -92,11 +100,13 @@ SELECT account_id FROM billing_account WHERE account_id = ANY ($1) ORDER BY acco
 FOR NO KEY UPDATE
 
 -- wake --
--- Something came in for accounts that were waiting for it, or had ended: they are due at once.
+-- Something came in for accounts that were waiting for it, had ended or are charged off: they are
+-- due at once.
 -- Params: $1 account ids that may be waiting, $2 all account ids.
 UPDATE billing_account
 SET work_time = to_timestamp(0), phase = CASE phase WHEN 'ENDED' THEN 'RUNNING' ELSE phase END
-WHERE account_id = ANY ($1) OR account_id = ANY ($2) AND phase = 'ENDED'
+WHERE account_id = ANY ($1)
+    OR account_id = ANY ($2) AND (phase = 'ENDED' OR bucket = 'CHARGED_OFF')
 
 -- claim_postings --
 -- What is to be posted; nobody else takes it before it is due again. Params: $1 now, $2 limit,

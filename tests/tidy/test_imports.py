@@ -49,9 +49,11 @@ PURE = frozenset(
         "accounts.billing.advance",
         "accounts.billing.balances",
         "accounts.billing.calendar",
+        "accounts.billing.chargeoff",
         "accounts.billing.charges",
         "accounts.billing.closing",
         "accounts.billing.delinquency",
+        "accounts.billing.demanded",
         "accounts.billing.fees",
         "accounts.billing.interest",
         "accounts.billing.minimum",
@@ -59,7 +61,9 @@ PURE = frozenset(
         "accounts.billing.recompute",
         "accounts.billing.rounding",
         "accounts.billing.stored",
+        "accounts.billing.tape",
         "accounts.billing.terms",
+        "accounts.billing.waiver",
     }
 )
 #: What pure modules may use of `runtime`.

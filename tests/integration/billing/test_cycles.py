@@ -226,11 +226,12 @@ async def test_the_penalty_rate_is_for_purchases_and_cash_only(billing: BillingM
     )
     account, card = await billing.open_account()
     await billing.buy(card, 100_000)
-    for day in ("2027-03-13", "2027-04-10", "2027-05-13", "2027-06-16", "2027-07-16"):
-        await billing.until(day)
+    await billing.until("2027-08-16")
     found = await _statements(billing, account)
     rates = [one.interest_charges[1].annual_percentage_rate for one in found]
-    assert rates == ["18.25", "18.25", "18.25", "18.25", "29.20", "29.20"]
+    # Late for 60 days on 11 May, told on 16 May, from the cycle of 16 July on.
+    assert rates == ["18.25"] * 6 + ["29.20"]
+    assert [one.penalty_from_date for one in found[3:5]] == ["2027-06-30", "2027-06-30"]
     for one in found:
         assert sum(amount for _, amount in await _lines(billing, account, one.number)) == (
             one.closing_balance.amount_minor - one.opening_balance.amount_minor

@@ -137,8 +137,9 @@ class ProgrammeServiceServicer:
 
     def AddProgrammeTerms(self, request, context):
         """Adds prices that apply from a day on, later than those of all terms before. The first terms may
-        begin at once; once there are some, a day in the past is refused, and a rate or fee may only
-        rise with 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
+        begin at once; once there are some, a day in the past is refused, and what is worse for
+        cardholders (a rate, a fee, a higher minimum payment, less time to pay, no grace, another
+        method) needs 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
         FAILED_PRECONDITION (TERMS_NOT_LATER, TERMS_IN_THE_PAST, NOTICE_TOO_SHORT), ALREADY_EXISTS

@@ -64,8 +64,9 @@ class ProgrammeServiceStub:
     """
     AddProgrammeTerms: _grpc.UnaryUnaryMultiCallable[_programme_service_pb2.AddProgrammeTermsRequest, _programme_service_pb2.AddProgrammeTermsResponse]
     """Adds prices that apply from a day on, later than those of all terms before. The first terms may
-    begin at once; once there are some, a day in the past is refused, and a rate or fee may only
-    rise with 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
+    begin at once; once there are some, a day in the past is refused, and what is worse for
+    cardholders (a rate, a fee, a higher minimum payment, less time to pay, no grace, another
+    method) needs 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
     FAILED_PRECONDITION (TERMS_NOT_LATER, TERMS_IN_THE_PAST, NOTICE_TOO_SHORT), ALREADY_EXISTS
@@ -130,8 +131,9 @@ class ProgrammeServiceAsyncStub(ProgrammeServiceStub):
     """
     AddProgrammeTerms: _aio.UnaryUnaryMultiCallable[_programme_service_pb2.AddProgrammeTermsRequest, _programme_service_pb2.AddProgrammeTermsResponse]  # type: ignore[assignment]
     """Adds prices that apply from a day on, later than those of all terms before. The first terms may
-    begin at once; once there are some, a day in the past is refused, and a rate or fee may only
-    rise with 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
+    begin at once; once there are some, a day in the past is refused, and what is worse for
+    cardholders (a rate, a fee, a higher minimum payment, less time to pay, no grace, another
+    method) needs 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
     FAILED_PRECONDITION (TERMS_NOT_LATER, TERMS_IN_THE_PAST, NOTICE_TOO_SHORT), ALREADY_EXISTS
@@ -223,8 +225,9 @@ class ProgrammeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_programme_service_pb2.AddProgrammeTermsResponse, _abc.Awaitable[_programme_service_pb2.AddProgrammeTermsResponse]]:
         """Adds prices that apply from a day on, later than those of all terms before. The first terms may
-        begin at once; once there are some, a day in the past is refused, and a rate or fee may only
-        rise with 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
+        begin at once; once there are some, a day in the past is refused, and what is worse for
+        cardholders (a rate, a fee, a higher minimum payment, less time to pay, no grace, another
+        method) needs 45 days of notice (12 CFR 1026.9(c)). Nothing that has applied is ever changed.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (PROGRAMME_NOT_FOUND),
         FAILED_PRECONDITION (TERMS_NOT_LATER, TERMS_IN_THE_PAST, NOTICE_TOO_SHORT), ALREADY_EXISTS

@@ -44,7 +44,7 @@ class _DelinquencyBucketEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Del
     DELINQUENCY_BUCKET_DAYS_150: _DelinquencyBucket.ValueType  # 7
     """150 to 179 days."""
     DELINQUENCY_BUCKET_CHARGED_OFF: _DelinquencyBucket.ValueType  # 8
-    """180 days or more."""
+    """180 days or more: charged off, and it stays so."""
 
 class DelinquencyBucket(_DelinquencyBucket, metaclass=_DelinquencyBucketEnumTypeWrapper):
     """How late an account is: days since the due date of the oldest minimum payment that is not paid."""
@@ -66,7 +66,7 @@ DELINQUENCY_BUCKET_DAYS_120: DelinquencyBucket.ValueType  # 6
 DELINQUENCY_BUCKET_DAYS_150: DelinquencyBucket.ValueType  # 7
 """150 to 179 days."""
 DELINQUENCY_BUCKET_CHARGED_OFF: DelinquencyBucket.ValueType  # 8
-"""180 days or more."""
+"""180 days or more: charged off, and it stays so."""
 Global___DelinquencyBucket: _TypeAlias = DelinquencyBucket  # noqa: Y015
 
 @_typing.final
@@ -97,6 +97,9 @@ class Statement(_message.Message):
     TERMS_VERSION_FIELD_NUMBER: _builtins.int
     ISSUE_TIME_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
+    LATE_FEE_FIELD_NUMBER: _builtins.int
+    PENALTY_ANNUAL_PERCENTAGE_RATE_FIELD_NUMBER: _builtins.int
+    PENALTY_FROM_DATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A `stmt_` id."""
     account_id: _builtins.str
@@ -117,6 +120,12 @@ class Statement(_message.Message):
     """Version of the programme's terms that the cycle went by."""
     time_zone: _builtins.str
     """IANA name of the timezone that its days are counted in."""
+    penalty_annual_percentage_rate: _builtins.str
+    """Penalty rate that a late payment may bring, percent per year; empty: there is none."""
+    penalty_from_date: _builtins.str
+    """Notice that it applies to the first cycle that begins on this day or later, unless all that is
+    past due is paid before (12 CFR 1026.9(g)); empty: none is given.
+    """
     @_builtins.property
     def opening_balance(self) -> _money_pb2.Money:
         """Owed when the cycle began; negative: the issuer owed."""
@@ -157,6 +166,10 @@ class Statement(_message.Message):
     def issue_time(self) -> _timestamp_pb2.Timestamp:
         """When it was issued."""
 
+    @_builtins.property
+    def late_fee(self) -> _money_pb2.Money:
+        """The most that a late payment costs; absent: nothing (12 CFR 1026.7(b)(11))."""
+
     def __init__(
         self,
         *,
@@ -179,10 +192,13 @@ class Statement(_message.Message):
         terms_version: _builtins.int = ...,
         issue_time: _timestamp_pb2.Timestamp | None = ...,
         time_zone: _builtins.str = ...,
+        late_fee: _money_pb2.Money | None = ...,
+        penalty_annual_percentage_rate: _builtins.str = ...,
+        penalty_from_date: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closing_balance", b"closing_balance", "issue_time", b"issue_time", "minimum_payment", b"minimum_payment", "opening_balance", b"opening_balance", "past_due", b"past_due", "payoff_warning", b"payoff_warning", "totals", b"totals", "year_to_date", b"year_to_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closing_balance", b"closing_balance", "issue_time", b"issue_time", "late_fee", b"late_fee", "minimum_payment", b"minimum_payment", "opening_balance", b"opening_balance", "past_due", b"past_due", "payoff_warning", b"payoff_warning", "totals", b"totals", "year_to_date", b"year_to_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_totals", b"card_totals", "closing_balance", b"closing_balance", "cycle_end_date", b"cycle_end_date", "cycle_start_date", b"cycle_start_date", "due_date", b"due_date", "grace", b"grace", "id", b"id", "interest_charges", b"interest_charges", "issue_time", b"issue_time", "minimum_payment", b"minimum_payment", "number", b"number", "opening_balance", b"opening_balance", "past_due", b"past_due", "payoff_warning", b"payoff_warning", "terms_version", b"terms_version", "time_zone", b"time_zone", "totals", b"totals", "year_to_date", b"year_to_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_totals", b"card_totals", "closing_balance", b"closing_balance", "cycle_end_date", b"cycle_end_date", "cycle_start_date", b"cycle_start_date", "due_date", b"due_date", "grace", b"grace", "id", b"id", "interest_charges", b"interest_charges", "issue_time", b"issue_time", "late_fee", b"late_fee", "minimum_payment", b"minimum_payment", "number", b"number", "opening_balance", b"opening_balance", "past_due", b"past_due", "payoff_warning", b"payoff_warning", "penalty_annual_percentage_rate", b"penalty_annual_percentage_rate", "penalty_from_date", b"penalty_from_date", "terms_version", b"terms_version", "time_zone", b"time_zone", "totals", b"totals", "year_to_date", b"year_to_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -201,6 +217,7 @@ class StatementTotals(_message.Message):
     RETURNED_PAYMENTS_FIELD_NUMBER: _builtins.int
     FEES_FIELD_NUMBER: _builtins.int
     INTEREST_FIELD_NUMBER: _builtins.int
+    CHARGED_OFF_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def purchases(self) -> _money_pb2.Money:
         """Purchases."""
@@ -229,6 +246,10 @@ class StatementTotals(_message.Message):
     def interest(self) -> _money_pb2.Money:
         """Interest."""
 
+    @_builtins.property
+    def charged_off(self) -> _money_pb2.Money:
+        """Charged off, less what was recovered of it: lowers the balance."""
+
     def __init__(
         self,
         *,
@@ -239,10 +260,11 @@ class StatementTotals(_message.Message):
         returned_payments: _money_pb2.Money | None = ...,
         fees: _money_pb2.Money | None = ...,
         interest: _money_pb2.Money | None = ...,
+        charged_off: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cash_advances", b"cash_advances", "credits", b"credits", "fees", b"fees", "interest", b"interest", "payments", b"payments", "purchases", b"purchases", "returned_payments", b"returned_payments"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cash_advances", b"cash_advances", "charged_off", b"charged_off", "credits", b"credits", "fees", b"fees", "interest", b"interest", "payments", b"payments", "purchases", b"purchases", "returned_payments", b"returned_payments"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cash_advances", b"cash_advances", "credits", b"credits", "fees", b"fees", "interest", b"interest", "payments", b"payments", "purchases", b"purchases", "returned_payments", b"returned_payments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cash_advances", b"cash_advances", "charged_off", b"charged_off", "credits", b"credits", "fees", b"fees", "interest", b"interest", "payments", b"payments", "purchases", b"purchases", "returned_payments", b"returned_payments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,13 +279,18 @@ class InterestCharge(_message.Message):
     CATEGORY_FIELD_NUMBER: _builtins.int
     ANNUAL_PERCENTAGE_RATE_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    DAILY_BALANCE_FIELD_NUMBER: _builtins.int
     category: _builtins.str
-    """PURCHASE or CASH."""
+    """PURCHASE or CASH; KEPT_PURCHASE or KEPT_CASH: of that, what keeps the rate from before it rose."""
     annual_percentage_rate: _builtins.str
     """Rate on the cycle's last day, percent per year, e.g. `24.99`."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """What it came to."""
+
+    @_builtins.property
+    def daily_balance(self) -> _money_pb2.Money:
+        """Average over the cycle's days of the daily balances that bore it (12 CFR 1026.7(b)(5))."""
 
     def __init__(
         self,
@@ -271,10 +298,11 @@ class InterestCharge(_message.Message):
         category: _builtins.str = ...,
         annual_percentage_rate: _builtins.str = ...,
         amount: _money_pb2.Money | None = ...,
+        daily_balance: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "daily_balance", b"daily_balance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "annual_percentage_rate", b"annual_percentage_rate", "category", b"category"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "annual_percentage_rate", b"annual_percentage_rate", "category", b"category", "daily_balance", b"daily_balance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -473,6 +501,7 @@ class BillingSummary(_message.Message):
     PAST_DUE_FIELD_NUMBER: _builtins.int
     DAYS_PAST_DUE_FIELD_NUMBER: _builtins.int
     BUCKET_FIELD_NUMBER: _builtins.int
+    CHARGED_OFF_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account."""
     cycle_start_date: _builtins.str
@@ -503,6 +532,10 @@ class BillingSummary(_message.Message):
     def past_due(self) -> _money_pb2.Money:
         """Part of it that is past due."""
 
+    @_builtins.property
+    def charged_off(self) -> _money_pb2.Money:
+        """Still owed of what was charged off: it is no part of any balance."""
+
     def __init__(
         self,
         *,
@@ -517,11 +550,54 @@ class BillingSummary(_message.Message):
         past_due: _money_pb2.Money | None = ...,
         days_past_due: _builtins.int = ...,
         bucket: Global___DelinquencyBucket.ValueType = ...,
+        charged_off: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["minimum_payment_due", b"minimum_payment_due", "past_due", b"past_due", "statement_balance", b"statement_balance", "statement_balance_due", b"statement_balance_due"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["charged_off", b"charged_off", "minimum_payment_due", b"minimum_payment_due", "past_due", b"past_due", "statement_balance", b"statement_balance", "statement_balance_due", b"statement_balance_due"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "bucket", b"bucket", "cycle_end_date", b"cycle_end_date", "cycle_start_date", b"cycle_start_date", "days_past_due", b"days_past_due", "due_date", b"due_date", "last_statement_number", b"last_statement_number", "minimum_payment_due", b"minimum_payment_due", "past_due", b"past_due", "statement_balance", b"statement_balance", "statement_balance_due", b"statement_balance_due"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "bucket", b"bucket", "charged_off", b"charged_off", "cycle_end_date", b"cycle_end_date", "cycle_start_date", b"cycle_start_date", "days_past_due", b"days_past_due", "due_date", b"due_date", "last_statement_number", b"last_statement_number", "minimum_payment_due", b"minimum_payment_due", "past_due", b"past_due", "statement_balance", b"statement_balance", "statement_balance_due", b"statement_balance_due"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BillingSummary: _TypeAlias = BillingSummary  # noqa: Y015
+
+@_typing.final
+class DelinquencyChange(_message.Message):
+    """An account came into another bucket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    BUCKET_BEFORE_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    DAYS_PAST_DUE_FIELD_NUMBER: _builtins.int
+    PAST_DUE_FIELD_NUMBER: _builtins.int
+    bucket_before: Global___DelinquencyBucket.ValueType
+    """The bucket before."""
+    bucket: Global___DelinquencyBucket.ValueType
+    """The bucket from then on."""
+    days_past_due: _builtins.int
+    """Days since the oldest due date that was missed."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was found out."""
+
+    @_builtins.property
+    def past_due(self) -> _money_pb2.Money:
+        """What was past due."""
+
+    def __init__(
+        self,
+        *,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        bucket_before: Global___DelinquencyBucket.ValueType = ...,
+        bucket: Global___DelinquencyBucket.ValueType = ...,
+        days_past_due: _builtins.int = ...,
+        past_due: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "past_due", b"past_due"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "bucket_before", b"bucket_before", "change_time", b"change_time", "days_past_due", b"days_past_due", "past_due", b"past_due"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DelinquencyChange: _TypeAlias = DelinquencyChange  # noqa: Y015

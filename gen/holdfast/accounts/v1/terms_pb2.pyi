@@ -121,7 +121,8 @@ Global___ProgrammeTerms: _TypeAlias = ProgrammeTerms  # noqa: Y015
 class Terms(_message.Message):
     """Rates, fees, cycle, grace and the minimum payment. Percentages are decimal texts such as `24.99`
     with at most two decimals; amounts are in the programme's currency; absent fees are not charged.
-    The terms of a cycle's first day hold for the whole cycle.
+    The terms of a cycle's first day hold for the whole cycle. A rate that rises is for what is
+    bought or drawn from then on; what is owed by then keeps its rate (12 CFR 1026.55(b)(3)).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -140,7 +141,7 @@ class Terms(_message.Message):
     interest_method: Global___InterestMethod.ValueType
     """How interest is worked out."""
     block_after_days: _builtins.int
-    """Days past due from which purchases are declined, 1 to 180; 0: 30."""
+    """Days past due from which purchases are declined: 1, 30, 60, 90, 120, 150 or 180; 0: 30."""
     @_builtins.property
     def annual_rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnnualRate]:
         """One rate for each category of balance that bears interest."""
@@ -235,7 +236,9 @@ class Cycle(_message.Message):
     of the month on which the account was opened.
     """
     due_days: _builtins.int
-    """Days from the end of a cycle until payment is due, 21 to 28."""
+    """Days from the end of a cycle until payment is due, 22 to 28: a statement is issued on the
+    day after its cycle at the earliest, 21 days before its payment is due.
+    """
     grace: _builtins.bool
     """True: purchases bear no interest if the statement's balance is paid in time."""
     time_zone: _builtins.str
@@ -308,6 +311,7 @@ class Fees(_message.Message):
     BALANCE_TRANSFER_PERCENT_FIELD_NUMBER: _builtins.int
     FOREIGN_PERCENT_FIELD_NUMBER: _builtins.int
     ANNUAL_FIELD_NUMBER: _builtins.int
+    RETURNED_PAYMENT_AGAIN_FIELD_NUMBER: _builtins.int
     cash_advance_percent: _builtins.str
     """Percent of a cash advance."""
     balance_transfer_percent: _builtins.str
@@ -334,6 +338,10 @@ class Fees(_message.Message):
     def annual(self) -> _money_pb2.Money:
         """Each year, with the first statement and its anniversaries."""
 
+    @_builtins.property
+    def returned_payment_again(self) -> _money_pb2.Money:
+        """Another payment that was returned within the next six cycles."""
+
     def __init__(
         self,
         *,
@@ -345,10 +353,11 @@ class Fees(_message.Message):
         balance_transfer_percent: _builtins.str = ...,
         foreign_percent: _builtins.str = ...,
         annual: _money_pb2.Money | None = ...,
+        returned_payment_again: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["annual", b"annual", "cash_advance_min", b"cash_advance_min", "late", b"late", "late_again", b"late_again", "returned_payment", b"returned_payment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["annual", b"annual", "cash_advance_min", b"cash_advance_min", "late", b"late", "late_again", b"late_again", "returned_payment", b"returned_payment", "returned_payment_again", b"returned_payment_again"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual", b"annual", "balance_transfer_percent", b"balance_transfer_percent", "cash_advance_min", b"cash_advance_min", "cash_advance_percent", b"cash_advance_percent", "foreign_percent", b"foreign_percent", "late", b"late", "late_again", b"late_again", "returned_payment", b"returned_payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual", b"annual", "balance_transfer_percent", b"balance_transfer_percent", "cash_advance_min", b"cash_advance_min", "cash_advance_percent", b"cash_advance_percent", "foreign_percent", b"foreign_percent", "late", b"late", "late_again", b"late_again", "returned_payment", b"returned_payment", "returned_payment_again", b"returned_payment_again"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -356,7 +365,9 @@ Global___Fees: _TypeAlias = Fees  # noqa: Y015
 
 @_typing.final
 class Penalty(_message.Message):
-    """When the penalty rate applies."""
+    """When the penalty rate applies. Cardholders are told 45 days before (12 CFR 1026.9(g)); who has
+    paid what is past due by then is spared.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

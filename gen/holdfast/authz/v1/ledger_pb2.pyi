@@ -85,6 +85,10 @@ class Entry(_message.Message):
         """What a user of an account may use it for."""
         TYPE_RULES_APPLIED: Entry._Type.ValueType  # 23
         """The rules of a programme or company, in one partition."""
+        TYPE_CHARGE_OFF: Entry._Type.ValueType  # 28
+        """What is owed, taken off the book as a loss."""
+        TYPE_RECOVERY: Entry._Type.ValueType  # 29
+        """Part of a payment that pays off what was charged off."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """What the entry records."""
@@ -137,6 +141,10 @@ class Entry(_message.Message):
     """What a user of an account may use it for."""
     TYPE_RULES_APPLIED: Entry.Type.ValueType  # 23
     """The rules of a programme or company, in one partition."""
+    TYPE_CHARGE_OFF: Entry.Type.ValueType  # 28
+    """What is owed, taken off the book as a loss."""
+    TYPE_RECOVERY: Entry.Type.ValueType  # 29
+    """Part of a payment that pays off what was charged off."""
 
     class _Late:
         ValueType = _typing.NewType("ValueType", _builtins.int)

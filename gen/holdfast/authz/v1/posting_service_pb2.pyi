@@ -35,6 +35,12 @@ class _PostingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PostingKi
     """A debit that corrects."""
     POSTING_KIND_ADJUSTMENT_CREDIT: _PostingKind.ValueType  # 4
     """A credit that corrects, waives or writes off."""
+    POSTING_KIND_CHARGE_OFF: _PostingKind.ValueType  # 9
+    """What is owed leaves the book as a loss; the customer still owes it."""
+    POSTING_KIND_RECOVERY: _PostingKind.ValueType  # 10
+    """Part of a payment that pays off what was charged off: a gain of the issuer, no credit of the
+    customer.
+    """
 
 class PostingKind(_PostingKind, metaclass=_PostingKindEnumTypeWrapper):
     """What a posting is."""
@@ -49,6 +55,12 @@ POSTING_KIND_ADJUSTMENT_DEBIT: PostingKind.ValueType  # 3
 """A debit that corrects."""
 POSTING_KIND_ADJUSTMENT_CREDIT: PostingKind.ValueType  # 4
 """A credit that corrects, waives or writes off."""
+POSTING_KIND_CHARGE_OFF: PostingKind.ValueType  # 9
+"""What is owed leaves the book as a loss; the customer still owes it."""
+POSTING_KIND_RECOVERY: PostingKind.ValueType  # 10
+"""Part of a payment that pays off what was charged off: a gain of the issuer, no credit of the
+customer.
+"""
 Global___PostingKind: _TypeAlias = PostingKind  # noqa: Y015
 
 class _BalanceCategory:

@@ -51,7 +51,7 @@ class PlainAccount:
         rank = {"return": 0, "debit": 1, "credit": 2, "payment": 3}
         paid = settled = paid_in_time = 0
         rows: list[list[tuple[str, date, int, int]]] = []
-        fees = 0
+        fees = waived = 0
         day = start
         while day <= end:
             for _, what, kind, amount in sorted(
@@ -62,6 +62,7 @@ class PlainAccount:
                     self._add(kind, day, amount)
                     fees += amount if what == "debit" and kind == "FEE" else 0
                 if what == "credit":
+                    waived += amount if kind == "FEE" else 0
                     self._lower(amount, [kind, *self._dear()])
                 if what == "payment":
                     asked = min(amount, max(self.minimum - paid, 0))
@@ -81,7 +82,7 @@ class PlainAccount:
             self._add("INTEREST", end, interest)
         closing = sum(one.left for one in self.charges) - self.surplus
         past_due = max(self.minimum - paid, 0) if self.due is not None else 0
-        asked = self._share(closing) + fees + interest
+        asked = self._share(closing) + max(fees - waived, 0) + interest
         minimum = min(max(asked, self.floor) + past_due, closing) if closing > 0 else 0
         for one in self.charges:
             one.on = date.min  # from now on it is of an old statement

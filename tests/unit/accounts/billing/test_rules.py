@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from accounts.billing import fees
 from accounts.billing.balances import Balances
 from accounts.billing.calendar import day_of, ends_ms
-from accounts.billing.delinquency import Bucket, Demand, blocks_spending, bucket_of, standing
+from accounts.billing.delinquency import (
+    Bucket,
+    Demand,
+    blocks_spending,
+    bucket_of,
+    settle,
+    standing,
+)
 from accounts.billing.minimum import level_payment, minimum_payment, past_due, payoff_warning
 from accounts.billing.terms import (
     Category,
@@ -112,15 +119,16 @@ def test_the_warning_says_what_minimum_payments_cost() -> None:
     """1,000.00 at 12 %: 35.00 a month pay 1 % each month and more: 34 months, so no example. At 0 %
     and a floor of 5.00 it takes 200 months, and 36 payments of 27.78 are the example.
     """
-    quick = payoff_warning(100_000, RULE, apr_bp=1_200)
+    quick = payoff_warning({Category.PURCHASE: 100_000}, RULE, rates=[{Category.PURCHASE: 1_200}])
     assert quick is not None
     assert quick.minimum_months == 34
     assert quick.example_payment_minor == 0
-    slow = payoff_warning(100_000, MinimumRule(floor_minor=500, share_bp=0), apr_bp=0)
+    low = MinimumRule(floor_minor=500, share_bp=0)
+    slow = payoff_warning({Category.PURCHASE: 100_000}, low, rates=[{Category.PURCHASE: 0}])
     assert slow is not None
     assert (slow.minimum_months, slow.minimum_total_minor) == (200, 100_000)
     assert slow.example_payment_minor == 2_778
-    assert payoff_warning(0, RULE, apr_bp=1_200) is None
+    assert payoff_warning({Category.PURCHASE: 0}, RULE, rates=[{Category.PURCHASE: 1_200}]) is None
 
 
 @given(
@@ -165,10 +173,12 @@ def test_an_account_is_as_late_as_its_oldest_unpaid_demand() -> None:
         Demand(due=date(2026, 3, 12), amount_minor=3_500),
         Demand(due=date(2026, 2, 12), amount_minor=3_500),
     )
-    found = standing(demands, paid_minor=2_000, today=date(2026, 3, 13))
+    left, _ = settle(demands, (), paid_minor=2_000)
+    found = standing(left, today=date(2026, 3, 13))
     assert (found.oldest_due, found.days_past_due) == (date(2026, 2, 12), 29)
     assert found.past_due_minor == 1_500 + 3_500
-    cured = standing(demands, paid_minor=3_500, today=date(2026, 3, 12))
+    left, _ = settle(demands, (), paid_minor=3_500)
+    cured = standing(left, today=date(2026, 3, 12))
     assert (cured.days_past_due, cured.bucket) == (0, Bucket.CURRENT)
 
 
