@@ -9,12 +9,14 @@ from accounts import ownership, upkeep
 from accounts.account_service import AccountService
 from accounts.applications.notice import Creditor
 from accounts.applications.wiring import Applying, applying
+from accounts.billing.store import Statements
 from accounts.billing.wiring import BillingParts, billing_parts
 from accounts.card_bulk_service import CardBulkService
 from accounts.card_service import CardService
 from accounts.closing import Closing
 from accounts.company_service import CompanyService
 from accounts.company_store import Companies
+from accounts.holder_service import HolderService
 from accounts.member_service import MemberService
 from accounts.mutation import Mutations
 from accounts.numbers import CardNumbers
@@ -43,6 +45,7 @@ from holdfast.accounts.v1 import (
     card_bulk_service_pb2,
     card_service_pb2,
     company_service_pb2,
+    holder_service_pb2,
     loan_tape_service_pb2,
     member_service_pb2,
     programme_service_pb2,
@@ -60,6 +63,7 @@ from holdfast.accounts.v1.card_bulk_service_pb2_grpc import (
 )
 from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
 from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
+from holdfast.accounts.v1.holder_service_pb2_grpc import add_HolderServiceServicer_to_server
 from holdfast.accounts.v1.loan_tape_service_pb2_grpc import add_LoanTapeServiceServicer_to_server
 from holdfast.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from holdfast.accounts.v1.programme_service_pb2_grpc import add_ProgrammeServiceServicer_to_server
@@ -91,6 +95,7 @@ SERVICE_NAMES = (
     statement_service_pb2.DESCRIPTOR.services_by_name["StatementService"].full_name,
     billing_service_pb2.DESCRIPTOR.services_by_name["BillingService"].full_name,
     loan_tape_service_pb2.DESCRIPTOR.services_by_name["LoanTapeService"].full_name,
+    holder_service_pb2.DESCRIPTOR.services_by_name["HolderService"].full_name,
 )
 
 
@@ -228,7 +233,7 @@ def _billing(
     outbox: Outbox,
     mutations: Mutations,
 ) -> BillingParts:
-    """What closes cycles; adds what shows statements."""
+    """What closes cycles; adds what shows statements, and tells others of them."""
     parts = billing_parts(
         pool,
         channel,
@@ -242,6 +247,10 @@ def _billing(
     add_StatementServiceServicer_to_server(parts.service, process.services)
     add_BillingServiceServicer_to_server(parts.staff, process.services)
     add_LoanTapeServiceServicer_to_server(parts.tape, process.services)
+    holders = HolderService(
+        Store(pool), OwnershipStore(pool), Programmes(pool), Statements(pool), clock
+    )
+    add_HolderServiceServicer_to_server(holders, process.services)
     return parts
 
 

@@ -73,7 +73,8 @@ class Programmes:
 
     async def last_terms(self, programme_id: str) -> ProgrammeTerms | None:
         """The terms that apply from the latest day."""
-        found = await self._source.fetch(_SQL["list_terms"], programme_id, _VERSION_TOP, 1)
+        with refusing_when_down():
+            found = await self._source.fetch(_SQL["list_terms"], programme_id, _VERSION_TOP, 1)
         return of_row(ProgrammeTerms, found[0]) if found else None
 
     async def all_terms(self, programme_id: str, page: Page) -> list[ProgrammeTerms]:

@@ -85,6 +85,7 @@ class Worker:
         self.sweeper = Sweeper(self.store, self.holds, fingerprints, clock=clock)
         services = self._server.services
         services.know_owners(ownership.lookups(self.store, self.ledger))
+        reads = Reads(self.store, self.ledger)
         authorization_grpc.add_AuthorizationServiceServicer_to_server(
             AuthorizationService(
                 authorizing=AuthorizeFlow(
@@ -97,7 +98,7 @@ class Worker:
                     id_source=id_source,
                 ),
                 holds=self.holds,
-                reads=Reads(self.store, self.ledger),
+                reads=reads,
                 usage=Usage(self.store, clock=clock),
                 fingerprints=fingerprints,
                 id_source=id_source,
@@ -105,7 +106,9 @@ class Worker:
             services,
         )
         posting_grpc.add_PostingServiceServicer_to_server(
-            PostingService(PostingFlow(self.store, self.ledger, self.watch, mover), fingerprints),
+            PostingService(
+                PostingFlow(self.store, self.ledger, self.watch, mover), fingerprints, reads
+            ),
             services,
         )
         ledger_grpc.add_LedgerServiceServicer_to_server(

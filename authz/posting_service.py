@@ -6,6 +6,7 @@ from authz import answers, convert, convert_posting
 from authz.commands import MovePayment
 from authz.mover import entry_id
 from authz.posting_flow import PostingFlow
+from authz.reads import Reads
 from authz.service import Context, tell_replay
 from holdfast.authz.v1 import posting_service_pb2 as rpc
 from holdfast.authz.v1 import posting_service_pb2_grpc as rpc_grpc
@@ -16,9 +17,10 @@ from runtime.identity import current_identity
 class PostingService(rpc_grpc.PostingServiceServicer):
     """Moves money for the issuer's own reasons."""
 
-    def __init__(self, flow: PostingFlow, fingerprints: convert.Fingerprints) -> None:
+    def __init__(self, flow: PostingFlow, fingerprints: convert.Fingerprints, reads: Reads) -> None:
         self._flow = flow
         self._fingerprints = fingerprints
+        self._reads = reads
 
     async def CreditPayment(
         self, request: rpc.CreditPaymentRequest, context: Context
@@ -46,6 +48,11 @@ class PostingService(rpc_grpc.PostingServiceServicer):
             request, current_identity(), context.invocation_metadata(), self._fingerprints
         )
         return rpc.ReturnPaymentResponse(result=await self._moved(command, context))
+
+    async def GetOwed(self, request: rpc.GetOwedRequest, context: Context) -> rpc.GetOwedResponse:
+        """Returns what an account owes at this moment."""
+        found = await self._reads.balance(request.account_id)
+        return rpc.GetOwedResponse(posted=found.posted, unreleased=found.unreleased)
 
     async def PostEntry(
         self, request: rpc.PostEntryRequest, context: Context

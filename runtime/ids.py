@@ -22,6 +22,7 @@ COMPANY = "co"
 DEPARTMENT = "dept"
 DOCUMENT = "doc"
 ENTRY = "ent"
+FUNDING_SOURCE = "src"
 INVITATION = "inv"
 PAN_TOKEN = "ptok"  # noqa: S105 - the prefix of an id
 PAYMENT = "pay"
@@ -35,7 +36,7 @@ _POOL_BYTES = 4096
 _CODE_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
 
 _ID = re.compile(
-    r"(acct|app|auth|card|co|dept|doc|ent|inv|key|pay|ptok|ses|stmt|usr)_([0-9a-f]{2})([0-9a-f]{32})"
+    r"(acct|app|auth|card|co|dept|doc|ent|inv|key|pay|ptok|ses|src|stmt|usr)_([0-9a-f]{2})([0-9a-f]{32})"
 )
 _PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,64}")

@@ -26,6 +26,9 @@ from holdfast.accounts.v1 import user_service_pb2_grpc as user_grpc
 from holdfast.accounts.v1 import vault_service_pb2_grpc as vault_grpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
+from holdfast.payments.v1 import back_office_service_pb2_grpc as back_office_grpc
+from holdfast.payments.v1 import funding_source_service_pb2_grpc as funding_source_grpc
+from holdfast.payments.v1 import payment_service_pb2_grpc as payment_grpc
 from runtime import pki
 from runtime.access import TOKEN_ROLES
 from runtime.cli.token import issue_token
@@ -118,6 +121,9 @@ class MeshClient:
     statements: statement_grpc.StatementServiceAsyncStub
     users: user_grpc.UserServiceAsyncStub
     ledger: ledger_grpc.LedgerServiceAsyncStub
+    payments: payment_grpc.PaymentServiceAsyncStub
+    funding_sources: funding_source_grpc.FundingSourceServiceAsyncStub
+    back_office: back_office_grpc.BackOfficeServiceAsyncStub
     #: JSON over HTTPS, with the same token.
     web: httpx.AsyncClient
 
@@ -170,6 +176,9 @@ async def connect(
             statements=statement_grpc.StatementServiceStub(edge_channel),
             users=user_grpc.UserServiceStub(edge_channel),
             ledger=ledger_grpc.LedgerServiceStub(edge_channel),
+            payments=payment_grpc.PaymentServiceStub(edge_channel),
+            funding_sources=funding_source_grpc.FundingSourceServiceStub(edge_channel),
+            back_office=back_office_grpc.BackOfficeServiceStub(edge_channel),
             web=web,
         )
 

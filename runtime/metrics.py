@@ -89,6 +89,8 @@ SETTLED = Counter("holdfast_settled_entries_total", "Entries settled.")
 UNSETTLED = Gauge("holdfast_unsettled_entries", "Entries waiting for settlement.")
 #: Partitions that stopped because the journal contradicts the ledger.
 PARTITIONS_STOPPED = Gauge("holdfast_partitions_stopped", "Partitions stopped by a contradiction.")
+#: Payments, each time one becomes something else, by source and what it has become.
+PAYMENTS = Counter("holdfast_payments_total", "Payments by state.", ["source", "state"])
 #: Outbox rows waiting to be delivered.
 OUTBOX_PENDING = Gauge("holdfast_outbox_pending", "Outbox rows waiting.")
 #: Requests at the edge that the usage log lacks.

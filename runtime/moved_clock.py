@@ -5,10 +5,10 @@ of the machine's. It is made with the home, before anything is in the books, and
 what is in them may lie ahead of the machine's clock for good. `holdfast up` refuses such a home
 unless it is told `--movable-clock`, and refuses that for a home that has kept the machine's time.
 
-The processes that keep books (authz, accounts) and the commands that compare them go by this clock.
-What Envoy, gateway or another machine checks stays with the machine's clock: tokens, sessions,
-second factors, keys, certificates, the TTLs of Valkey. A process of any other home looks for the
-file once, when it starts.
+The processes that keep books (authz, accounts, payments) and the commands that compare them go by
+this clock. What Envoy, gateway or another machine checks stays with the machine's clock: tokens,
+sessions, second factors, keys, certificates, the TTLs of Valkey. A process of any other home looks
+for the file once, when it starts.
 """
 
 from __future__ import annotations

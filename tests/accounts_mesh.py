@@ -24,11 +24,13 @@ from accounts.applications.notice import Creditor
 from accounts.applications.rotation import Rotation
 from accounts.applications.wiring import applying
 from accounts.applications.worker import Worker
+from accounts.billing.store import Statements
 from accounts.card_bulk_service import CardBulkService
 from accounts.card_service import CardService
 from accounts.closing import Closing
 from accounts.company_service import CompanyService
 from accounts.company_store import Companies
+from accounts.holder_service import HolderService
 from accounts.member_service import MemberService
 from accounts.mutation import Mutations
 from accounts.numbers import CardNumbers
@@ -70,6 +72,7 @@ from holdfast.accounts.v1.company_service_pb2_grpc import (
     CompanyServiceStub,
     add_CompanyServiceServicer_to_server,
 )
+from holdfast.accounts.v1.holder_service_pb2_grpc import add_HolderServiceServicer_to_server
 from holdfast.accounts.v1.member_service_pb2_grpc import (
     MemberServiceStub,
     add_MemberServiceServicer_to_server,
@@ -340,6 +343,8 @@ async def accounts_mesh(
         add_AccountServiceServicer_to_server(accounts, server.services)
         add_CardServiceServicer_to_server(cards, server.services)
         add_billing(server.services, pool, store, mutations, clock)
+        holder = HolderService(store, owners, Programmes(pool), Statements(pool), clock)
+        add_HolderServiceServicer_to_server(holder, server.services)
         rules = RulesFlow(store, mutations, clock)
         companies = Companies(pool)
         add_ProgrammeServiceServicer_to_server(

@@ -80,14 +80,7 @@ class StatementService(StatementServiceServicer):
         del context
         account_id = convert.account_id(request)
         await self._check_exists(account_id)
-        now_ms = self._clock.now_ms()
-        found = await self._kept.account(account_id)
-        if found is None or found[0].phase is Phase.NEW:
-            raise convert.not_billed(account_id, found[0].phase if found else None)
-        account, entries, terms = found
-        product = product_for(account, terms, now_ms=now_ms)
-        assert product is not None, "terms are never taken away"
-        summary = summary_of(account, entries, product, now_ms=now_ms)
+        summary = await summary_at(self._kept, account_id, now_ms=self._clock.now_ms())
         return pb.GetBillingSummaryResponse(summary=summary)
 
     async def _check_exists(self, account_id: str) -> None:
@@ -102,6 +95,19 @@ class StatementService(StatementServiceServicer):
         row, entries, charges = found
         statement = issued(row)
         return statement, lines_of(statement, entries, charges)
+
+
+async def summary_at(
+    kept: Statements, account_id: str, *, now_ms: int
+) -> statements.BillingSummary:
+    """Where an account that exists stands; NOT_FOUND if it is not billed yet."""
+    found = await kept.account(account_id)
+    if found is None or found[0].phase is Phase.NEW:
+        raise convert.not_billed(account_id, found[0].phase if found else None)
+    account, entries, terms = found
+    product = product_for(account, terms, now_ms=now_ms)
+    assert product is not None, "terms are never taken away"
+    return summary_of(account, entries, product, now_ms=now_ms)
 
 
 def _pdf(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from runtime.demo import billing, books, customers, edge, households, lives, rush
+from runtime.demo import billing, books, customers, edge, households, lives, paying, rush
 from runtime.demo.stage import Stage
 
 Scene = Callable[[Stage], Awaitable[None]]
@@ -36,6 +36,7 @@ PARTS: tuple[tuple[str, tuple[Scene, ...]], ...] = (
             lives.daily_limit,
         ),
     ),
+    ("Paying the balance", (paying.pay, paying.schedule, paying.give_back)),
     ("The edge: who may do what, and how often", (edge.session, edge.api_key, edge.rotate_keys)),
     ("Months of a credit account, in seconds", (billing.month, billing.late, billing.pay)),
     ("Everybody at once, and the books", (rush.rush, books.close_books, edge.audit)),

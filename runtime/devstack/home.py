@@ -41,6 +41,7 @@ POSTGRES_SECRETS = (
     "postgres-owner",
     "postgres-authz",
     "postgres-accounts",
+    "postgres-payments",
     "postgres-gateway",
     "postgres-vault",
     "postgres-audit",

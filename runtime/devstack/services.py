@@ -69,6 +69,7 @@ def mesh(*, authz_workers: int) -> tuple[ServiceSpec, ...]:
         ),
         *workers,
         ServiceSpec(instance="accounts", arguments=("-m", "accounts")),
+        ServiceSpec(instance="payments", arguments=("-m", "payments")),
     )
 
 

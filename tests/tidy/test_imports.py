@@ -64,6 +64,13 @@ PURE = frozenset(
         "accounts.billing.tape",
         "accounts.billing.terms",
         "accounts.billing.waiver",
+        "payments.autopay",
+        "payments.calendar",
+        "payments.funding",
+        "payments.making",
+        "payments.owed",
+        "payments.payment",
+        "payments.requests",
     }
 )
 #: What pure modules may use of `runtime`.

@@ -181,6 +181,7 @@ async def _start_servers(
 ) -> dict[str, Server]:
     authz = Server(settings.socket_of("authz-0"))
     accounts = Server(settings.socket_of("accounts"))
+    payments = Server(settings.socket_of("payments"))
     gateway = Server(settings.socket_of("gateway"))
     keys = TokenKeys(settings, SystemClock())
     keys.ensure()
@@ -191,11 +192,12 @@ async def _start_servers(
     for server, names in (
         (authz, add_fakes(authz, "authz", recorder)),
         (accounts, add_fakes(accounts, "accounts", recorder)),
+        (payments, add_fakes(payments, "payments", recorder)),
         (gateway, add_fakes(gateway, "gateway", recorder)),
     ):
         await server.start(names)
         await server.set_serving(True)
-    servers = {"authz": authz, "accounts": accounts, "gateway": gateway}
+    servers = {"authz": authz, "accounts": accounts, "payments": payments, "gateway": gateway}
 
     async def stop() -> None:
         # Those that run by then: tests replace servers.
@@ -250,6 +252,6 @@ async def _is_ready(admin: httpx.AsyncClient) -> bool:
     except httpx.TransportError:
         return False
     values = dict(line.rsplit(": ", 1) for line in stats.splitlines() if ": " in line)
-    clusters = ("authz", "accounts", "gateway")
+    clusters = ("authz", "accounts", "payments", "gateway")
     healthy = all(values.get(f"cluster.{name}.membership_healthy") == "1" for name in clusters)
     return healthy and all(values.get(name, "0") != "0" for name in envoyconfig.JWKS_READY_STATS)

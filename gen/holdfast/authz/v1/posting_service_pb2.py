@@ -28,13 +28,15 @@ from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__
 from holdfast.type.v1 import money_pb2 as holdfast_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/authz/v1/posting_service.proto\x12\x11holdfast.authz.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1choldfast/type/v1/money.proto\"\xdb\x01\n\rPostingResult\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\'\n\x06posted\x18\x02 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12+\n\nunreleased\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x31\n\x10\x61vailable_credit\x18\x04 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12/\n\x0brecord_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcd\x01\n\x14\x43reditPaymentRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\npayment_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\x12\x38\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"I\n\x15\x43reditPaymentResponse\x12\x30\n\x06result\x18\x01 \x01(\x0b\x32 .holdfast.authz.v1.PostingResult\"e\n\x15ReleasePaymentRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\npayment_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"J\n\x16ReleasePaymentResponse\x12\x30\n\x06result\x18\x01 \x01(\x0b\x32 .holdfast.authz.v1.PostingResult\"d\n\x14ReturnPaymentRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\npayment_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"I\n\x15ReturnPaymentResponse\x12\x30\n\x06result\x18\x01 \x01(\x0b\x32 .holdfast.authz.v1.PostingResult\"\xda\x02\n\x10PostEntryRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x32\n\x04kind\x18\x03 \x01(\x0e\x32\x1e.holdfast.authz.v1.PostingKindB\x04\xe2\x41\x01\x02\x12-\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\x12:\n\x08\x63\x61tegory\x18\x05 \x01(\x0e\x32\".holdfast.authz.v1.BalanceCategoryB\x04\xe2\x41\x01\x01\x12\x1e\n\x10related_entry_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x64\x65scription\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x38\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"E\n\x11PostEntryResponse\x12\x30\n\x06result\x18\x01 \x01(\x0b\x32 .holdfast.authz.v1.PostingResult*\xdb\x01\n\x0bPostingKind\x12\x1c\n\x18POSTING_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10POSTING_KIND_FEE\x10\x01\x12\x19\n\x15POSTING_KIND_INTEREST\x10\x02\x12!\n\x1dPOSTING_KIND_ADJUSTMENT_DEBIT\x10\x03\x12\"\n\x1ePOSTING_KIND_ADJUSTMENT_CREDIT\x10\x04\x12\x1b\n\x17POSTING_KIND_CHARGE_OFF\x10\t\x12\x19\n\x15POSTING_KIND_RECOVERY\x10\n*\xa6\x01\n\x0f\x42\x61lanceCategory\x12 \n\x1c\x42\x41LANCE_CATEGORY_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x42\x41LANCE_CATEGORY_PURCHASE\x10\x01\x12\x19\n\x15\x42\x41LANCE_CATEGORY_CASH\x10\x02\x12\x18\n\x14\x42\x41LANCE_CATEGORY_FEE\x10\x03\x12\x1d\n\x19\x42\x41LANCE_CATEGORY_INTEREST\x10\x04\x32\xef\x03\n\x0ePostingService\x12x\n\rCreditPayment\x12\'.holdfast.authz.v1.CreditPaymentRequest\x1a(.holdfast.authz.v1.CreditPaymentResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12{\n\x0eReleasePayment\x12(.holdfast.authz.v1.ReleasePaymentRequest\x1a).holdfast.authz.v1.ReleasePaymentResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12x\n\rReturnPayment\x12\'.holdfast.authz.v1.ReturnPaymentRequest\x1a(.holdfast.authz.v1.ReturnPaymentResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12l\n\tPostEntry\x12#.holdfast.authz.v1.PostEntryRequest\x1a$.holdfast.authz.v1.PostEntryResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ountsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/authz/v1/posting_service.proto\x12\x11holdfast.authz.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1choldfast/type/v1/money.proto\"\xdb\x01\n\rPostingResult\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\'\n\x06posted\x18\x02 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12+\n\nunreleased\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x31\n\x10\x61vailable_credit\x18\x04 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12/\n\x0brecord_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\x0eGetOwedRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"g\n\x0fGetOwedResponse\x12\'\n\x06posted\x18\x01 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12+\n\nunreleased\x18\x02 \x01(\x0b\x32\x17.holdfast.type.v1.Money\"\xcd\x01\n\x14\x43reditPaymentRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\npayment_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\x12\x38\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"I\n\x15\x43reditPaymentResponse\x12\x30\n\x06result\x18\x01 \x01(\x0b\x32 .holdfast.authz.v1.PostingResult\"e\n\x15ReleasePaymentRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\npayment_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"J\n\x16ReleasePaymentResponse\x12\x30\n\x06result\x18\x01 \x01(\x0b\x32 .holdfast.authz.v1.PostingResult\"d\n\x14ReturnPaymentRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\npayment_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"I\n\x15ReturnPaymentResponse\x12\x30\n\x06result\x18\x01 \x01(\x0b\x32 .holdfast.authz.v1.PostingResult\"\xda\x02\n\x10PostEntryRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x32\n\x04kind\x18\x03 \x01(\x0e\x32\x1e.holdfast.authz.v1.PostingKindB\x04\xe2\x41\x01\x02\x12-\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x17.holdfast.type.v1.MoneyB\x04\xe2\x41\x01\x02\x12:\n\x08\x63\x61tegory\x18\x05 \x01(\x0e\x32\".holdfast.authz.v1.BalanceCategoryB\x04\xe2\x41\x01\x01\x12\x1e\n\x10related_entry_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x64\x65scription\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x38\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"E\n\x11PostEntryResponse\x12\x30\n\x06result\x18\x01 \x01(\x0b\x32 .holdfast.authz.v1.PostingResult*\xdb\x01\n\x0bPostingKind\x12\x1c\n\x18POSTING_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10POSTING_KIND_FEE\x10\x01\x12\x19\n\x15POSTING_KIND_INTEREST\x10\x02\x12!\n\x1dPOSTING_KIND_ADJUSTMENT_DEBIT\x10\x03\x12\"\n\x1ePOSTING_KIND_ADJUSTMENT_CREDIT\x10\x04\x12\x1b\n\x17POSTING_KIND_CHARGE_OFF\x10\t\x12\x19\n\x15POSTING_KIND_RECOVERY\x10\n*\xa6\x01\n\x0f\x42\x61lanceCategory\x12 \n\x1c\x42\x41LANCE_CATEGORY_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x42\x41LANCE_CATEGORY_PURCHASE\x10\x01\x12\x19\n\x15\x42\x41LANCE_CATEGORY_CASH\x10\x02\x12\x18\n\x14\x42\x41LANCE_CATEGORY_FEE\x10\x03\x12\x1d\n\x19\x42\x41LANCE_CATEGORY_INTEREST\x10\x04\x32\xf8\x04\n\x0ePostingService\x12\x82\x01\n\rCreditPayment\x12\'.holdfast.authz.v1.CreditPaymentRequest\x1a(.holdfast.authz.v1.CreditPaymentResponse\"\x1e\x90\x02\x02\x92\xb5\x18\x17\n\x01\x07*\x08\x61\x63\x63ounts*\x08payments\x12\x85\x01\n\x0eReleasePayment\x12(.holdfast.authz.v1.ReleasePaymentRequest\x1a).holdfast.authz.v1.ReleasePaymentResponse\"\x1e\x90\x02\x02\x92\xb5\x18\x17\n\x01\x07*\x08\x61\x63\x63ounts*\x08payments\x12\x82\x01\n\rReturnPayment\x12\'.holdfast.authz.v1.ReturnPaymentRequest\x1a(.holdfast.authz.v1.ReturnPaymentResponse\"\x1e\x90\x02\x02\x92\xb5\x18\x17\n\x01\x07*\x08\x61\x63\x63ounts*\x08payments\x12\x66\n\x07GetOwed\x12!.holdfast.authz.v1.GetOwedRequest\x1a\".holdfast.authz.v1.GetOwedResponse\"\x14\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08payments\x12l\n\tPostEntry\x12#.holdfast.authz.v1.PostEntryRequest\x1a$.holdfast.authz.v1.PostEntryResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ountsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.authz.v1.posting_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETOWEDREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_GETOWEDREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\002'
   _globals['_CREDITPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREDITPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_CREDITPAYMENTREQUEST'].fields_by_name['account_id']._loaded_options = None
@@ -74,35 +76,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTENTRYREQUEST'].fields_by_name['effective_time']._loaded_options = None
   _globals['_POSTENTRYREQUEST'].fields_by_name['effective_time']._serialized_options = b'\342A\001\001'
   _globals['_POSTINGSERVICE'].methods_by_name['CreditPayment']._loaded_options = None
-  _globals['_POSTINGSERVICE'].methods_by_name['CreditPayment']._serialized_options = b'\220\002\002\222\265\030\r\n\001\007*\010accounts'
+  _globals['_POSTINGSERVICE'].methods_by_name['CreditPayment']._serialized_options = b'\220\002\002\222\265\030\027\n\001\007*\010accounts*\010payments'
   _globals['_POSTINGSERVICE'].methods_by_name['ReleasePayment']._loaded_options = None
-  _globals['_POSTINGSERVICE'].methods_by_name['ReleasePayment']._serialized_options = b'\220\002\002\222\265\030\r\n\001\007*\010accounts'
+  _globals['_POSTINGSERVICE'].methods_by_name['ReleasePayment']._serialized_options = b'\220\002\002\222\265\030\027\n\001\007*\010accounts*\010payments'
   _globals['_POSTINGSERVICE'].methods_by_name['ReturnPayment']._loaded_options = None
-  _globals['_POSTINGSERVICE'].methods_by_name['ReturnPayment']._serialized_options = b'\220\002\002\222\265\030\r\n\001\007*\010accounts'
+  _globals['_POSTINGSERVICE'].methods_by_name['ReturnPayment']._serialized_options = b'\220\002\002\222\265\030\027\n\001\007*\010accounts*\010payments'
+  _globals['_POSTINGSERVICE'].methods_by_name['GetOwed']._loaded_options = None
+  _globals['_POSTINGSERVICE'].methods_by_name['GetOwed']._serialized_options = b'\220\002\001\222\265\030\r\n\001\007*\010payments'
   _globals['_POSTINGSERVICE'].methods_by_name['PostEntry']._loaded_options = None
   _globals['_POSTINGSERVICE'].methods_by_name['PostEntry']._serialized_options = b'\220\002\002\222\265\030\r\n\001\007*\010accounts'
-  _globals['_POSTINGKIND']._serialized_start=1471
-  _globals['_POSTINGKIND']._serialized_end=1690
-  _globals['_BALANCECATEGORY']._serialized_start=1693
-  _globals['_BALANCECATEGORY']._serialized_end=1859
+  _globals['_POSTINGKIND']._serialized_start=1620
+  _globals['_POSTINGKIND']._serialized_end=1839
+  _globals['_BALANCECATEGORY']._serialized_start=1842
+  _globals['_BALANCECATEGORY']._serialized_end=2008
   _globals['_POSTINGRESULT']._serialized_start=190
   _globals['_POSTINGRESULT']._serialized_end=409
-  _globals['_CREDITPAYMENTREQUEST']._serialized_start=412
-  _globals['_CREDITPAYMENTREQUEST']._serialized_end=617
-  _globals['_CREDITPAYMENTRESPONSE']._serialized_start=619
-  _globals['_CREDITPAYMENTRESPONSE']._serialized_end=692
-  _globals['_RELEASEPAYMENTREQUEST']._serialized_start=694
-  _globals['_RELEASEPAYMENTREQUEST']._serialized_end=795
-  _globals['_RELEASEPAYMENTRESPONSE']._serialized_start=797
-  _globals['_RELEASEPAYMENTRESPONSE']._serialized_end=871
-  _globals['_RETURNPAYMENTREQUEST']._serialized_start=873
-  _globals['_RETURNPAYMENTREQUEST']._serialized_end=973
-  _globals['_RETURNPAYMENTRESPONSE']._serialized_start=975
-  _globals['_RETURNPAYMENTRESPONSE']._serialized_end=1048
-  _globals['_POSTENTRYREQUEST']._serialized_start=1051
-  _globals['_POSTENTRYREQUEST']._serialized_end=1397
-  _globals['_POSTENTRYRESPONSE']._serialized_start=1399
-  _globals['_POSTENTRYRESPONSE']._serialized_end=1468
-  _globals['_POSTINGSERVICE']._serialized_start=1862
-  _globals['_POSTINGSERVICE']._serialized_end=2357
+  _globals['_GETOWEDREQUEST']._serialized_start=411
+  _globals['_GETOWEDREQUEST']._serialized_end=453
+  _globals['_GETOWEDRESPONSE']._serialized_start=455
+  _globals['_GETOWEDRESPONSE']._serialized_end=558
+  _globals['_CREDITPAYMENTREQUEST']._serialized_start=561
+  _globals['_CREDITPAYMENTREQUEST']._serialized_end=766
+  _globals['_CREDITPAYMENTRESPONSE']._serialized_start=768
+  _globals['_CREDITPAYMENTRESPONSE']._serialized_end=841
+  _globals['_RELEASEPAYMENTREQUEST']._serialized_start=843
+  _globals['_RELEASEPAYMENTREQUEST']._serialized_end=944
+  _globals['_RELEASEPAYMENTRESPONSE']._serialized_start=946
+  _globals['_RELEASEPAYMENTRESPONSE']._serialized_end=1020
+  _globals['_RETURNPAYMENTREQUEST']._serialized_start=1022
+  _globals['_RETURNPAYMENTREQUEST']._serialized_end=1122
+  _globals['_RETURNPAYMENTRESPONSE']._serialized_start=1124
+  _globals['_RETURNPAYMENTRESPONSE']._serialized_end=1197
+  _globals['_POSTENTRYREQUEST']._serialized_start=1200
+  _globals['_POSTENTRYREQUEST']._serialized_end=1546
+  _globals['_POSTENTRYRESPONSE']._serialized_start=1548
+  _globals['_POSTENTRYRESPONSE']._serialized_end=1617
+  _globals['_POSTINGSERVICE']._serialized_start=2011
+  _globals['_POSTINGSERVICE']._serialized_end=2643
 # @@protoc_insertion_point(module_scope)

@@ -142,6 +142,58 @@ class PostingResult(_message.Message):
 Global___PostingResult: _TypeAlias = PostingResult  # noqa: Y015
 
 @_typing.final
+class GetOwedRequest(_message.Message):
+    """Asks what an account owes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOwedRequest: _TypeAlias = GetOwedRequest  # noqa: Y015
+
+@_typing.final
+class GetOwedResponse(_message.Message):
+    """What an account owes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSTED_FIELD_NUMBER: _builtins.int
+    UNRELEASED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def posted(self) -> _money_pb2.Money:
+        """Owed; negative: the issuer owes."""
+
+    @_builtins.property
+    def unreleased(self) -> _money_pb2.Money:
+        """Payments that have lowered it but may not be spent yet."""
+
+    def __init__(
+        self,
+        *,
+        posted: _money_pb2.Money | None = ...,
+        unreleased: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["posted", b"posted", "unreleased", b"unreleased"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["posted", b"posted", "unreleased", b"unreleased"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOwedResponse: _TypeAlias = GetOwedResponse  # noqa: Y015
+
+@_typing.final
 class CreditPaymentRequest(_message.Message):
     """Credits a payment."""
 

@@ -56,6 +56,11 @@ class PostingServiceStub:
                 request_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentRequest.SerializeToString,
                 response_deserializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentResponse.FromString,
                 _registered_method=True)
+        self.GetOwed = channel.unary_unary(
+                '/holdfast.authz.v1.PostingService/GetOwed',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.GetOwedRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.GetOwedResponse.FromString,
+                _registered_method=True)
         self.PostEntry = channel.unary_unary(
                 '/holdfast.authz.v1.PostingService/PostEntry',
                 request_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.PostEntryRequest.SerializeToString,
@@ -104,6 +109,15 @@ class PostingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOwed(self, request, context):
+        """Returns what an account owes at this moment.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PostEntry(self, request, context):
         """Posts a fee, interest or an adjustment.
 
@@ -131,6 +145,11 @@ def add_PostingServiceServicer_to_server(servicer, server):
                     servicer.ReturnPayment,
                     request_deserializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentRequest.FromString,
                     response_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentResponse.SerializeToString,
+            ),
+            'GetOwed': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOwed,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.GetOwedRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.GetOwedResponse.SerializeToString,
             ),
             'PostEntry': grpc.unary_unary_rpc_method_handler(
                     servicer.PostEntry,
@@ -226,6 +245,33 @@ class PostingService:
             '/holdfast.authz.v1.PostingService/ReturnPayment',
             holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentRequest.SerializeToString,
             holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOwed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.PostingService/GetOwed',
+            holdfast_dot_authz_dot_v1_dot_posting__service__pb2.GetOwedRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_posting__service__pb2.GetOwedResponse.FromString,
             options,
             channel_credentials,
             insecure,

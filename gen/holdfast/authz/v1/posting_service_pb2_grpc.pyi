@@ -59,6 +59,11 @@ class PostingServiceStub:
 
     Errors: as ReleasePayment; PAYMENT_STATE means that it was returned before.
     """
+    GetOwed: _grpc.UnaryUnaryMultiCallable[_posting_service_pb2.GetOwedRequest, _posting_service_pb2.GetOwedResponse]
+    """Returns what an account owes at this moment.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), UNAVAILABLE.
+    """
     PostEntry: _grpc.UnaryUnaryMultiCallable[_posting_service_pb2.PostEntryRequest, _posting_service_pb2.PostEntryResponse]
     """Posts a fee, interest or an adjustment.
 
@@ -96,6 +101,11 @@ class PostingServiceAsyncStub(PostingServiceStub):
     """Takes a payment back (NSF, dispute): balance and available credit are as if it never came.
 
     Errors: as ReleasePayment; PAYMENT_STATE means that it was returned before.
+    """
+    GetOwed: _aio.UnaryUnaryMultiCallable[_posting_service_pb2.GetOwedRequest, _posting_service_pb2.GetOwedResponse]  # type: ignore[assignment]
+    """Returns what an account owes at this moment.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), UNAVAILABLE.
     """
     PostEntry: _aio.UnaryUnaryMultiCallable[_posting_service_pb2.PostEntryRequest, _posting_service_pb2.PostEntryResponse]  # type: ignore[assignment]
     """Posts a fee, interest or an adjustment.
@@ -149,6 +159,17 @@ class PostingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a payment back (NSF, dispute): balance and available credit are as if it never came.
 
         Errors: as ReleasePayment; PAYMENT_STATE means that it was returned before.
+        """
+
+    @_abc_1.abstractmethod
+    def GetOwed(
+        self,
+        request: _posting_service_pb2.GetOwedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_posting_service_pb2.GetOwedResponse, _abc.Awaitable[_posting_service_pb2.GetOwedResponse]]:
+        """Returns what an account owes at this moment.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,1 @@
+"""Paying the balance: schedules, autopay, processors, returns."""

@@ -1,0 +1,60 @@
+"""Runs the payments service."""
+
+from __future__ import annotations
+
+import asyncio
+
+from payments import upkeep
+from payments.books import Books
+from payments.holders import Holders
+from payments.settings import PaymentsSettings
+from payments.wiring import SERVICE_NAMES, add_services
+from runtime import server
+from runtime.audit.log import AuditLog
+from runtime.channel import unix_channel
+from runtime.log import configure_logging
+from runtime.moved_clock import clock_of
+from runtime.postgres import connect_pool
+
+
+async def main() -> None:
+    """Wires the service and runs it until SIGTERM."""
+    settings = PaymentsSettings()
+    configure_logging(instance=settings.instance, level=settings.log_level)
+    clock = clock_of(settings)
+    async with (
+        await connect_pool(
+            settings, "payments", max_size=settings.payments_postgres_connections
+        ) as pool,
+        unix_channel(settings.egress_socket("payments")) as channel,
+    ):
+        audit = AuditLog(pool, settings.secret("audit-seal"))
+        process = server.Server(settings.socket, audit=audit)
+        parts = add_services(
+            process,
+            pool,
+            books=Books(channel),
+            holders=Holders(channel),
+            settings=settings,
+            clock=clock,
+        )
+        work = [
+            asyncio.create_task(one)
+            for one in (
+                parts.worker.run(),
+                audit.run(),
+                upkeep.forget_requests(
+                    parts.store, clock, lifetime_h=settings.payments_request_lifetime_h
+                ),
+            )
+        ]
+        try:
+            await server.run(settings, process, SERVICE_NAMES)
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

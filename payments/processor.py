@@ -1,0 +1,56 @@
+"""Who brings the money: what every processor promises, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from payments.funding import FundingSource
+from payments.payment import Payment
+
+
+class Result(StrEnum):
+    """What has become of a charge."""
+
+    #: The money is there.
+    CAME = "CAME"
+    #: It will not come.
+    REFUSED = "REFUSED"
+    #: The processor has taken it on, and will say.
+    WAITING = "WAITING"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A processor's answer about one payment."""
+
+    result: Result
+    #: What the processor calls it.
+    reference: str = ""
+    #: Why it was refused, UPPER_SNAKE.
+    reason: str = ""
+    #: When the money came; None: now.
+    receive_ms: int | None = None
+    #: Why it went back afterwards; empty: it did not.
+    returned: str = ""
+
+
+class OutcomeUnknown(Exception):
+    """The processor gave no answer, or none that says what it did: look it up, then ask again."""
+
+
+class Processor(Protocol):
+    """Charges payments, each once, whatever fails."""
+
+    async def charge(self, payment: Payment, source: FundingSource) -> Outcome:
+        """Asks for the money. The payment's id makes a repetition the same charge. Raises
+        OutcomeUnknown.
+        """
+        ...
+
+    async def find(self, payment: Payment, source: FundingSource) -> Outcome | None:
+        """What has become of a payment; None: the processor has surely never heard of it. Raises
+        OutcomeUnknown.
+        """
+        ...

@@ -1,0 +1,103 @@
+"""Puts the parts of payments together, for the process and for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from holdfast.payments.v1 import (
+    back_office_service_pb2,
+    funding_source_service_pb2,
+    payment_service_pb2,
+)
+from holdfast.payments.v1.back_office_service_pb2_grpc import (
+    add_BackOfficeServiceServicer_to_server,
+)
+from holdfast.payments.v1.funding_source_service_pb2_grpc import (
+    add_FundingSourceServiceServicer_to_server,
+)
+from holdfast.payments.v1.payment_service_pb2_grpc import add_PaymentServiceServicer_to_server
+from payments import ownership
+from payments.back_office_service import BackOfficeService
+from payments.books import Books
+from payments.funding_source_service import FundingSourceService
+from payments.holders import Holders
+from payments.in_house import InHouse
+from payments.mutation import Mutations
+from payments.payment import Source
+from payments.payment_service import PaymentService
+from payments.processor import Processor
+from payments.settings import PaymentsSettings
+from payments.steps import Steps
+from payments.store import Store
+from payments.worker import Worker
+from runtime.clock import Clock
+from runtime.server import Server
+
+SERVICE_NAMES = (
+    payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"].full_name,
+    funding_source_service_pb2.DESCRIPTOR.services_by_name["FundingSourceService"].full_name,
+    back_office_service_pb2.DESCRIPTOR.services_by_name["BackOfficeService"].full_name,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What works by itself, and what it works with."""
+
+    store: Store
+    steps: Steps
+    worker: Worker
+    processors: dict[Source, Processor]
+
+
+def add_services(
+    server: Server,
+    pool: asyncpg.Pool,
+    *,
+    books: Books,
+    holders: Holders,
+    settings: PaymentsSettings,
+    clock: Clock,
+) -> Parts:
+    """Adds all that payments answers."""
+    store = Store(pool)
+    processors: dict[Source, Processor] = {Source.IN_HOUSE: InHouse(pool, clock)}
+    steps = Steps(
+        store,
+        books,
+        holders,
+        processors,
+        clock,
+        hold_days=settings.hold_days,
+        credit_minor=settings.payments_credit_minor,
+    )
+    worker = Worker(store, steps, holders, clock)
+    mutations = Mutations(store, clock)
+    services: Any = server.services
+    services.know_owners(ownership.lookups(store, holders))
+    add_PaymentServiceServicer_to_server(
+        PaymentService(
+            store,
+            mutations,
+            holders,
+            steps,
+            clock,
+            available=processors,
+            credit_minor=settings.payments_credit_minor,
+            wake=worker.wake,
+        ),
+        services,
+    )
+    add_FundingSourceServiceServicer_to_server(
+        FundingSourceService(store, mutations, holders, clock, available=processors), services
+    )
+    add_BackOfficeServiceServicer_to_server(
+        BackOfficeService(
+            mutations, holders, clock, hold_days=settings.hold_days, wake=worker.wake
+        ),
+        services,
+    )
+    return Parts(store=store, steps=steps, worker=worker, processors=processors)

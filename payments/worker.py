@@ -1,0 +1,209 @@
+"""Does what is due: steps of payments, and statements that are paid by themselves.
+
+The rows are the queue. A worker takes rows that nobody else has by moving their time on; what it
+finds out is written only if the row is still at the version that it took. So several processes
+share the work, and one that dies, or comes too late, has done nothing that another does not do
+again, and nothing that counts twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from payments import making
+from payments import payment as life
+from payments.autopay import Autopay, Due, look
+from payments.holders import Holders
+from payments.payment import Payment, State, Step, WrongState
+from payments.processor import OutcomeUnknown
+from payments.steps import Found, NotNow, Steps
+from payments.store import Store
+from runtime.clock import Clock
+from runtime.errors import HoldfastError
+from runtime.log import get_logger
+from runtime.metrics import PAYMENTS
+from runtime.tasks import woken
+
+#: How often to look for what is due.
+INTERVAL_S = 1.0
+#: Rows of one look, and how many are worked on at the same time.
+BATCH = 64
+AT_ONCE = 16
+#: A row is taken for this long: longer than its step may take.
+LEASE_MS = 120_000
+STEP_TIMEOUT_S = 60.0
+#: What failed waits this long, then twice as long, and so on.
+RETRY_MS_MIN = 1_000
+RETRY_MS_MAX = 300_000
+
+logger = get_logger()
+
+
+class Worker:
+    """Works for ever (`run`), or once (`work_due`, `look_due`)."""
+
+    def __init__(self, store: Store, steps: Steps, holders: Holders, clock: Clock) -> None:
+        self._store = store
+        self._steps = steps
+        self._holders = holders
+        self._clock = clock
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something is due: look now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """No failure ends it."""
+        while True:
+            self._wake.clear()
+            found = 0
+            try:
+                found = await self.work_due() + await self.look_due()
+            except Exception:
+                logger.exception("payments_failed")
+            if not found:
+                await woken(self._wake, longest_s=INTERVAL_S)
+
+    async def work_due(self) -> int:
+        """Does one step of each payment that is due; returns how many there were."""
+        now_ms = self._clock.now_ms()
+        taken = await self._store.claim_payments(
+            now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=BATCH
+        )
+        limit = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for payment, attempts in taken:
+                group.create_task(self._work(payment, attempts, limit))
+        return len(taken)
+
+    async def look_due(self) -> int:
+        """Looks at statements that may have to be paid; returns how many there were."""
+        now_ms = self._clock.now_ms()
+        taken = await self._store.claim_autopays(
+            now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=BATCH
+        )
+        limit = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for autopay in taken:
+                group.create_task(self._look(autopay, limit))
+        return len(taken)
+
+    async def _work(self, payment: Payment, attempts: int, limit: asyncio.Semaphore) -> None:
+        until_ms = self._clock.now_ms() + min(RETRY_MS_MIN << min(attempts, 20), RETRY_MS_MAX)
+        known = payment.state is State.PROCESSING
+        try:
+            async with limit, asyncio.timeout(STEP_TIMEOUT_S):
+                if payment.state is State.PENDING:
+                    # Written first: whoever finds it PROCESSING knows that it may have been asked.
+                    now_ms = self._clock.now_ms()
+                    payment = life.asking(payment, until_ms=now_ms + LEASE_MS, now_ms=now_ms)
+                    if not await self._store.save(payment):
+                        return
+                await self._step(payment, known=known)
+                return
+        except NotNow as wait:
+            until_ms = wait.until_ms
+        except WrongState:
+            # Somebody else was faster; what is due then is due again.
+            return
+        except (OutcomeUnknown, HoldfastError, TimeoutError) as error:
+            logger.warning(
+                "payment_step_failed",
+                payment_id=payment.id,
+                step=payment.step,
+                attempts=attempts + 1,
+                error=str(error) or type(error).__name__,
+            )
+        except Exception:
+            logger.exception("payment_step_failed", payment_id=payment.id, step=payment.step)
+        await self._postpone(payment, until_ms)
+
+    async def _postpone(self, payment: Payment, until_ms: int) -> None:
+        try:
+            await self._store.postpone(payment, until_ms=until_ms)
+        except Exception:
+            # It is taken again when its lease is over.
+            logger.exception("payment_not_postponed", payment_id=payment.id)
+
+    async def _step(self, payment: Payment, *, known: bool) -> None:
+        match payment.step:
+            case Step.BEGIN:
+                await self._begin(payment)
+            case Step.CHARGE:
+                await self._save(await self._steps.charge(payment, known=known))
+            case Step.CREDIT:
+                await self._save(await self._steps.credit(payment))
+            case Step.RELEASE:
+                await self._save(await self._steps.release(payment))
+            case Step.TAKE_BACK:
+                await self._save(await self._steps.take_back(payment))
+            case Step.NONE:
+                raise AssertionError("nothing is due where there is nothing to do")
+
+    async def _begin(self, payment: Payment) -> None:
+        """The next one of a series is made in the transaction that ends this one's waiting."""
+        now_ms = self._clock.now_ms()
+        found = await self._steps.begin(payment)
+        after = making.following(payment, now_ms=now_ms)
+        async with self._store.transaction(now_ms=now_ms) as transaction:
+            if isinstance(found, Found):
+                await transaction.lock_account(payment.account_id)
+                under_way = await transaction.under_way(payment.account_id)
+                begun = self._steps.begun(payment, found.owed(under_way))
+            else:
+                begun = found
+            if not await transaction.update_payment(begun):
+                return
+            if after is not None:
+                await transaction.insert_payment(after)
+        self._count(begun)
+
+    async def _save(self, payment: Payment) -> None:
+        if await self._store.save(payment):
+            self._count(payment)
+
+    async def _look(self, autopay: Autopay, limit: asyncio.Semaphore) -> None:
+        try:
+            async with limit, asyncio.timeout(STEP_TIMEOUT_S):
+                await self._pay_statement(autopay)
+        except Exception:
+            # It is taken again when its lease is over.
+            logger.exception("autopay_failed", account_id=autopay.account_id)
+
+    async def _pay_statement(self, autopay: Autopay) -> None:
+        now_ms = self._clock.now_ms()
+        holder = await self._holders.holder(autopay.account_id)
+        asked = await self._holders.asked(autopay.account_id)
+        source = await self._store.source(autopay.funding_source_id)
+        assert holder is not None, "accounts are never deleted"
+        assert source is not None, "funding sources are never deleted"
+        due = (
+            Due(number=asked.number, due_date=asked.due_date) if asked and asked.due_date else None
+        )
+        pays, again_ms = look(autopay, due, time_zone=holder.time_zone, now_ms=now_ms)
+        after = replace(autopay, due_ms=again_ms, version=autopay.version + 1)
+        async with self._store.transaction(now_ms=now_ms) as transaction:
+            if pays:
+                assert due is not None, "a statement is paid"
+                after = replace(after, last_number=due.number)
+                await transaction.insert_payment(
+                    making.of_statement(
+                        autopay,
+                        due.number,
+                        source=source.source,
+                        time_zone=holder.time_zone,
+                        now_ms=now_ms,
+                    )
+                )
+            if not await transaction.set_autopay(after):
+                raise AutopayChanged(autopay.account_id)
+
+    def _count(self, payment: Payment) -> None:
+        PAYMENTS.labels(payment.source, payment.state).inc()
+        self._wake.set()
+
+
+class AutopayChanged(Exception):
+    """Somebody has set it meanwhile: what it was is not paid."""
