@@ -80,7 +80,7 @@ from runtime.moved_clock import clock_of
 from runtime.objects import objects_of
 from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
-from runtime.secrets import secrets_of
+from runtime.secrets import secret_text, secrets_of
 
 SERVICE_NAMES = (
     account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
@@ -123,7 +123,7 @@ async def main() -> None:
         vault = _vault(settings, vault_pool)
         numbers = CardNumbers(vault, bin_digits=settings.accounts_bin)
         renewals = Renewals(store, outbox, numbers, clock, days=settings.accounts_renewal_days)
-        audit = AuditLog(pool, settings.secret("audit-seal"))
+        audit = AuditLog(pool, secret_text(settings, "audit-seal"))
         process = server.Server(settings.socket, audit=audit)
         process.services.know_owners(ownership.lookups(owners))
         accounts = AccountService(store, owners, mutations, ids, clock)

@@ -102,7 +102,7 @@ class MemberService(MemberServiceServicer):
                 await _check_department(companies, request.company_id, department_id)
             await require(companies, member.company_id, action_on(member.role, role))
             wanted = replace(member, role=role, department_id=department_id)
-            return await self._change(companies, member, wanted)
+            return await self._change(transaction, member, wanted)
 
         answer = await self._mutations.run(key, effect, context)
         return pb.UpdateMemberResponse(member=member_pb2.Member.FromString(answer))
@@ -117,7 +117,7 @@ class MemberService(MemberServiceServicer):
             companies = Companies(transaction.connection)
             member = await self._locked_member(companies, request)
             await require(companies, member.company_id, action_on(member.role))
-            return await self._change(companies, member, replace(member, active=False))
+            return await self._change(transaction, member, replace(member, active=False))
 
         answer = await self._mutations.run(key, effect, context)
         return pb.RemoveMemberResponse(member=member_pb2.Member.FromString(answer))
@@ -201,6 +201,7 @@ class MemberService(MemberServiceServicer):
                 raise refusal(moved)
             member = await _joined(companies, moved, now_ms=now_ms)
             await companies.update_invitation(moved)
+            await transaction.tell_membership(member)
             return _answer(member)
 
         answer = await self._mutations.run(key, effect, context)
@@ -246,7 +247,8 @@ class MemberService(MemberServiceServicer):
             raise convert.member_not_found(request.user_id)
         return member
 
-    async def _change(self, companies: Companies, member: Member, wanted: Member) -> Answer:
+    async def _change(self, transaction: Transaction, member: Member, wanted: Member) -> Answer:
+        companies = Companies(transaction.connection)
         changed = change_member(
             member,
             role=wanted.role,
@@ -259,6 +261,7 @@ class MemberService(MemberServiceServicer):
             raise convert.last_admin()
         if changed is not member:
             await companies.update_member(changed)
+            await transaction.tell_membership(changed)
         return _answer(changed)
 
     def _invitation_answer(self, invitation: Invitation) -> Answer:

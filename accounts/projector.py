@@ -1,5 +1,5 @@
 """Tells the authorizer what was decided here: accounts and their users, cards, rules, each with its
-version; and the gateway, who may sign in.
+version; and the gateway, who may sign in, and who runs which company.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import grpc
 from accounts.account import Account, AccountState
 from accounts.account_user import AccountUser
 from accounts.card import Card, CardKind
+from accounts.company import Member, Role
 from accounts.rules import Rules
 from accounts.user import User, UserState
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.authz.v1.projection_service_pb2_grpc import ProjectionServiceStub
-from holdfast.gateway.v1.session_service_pb2 import SetSignInRequest
+from holdfast.gateway.v1.session_service_pb2 import SetMembershipRequest, SetSignInRequest
 from holdfast.gateway.v1.session_service_pb2_grpc import SessionServiceStub
 from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from holdfast.type.v1.money_pb2 import Money
@@ -30,6 +31,7 @@ CARD_TOPIC = "card"
 ACCOUNT_USER_TOPIC = "account_user"
 RULES_TOPIC = "rules"
 SIGN_IN_TOPIC = "sign_in"
+MEMBERSHIP_TOPIC = "membership"
 #: Many accounts and cards in one message.
 ALL_TOPIC = "all"
 #: So many of them: the authorizer has them in some ten milliseconds.
@@ -140,8 +142,20 @@ def sign_in_message(user: User) -> Message:
     return Message(topic=SIGN_IN_TOPIC, key=user.id, payload=request.SerializeToString())
 
 
+def membership_message(member: Member) -> Message:
+    """The outbox message of what a member's version means for the roles of the user."""
+    request = SetMembershipRequest(
+        user_id=member.user_id,
+        company_id=member.company_id,
+        version=member.version,
+        manages=member.active and member.role is not Role.EMPLOYEE,
+    )
+    payload = request.SerializeToString()
+    return Message(topic=MEMBERSHIP_TOPIC, key=member.company_id, payload=payload)
+
+
 class Projector:
-    """Delivers outbox rows to `holdfast.authz.v1.ProjectionService`, those about signing in to
+    """Delivers outbox rows to `holdfast.authz.v1.ProjectionService`, those about people to
     `holdfast.gateway.v1.SessionService`. Safe to repeat: versions.
     """
 
@@ -157,6 +171,7 @@ class Projector:
             ACCOUNT_USER_TOPIC: (projection.ApplyAccountUserRequest, stub.ApplyAccountUser),
             RULES_TOPIC: (projection.ApplyRulesRequest, stub.ApplyRules),
             SIGN_IN_TOPIC: (SetSignInRequest, sessions.SetSignIn),
+            MEMBERSHIP_TOPIC: (SetMembershipRequest, sessions.SetMembership),
         }
 
     async def deliver(self, row: Row) -> None:

@@ -13,11 +13,13 @@ from accounts import bulk_rows, history, rows
 from accounts.account import Account
 from accounts.account_user import AccountUser
 from accounts.card import Card
+from accounts.company import Member
 from accounts.projector import (
     account_message,
     account_user_message,
     all_messages,
     card_message,
+    membership_message,
     rules_message,
 )
 from accounts.requests import BY_ITSELF, Answer, RequestKey, Stored
@@ -266,6 +268,10 @@ class Transaction:
         self._locked[history.subject_of(value), history.user_of(value)] = value
         self._found.setdefault(_place_of(value), value)
         return value
+
+    async def tell_membership(self, member: Member) -> None:
+        """Has the gateway told what this version of a member means for the user's roles."""
+        self.appended.append(await outbox.append(self._connection, membership_message(member)))
 
     async def _record(self, value: history.Recorded) -> None:
         """Adds a change to the history."""

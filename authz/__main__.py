@@ -28,6 +28,7 @@ from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_gr
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
 from holdfast.authz.v1 import posting_service_pb2_grpc as posting_grpc
 from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
+from runtime.audit.log import AuditWriter
 from runtime.clock import Clock
 from runtime.ids import IdSource
 from runtime.log import configure_logging
@@ -86,6 +87,7 @@ class Worker:
         services = self._server.services
         services.know_owners(ownership.lookups(self.store, self.ledger))
         reads = Reads(self.store, self.ledger)
+        services.record_refusals(AuditWriter(self.ledger.pool))
         authorization_grpc.add_AuthorizationServiceServicer_to_server(
             AuthorizationService(
                 authorizing=AuthorizeFlow(

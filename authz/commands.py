@@ -87,6 +87,8 @@ class Capture(Later):
     final: bool
     clearing: Clearing
     merchant_amount: str
+    #: True: of what was approved only; the authorization must be known.
+    bounded: bool = False
     #: As far as it is known: limits of merchant categories count what is in them.
     place: Place = NOWHERE
 

@@ -17,6 +17,7 @@ from holdfast.authz.v1 import authorization_pb2 as pb
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
+from runtime.errors import PermissionDenied
 from runtime.identity import Identity
 from runtime.request_id import request_id_of
 from runtime.validate import Violations, milliseconds
@@ -110,6 +111,13 @@ def sealed(request: _Mutation, metadata: Metadata, violations: Violations) -> by
     return request.SerializeToString(deterministic=True)
 
 
+def is_believed(identity: Identity) -> bool:
+    """Whether money moves because the caller says so, though nobody here has decided it: card
+    networks answer for it with their certificate, administrators by name; merchants do not.
+    """
+    return identity.is_certificate or "admin" in identity.roles
+
+
 def authorize(
     request: rpc.AuthorizeRequest, identity: Identity, metadata: Metadata, prints: Fingerprints
 ) -> Authorize:
@@ -130,6 +138,13 @@ def authorize(
     check.timestamp("transmission_time", request)
     check.timestamp("transaction_time", request)
     check.raise_if_any()
+    kind = _KINDS.get(request.message_type, EntryType.AUTHORIZATION)
+    if kind is EntryType.ADVICE and not is_believed(identity):
+        raise PermissionDenied(
+            "only a card network may say what it has approved; ask for an authorization",
+            reason="ADVICE_NEEDS_NETWORK",
+            metadata={"field": "message_type"},
+        )
     mismatches = (
         _mismatches(request.verification) if request.HasField("verification") else NO_MISMATCH
     )
@@ -166,7 +181,7 @@ def authorize(
         transmitted_at_ms=milliseconds(request.transmission_time)
         if request.HasField("transmission_time")
         else None,
-        kind=_KINDS.get(request.message_type, EntryType.AUTHORIZATION),
+        kind=kind,
         merchant_amount=merchant_amount(request),
         inquiry=request.message_type == pb.MESSAGE_TYPE_BALANCE_INQUIRY,
         raw=raw,

@@ -12,6 +12,7 @@ from authz.convert import (
     Metadata,
     check_merchant,
     check_network,
+    is_believed,
     is_network,
     merchant_amount,
     name_card,
@@ -128,13 +129,17 @@ def capture(
     metadata: Metadata,
     prints: Fingerprints,
 ) -> Capture:
-    """Checks a CaptureAuthorizationRequest."""
+    """Checks a CaptureAuthorizationRequest. A merchant clears what was approved, no more."""
     check = Violations()
     _name_cards(request)
     raw = sealed(request, metadata, check)
     _check_clearing(request, check)
     target = _target(request, identity.principal, check)
     check.raise_if_any()
+    bounded = not is_believed(identity)
+    if bounded:
+        # Its clearing never comes before its authorization.
+        target = Target(authorization_id=target.authorization_id)
     amount = request.amount.amount_minor
     return Capture(
         principal=identity.principal,
@@ -148,6 +153,7 @@ def capture(
         final=request.final,
         clearing=_clearing(request, prints, "C", target.authorization_id, amount, request.final),
         merchant_amount=merchant_amount(request),
+        bounded=bounded,
         raw=raw,
     )
 
@@ -281,7 +287,7 @@ def refund(
 ) -> Refund:
     """Checks a RefundRequest. Card networks and administrators are believed that money is due."""
     check = Violations()
-    bounded = not (identity.is_certificate or "admin" in identity.roles)
+    bounded = not is_believed(identity)
     _name_cards(request)
     raw = sealed(request, metadata, check)
     _check_clearing(request, check)

@@ -85,7 +85,7 @@ class HoldFlow:
                 arguments=(
                     str(command.amount_minor),
                     "1" if command.final else "0",
-                    "1" if found.create else "0",
+                    "2" if command.bounded else "1" if found.create else "0",
                     command.clearing.fingerprint,
                     command.merchant_amount,
                     command.kind.value,

@@ -9,7 +9,9 @@ Valkey still tells the story that the ledger knows.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -21,6 +23,7 @@ from authz.settings import AuthzSettings
 from authz.settle_rows import Batch
 from authz.settle_store import Move, PositionMovedError, SettleStore
 from authz.settle_streams import Streams
+from runtime.audit import log as audit
 from runtime.clock import Clock, SystemClock
 from runtime.log import configure_logging, debugging, get_logger
 from runtime.metrics import PARTITIONS_STOPPED, SETTLED, MetricsServer
@@ -40,6 +43,10 @@ APPLICATION_NAME = "settler"
 logger = get_logger()
 
 
+async def _nothing() -> None:
+    return
+
+
 class NotInitialisableError(Exception):
     """Valkey holds data of another installation, or lost that of this one."""
 
@@ -48,8 +55,16 @@ class Settler:
     """Settles the partitions that it has locked, over one connection to each server."""
 
     def __init__(
-        self, settings: AuthzSettings, store: SettleStore, streams: Streams, *, clock: Clock
+        self,
+        settings: AuthzSettings,
+        store: SettleStore,
+        streams: Streams,
+        *,
+        clock: Clock,
+        on_share: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
+        """`on_share` is called whenever the partitions have been shared out."""
+        self._on_share = on_share
         self._settings = settings
         self._store = store
         self._streams = streams
@@ -209,6 +224,7 @@ class Settler:
             began = loop.time()
             if began >= self._next_share:
                 await self.share()
+                await self._on_share()
                 self._next_share = began + SHARE_S
             settled = await self.round()
             if self._busy:
@@ -238,6 +254,15 @@ def _tell(partition: int, part: Part) -> None:
             type=entry.outcome.type.name,
             pseq=entry.outcome.pseq,
         )
+
+
+async def _seal(connection: asyncpg.Connection, key: bytes) -> None:
+    """Seals what authz has refused: once here, instead of by each worker."""
+    try:
+        await audit.seal(connection, key)
+    except asyncpg.PostgresError as error:
+        # Entries wait, and `audit verify` tells if for too long; money does not.
+        audit.seal_failed(error)
 
 
 class Process:
@@ -276,7 +301,15 @@ class Process:
         try:
             streams = await Streams.connect(settings)
             try:
-                settler = Settler(settings, SettleStore(connection), streams, clock=SystemClock())
+                settler = Settler(
+                    settings,
+                    SettleStore(connection),
+                    streams,
+                    clock=SystemClock(),
+                    on_share=partial(
+                        _seal, connection, secret_text(settings, "audit-seal").encode()
+                    ),
+                )
                 await settler.initialise()
                 self.working = True
                 await settler.run()

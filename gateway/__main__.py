@@ -241,7 +241,7 @@ async def serve(settings: GatewaySettings) -> None:
         ) as pool,
         unix_channel(settings.egress_socket("gateway")) as channel,
     ):
-        audit = AuditLog(pool, settings.secret("audit-seal"))
+        audit = AuditLog(pool, secret_text(settings, "audit-seal"))
         # Asked by Envoy about every call of the edge: the server that takes least.
         grpc = server.Server(settings.socket, kind="native", audit=audit)
         rings = Rings.of(secrets_of(settings), clock)

@@ -13,7 +13,7 @@ from gateway.credential import (
     normalized_password,
     password_violation,
 )
-from gateway.registration import NewUser, SetSignIn
+from gateway.registration import NewUser, SetMembership, SetSignIn
 from gateway.requests import RequestKey, fingerprints
 from gateway.rings import Rings
 from gateway.session import Session
@@ -28,7 +28,7 @@ from runtime.identity import ADDRESS_HEADER, SESSION_HEADER, current_identity
 from runtime.paging import Page, Position, page_of
 from runtime.request_id import content_of, request_id_of
 from runtime.tokens import TOKEN_LIFETIME_S
-from runtime.validate import Violations, timestamp
+from runtime.validate import Violations
 
 #: What names the session that asks.
 CURRENT = "current"
@@ -149,6 +149,22 @@ def set_sign_in(request: pb.SetSignInRequest) -> SetSignIn:
     )
 
 
+def set_membership(request: pb.SetMembershipRequest) -> SetMembership:
+    """Checks SetMembershipRequest."""
+    violations = Violations()
+    violations.id("user_id", request.user_id, ids.USER)
+    violations.id("company_id", request.company_id, ids.COMPANY)
+    if request.version < 1:
+        violations.add("version", "must be at least 1")
+    violations.raise_if_any()
+    return SetMembership(
+        user_id=request.user_id,
+        company_id=request.company_id,
+        version=request.version,
+        manages=request.manages,
+    )
+
+
 def code(request: CodeRequest, context: Any, rings: Rings) -> RequestKey:
     """Checks the requests that show a code of a second factor."""
     violations = Violations()
@@ -260,23 +276,6 @@ def key_of(
         request_id=request_id,
         method=method,
         fingerprints=fingerprints(rings.requests, content),
-    )
-
-
-def session(value: Session, *, current: str = "") -> session_pb2.Session:
-    """The session on the wire."""
-    return session_pb2.Session(
-        id=value.id,
-        user_id=value.user_id,
-        roles=value.roles,
-        company_id=value.company_id,
-        client=value.client,
-        address=value.address,
-        create_time=timestamp(value.create_ms),
-        use_time=timestamp(value.use_ms),
-        expire_time=timestamp(value.expire_ms),
-        mfa_time=timestamp(value.mfa_ms) if value.mfa_ms else None,
-        current=value.id == current,
     )
 
 

@@ -32,7 +32,9 @@ class Credential:
     disabled: bool = False
     #: Accounts says so: the person is suspended or closed.
     barred: bool = False
-    #: The version of the person that said so last.
+    #: Accounts says so: the company has removed the user, or made an employee of it.
+    dismissed: bool = False
+    #: The version of the person that said last whether it may sign in.
     person_version: int = 0
     email_hash: bytes | None = field(default=None, repr=False)
     email_key: str | None = None
@@ -43,8 +45,22 @@ class Credential:
 
     @property
     def may_sign_in(self) -> bool:
-        """Whether neither operators nor accounts say no."""
-        return not (self.disabled or self.barred)
+        """Whether neither operators nor accounts say no, and there is something left to do."""
+        return not (self.disabled or self.barred) and bool(self.held_roles)
+
+    @property
+    def held_roles(self) -> tuple[str, ...]:
+        """The roles that count: nobody manages a company that says otherwise."""
+        return tuple(one for one in self.roles if one != "manager" or not self.dismissed)
+
+    @property
+    def held_company_id(self) -> str:
+        """The company that counts."""
+        return "" if self.dismissed else self.company_id
+
+    def manages(self, company_id: str) -> bool:
+        """Whether operators say so."""
+        return "manager" in self.roles and self.company_id == company_id
 
     def with_bar(self, *, barred: bool, person_version: int, now_ms: int) -> Credential:
         """The next version, as a person's version says; the same object if that is not newer."""

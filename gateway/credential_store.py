@@ -26,6 +26,7 @@ from runtime.queries import load_queries
 FORGET_BATCH = 1_000
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "credentials.sql")
+_MEMBERSHIPS = load_queries(Path(__file__).with_name("sql") / "memberships.sql")
 
 
 class Transaction:
@@ -141,6 +142,20 @@ class Transaction:
         )
         assert tag == "UPDATE 1", f"{credential.user_id} was not locked at the version before"
 
+    async def set_membership(
+        self, user_id: str, company_id: str, *, version: int, manages: bool
+    ) -> int:
+        """Takes over what accounts says of a locked user in a company; returns the version that
+        counts.
+        """
+        place = (user_id, company_id)
+        taken = await self._connection.fetchval(
+            _MEMBERSHIPS["set_membership"], *place, version, manages
+        )
+        if taken is None:
+            taken = await self._connection.fetchval(_MEMBERSHIPS["select_membership"], *place)
+        return int(taken)
+
     async def forget(self, user_id: str) -> None:
         """Forgets how a locked user signs in."""
         await self.factors.remove(user_id)
@@ -228,6 +243,7 @@ def _credential(row: Any) -> Credential:
         merchant_id=row["merchant_id"] or "",
         disabled=row["state"] == "DISABLED",
         barred=row["barred"],
+        dismissed=row["dismissed"],
         person_version=row["person_version"],
         email_hash=row["email_hash"],
         email_key=row["email_key"],

@@ -12,6 +12,7 @@ from gateway.credential import Credential
 from gateway.identity_store import Linked
 from gateway.oidc_sign_in import OidcSignIn, Shown
 from gateway.session import Session
+from gateway.session_message import session_message
 from gateway.session_store import SessionStore
 from gateway.sign_in import SignIn
 from holdfast.gateway.v1 import oidc_service_pb2 as pb
@@ -70,7 +71,7 @@ class OidcService(pb_grpc.OidcServiceServicer):
             client=convert_session.client(context),
         )
         return pb.CompleteOidcSignInResponse(
-            session=convert_session.session(begun.session, current=begun.session.id),
+            session=session_message(begun.session, current=begun.session.id),
             tokens=convert_session.tokens(begun),
             issuer=issuer.name,
             registered=registered,

@@ -24,8 +24,12 @@ from gateway.oidc import (
 from gateway.oidc_provider import Provider
 from gateway.registration import Registration
 from gateway.rings import Rings
+from gateway.session_message import session_message
 from gateway.sign_in import Begun, Client, SignIn, wrong_credentials
-from holdfast.gateway.v1.oidc_service_pb2 import LinkOidcIdentityResponse
+from holdfast.gateway.v1.oidc_service_pb2 import (
+    CompleteOidcSignInResponse,
+    LinkOidcIdentityResponse,
+)
 from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock, datetime_of
 from runtime.errors import (
@@ -128,7 +132,13 @@ class OidcSignIn:
             credential, registered = await self._user(issuer, identity)
             mfa_ms = await self._admitted(credential, code=code, client=client)
             begun = await self._sign_in.begin(
-                credential, request_id=request_id, client=client, mfa_ms=mfa_ms
+                credential,
+                request_id=request_id,
+                client=client,
+                mfa_ms=mfa_ms,
+                answer=lambda session: CompleteOidcSignInResponse(
+                    session=session_message(session), issuer=issuer.name, registered=registered
+                ),
             )
         except HoldfastError:
             # The issuer has done its part. Whoever needs a code, or must sign in otherwise and

@@ -56,6 +56,17 @@ class SetSignIn:
     forgotten: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMembership:
+    """What accounts says of a user in a company."""
+
+    user_id: str
+    company_id: str
+    #: Of the member.
+    version: int
+    manages: bool
+
+
 class Registration:
     """Registers users and says what they may do."""
 
@@ -188,6 +199,28 @@ class Registration:
         if self._sessions is not None and not command.allowed:
             await self._sessions.end_all(command.user_id)
         return command.version
+
+    async def set_membership(self, command: SetMembership) -> int:
+        """Takes over what accounts says of a user in a company; returns the version that counts."""
+        user_id, now_ms = command.user_id, self._clock.now_ms()
+        async with self._credentials.transaction(now_ms=now_ms) as transaction:
+            credential = await transaction.find(user_id)
+            if credential is None:
+                return command.version
+            counts = await transaction.set_membership(
+                user_id, command.company_id, version=command.version, manages=command.manages
+            )
+            if command.version < counts:
+                return counts
+            concerned = credential.manages(command.company_id)
+            if concerned and credential.dismissed is command.manages:
+                # Whoever signs in just now looks again, and is refused.
+                await transaction.update(credential.touched(now_ms=now_ms))
+            await transaction.record(targets=(user_id, command.company_id))
+        # Also when it is repeated: whoever died behind the commit has ended nothing.
+        if self._sessions is not None and concerned and not command.manages:
+            await self._sessions.end_all(user_id)
+        return counts
 
     def _message(self, profile: Profile) -> Message:
         content = json.dumps(

@@ -11,6 +11,7 @@ from gateway.access_tokens import AccessTokens
 from gateway.rings import Rings
 from gateway.second_factor import SecondFactors
 from gateway.session import Session
+from gateway.session_message import session_message
 from gateway.session_store import SessionStore
 from gateway.sign_in import SignIn
 from holdfast.gateway.v1 import second_factor_service_pb2 as pb
@@ -74,7 +75,7 @@ class SecondFactorService(pb_grpc.SecondFactorServiceServicer):
         await self._shown(session, context, stored=stored)
         session = await self._session(context)
         return pb.VerifySecondFactorResponse(
-            session=convert.session(session, current=session.id),
+            session=session_message(session, current=session.id),
             access_token=self._tokens.issue(session),
             expires_in_s=TOKEN_LIFETIME_S,
         )

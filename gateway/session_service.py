@@ -9,10 +9,12 @@ import grpc
 from gateway import convert_session as convert
 from gateway.registration import Registration
 from gateway.rings import Rings
+from gateway.session_message import session_message
 from gateway.session_store import SessionStore
 from gateway.sign_in import SignIn
 from holdfast.gateway.v1 import session_service_pb2 as pb
 from holdfast.gateway.v1 import session_service_pb2_grpc as pb_grpc
+from runtime.audit.log import record_ahead
 from runtime.identity import current_identity
 from runtime.request_id import REPLAYED
 
@@ -56,7 +58,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
             client=convert.client(context),
         )
         return pb.LoginResponse(
-            session=convert.session(begun.session, current=begun.session.id),
+            session=session_message(begun.session, current=begun.session.id),
             tokens=convert.tokens(begun),
         )
 
@@ -65,7 +67,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
         request_id, refresh_token = convert.refresh(request, context)
         begun = await self._sign_in.refresh(request_id=request_id, refresh_token=refresh_token)
         return pb.RefreshResponse(
-            session=convert.session(begun.session, current=begun.session.id),
+            session=session_message(begun.session, current=begun.session.id),
             tokens=convert.tokens(begun),
         )
 
@@ -73,6 +75,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
         """Ends the caller's session, or all."""
         convert.request_id(request, context)
         session_id, user_id = convert.current_session(context), current_identity().principal
+        await record_ahead(targets=(session_id,))
         if request.all:
             await self._sessions.end_all(user_id)
         else:
@@ -98,7 +101,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
         session_id = convert.session_id(request, context)
         found = await self._sessions.of_caller(session_id)
         return pb.GetSessionResponse(
-            session=convert.session(found, current=convert.session_of(context))
+            session=session_message(found, current=convert.session_of(context))
         )
 
     async def ListSessions(
@@ -110,7 +113,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
         found = await self._sessions.of_user(current_identity().principal)
         sessions, next_page_token = convert.cut(found, page)
         return pb.ListSessionsResponse(
-            sessions=[convert.session(one, current=current) for one in sessions],
+            sessions=[session_message(one, current=current) for one in sessions],
             next_page_token=next_page_token,
         )
 
@@ -119,6 +122,7 @@ class SessionService(pb_grpc.SessionServiceServicer):
     ) -> pb.RevokeSessionResponse:
         """Ends one of the caller's sessions."""
         convert.request_id(request, context)
+        await record_ahead()
         await self._sessions.end(current_identity().principal, request.session_id)
         return pb.RevokeSessionResponse()
 
@@ -151,6 +155,14 @@ class SessionService(pb_grpc.SessionServiceServicer):
         del context
         version = await self._registration.set_sign_in(convert.set_sign_in(request))
         return pb.SetSignInResponse(version=version)
+
+    async def SetMembership(
+        self, request: pb.SetMembershipRequest, context: Context
+    ) -> pb.SetMembershipResponse:
+        """Takes over what accounts says of a user in a company."""
+        del context
+        version = await self._registration.set_membership(convert.set_membership(request))
+        return pb.SetMembershipResponse(version=version)
 
 
 async def _replayed(context: Context, stored: bool) -> None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from google.protobuf.message import Message
+
 from gateway.access_tokens import AccessTokens
 from gateway.credential import Credential
 from gateway.credential_store import CredentialStore, Transaction
@@ -16,8 +18,11 @@ from gateway.rings import Rings
 from gateway.scripts import Status
 from gateway.second_factor import SecondFactors, code_required, wrong_code
 from gateway.session import Session, new_refresh_token, parse_refresh_token
+from gateway.session_message import session_message
 from gateway.session_store import Attempt, Exchange, SessionStore
+from holdfast.gateway.v1.session_service_pb2 import LoginResponse, RefreshResponse
 from runtime import ids
+from runtime.audit.log import record_ahead
 from runtime.clock import Clock
 from runtime.errors import ResourceExhausted, Unauthenticated
 from runtime.log import get_logger
@@ -86,18 +91,32 @@ class SignIn:
         mfa_ms = await self.second_factor(credential.user_id, code)
         await self._sessions.forgive(attempt)
         await self._renew_hashes(credential, email=email, password=password)
-        return await self.begin(credential, request_id=request_id, client=client, mfa_ms=mfa_ms)
+        return await self.begin(
+            credential,
+            request_id=request_id,
+            client=client,
+            mfa_ms=mfa_ms,
+            answer=lambda session: LoginResponse(session=session_message(session)),
+        )
 
     async def begin(
-        self, credential: Credential, *, request_id: str, client: Client, mfa_ms: int = 0
+        self,
+        credential: Credential,
+        *,
+        request_id: str,
+        client: Client,
+        mfa_ms: int = 0,
+        answer: Callable[[Session], Message],
     ) -> Begun:
-        """Begins a session of a user who has proved who it is."""
+        """Begins a session of a user who has proved who it is. `answer`: what the audit log says
+        of it.
+        """
         now_ms = self._clock.now_ms()
         session = Session(
             id=self._ids.new(ids.SESSION, ids.partition_of(credential.user_id)),
             user_id=credential.user_id,
-            roles=credential.roles,
-            company_id=credential.company_id,
+            roles=credential.held_roles,
+            company_id=credential.held_company_id,
             client=client.name,
             address=client.address,
             create_ms=now_ms,
@@ -105,6 +124,7 @@ class SignIn:
             mfa_ms=mfa_ms,
         )
         token = new_refresh_token(session.id, self._random_bytes)
+        await record_ahead(after=answer(session))
         await self._sessions.begin(
             session, digest=token.digest, login=f"{session.user_id}:{request_id}"
         )
@@ -133,8 +153,8 @@ class SignIn:
             await self._sessions.end(session.user_id, session.id)
             raise session_ended()
         used = session.used(
-            roles=credential.roles,
-            company_id=credential.company_id,
+            roles=credential.held_roles,
+            company_id=credential.held_company_id,
             now_ms=self._clock.now_ms(),
         )
         token = new_refresh_token(session.id, self._random_bytes)
@@ -145,6 +165,7 @@ class SignIn:
             request_id=request_id,
             sealed=shown.seal(text, self._random_bytes),
         )
+        await record_ahead(after=RefreshResponse(session=session_message(used)))
         status, sealed = await self._sessions.refresh(used, exchange)
         if status is Status.REPEATED:
             text = shown.open(sealed)

@@ -1,4 +1,6 @@
-"""Scenario: every service is restarted, and certificates are rotated, while calls go on."""
+"""Scenario: every service is restarted, and certificates are rotated, while calls go on: many of
+one kind, and some with a session or an API key (`loadtest.rolling_callers`).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from holdfast.gateway.v1 import api_key_service_pb2 as api_key_pb
 from loadtest import messages
 from loadtest.drive import DECIDED, Run, drive
 from loadtest.mesh import Mesh, open_mesh
+from loadtest.rolling_callers import Callers, open_callers
 from loadtest.session import Session, line
 from runtime import pki
 from runtime.mesh_client import TokenSource
@@ -53,32 +56,50 @@ async def rolling(session: Session) -> None:
     async with open_mesh(workers=session.options.workers) as mesh:
         cards = await mesh.open_accounts(session.options.accounts_few)
         await mesh.settle()
-        for name in ("authz", "settler", *_READS):
-            found[name] = await _during(session, mesh, cards, name, partial(mesh.stack.roll, name))
-        rotate = partial(_rotate, mesh)
-        found["certificates"] = await _during(session, mesh, cards, "certificates", rotate)
+        async with open_callers(mesh, cards) as callers:
+            during = partial(
+                _during, _World(session=session, mesh=mesh, cards=cards, callers=callers)
+            )
+            for name in ("authz", "settler", *_READS):
+                found[name] = await during(name, partial(mesh.stack.roll, name))
+            found["certificates"] = await during("certificates", partial(_rotate, mesh))
         await session.check_books(mesh, "rolling")
     session.document["rolling"] = found
 
 
-async def _during(
-    session: Session, mesh: Mesh, cards: list[str], name: str, act: Callable[[], Awaitable[None]]
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _World:
+    """Whom calls go to, and who makes them."""
+
+    session: Session
+    mesh: Mesh
+    cards: list[str]
+    callers: Callers
+
+
+async def _during(world: _World, name: str, act: Callable[[], Awaitable[None]]) -> dict[str, Any]:
     """A run, and what is done in it."""
-    work = asyncio.create_task(_calls(mesh, cards, name))
-    await asyncio.sleep(_BEFORE_S)
-    began = asyncio.get_running_loop().time()
-    await act()
-    seconds = asyncio.get_running_loop().time() - began
-    too_late = work.done()
-    # What ended the calls too early is told first.
-    run = await work
+    async with world.callers.calling() as told:
+        work = asyncio.create_task(_calls(world.mesh, world.cards, name))
+        await asyncio.sleep(_BEFORE_S)
+        began = asyncio.get_running_loop().time()
+        await act()
+        seconds = asyncio.get_running_loop().time() - began
+        too_late = work.done()
+        # What ended the calls too early is told first.
+        run = await work
     assert not too_late, f"{name} took {seconds:.0f} s, longer than the calls lasted"
     failed = {str(status): count for status, count in run.counts.items() if status not in DECIDED}
-    session.say(f"{name}, in {seconds:.1f} s at {RATE}/s: failed {failed or 0}; {line(run)}")
+    world.session.say(f"{name}, in {seconds:.1f} s at {RATE}/s: failed {failed or 0}; {line(run)}")
+    lost = dict(told.failed)
+    world.session.say(
+        f"{name}, with sessions and API keys: {told.calls:,} calls, failed {lost or 0}"
+    )
     return {
         "calls": len(run.calls.outcomes),
         "failed": failed,
+        "credentialed_calls": told.calls,
+        "credentialed_failed": lost,
         "seconds": round(seconds, 2),
         **asdict(run.latency),
     }

@@ -22,6 +22,7 @@ from typing import Any
 import asyncpg
 
 from runtime import dsn
+from runtime.secrets import secret_text
 from runtime.settings import Settings
 
 #: Services with a role, a schema and a secret `postgres-<service>`. Nobody runs as `audit`: it owns
@@ -66,7 +67,7 @@ def folder_of(service: str) -> Path:
 def service_dsn(settings: Settings, service: str, *, owner_dsn: str) -> str:
     """URL of the owner's database, logged in as the service's role."""
     return dsn.with_login(
-        owner_dsn, user=role_of(service), password=settings.secret(f"postgres-{service}")
+        owner_dsn, user=role_of(service), password=secret_text(settings, f"postgres-{service}")
     )
 
 
@@ -136,7 +137,7 @@ async def _ensure_role(
 ) -> None:
     """Creates the role, or gives it the secret's password if it does not let us in."""
     role = role_of(service)
-    verifier = scram_verifier(settings.secret(f"postgres-{service}"))
+    verifier = scram_verifier(secret_text(settings, f"postgres-{service}"))
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
         await connection.execute(f"CREATE ROLE {_quote(role)} LOGIN PASSWORD '{verifier}'")
         await connection.execute(f"ALTER ROLE {_quote(role)} SET search_path = {_quote(service)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import asyncpg
 
@@ -53,12 +54,14 @@ async def _keep_session(_: object) -> None:
 async def connect_pool(
     settings: Settings, service: str, *, min_size: int = 1, max_size: int = 8
 ) -> asyncpg.Pool:
-    """A pool that logs in as `holdfast_<service>` with the password of its secret file."""
+    """A pool that logs in as `holdfast_<service>` with the password of its secret. It is read for
+    each connection; those that are there outlive its rotation.
+    """
     assert settings.postgres_dsn is not None, "the supervisor sets HOLDFAST_POSTGRES_DSN"
     return await asyncpg.create_pool(
         settings.postgres_dsn,
         user=f"holdfast_{service}",
-        password=secret_text(settings, f"postgres-{service}"),
+        password=partial(secret_text, settings, f"postgres-{service}"),
         min_size=min_size,
         max_size=max_size,
         command_timeout=STATEMENT_TIMEOUT_S,

@@ -14,10 +14,11 @@ from typing import Any, Literal
 import grpc
 import pygrpc_native.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_interceptor.server import AsyncServerInterceptor
 from grpc_reflection.v1alpha import reflection
 
-from runtime.audit.interceptor import AuditInterceptor, is_mutation
-from runtime.audit.log import AuditLog
+from runtime.audit.interceptor import AuditInterceptor, RefusalInterceptor, is_mutation
+from runtime.audit.log import AuditLog, AuditWriter
 from runtime.contract import PACKAGE
 from runtime.interceptors import guarded
 from runtime.log import get_logger
@@ -73,12 +74,20 @@ class Services:
 
     def __init__(self, server: grpc.aio.Server, audit: AuditLog | None) -> None:
         self._server = server
-        self._audit = AuditInterceptor(audit) if audit is not None else None
+        self._audit: AsyncServerInterceptor | None = None
+        if audit is not None:
+            self._audit = AuditInterceptor(audit)
         self._lookups: Lookups = {}
 
     def know_owners(self, lookups: Lookups) -> None:
         """Says to whom ids belong, by prefix, for all methods that are added from now on."""
         self._lookups = lookups
+
+    def record_refusals(self, log: AuditWriter) -> None:
+        """Of the mutations that are added from now on, records what is refused: their changes have
+        a journal of their own.
+        """
+        self._audit = RefusalInterceptor(log)
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]

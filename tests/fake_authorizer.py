@@ -13,7 +13,6 @@ from holdfast.authz.v1.projection_service_pb2_grpc import (
     ProjectionServiceServicer,
     add_ProjectionServiceServicer_to_server,
 )
-from holdfast.gateway.v1 import session_service_pb2
 from tests.fake_gateway import gateway_handler
 
 
@@ -39,7 +38,7 @@ class FakeAuthorizer(ProjectionServiceServicer):
     async def start(self) -> None:
         self._server = grpc.aio.server()
         add_ProjectionServiceServicer_to_server(self, self._server)
-        self._server.add_generic_rpc_handlers((gateway_handler(self.SetSignIn),))
+        self._server.add_generic_rpc_handlers((gateway_handler(self._apply),))
         self._server.add_insecure_port(f"unix:{self.socket}")
         await self._server.start()
 
@@ -87,12 +86,6 @@ class FakeAuthorizer(ProjectionServiceServicer):
     ) -> projection.ApplyRulesResponse:
         version = await self._apply(request, request.programme_id or request.company_id, context)
         return projection.ApplyRulesResponse(version=version)
-
-    async def SetSignIn(
-        self, request: session_service_pb2.SetSignInRequest, context: Any
-    ) -> session_service_pb2.SetSignInResponse:
-        version = await self._apply(request, request.user_id, context)
-        return session_service_pb2.SetSignInResponse(version=version)
 
     async def GetEpoch(
         self, request: projection.GetEpochRequest, context: Any

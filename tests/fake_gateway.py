@@ -1,20 +1,42 @@
-"""The gateway as accounts sees it: one method."""
+"""The gateway as accounts sees it: two methods."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 
-from holdfast.gateway.v1 import session_service_pb2
+from holdfast.gateway.v1 import session_service_pb2 as pb
 
 
-def gateway_handler(set_sign_in: Any) -> grpc.GenericRpcHandler:
-    """Answers SetSignIn, which is all that accounts calls."""
-    handler = grpc.unary_unary_rpc_method_handler(
-        set_sign_in,
-        request_deserializer=session_service_pb2.SetSignInRequest.FromString,
-        response_serializer=session_service_pb2.SetSignInResponse.SerializeToString,
+def gateway_handler(apply: Callable[[Any, str, Any], Awaitable[int]]) -> grpc.GenericRpcHandler:
+    """Answers SetSignIn and SetMembership, which is all that accounts calls. `apply` is given the
+    request, what it is about, and the context, and says which version counts.
+    """
+
+    async def set_sign_in(request: pb.SetSignInRequest, context: Any) -> pb.SetSignInResponse:
+        return pb.SetSignInResponse(version=await apply(request, request.user_id, context))
+
+    async def set_membership(
+        request: pb.SetMembershipRequest, context: Any
+    ) -> pb.SetMembershipResponse:
+        name = f"{request.company_id}:{request.user_id}"
+        return pb.SetMembershipResponse(version=await apply(request, name, context))
+
+    service = pb.DESCRIPTOR.services_by_name["SessionService"].full_name
+    return grpc.method_handlers_generic_handler(
+        service,
+        {
+            "SetSignIn": grpc.unary_unary_rpc_method_handler(
+                set_sign_in,
+                request_deserializer=pb.SetSignInRequest.FromString,
+                response_serializer=pb.SetSignInResponse.SerializeToString,
+            ),
+            "SetMembership": grpc.unary_unary_rpc_method_handler(
+                set_membership,
+                request_deserializer=pb.SetMembershipRequest.FromString,
+                response_serializer=pb.SetMembershipResponse.SerializeToString,
+            ),
+        },
     )
-    service = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
-    return grpc.method_handlers_generic_handler(service, {"SetSignIn": handler})

@@ -1,13 +1,14 @@
 --[[ Posts a clearing and releases that much of its hold. Posts whatever the state: networks oblige.
   KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 clearing record  8 card
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
-        13 amount_minor (> 0, < 2^53)  14 final (0|1)  15 create (0|1): the hold may be unknown
+        13 amount_minor (> 0, < 2^53)  14 final (0|1)
+        15 whether the hold may be unknown (0|1); 2: it must be known, and have been approved
         16 clearing fingerprint, '' if it has no id  17 merchant amount 'minor|currency' or ''
         18 kind: C capture, P force post
         19 versions 'card,account,user,programme,company' of the limits that it counts in
         20 the user's field  21 the programme's field of meta  22 the company's; last: windows
   Returns {status, outcome}: POSTED | REPLAYED | REQUEST_ID_REUSED | CLEARING_REUSED |
-          STALE | HOLD_NOT_FOUND | AMOUNT_OVERFLOW | WRONG_EPOCH        O(log holds) ]]
+          STALE | HOLD_NOT_FOUND | HOLD_CLOSED | AMOUNT_OVERFLOW | WRONG_EPOCH  O(log holds) ]]
 local clearing, card = KEYS[7], KEYS[8]
 local amount, clearing_fingerprint = tonumber(ARGV[13]), ARGV[16]
 
@@ -25,6 +26,9 @@ if not h then
 end
 if h.stale then
   return {'STALE', ''}
+end
+if ARGV[15] == '2' and h.approved == 0 then
+  return {'HOLD_CLOSED', ''}
 end
 if a.posted + amount >= EXACT or h.captured + amount >= EXACT then
   return {'AMOUNT_OVERFLOW', ''}

@@ -14,7 +14,12 @@ RETURNING true
 -- One user. Params: $1 user_id.
 SELECT
     user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
-    create_time, update_time, barred, person_version
+    create_time, update_time, barred, person_version,
+    EXISTS (
+        SELECT FROM membership AS m
+        WHERE m.user_id = credential.user_id AND m.company_id = credential.company_id
+            AND NOT m.manages
+    ) AS dismissed
 FROM credential
 WHERE user_id = $1
 
@@ -22,7 +27,12 @@ WHERE user_id = $1
 -- One user, locked for a change. Params: $1 user_id.
 SELECT
     user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
-    create_time, update_time, barred, person_version
+    create_time, update_time, barred, person_version,
+    EXISTS (
+        SELECT FROM membership AS m
+        WHERE m.user_id = credential.user_id AND m.company_id = credential.company_id
+            AND NOT m.manages
+    ) AS dismissed
 FROM credential
 WHERE user_id = $1
 FOR UPDATE
@@ -31,7 +41,12 @@ FOR UPDATE
 -- The user of an address, hashed with any version of the key. Params: $1 hashes.
 SELECT
     user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
-    create_time, update_time, barred, person_version
+    create_time, update_time, barred, person_version,
+    EXISTS (
+        SELECT FROM membership AS m
+        WHERE m.user_id = credential.user_id AND m.company_id = credential.company_id
+            AND NOT m.manages
+    ) AS dismissed
 FROM credential
 WHERE email_hash = ANY ($1::bytea [])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -26,7 +26,9 @@ class AuditedCall:
     request: Any
     #: Who calls, where no identity says so.
     actor: str = ""
-    #: Whether the change was recorded, in the transaction that made it.
+    #: Writes an entry of its own.
+    write: Callable[[AuditEntry], Awaitable[None]] | None = None
+    #: Whether the change was recorded, in the transaction that made it or before it.
     recorded: bool = field(default=False)
     #: The ids that the request names, once they were looked for: one call may have many entries.
     _named: tuple[str, ...] | None = field(default=None)
@@ -53,19 +55,34 @@ def end(token: Token[AuditedCall | None]) -> None:
 
 
 @contextmanager
-def command(name: str, *, actor: str) -> Iterator[None]:
-    """What the block records is done by a command of this machine's operator, and by no RPC."""
-    token = begin(AuditedCall(method=name, request=None, actor=actor))
+def of(method: str, request: Any, *, actor: str = "") -> Iterator[None]:
+    """What the block records is about this call."""
+    token = begin(AuditedCall(method=method, request=request, actor=actor))
     try:
         yield
     finally:
         end(token)
 
 
+@contextmanager
+def command(name: str, *, actor: str) -> Iterator[None]:
+    """What the block records is done by a command of this machine's operator, and by no RPC."""
+    with of(name, None, actor=actor):
+        yield
+
+
 def mark_recorded() -> None:
     """What the call changed has its entry."""
     call = _current.get()
     if call is not None:
+        call.recorded = True
+
+
+async def write_now(entry: AuditEntry) -> None:
+    """Writes the one entry of a call that will succeed. Outside of a call nobody is told."""
+    call = _current.get()
+    if call is not None and call.write is not None:
+        await call.write(entry)
         call.recorded = True
 
 

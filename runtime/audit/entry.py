@@ -67,3 +67,9 @@ def link_hash(key: bytes, *, previous: bytes, number: int, written: Written) -> 
         separators=(",", ":"),
     )
     return hmac.digest(key, previous + covered.encode(), "sha256")
+
+
+def archived_seal(key: bytes, *, service: str, number: int, head: bytes) -> bytes:
+    """Proves that a chain goes on behind this link because what was before it is in a file."""
+    covered = json.dumps(["archived", service, number, head.hex()], separators=(",", ":"))
+    return hmac.digest(key, covered.encode(), "sha256")

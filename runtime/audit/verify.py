@@ -6,7 +6,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.audit.entry import CHAIN_START, link_hash
+from runtime.audit.entry import CHAIN_START, archived_seal, link_hash
 from runtime.audit.log import SQL, written_of
 
 #: The sealer looks every second; an entry that is older than this should have its link.
@@ -32,13 +32,29 @@ class Chain:
     waiting: int
     head: str
     fault: Fault | None
+    #: Links that are in files (`runtime.audit.archive`): the chain here goes on behind them.
+    archived: int = 0
 
 
 async def verify(connection: Any, *, key: bytes) -> list[Chain]:
     """Checks every chain, as of one moment. The connection may read all services' entries."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        services = [row["service"] for row in await connection.fetch(SQL["list_chains"])]
-        return [await _verify_one(connection, service, key=key) for service in services]
+        return await _verify_all(connection, key=key)
+
+
+async def faults_of(connection: Any, *, key: bytes) -> list[str]:
+    """What is wrong with the chains, in the caller's transaction."""
+    found = await _verify_all(connection, key=key)
+    return [
+        f"{one.service}: row {one.fault.entry_id} of audit.entry: {one.fault.what}"
+        for one in found
+        if one.fault is not None
+    ]
+
+
+async def _verify_all(connection: Any, *, key: bytes) -> list[Chain]:
+    services = [row["service"] for row in await connection.fetch(SQL["list_chains"])]
+    return [await _verify_one(connection, service, key=key) for service in services]
 
 
 async def has_link(connection: Any, head: str) -> bool:
@@ -52,17 +68,30 @@ async def has_link(connection: Any, head: str) -> bool:
 
 async def _verify_one(connection: Any, service: str, *, key: bytes) -> Chain:
     previous, number, fault = CHAIN_START, 0, None
+    mark = await connection.fetchrow(SQL["select_archived"], service)
+    if mark is not None:
+        previous, number = mark["hash"], mark["number"]
+        seal = archived_seal(key, service=service, number=number, head=previous)
+        if not hmac.compare_digest(seal, mark["seal"]):
+            fault = Fault(number=number, entry_id=0, what="what is archived was not sealed")
+    archived = number
     async for row in connection.cursor(SQL["select_chain"], service, prefetch=_PREFETCH):
-        number += 1
-        fault = _fault_of(row, number=number, previous=previous, key=key)
         if fault is not None:
             break
-        previous = row["hash"]
+        number += 1
+        fault = _fault_of(row, number=number, previous=previous, key=key)
+        if fault is None:
+            previous = row["hash"]
     late = await connection.fetchrow(SQL["select_never_sealed"], service, SEALED_WITHIN_S)
     if fault is None and late["first_id"] is not None:
         fault = Fault(number=0, entry_id=late["first_id"], what="was never sealed")
     return Chain(
-        service=service, links=number, waiting=late["waiting"], head=previous.hex(), fault=fault
+        service=service,
+        links=number - archived,
+        waiting=late["waiting"],
+        head=previous.hex(),
+        fault=fault,
+        archived=archived,
     )
 
 

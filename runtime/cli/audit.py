@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import asyncpg
@@ -15,6 +16,7 @@ from rich.text import Text
 from runtime.audit import log
 from runtime.audit.entry import Written
 from runtime.audit.verify import Chain, has_link, verify
+from runtime.cli.audit_archive import archive_entries, part_line, parts_of
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.cli.running import run_to_end
@@ -22,6 +24,7 @@ from runtime.clock import datetime_of
 from runtime.devstack import state
 from runtime.pages import TOP
 from runtime.postgres import connect_pool
+from runtime.secrets import secret_text
 from runtime.settings import Settings
 
 T = TypeVar("T")
@@ -32,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("archive")(archive_entries)
 
 
 @app.command("verify")
@@ -40,6 +44,10 @@ def verify_chains(
     heads: Annotated[
         list[str] | None,
         typer.Option("--head", metavar="HASH", help="A head that was once logged: still there?"),
+    ] = None,
+    archives: Annotated[
+        list[Path] | None,
+        typer.Option("--archive", metavar="FILE", help="Check what `audit archive` wrote, too."),
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -52,19 +60,28 @@ def verify_chains(
     output = Output(as_json=as_json)
     settings, _ = state.running(load_settings(home))
 
+    key = secret_text(settings, "audit-seal").encode()
+
     async def check(connection: Any) -> tuple[list[Chain], list[str]]:
-        chains = await verify(connection, key=settings.secret("audit-seal").encode())
+        chains = await verify(connection, key=key)
         return chains, [head for head in heads or () if not await has_link(connection, head)]
 
+    parts = [part for path in archives or () for part in parts_of(path, key=key)]
     chains, missing = run_to_end(_connected(settings, check))
-    intact = not missing and all(chain.fault is None for chain in chains)
+    intact = not missing and all(one.fault is None for one in chains)
+    intact = intact and not any(part.fault for part in parts)
     output.result(
         {
             "intact": intact,
             "chains": [asdict(chain) for chain in chains],
             "missing_heads": missing,
+            "archived": [asdict(part) for part in parts],
         },
-        shown=Group(*map(_line, chains), *(Text(f"{head}: gone", "bold red") for head in missing)),
+        shown=Group(
+            *map(part_line, parts),
+            *map(_line, chains),
+            *(Text(f"{head}: gone", "bold red") for head in missing),
+        ),
     )
     if not intact:
         raise typer.Exit(ExitCode.DIFFERENCES)
@@ -117,7 +134,8 @@ def _line(chain: Chain) -> Text:
         row = f"row {chain.fault.entry_id} of audit.entry"
         return Text(f"{chain.service}: {where}{row}: {chain.fault.what}", style="bold red")
     waiting = f", {chain.waiting} to be sealed" if chain.waiting else ""
-    return Text(f"{chain.service}: {chain.links} links intact{waiting}", style="bold green")
+    archived = f", {chain.archived} before them archived" if chain.archived else ""
+    return Text(f"{chain.service}: {chain.links} links intact{archived}{waiting}", "bold green")
 
 
 def _document(one: Written) -> dict[str, Any]:

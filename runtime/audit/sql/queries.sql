@@ -90,3 +90,35 @@ WHERE (record_time, id) < ($1, $2)
     AND (NOT $9 OR code <> 'OK')
 ORDER BY record_time DESC, id DESC
 LIMIT $3
+
+-- select_archived --
+-- The last link of a service's chain that was archived. Params: $1 service.
+SELECT number, hash, seal FROM audit.archived WHERE service = $1
+
+-- select_last_before --
+-- The last link of a service's chain whose entry, and all before it, are older than an instant; the
+-- end of the chain stays, for what comes next follows it. Params: $1 service, $2 instant.
+SELECT least(
+    coalesce(min(l.number) FILTER (WHERE e.record_time >= $2), max(l.number) + 1) - 1,
+    max(l.number) - 1
+)
+FROM audit.link AS l
+JOIN audit.entry AS e ON e.id = l.entry_id
+WHERE l.service = $1
+
+-- delete_archived_entries --
+-- Removes what stands in a file now. Params: $1 service, $2 number of the last link there.
+DELETE FROM audit.entry AS e
+USING audit.link AS l
+WHERE l.entry_id = e.id AND l.service = $1 AND l.number <= $2
+
+-- delete_archived_links --
+-- The same of its links. Params: $1 service, $2 number of the last one.
+DELETE FROM audit.link WHERE service = $1 AND number <= $2
+
+-- mark_archived --
+-- Says where the chain begins from now on. Params: $1 service, $2 number, $3 hash, $4 seal.
+INSERT INTO audit.archived (service, number, hash, seal)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (service) DO UPDATE
+SET number = $2, hash = $3, seal = $4, archive_time = clock_timestamp()

@@ -255,3 +255,38 @@ async def test_verify_passes_and_names_a_row_that_was_changed(
     assert code == 1
     [fault] = [one["fault"] for one in found["chains"] if one["fault"]]
     assert fault["entry_id"] == row["id"]
+
+
+async def test_what_is_archived_is_verified_with_the_rest(
+    client: MeshClient, full_mesh: Devstack, tmp_path: Path
+) -> None:
+    """Out of a running mesh: what authz has refused, sealed by the settler, among it."""
+    for card_id in (UNKNOWN_CARD, "card_1"):
+        await client.web.post(f"/v1/cards/{card_id}:freeze", json={"request_id": "archive-1"})
+        expire = f"/v1/authorizations/auth_{card_id.removeprefix('card_')}:expire"
+        await client.web.post(expire, json={"request_id": "archive-2"})
+
+    async def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+        return await asyncio.to_thread(holdfast, full_mesh, "audit", *arguments)
+
+    async def sealed() -> bool:
+        chains = (await run("verify"))[1]["chains"]
+        links = {one["service"]: one["links"] for one in chains if not one["waiting"]}
+        return all(links.get(service, 0) > 1 for service in ("authz", "accounts"))
+
+    await until(sealed)
+    path = tmp_path / "audit.jsonl"
+    assert (await run("archive", str(path), "--before", "2000-01-01"))[1]["archived"] == []
+    assert not path.exists()
+    code, moved = await run("archive", str(path), "--before", "2100-01-01")
+    assert code == 0, moved
+    assert {"accounts", "authz", "gateway"} <= {one["service"] for one in moved["archived"]}
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (await run("archive", str(path), "--before", "2100-01-01"))[0] == 2
+    code, found = await run("verify", "--archive", str(path))
+    assert (code, found["intact"]) == (0, True)
+    assert found["archived"] == moved["archived"]
+    path.write_text(path.read_text().replace("UNAUTHENTICATED", "OK").replace("NOT_FOUND", "OK"))
+    code, found = await run("verify", "--archive", str(path))
+    assert (code, found["intact"]) == (1, False)
+    assert any("was changed" in one["fault"] for one in found["archived"])

@@ -188,25 +188,29 @@ async def test_a_service_can_only_add(mesh: AccountsMesh, owner: Any, statement:
 async def test_a_service_sees_its_own_entries_only(
     mesh: AccountsMesh, accounts_database: Database, owner: Any
 ) -> None:
-    """Gateway's login sees all: `holdfast audit` reads with it. Authz sees none and writes none."""
+    """Gateway's login sees all: `holdfast audit` reads with it. The vault's has no access."""
     del owner
     empty: list[Any] = []
     row = ("me", empty, "", "/m", empty, "", "", "OK", "", None, None)
+    authz = await asyncpg.connect(accounts_database.dsn("authz"))
     async with gateway(accounts_database) as connection:
         await connection.execute(SQL["write_entry"], *row)
         assert await mesh.pool.fetchval("SELECT count(*) FROM audit.entry") == 0
-        await mesh.pool.execute(SQL["write_entry"], *row)
+        for other in (mesh.pool, authz):
+            await other.execute(SQL["write_entry"], *row)
         rows = await connection.fetch("SELECT service FROM audit.entry ORDER BY id")
-    assert [one["service"] for one in rows] == ["gateway", "accounts"]
-    assert await mesh.pool.fetchval("SELECT service FROM audit.entry") == "accounts"
-    authz = await asyncpg.connect(accounts_database.dsn("authz"))
+    assert [one["service"] for one in rows] == ["gateway", "accounts", "authz"]
+    for other, name in ((mesh.pool, "accounts"), (authz, "authz")):
+        assert await other.fetchval("SELECT service FROM audit.entry") == name
+    await authz.close()
+    vault = await asyncpg.connect(accounts_database.dsn("vault"))
     for statement in (
         "SELECT FROM audit.entry",
         "INSERT INTO audit.unsealed (entry_id) VALUES (1)",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await authz.execute(statement)
-    await authz.close()
+            await vault.execute(statement)
+    await vault.close()
 
 
 async def test_what_postgresql_cannot_take_is_in_the_log(mesh: AccountsMesh, owner: Any) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of people's sign-in: the gateway is told before the answer."""
+"""What becomes of people's sign-in and roles: the gateway is told before the answer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import Any
 
 import grpc
 
+from holdfast.accounts.v1 import member_service_pb2 as member_pb
 from holdfast.accounts.v1 import user_service_pb2 as pb
-from holdfast.gateway.v1.session_service_pb2 import SetSignInRequest
+from holdfast.accounts.v1.member_pb2 import Member
+from holdfast.gateway.v1.session_service_pb2 import SetMembershipRequest, SetSignInRequest
 from tests.accounts_mesh import AccountsMesh, call, call_replayed, refused
+from tests.accounts_people import ANNA, BORIS, as_user, found_company, join
 
 SignIn = SetSignInRequest.SignIn
 
@@ -68,3 +71,29 @@ async def test_answered_once_the_gateway_knows(mesh: AccountsMesh) -> None:
     answer, replayed = await call_replayed(mesh.users.SuspendUser, request)
     assert (replayed, answer.user.version) == (True, 2)
     assert told(mesh) == [(user_id, 2, "BARRED")]
+
+
+async def test_what_a_company_says_of_its_people_is_told(mesh: AccountsMesh) -> None:
+    """Each version of a member: whether the user runs the company; answered once it is known."""
+    company = await found_company(mesh, ANNA)
+    await join(mesh, company.id, BORIS, "MANAGER", by=ANNA)
+    named = {"company_id": company.id, "user_id": BORIS}
+    for number, role in enumerate((Member.ROLE_EMPLOYEE, Member.ROLE_EMPLOYEE, Member.ROLE_ADMIN)):
+        change = member_pb.UpdateMemberRequest(request_id=f"u{number}", role=role, **named)
+        await call(mesh.members.UpdateMember, change, **as_user(ANNA))
+    remove = member_pb.RemoveMemberRequest(request_id="r", **named)
+    mesh.authorizer.refusing = True
+    error = await refused(mesh.members.RemoveMember, remove, timeout_s=1, **as_user(ANNA))
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN")
+    mesh.authorizer.refusing = False
+    await call(mesh.members.RemoveMember, remove, **as_user(ANNA))
+    await join(mesh, company.id, BORIS, "EMPLOYEE", by=ANNA)
+    memberships = [
+        (one.version, one.manages)
+        for one in mesh.authorizer.requests
+        if isinstance(one, SetMembershipRequest) and one.user_id == BORIS
+    ]
+    assert list(dict.fromkeys(memberships)) == [
+        *((1, True), (2, False), (3, True)),
+        *((4, False), (5, False)),
+    ]

@@ -22,8 +22,17 @@ from tests.authz_checks import (
     refused,
     usd,
 )
-from tests.authz_mesh import NETWORK, OTHER_NETWORK, AuthzMesh, capture_of, reversal_of
-from tests.authz_messages import SHOP, forced, refund_of
+from tests.authz_mesh import (
+    ADMIN,
+    MERCHANT,
+    NETWORK,
+    OTHER_NETWORK,
+    AuthzMesh,
+    capture_of,
+    purchase,
+    reversal_of,
+)
+from tests.authz_messages import SHOP, advice, forced, refund_of
 
 
 async def _force(
@@ -215,3 +224,47 @@ async def test_other_currency_is_refused(mesh: AuthzMesh) -> None:
     async with nothing_written(mesh.money):
         error = await refused(mesh.authorization.ForcePost, request)
     assert (error.code.name, error.fields) == ("INVALID_ARGUMENT", ["amount.currency_code"])
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_merchant_posts_what_was_approved_and_nothing_else(
+    mesh: AuthzMesh, *, gone: bool
+) -> None:
+    """Goal: whoever has a merchant's key cannot take money that nobody has approved: by a
+    transaction that nobody has seen, a declined one, a check of the card, or by saying that it was
+    approved elsewhere. Also once Valkey has forgotten the authorization.
+    """
+    account = await mesh.open_account(1_000)
+    card = await mesh.issue_card(account)
+    authorize, capture = mesh.authorization.Authorize, mesh.authorization.CaptureAuthorization
+    kept = [
+        await authorize(network_purchase(card, amount, name), metadata=MERCHANT)
+        for amount, name in ((5_000, "declined"), (0, "check"), (400, "bought"))
+    ]
+    declined, check, bought = (one.authorization_id for one in kept)
+    if gone:
+        await mesh.settle()
+        await expire_records(mesh.money, "hold", "req")
+    before = await balance(mesh, account)
+    async with nothing_written(mesh.money):
+        for request, reason in (
+            (by_network(capture_of("", 10), card, "unseen"), "AUTHORIZATION_NOT_FOUND"),
+            (by_network(capture_of("", 10), UNKNOWN_CARD, "unseen"), "AUTHORIZATION_NOT_FOUND"),
+            (by_network(capture_of("", 10), card, "declined"), "AUTHORIZATION_CLOSED"),
+            (capture_of(declined, 10), "AUTHORIZATION_CLOSED"),
+            (capture_of(check, 10), "AUTHORIZATION_CLOSED"),
+        ):
+            assert (await refused(capture, request, metadata=MERCHANT)).reason == reason
+        error = await refused(authorize, advice(card, 10, "t9"), metadata=MERCHANT)
+        assert (error.code.name, error.reason) == ("PERMISSION_DENIED", "ADVICE_NEEDS_NETWORK")
+    assert await balance(mesh, account) == before
+    await capture(by_network(capture_of("", 300), card, "bought"), metadata=MERCHANT)
+    await capture(capture_of(bought, 150, final=True), metadata=MERCHANT)
+    assert (await balance(mesh, account))[0] == 450
+    # An administrator may, as networks may.
+    await capture(by_network(capture_of("", 10), card, "unseen"), metadata=ADMIN)
+    assert (
+        await authorize(advice(card, 10, "t9"), metadata=ADMIN)
+    ).decision == pb.DECISION_APPROVED
+    await authorize(purchase(card, 1), metadata=MERCHANT)
+    await audit(mesh, account)

@@ -114,7 +114,7 @@ async def test_a_failure_after_the_commit_leaves_both(
 async def test_what_is_in_the_cache_only_leaves_an_entry_when_it_is_given_up(
     mesh: GatewayMesh, log: Any, cache: Redis
 ) -> None:
-    """Logout has no transaction: nobody knows how far it went, but that somebody asked is known."""
+    """Logout has no transaction: nobody knows how far it went, but that it was begun and left."""
     await mesh.register()
     session = (await mesh.login()).session
     await cache.execute_command("CLIENT", "PAUSE", PAUSE_MS, "ALL")  # type: ignore[no-untyped-call]
@@ -124,8 +124,12 @@ async def test_what_is_in_the_cache_only_leaves_an_entry_when_it_is_given_up(
     running: Any = mesh.stub.Logout(request, metadata=metadata, timeout=10)
     await asyncio.sleep(0.3)
     running.cancel()
-    [left] = await _ended(log, "Logout", "CANCELLED")
-    assert left["actor"] == session.user_id
+    left = await _ended(log, "Logout", "CANCELLED")
+    assert [(row["code"], row["actor"]) for row in left] == [
+        ("OK", session.user_id),
+        ("CANCELLED", session.user_id),
+    ]
+    assert left[0]["reason"] == "WRITTEN_AHEAD"
 
 
 async def test_who_may_not_is_recorded_by_the_service(mesh: GatewayMesh, log: Any) -> None:

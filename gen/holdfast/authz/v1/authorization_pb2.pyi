@@ -59,7 +59,7 @@ class _MessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageTy
     MESSAGE_TYPE_AUTHORIZATION_ADVICE: _MessageType.ValueType  # 3
     """ISO 8583 0120: the network has already approved (stand-in, fuel). It is booked whatever the
     card, account or credit say; on an authorization that is known its amount replaces the
-    authorized amount, the latest `transmission_time` winning.
+    authorized amount, the latest `transmission_time` winning. Merchants have no such say.
     """
     MESSAGE_TYPE_BALANCE_INQUIRY: _MessageType.ValueType  # 4
     """Asks for the available credit; the amount must be 0. Nothing is reserved."""
@@ -76,7 +76,7 @@ MESSAGE_TYPE_FINANCIAL_AUTHORIZATION: MessageType.ValueType  # 2
 MESSAGE_TYPE_AUTHORIZATION_ADVICE: MessageType.ValueType  # 3
 """ISO 8583 0120: the network has already approved (stand-in, fuel). It is booked whatever the
 card, account or credit say; on an authorization that is known its amount replaces the
-authorized amount, the latest `transmission_time` winning.
+authorized amount, the latest `transmission_time` winning. Merchants have no such say.
 """
 MESSAGE_TYPE_BALANCE_INQUIRY: MessageType.ValueType  # 4
 """Asks for the available credit; the amount must be 0. Nothing is reserved."""

@@ -232,7 +232,7 @@ class CaptureAuthorizationRequest(_message.Message):
     """Merchant to billing rate, a positive decimal of at most 20 characters."""
     @_builtins.property
     def network_reference(self) -> _authorization_pb2.NetworkReference:
-        """The authorization as the network knows it. One that Holdfast has not seen is created."""
+        """The authorization as the network knows it. Not seen yet: it is created, but not for merchants."""
 
     @_builtins.property
     def amount(self) -> _money_pb2.Money:

@@ -112,7 +112,8 @@ class AuthorizationServiceServicer:
         """Decides one purchase and, if it is approved, places a hold, durably, before it answers.
 
         Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        RESOURCE_EXHAUSTED (too many unknown cards), UNAVAILABLE (no decision; repeat the request).
+        RESOURCE_EXHAUSTED (too many unknown cards), PERMISSION_DENIED (ADVICE_NEEDS_NETWORK),
+        UNAVAILABLE (no decision; repeat the request).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,11 +122,11 @@ class AuthorizationServiceServicer:
     def CaptureAuthorization(self, request, context):
         """Clears all or part of an authorization: posts the amount to the account and releases that
         much of the hold. May be repeated, may exceed the hold, and posts whatever the state of card
-        or authorization: networks oblige an issuer to take clearings. A clearing (network, clearing
-        reference, sequence) posts once, whatever its request ids.
+        or authorization: networks oblige an issuer to take clearings. A merchant clears what was
+        approved. A clearing (network, reference, sequence) posts once, whatever its request ids.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (no such `authorization_id`, or another caller's; no such
-        card in `network_reference`), ALREADY_EXISTS (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's; no such card), ALREADY_EXISTS
+        (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE, FAILED_PRECONDITION (AUTHORIZATION_CLOSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,9 +164,8 @@ class AuthorizationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ForcePost(self, request, context):
-        """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
-        It cannot be refused by controls, state or credit. With a network transaction id it joins the
-        authorization of that id, if there is or ever will be one.
+        """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction), of
+        whatever state or credit. By a network transaction id it joins that authorization, once there.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (CLEARING_REUSED, too), UNAVAILABLE.
         """

@@ -45,16 +45,17 @@ class AuthorizationServiceStub:
     """Decides one purchase and, if it is approved, places a hold, durably, before it answers.
 
     Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    RESOURCE_EXHAUSTED (too many unknown cards), UNAVAILABLE (no decision; repeat the request).
+    RESOURCE_EXHAUSTED (too many unknown cards), PERMISSION_DENIED (ADVICE_NEEDS_NETWORK),
+    UNAVAILABLE (no decision; repeat the request).
     """
     CaptureAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.CaptureAuthorizationRequest, _authorization_service_pb2.CaptureAuthorizationResponse]
     """Clears all or part of an authorization: posts the amount to the account and releases that
     much of the hold. May be repeated, may exceed the hold, and posts whatever the state of card
-    or authorization: networks oblige an issuer to take clearings. A clearing (network, clearing
-    reference, sequence) posts once, whatever its request ids.
+    or authorization: networks oblige an issuer to take clearings. A merchant clears what was
+    approved. A clearing (network, reference, sequence) posts once, whatever its request ids.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (no such `authorization_id`, or another caller's; no such
-    card in `network_reference`), ALREADY_EXISTS (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's; no such card), ALREADY_EXISTS
+    (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE, FAILED_PRECONDITION (AUTHORIZATION_CLOSED).
     """
     ReverseAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.ReverseAuthorizationRequest, _authorization_service_pb2.ReverseAuthorizationResponse]
     """Gives back all or part of a hold that will not be captured. Accepted before, after and
@@ -76,9 +77,8 @@ class AuthorizationServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's), ALREADY_EXISTS, UNAVAILABLE.
     """
     ForcePost: _grpc.UnaryUnaryMultiCallable[_movement_pb2.ForcePostRequest, _movement_pb2.ForcePostResponse]
-    """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
-    It cannot be refused by controls, state or credit. With a network transaction id it joins the
-    authorization of that id, if there is or ever will be one.
+    """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction), of
+    whatever state or credit. By a network transaction id it joins that authorization, once there.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (CLEARING_REUSED, too), UNAVAILABLE.
     """
@@ -126,16 +126,17 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     """Decides one purchase and, if it is approved, places a hold, durably, before it answers.
 
     Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    RESOURCE_EXHAUSTED (too many unknown cards), UNAVAILABLE (no decision; repeat the request).
+    RESOURCE_EXHAUSTED (too many unknown cards), PERMISSION_DENIED (ADVICE_NEEDS_NETWORK),
+    UNAVAILABLE (no decision; repeat the request).
     """
     CaptureAuthorization: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.CaptureAuthorizationRequest, _authorization_service_pb2.CaptureAuthorizationResponse]  # type: ignore[assignment]
     """Clears all or part of an authorization: posts the amount to the account and releases that
     much of the hold. May be repeated, may exceed the hold, and posts whatever the state of card
-    or authorization: networks oblige an issuer to take clearings. A clearing (network, clearing
-    reference, sequence) posts once, whatever its request ids.
+    or authorization: networks oblige an issuer to take clearings. A merchant clears what was
+    approved. A clearing (network, reference, sequence) posts once, whatever its request ids.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (no such `authorization_id`, or another caller's; no such
-    card in `network_reference`), ALREADY_EXISTS (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's; no such card), ALREADY_EXISTS
+    (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE, FAILED_PRECONDITION (AUTHORIZATION_CLOSED).
     """
     ReverseAuthorization: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.ReverseAuthorizationRequest, _authorization_service_pb2.ReverseAuthorizationResponse]  # type: ignore[assignment]
     """Gives back all or part of a hold that will not be captured. Accepted before, after and
@@ -157,9 +158,8 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's), ALREADY_EXISTS, UNAVAILABLE.
     """
     ForcePost: _aio.UnaryUnaryMultiCallable[_movement_pb2.ForcePostRequest, _movement_pb2.ForcePostResponse]  # type: ignore[assignment]
-    """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
-    It cannot be refused by controls, state or credit. With a network transaction id it joins the
-    authorization of that id, if there is or ever will be one.
+    """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction), of
+    whatever state or credit. By a network transaction id it joins that authorization, once there.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (CLEARING_REUSED, too), UNAVAILABLE.
     """
@@ -210,7 +210,8 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Decides one purchase and, if it is approved, places a hold, durably, before it answers.
 
         Errors: INVALID_ARGUMENT (each wrong field named), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        RESOURCE_EXHAUSTED (too many unknown cards), UNAVAILABLE (no decision; repeat the request).
+        RESOURCE_EXHAUSTED (too many unknown cards), PERMISSION_DENIED (ADVICE_NEEDS_NETWORK),
+        UNAVAILABLE (no decision; repeat the request).
         """
 
     @_abc_1.abstractmethod
@@ -221,11 +222,11 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_authorization_service_pb2.CaptureAuthorizationResponse, _abc.Awaitable[_authorization_service_pb2.CaptureAuthorizationResponse]]:
         """Clears all or part of an authorization: posts the amount to the account and releases that
         much of the hold. May be repeated, may exceed the hold, and posts whatever the state of card
-        or authorization: networks oblige an issuer to take clearings. A clearing (network, clearing
-        reference, sequence) posts once, whatever its request ids.
+        or authorization: networks oblige an issuer to take clearings. A merchant clears what was
+        approved. A clearing (network, reference, sequence) posts once, whatever its request ids.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (no such `authorization_id`, or another caller's; no such
-        card in `network_reference`), ALREADY_EXISTS (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, or another's; no such card), ALREADY_EXISTS
+        (REQUEST_ID_REUSED, CLEARING_REUSED), UNAVAILABLE, FAILED_PRECONDITION (AUTHORIZATION_CLOSED).
         """
 
     @_abc_1.abstractmethod
@@ -271,9 +272,8 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _movement_pb2.ForcePostRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_movement_pb2.ForcePostResponse, _abc.Awaitable[_movement_pb2.ForcePostResponse]]:
-        """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction).
-        It cannot be refused by controls, state or credit. With a network transaction id it joins the
-        authorization of that id, if there is or ever will be one.
+        """Posts a debit that was never authorized (offline purchase, unmatched clearing, correction), of
+        whatever state or credit. By a network transaction id it joins that authorization, once there.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (CLEARING_REUSED, too), UNAVAILABLE.
         """

@@ -593,3 +593,59 @@ class SetSignInResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetSignInResponse: _TypeAlias = SetSignInResponse  # noqa: Y015
+
+@_typing.final
+class SetMembershipRequest(_message.Message):
+    """What accounts says of a user in a company."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    COMPANY_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    MANAGES_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user, `usr_…`."""
+    company_id: _builtins.str
+    """The company, `co_…`."""
+    version: _builtins.int
+    """Version of the member that says so, from 1."""
+    manages: _builtins.bool
+    """Whether the user runs the company, as its manager or administrator."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        company_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        manages: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["company_id", b"company_id", "manages", b"manages", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetMembershipRequest: _TypeAlias = SetMembershipRequest  # noqa: Y015
+
+@_typing.final
+class SetMembershipResponse(_message.Message):
+    """It counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version that counts now, at least the one that was asked for."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetMembershipResponse: _TypeAlias = SetMembershipResponse  # noqa: Y015

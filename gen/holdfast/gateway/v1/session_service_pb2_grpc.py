@@ -89,6 +89,11 @@ class SessionServiceStub:
                 request_serializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInRequest.SerializeToString,
                 response_deserializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInResponse.FromString,
                 _registered_method=True)
+        self.SetMembership = channel.unary_unary(
+                '/holdfast.gateway.v1.SessionService/SetMembership',
+                request_serializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetMembershipRequest.SerializeToString,
+                response_deserializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetMembershipResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
@@ -203,6 +208,19 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetMembership(self, request, context):
+        """Takes over what accounts says of a user in a company: who is removed, or made an employee, is
+        no manager of it any more, and every session ends; a user with no other role cannot sign in.
+        That ends when the company makes the user a manager again. Versions that are not higher change
+        nothing, nor does a user who cannot sign in anyway. Of who was never a member, what
+        SetUserAccess says counts alone.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -255,6 +273,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.SetSignIn,
                     request_deserializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInRequest.FromString,
                     response_serializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInResponse.SerializeToString,
+            ),
+            'SetMembership': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetMembership,
+                    request_deserializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetMembershipRequest.FromString,
+                    response_serializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetMembershipResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -532,6 +555,33 @@ class SessionService:
             '/holdfast.gateway.v1.SessionService/SetSignIn',
             holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInRequest.SerializeToString,
             holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetMembership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.gateway.v1.SessionService/SetMembership',
+            holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetMembershipRequest.SerializeToString,
+            holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetMembershipResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -102,6 +102,15 @@ class SessionServiceStub:
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
+    SetMembership: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.SetMembershipRequest, _session_service_pb2.SetMembershipResponse]
+    """Takes over what accounts says of a user in a company: who is removed, or made an employee, is
+    no manager of it any more, and every session ends; a user with no other role cannot sign in.
+    That ends when the company makes the user a manager again. Versions that are not higher change
+    nothing, nor does a user who cannot sign in anyway. Of who was never a member, what
+    SetUserAccess says counts alone.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
@@ -174,6 +183,15 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Takes over what accounts says of a person: who is suspended or closed cannot sign in, nor has a
     session; of who is erased everything is forgotten. Versions that are not higher change nothing,
     nor does a person who cannot sign in anyway. What SetUserAccess says counts beside it.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    SetMembership: _aio.UnaryUnaryMultiCallable[_session_service_pb2.SetMembershipRequest, _session_service_pb2.SetMembershipResponse]  # type: ignore[assignment]
+    """Takes over what accounts says of a user in a company: who is removed, or made an employee, is
+    no manager of it any more, and every session ends; a user with no other role cannot sign in.
+    That ends when the company makes the user a manager again. Versions that are not higher change
+    nothing, nor does a user who cannot sign in anyway. Of who was never a member, what
+    SetUserAccess says counts alone.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -306,6 +324,21 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes over what accounts says of a person: who is suspended or closed cannot sign in, nor has a
         session; of who is erased everything is forgotten. Versions that are not higher change nothing,
         nor does a person who cannot sign in anyway. What SetUserAccess says counts beside it.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def SetMembership(
+        self,
+        request: _session_service_pb2.SetMembershipRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.SetMembershipResponse, _abc.Awaitable[_session_service_pb2.SetMembershipResponse]]:
+        """Takes over what accounts says of a user in a company: who is removed, or made an employee, is
+        no manager of it any more, and every session ends; a user with no other role cannot sign in.
+        That ends when the company makes the user a manager again. Versions that are not higher change
+        nothing, nor does a user who cannot sign in anyway. Of who was never a member, what
+        SetUserAccess says counts alone.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
