@@ -213,7 +213,7 @@ def _close(
     closed = close(
         cycle,
         account.opening,
-        events_of(cycle, mine, product) + _own(cycle, charged),
+        events_of(cycle, mine, product) + _own(charged, product),
         product.terms,
         overdue_minor=sum(one.amount_minor for one in overdue),
     )
@@ -319,9 +319,14 @@ def _penalty(
     return (True, None) if on + timedelta(days=1) >= begins else (False, begins)
 
 
-def _own(cycle: Cycle, postings: tuple[Posting, ...]) -> tuple[Event, ...]:
+def _own(postings: tuple[Posting, ...], product: Product) -> tuple[Event, ...]:
     return tuple(
-        Event(on=cycle.end, change=one.change, amount_minor=one.amount_minor, category=one.category)
+        Event(
+            on=product.day(one.value_ms),
+            change=one.change,
+            amount_minor=one.amount_minor,
+            category=one.category,
+        )
         for one in postings
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from accounts.billing import fees
 from accounts.billing.account import BillingAccount, Booked, Charge, Posting
 from accounts.billing.balances import Change
@@ -85,7 +87,9 @@ def interest(account: BillingAccount, closed: Closed, product: Product) -> tuple
 def credit(
     account: BillingAccount, cycle: Cycle, product: Product, charge: Charge, amount_minor: int
 ) -> tuple[Posting, ...]:
-    """What is given back with the cycle's statement; nothing for nothing."""
+    """What is given back with the cycle's statement, from its first day on: what should not have
+    been charged bears no interest. Nothing for nothing.
+    """
     if amount_minor <= 0:
         return ()
     fee = charge is Charge.LATE_FEE_WAIVER
@@ -97,7 +101,7 @@ def credit(
         category=Category.FEE if fee else Category.INTEREST,
         amount_minor=amount_minor,
         currency_code=account.currency_code,
-        value_ms=_last_ms(cycle, product),
+        value_ms=ends_ms(cycle.start - timedelta(days=1), product.zone),
         number=account.number + 1,
     )
     return (posting,)

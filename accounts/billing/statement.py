@@ -33,8 +33,6 @@ _DESCRIPTIONS = {
     "REFUND_REVERSAL": "Refund taken back",
     "ADJUSTMENT_DEBIT": "Adjustment",
     "ADJUSTMENT_CREDIT": "Adjustment",
-    "CHARGE_OFF": "Charged off",
-    "RECOVERY": "Paid of what was charged off",
 }
 _BALANCES = {
     Category.PURCHASE: "purchases",
