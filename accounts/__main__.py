@@ -16,6 +16,8 @@ from accounts.card_service import CardService
 from accounts.closing import Closing
 from accounts.company_service import CompanyService
 from accounts.company_store import Companies
+from accounts.disputes.poster import DisputePoster
+from accounts.disputes.wiring import dispute_parts
 from accounts.holder_service import HolderService
 from accounts.member_service import MemberService
 from accounts.mutation import Mutations
@@ -45,6 +47,7 @@ from holdfast.accounts.v1 import (
     card_bulk_service_pb2,
     card_service_pb2,
     company_service_pb2,
+    dispute_service_pb2,
     holder_service_pb2,
     loan_tape_service_pb2,
     member_service_pb2,
@@ -63,6 +66,7 @@ from holdfast.accounts.v1.card_bulk_service_pb2_grpc import (
 )
 from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
 from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
+from holdfast.accounts.v1.dispute_service_pb2_grpc import add_DisputeServiceServicer_to_server
 from holdfast.accounts.v1.holder_service_pb2_grpc import add_HolderServiceServicer_to_server
 from holdfast.accounts.v1.loan_tape_service_pb2_grpc import add_LoanTapeServiceServicer_to_server
 from holdfast.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
@@ -96,6 +100,7 @@ SERVICE_NAMES = (
     billing_service_pb2.DESCRIPTOR.services_by_name["BillingService"].full_name,
     loan_tape_service_pb2.DESCRIPTOR.services_by_name["LoanTapeService"].full_name,
     holder_service_pb2.DESCRIPTOR.services_by_name["HolderService"].full_name,
+    dispute_service_pb2.DESCRIPTOR.services_by_name["DisputeService"].full_name,
 )
 
 
@@ -125,7 +130,7 @@ async def main() -> None:
         renewals = Renewals(store, outbox, numbers, clock, days=settings.accounts_renewal_days)
         audit = AuditLog(pool, secret_text(settings, "audit-seal"))
         process = server.Server(settings.socket, audit=audit)
-        process.services.know_owners(ownership.lookups(owners))
+        disputes = _disputes(settings, process, channel, pool, mutations, people=keys, clock=clock)
         accounts = AccountService(store, owners, mutations, ids, clock)
         add_AccountServiceServicer_to_server(accounts, process.services)
         cards = CardService(store, mutations, ids, clock, numbers=numbers)
@@ -148,6 +153,7 @@ async def main() -> None:
             asyncio.create_task(one)
             for one in (
                 *billing.work(),
+                disputes.run(),
                 outbox.run(),
                 renewals.run(),
                 applications.worker.run(),
@@ -158,12 +164,19 @@ async def main() -> None:
                 upkeep.forget_requests(store, clock, lifetime_h=lifetime_h),
             )
         ]
-        try:
-            await server.run(settings, process, SERVICE_NAMES)
-        finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+        await _run(settings, process, work)
+
+
+async def _run(
+    settings: AccountsSettings, process: server.Server, work: list[asyncio.Task[None]]
+) -> None:
+    """Until SIGTERM; then what works by itself is ended."""
+    try:
+        await server.run(settings, process, SERVICE_NAMES)
+    finally:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
 
 
 def _users(
@@ -221,6 +234,35 @@ def _applications(
         creditor=Creditor(name=settings.accounts_creditor, agency=settings.accounts_agency),
         wait_s=settings.accounts_projection_wait_s,
     )
+
+
+def _disputes(
+    settings: AccountsSettings,
+    process: server.Server,
+    channel: Any,
+    pool: Any,
+    mutations: Mutations,
+    *,
+    people: PersonKeys,
+    clock: Clock,
+) -> DisputePoster:
+    """What has posted what disputes come to; adds what takes them, and first of all says to whom
+    everything belongs that a request may name.
+    """
+    owners = OwnershipStore(pool)
+    parts = dispute_parts(
+        pool,
+        channel,
+        mutations,
+        people=people,
+        owners=owners,
+        objects=objects_of(settings),
+        clock=clock,
+        delay_ms=settings.accounts_billing_delay_s * 1000,
+    )
+    process.services.know_owners({**ownership.lookups(owners), **parts.lookups})
+    add_DisputeServiceServicer_to_server(parts.service, process.services)
+    return parts.poster
 
 
 def _billing(

@@ -26,6 +26,8 @@ WRITE_OFF = "write_off"
 CHARGE_OFF = "charge_off"
 RECOVERY = "recovery"
 SUSPENSE = "suspense"
+DISPUTE = "dispute"
+PROVISIONAL_CREDIT = "provisional_credit"
 
 #: Debits of the customer → the account that is credited.
 DEBITS = {
@@ -37,6 +39,7 @@ DEBITS = {
     EntryType.INTEREST: INCOME_INTEREST,
     EntryType.ADJUSTMENT_DEBIT: SUSPENSE,
     EntryType.RECOVERY: RECOVERY,
+    EntryType.PROVISIONAL_CREDIT_REVERSAL: PROVISIONAL_CREDIT,
     EntryType.PAYMENT_RETURN: PAYMENTS_IN_TRANSIT,
     EntryType.PAYMENT_RETURN_RELEASED: SETTLEMENT_CASH,
 }
@@ -46,6 +49,13 @@ CREDITS = {
     EntryType.PAYMENT_CREDIT: PAYMENTS_IN_TRANSIT,
     EntryType.ADJUSTMENT_CREDIT: WRITE_OFF,
     EntryType.CHARGE_OFF: CHARGE_OFF,
+    EntryType.PROVISIONAL_CREDIT: PROVISIONAL_CREDIT,
+}
+#: What leaves the customer's balance as it is → the accounts that are debited and credited.
+MOVES = {
+    EntryType.PAYMENT_RELEASE: (SETTLEMENT_CASH, PAYMENTS_IN_TRANSIT),
+    EntryType.DISPUTE_CLAIM: (DISPUTE, PROVISIONAL_CREDIT),
+    EntryType.DISPUTE_LOSS: (WRITE_OFF, PROVISIONAL_CREDIT),
 }
 #: Categories that the kind of an entry implies.
 CATEGORIES = {EntryType.FEE: FEE, EntryType.INTEREST: INTEREST}
@@ -62,8 +72,9 @@ def lines(outcome: Outcome, category: str = PURCHASE) -> tuple[Line, ...]:
     """The money lines of a movement; empty if it moved none."""
     amount, kind = outcome.amount_minor, outcome.type
     found: tuple[Line, ...] = ()
-    if kind is EntryType.PAYMENT_RELEASE:
-        found = (Line(SETTLEMENT_CASH, amount), Line(PAYMENTS_IN_TRANSIT, -amount))
+    if kind in MOVES:
+        debited, credited = MOVES[kind]
+        found = (Line(debited, amount), Line(credited, -amount))
     elif kind in DEBITS:
         credit_before = max(amount - outcome.posted_minor, 0)
         from_credit = min(amount, credit_before)

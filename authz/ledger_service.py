@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from authz.ledger_store import LedgerStore, ask
+from authz.movement import authorization_not_found
 from authz.outcome import DECISIONS, EntryType
 from authz.watch import Watch
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
@@ -118,6 +119,20 @@ class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
                 if pseq > before[partition]
             ],
             settled_until=settled_until,
+        )
+
+    async def GetPurchase(
+        self, request: ledger_rpc.GetPurchaseRequest, context: Context
+    ) -> ledger_rpc.GetPurchaseResponse:
+        """Returns whose a purchase is."""
+        check = Violations()
+        check.id("authorization_id", request.authorization_id, ids.AUTHORIZATION)
+        check.raise_if_any()
+        row = await ask(self._ledger.authorization(request.authorization_id))
+        if row is None:
+            raise authorization_not_found()
+        return ledger_rpc.GetPurchaseResponse(
+            account_id=row["account_id"] or "", card_id=row["card_id"]
         )
 
     async def ListLateEntries(

@@ -46,6 +46,10 @@ class EntryType(StrEnum):
     ADJUSTMENT_CREDIT = "Q"
     CHARGE_OFF = "b"
     RECOVERY = "r"
+    PROVISIONAL_CREDIT = "G"
+    PROVISIONAL_CREDIT_REVERSAL = "H"
+    DISPUTE_CLAIM = "c"
+    DISPUTE_LOSS = "l"
 
 
 #: Entries that decide (or book) an authorization.

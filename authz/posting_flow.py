@@ -15,7 +15,14 @@ from authz.watch import Watch
 from runtime import ids
 from runtime.errors import NotFound
 
-_CREDITS = frozenset({EntryType.ADJUSTMENT_CREDIT, EntryType.CHARGE_OFF})
+#: What a posting does to what is owed; the others raise it.
+_SIGNS = {
+    EntryType.ADJUSTMENT_CREDIT: "-1",
+    EntryType.CHARGE_OFF: "-1",
+    EntryType.PROVISIONAL_CREDIT: "-1",
+    EntryType.DISPUTE_CLAIM: "0",
+    EntryType.DISPUTE_LOSS: "0",
+}
 
 
 class PostingFlow:
@@ -28,7 +35,7 @@ class PostingFlow:
         self._mover = mover
 
     async def post(self, command: Post) -> Movement:
-        """Posts a fee, interest or an adjustment."""
+        """Posts a fee, interest, an adjustment, or what a dispute comes to."""
         subject, late = await self._subject(command.account_id)
         check_currency(command.currency_code, subject.currency_code)
         settled = await self._settled_before(command, subject)
@@ -43,7 +50,7 @@ class PostingFlow:
             arguments=(
                 command.kind.value,
                 str(command.amount_minor),
-                "-1" if command.kind in _CREDITS else "1",
+                _SIGNS.get(command.kind, "1"),
                 "0",
                 "",
             ),

@@ -1,4 +1,4 @@
-"""PostingService: payments, fees, interest and adjustments. Mesh only."""
+"""PostingService: payments, fees, interest, adjustments, disputes. Mesh only."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PostingService(rpc_grpc.PostingServiceServicer):
     async def PostEntry(
         self, request: rpc.PostEntryRequest, context: Context
     ) -> rpc.PostEntryResponse:
-        """Posts a fee, interest or an adjustment."""
+        """Posts a fee, interest, an adjustment, or what a dispute comes to."""
         command = convert_posting.post_entry(
             request, current_identity(), context.invocation_metadata(), self._fingerprints
         )

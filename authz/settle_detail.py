@@ -205,4 +205,8 @@ _READERS: dict[EntryType, Callable[[bytes], Detail]] = {
     EntryType.ADJUSTMENT_CREDIT: _posting,
     EntryType.CHARGE_OFF: _posting,
     EntryType.RECOVERY: _posting,
+    EntryType.PROVISIONAL_CREDIT: _posting,
+    EntryType.PROVISIONAL_CREDIT_REVERSAL: _posting,
+    EntryType.DISPUTE_CLAIM: _posting,
+    EntryType.DISPUTE_LOSS: _posting,
 }

@@ -20,6 +20,7 @@ AUTHORIZATION = "auth"
 CARD = "card"
 COMPANY = "co"
 DEPARTMENT = "dept"
+DISPUTE = "disp"
 DOCUMENT = "doc"
 ENTRY = "ent"
 FUNDING_SOURCE = "src"
@@ -36,7 +37,8 @@ _POOL_BYTES = 4096
 _CODE_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
 
 _ID = re.compile(
-    r"(acct|app|auth|card|co|dept|doc|ent|inv|key|pay|ptok|ses|src|stmt|usr)_([0-9a-f]{2})([0-9a-f]{32})"
+    r"(acct|app|auth|card|co|dept|disp|doc|ent|inv|key|pay|ptok|ses|src|stmt|usr)_"
+    r"([0-9a-f]{2})([0-9a-f]{32})"
 )
 _PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,64}")

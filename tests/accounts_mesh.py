@@ -30,6 +30,8 @@ from accounts.card_service import CardService
 from accounts.closing import Closing
 from accounts.company_service import CompanyService
 from accounts.company_store import Companies
+from accounts.disputes.poster import DisputePoster
+from accounts.disputes.wiring import dispute_parts
 from accounts.holder_service import HolderService
 from accounts.member_service import MemberService
 from accounts.mutation import Mutations
@@ -71,6 +73,10 @@ from holdfast.accounts.v1.card_service_pb2_grpc import (
 from holdfast.accounts.v1.company_service_pb2_grpc import (
     CompanyServiceStub,
     add_CompanyServiceServicer_to_server,
+)
+from holdfast.accounts.v1.dispute_service_pb2_grpc import (
+    DisputeServiceStub,
+    add_DisputeServiceServicer_to_server,
 )
 from holdfast.accounts.v1.holder_service_pb2_grpc import add_HolderServiceServicer_to_server
 from holdfast.accounts.v1.member_service_pb2_grpc import (
@@ -156,6 +162,8 @@ class AccountsMesh:
     folder: Path
     users: UserServiceStub
     statements: StatementServiceStub
+    disputes: DisputeServiceStub
+    dispute_poster: DisputePoster
     people: UserStore
     person_keys: PersonKeys
     channel: grpc.aio.Channel
@@ -285,6 +293,7 @@ async def emptied(database: Database) -> None:
     connection = await asyncpg.connect(database.dsn("accounts"))
     await connection.execute(
         "TRUNCATE loan_tape, loan_tape_day, charge_waiver,"
+        " dispute_document, dispute_event, dispute_posting, dispute,"
         " statement, delinquency_change, billing_posting, billing_entry, billing_account,"
         " person, person_reveal, account_user, account_suspension, default_rules, card, account,"
         " request_record, outbox, change,"
@@ -321,11 +330,22 @@ async def accounts_mesh(
         projector = Projector(egress)
         outbox = Outbox(pool, projector.deliver)
         mutations = Mutations(store, outbox, clock, projection_wait_s=projection_wait_s)
-        server.services.know_owners(ownership.lookups(owners))
         accounts = AccountService(store, owners, mutations, ids, clock)
         secrets = FileSecrets(folder / "secrets")
         people_keys = person_keys(secrets, clock)
         people = UserStore(pool, people_keys)
+        disputes = dispute_parts(
+            pool,
+            egress,
+            mutations,
+            people=people_keys,
+            owners=owners,
+            objects=LocalFolder(folder / "documents"),
+            clock=clock,
+            delay_ms=0,
+        )
+        server.services.know_owners({**ownership.lookups(owners), **disputes.lookups})
+        add_DisputeServiceServicer_to_server(disputes.service, server.services)
         keys = vault_keys(secrets, clock)
         vault = Vault(VaultStore(vault_pool), keys, clock, reveals_per_hour=3)
         numbers = CardNumbers(vault, bin_digits=BIN)
@@ -409,6 +429,8 @@ async def accounts_mesh(
                 folder=folder,
                 users=UserServiceStub(channel),
                 statements=StatementServiceStub(channel),
+                disputes=DisputeServiceStub(channel),
+                dispute_poster=disputes.poster,
                 people=people,
                 person_keys=people_keys,
                 channel=channel,

@@ -14,6 +14,7 @@ from holdfast.authz.v1.projection_service_pb2_grpc import (
     add_ProjectionServiceServicer_to_server,
 )
 from tests.fake_gateway import gateway_handler
+from tests.fake_ledger import FakeLedger
 
 
 class FakeAuthorizer(ProjectionServiceServicer):
@@ -33,11 +34,13 @@ class FakeAuthorizer(ProjectionServiceServicer):
         self.in_use: set[str] = set()
         #: It answers with a version that is this much too low.
         self.lag = 0
+        self.ledger = FakeLedger()  # type: ignore[abstract]
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
         self._server = grpc.aio.server()
         add_ProjectionServiceServicer_to_server(self, self._server)
+        self.ledger.add_to(self._server)
         self._server.add_generic_rpc_handlers((gateway_handler(self._apply),))
         self._server.add_insecure_port(f"unix:{self.socket}")
         await self._server.start()

@@ -261,12 +261,17 @@ def _check_applicant(
 
 def _check_document(request: pb.AddDocumentRequest, violations: Violations) -> None:
     violations.enum("kind", request.kind, _KINDS, required=True)
-    magic = _MAGIC.get(request.media_type)
+    check_file(request.media_type, request.content, violations)
+
+
+def check_file(media_type: str, content: bytes, violations: Violations) -> None:
+    """Checks a file that is handed in."""
+    magic = _MAGIC.get(media_type)
     if magic is None:
         violations.add("media_type", f"must be one of {', '.join(_MAGIC)}")
-    elif not request.content.startswith(magic):
-        violations.add("content", f"is no {request.media_type}")
-    if not 0 < len(request.content) <= DOCUMENT_BYTES_MAX:
+    elif not content.startswith(magic):
+        violations.add("content", f"is no {media_type}")
+    if not 0 < len(content) <= DOCUMENT_BYTES_MAX:
         violations.add("content", f"must have 1 to {DOCUMENT_BYTES_MAX} bytes")
 
 

@@ -12,6 +12,7 @@ from accounts.billing.balances import Change
 from accounts.billing.calendar import Cycle
 from accounts.billing.closing import FIRST
 from accounts.billing.delinquency import Bucket, Demand, Settled
+from accounts.billing.disputed import Disputed
 from accounts.billing.interest import Opening
 from accounts.billing.terms import Category
 
@@ -100,6 +101,8 @@ class BillingAccount:
     off_minor: int = 0
     off_number: int = 0
     year: YearToDate = field(default_factory=YearToDate)
+    #: Disputes that are open, or of which not everything is on a statement.
+    disputes: tuple[Disputed, ...] = ()
     #: When there is something to do.
     work_ms: int | None = 0
 

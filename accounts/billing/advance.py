@@ -31,10 +31,13 @@ from accounts.billing.delinquency import (
     standing,
 )
 from accounts.billing.demanded import asked, demanded, paid
+from accounts.billing.disputed import carried_on
+from accounts.billing.interest import Opening
 from accounts.billing.product import Product
 from accounts.billing.recompute import (
     Past,
     backdated,
+    ended_now,
     events_of,
     paid_in_time,
     saved_interest,
@@ -79,9 +82,9 @@ def advance(
     uncredited_minor: int | None = None,
 ) -> Step:
     """The next step of an account. `entries` are on no statement yet; `past` has the statements
-    from the cycle of the earliest `backdated` payment on, and `uncredited_minor` says how much of
-    all interest has not been given back; None: none has. A day is over `delay_ms` after its end:
-    what was posted on it has come in by then.
+    from the cycle of the earliest `backdated` payment, or ended dispute, on, and `uncredited_minor`
+    says how much of all interest has not been given back; None: none has. A day is over `delay_ms`
+    after its end: what was posted on it has come in by then.
     """
     if account.phase is Phase.NEW:
         return Step(account=_timed(_begun(account, product), (), product, delay_ms))
@@ -202,10 +205,11 @@ def _close(
     """The cycle has ended: its statement, and the account in its next cycle."""
     if account.charged_off_on is not None:
         product = without_charges(product)
+    saved, known = _saved(account, cycle, mine, product, past, uncredited_minor=uncredited_minor)
     charged = (
         *charges.of_entries(account, cycle, mine, product),
         *charges.annual(account, cycle, product),
-        *_given_back(account, cycle, mine, product, past, uncredited_minor=uncredited_minor),
+        *_given_back(account, cycle, mine, product, past, saved_minor=saved),
     )
     left, settled = demanded(account, mine, product)
     # What is not due yet is asked for anew by this statement.
@@ -216,11 +220,14 @@ def _close(
         events_of(cycle, mine, product) + _own(charged, product),
         product.terms,
         overdue_minor=sum(one.amount_minor for one in overdue),
+        disputes=account.disputes,
+        known=known,
+        accrued=_accrued(account, saved),
     )
     after = _judged_again(account, mine, product)
     following = next_cycle(cycle, product.rhythm(product.day(account.opened_ms)))
     after = replace(after, cycle=following, cycles=account.cycles + 1, settled=settled)
-    after = on_statement(after, mine)
+    after = replace(on_statement(after, mine), disputes=carried_on(account.disputes, mine))
     if not mine and not charged and not account.opening.balances.total:
         # Nothing to tell (12 CFR 1026.5(b)(2)(i)): no statement, and nothing is due.
         opening = replace(closed.carried, due=None, penalty=account.opening.penalty)
@@ -248,16 +255,28 @@ def _close(
             interest_minor=closed.interest_minor,
         ),
     )
-    made = Made(
-        number=after.number,
-        closed=closed,
-        entries=mine,
-        before=account,
-        penalty_from=penalty_from,
-    )
+    made = Made(number=after.number, closed=closed, entries=mine, before=account)
     return Step(
-        account=after, postings=(*charged, *charges.interest(account, closed, product)), made=made
+        account=after,
+        postings=(*charged, *charges.interest(account, closed, product)),
+        made=replace(made, penalty_from=penalty_from),
     )
+
+
+def _saved(
+    account: BillingAccount,
+    cycle: Cycle,
+    mine: tuple[Booked, ...],
+    product: Product,
+    past: tuple[Past, ...],
+    *,
+    uncredited_minor: int | None,
+) -> tuple[int, Opening | None]:
+    """What late payments and disputes have saved of earlier interest, as far as it was not given
+    back yet, and what this cycle would have started with.
+    """
+    saved, known = saved_interest(past, backdated(cycle, mine, product), ended_now(account))
+    return saved if uncredited_minor is None else min(saved, uncredited_minor), known
 
 
 def _judged_again(
@@ -281,22 +300,27 @@ def _given_back(
     product: Product,
     past: tuple[Past, ...],
     *,
-    uncredited_minor: int | None,
+    saved_minor: int,
 ) -> tuple[Posting, ...]:
     """For payments that were received earlier than they came in: interest that they would have
-    saved, and late fees if they were in time.
+    saved, and late fees if they were in time. For disputes that were won: interest on them.
     """
     late = backdated(cycle, mine, product)
     waived = unearned_late_fees(past, late)
     if account.late_fee_minor and paid_in_time(account, mine, product):
         waived += account.late_fee_minor
-    saved = saved_interest(past, late)
-    if uncredited_minor is not None:
-        saved = min(saved, uncredited_minor)
     return (
         *charges.credit(account, cycle, product, Charge.LATE_FEE_WAIVER, waived),
-        *charges.credit(account, cycle, product, Charge.INTEREST_CORRECTION, saved),
+        *charges.credit(account, cycle, product, Charge.INTEREST_CORRECTION, saved_minor),
     )
+
+
+def _accrued(account: BillingAccount, saved_minor: int) -> dict[Category, int]:
+    """Interest that lost disputes would have borne, with the interest of their charges."""
+    ended = ended_now(account)
+    if saved_minor >= 0 or not ended or account.charged_off_on is not None:
+        return {}
+    return {ended[0].category: -saved_minor}
 
 
 def _penalty(

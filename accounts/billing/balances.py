@@ -49,6 +49,8 @@ class Event:
     category: Category = Category.PURCHASE
     #: The ledger entry.
     entry_id: str = ""
+    #: The disputed charge that this is provisional credit for, or takes it back.
+    credits: str = ""
 
 
 def _nothing() -> Parts:

@@ -20,7 +20,7 @@ from accounts.billing.advance import Step, advance, issued
 from accounts.billing.delinquency import blocks_spending
 from accounts.billing.product import Product
 from accounts.billing.products import Products
-from accounts.billing.recompute import Past, backdated
+from accounts.billing.recompute import Past, backdated, ended_now
 from accounts.billing.statement import statement_id, statement_of
 from accounts.billing.store import ENROL_BATCH, Billing
 from accounts.billing.waivers import uncredited_interest, waived_late_fees
@@ -241,11 +241,13 @@ async def _past(
     entries: tuple[Booked, ...],
     product: Product,
 ) -> tuple[Past, ...]:
-    """The statements that a payment which came in late would have changed."""
+    """The statements that a payment which came in late would have changed, or a dispute."""
     late = backdated(account.cycle, entries, product) if account.cycle else ()
-    if not late:
+    days = [product.day(one.value_ms) for one in late]
+    days += [one.on for one in ended_now(account)]
+    if not days:
         return ()
-    since = min(product.day(one.value_ms) for one in late)
+    since = min(days)
     billing = Billing(connection)
     waived = await waived_late_fees(connection, account.account_id)
     row = {

@@ -13,6 +13,7 @@ from datetime import date
 
 from accounts.billing.balances import Balances, Change, Event
 from accounts.billing.calendar import Cycle, months_after
+from accounts.billing.disputed import Disputed, set_aside
 from accounts.billing.interest import Opening, has_grace, interest_of, protected, walk
 from accounts.billing.minimum import PayoffWarning, minimum_payment, past_due, payoff_warning
 from accounts.billing.terms import Category, Terms, standard
@@ -50,6 +51,8 @@ class Closed:
     rates_bp: dict[Category, int]
     minimum_minor: int
     past_due_minor: int
+    #: Of the closing balance: disputed, and not asked for.
+    disputed_minor: int
     warning: PayoffWarning | None
     #: Whether this cycle's purchases were free of interest.
     grace: bool
@@ -69,28 +72,41 @@ def close(
     terms: Terms,
     *,
     overdue_minor: int | None = None,
+    disputes: tuple[Disputed, ...] = (),
+    known: Opening | None = None,
+    accrued: dict[Category, int] | None = None,
 ) -> Closed:
     """Closes a cycle with everything that took effect in it. `overdue_minor`: what is past due of
-    all earlier statements; None: what is left of the last one's minimum.
+    all earlier statements; None: what is left of the last one's minimum. `known`: what it would
+    have started with, had it been known how disputes end; `accrued`: interest of earlier cycles
+    that is charged with this one's.
     """
-    opening = protected(opening, terms)
+    begins = opening if known is None else _begins(opening, known)
+    opening, begins = protected(opening, terms), protected(begins, terms)
     walked = walk(cycle, opening, events, terms)
-    found = interest_of(cycle, opening, walked, terms)
-    interest = found.amounts
+    asked, grace, bears = walked, has_grace(opening, walked, terms), (opening, walked)
+    if disputes:
+        aside = set_aside(cycle, begins, events, terms, disputes, bearing=False)
+        asked = walk(cycle, *aside, terms)
+        grace = has_grace(aside[0], asked, terms)
+        aside = set_aside(cycle, begins, events, terms, disputes, bearing=True)
+        bears = aside[0], walk(cycle, *aside, terms)
+    found = interest_of(cycle, *bears, terms, grace_now=grace)
+    interest = {one: found.amounts[one] + (accrued or {}).get(one, 0) for one in Category}
     # Whatever it came of, interest is one category of the balance.
     balances = walked.days[-1].debited(Category.INTEREST, sum(interest.values())).carried()
+    asked_minor = asked.days[-1].debited(Category.INTEREST, sum(interest.values())).total
     totals = _totals(events)
     late = overdue_minor
     if late is None:
         late = past_due(opening.minimum_minor, walked.paid_minor) if opening.due else 0
     minimum = minimum_payment(
-        balances.total,
+        min(balances.total, asked_minor),
         terms.minimum,
         fees_minor=max(totals.fees_minor - totals.waived_fees_minor, 0),
         interest_minor=sum(interest.values()),
         past_due_minor=late,
     )
-    grace = has_grace(opening, walked, terms)
     return Closed(
         cycle=cycle,
         opening_minor=opening.balances.total,
@@ -101,6 +117,7 @@ def close(
         rates_bp=_rates(opening, cycle.end, terms),
         minimum_minor=minimum,
         past_due_minor=min(late, minimum),
+        disputed_minor=max(min(balances.total - asked_minor, balances.total), 0),
         warning=payoff_warning(
             {category: balances.of(category) for category in Category},
             terms.minimum,
@@ -117,6 +134,17 @@ def close(
             rates_bp=dict(terms.apr_bp),
             issued_on=None,
         ),
+    )
+
+
+def _begins(opening: Opening, known: Opening) -> Opening:
+    """What a cycle started with, but for what is known better now."""
+    return replace(
+        opening,
+        balances=known.balances,
+        statement_minor=known.statement_minor,
+        grace=known.grace,
+        kept_bp=known.kept_bp,
     )
 
 

@@ -28,6 +28,8 @@ _CHANGES = {
     pb.Entry.TYPE_ADJUSTMENT_CREDIT: Change.CREDIT,
     pb.Entry.TYPE_CHARGE_OFF: Change.CREDIT,
     pb.Entry.TYPE_RECOVERY: Change.DEBIT,
+    pb.Entry.TYPE_PROVISIONAL_CREDIT: Change.CREDIT,
+    pb.Entry.TYPE_PROVISIONAL_CREDIT_REVERSAL: Change.DEBIT,
 }
 _CATEGORIES = {pb.Entry.TYPE_FEE: Category.FEE, pb.Entry.TYPE_INTEREST: Category.INTEREST}
 

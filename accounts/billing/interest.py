@@ -163,9 +163,12 @@ class Interest:
     averages: dict[Category, int]
 
 
-def interest_of(cycle: Cycle, opening: Opening, walked: Walked, terms: Terms) -> Interest:
-    """Interest, each category rounded once; the minimum charge tops up the dearest."""
-    grace_now = has_grace(opening, walked, terms)
+def interest_of(
+    cycle: Cycle, opening: Opening, walked: Walked, terms: Terms, *, grace_now: bool
+) -> Interest:
+    """Interest, each category rounded once; the minimum charge tops up the dearest. `grace_now`:
+    this cycle's purchases are free of it (`has_grace`).
+    """
     # Of what had grace, only what was not paid by the due date bears interest, and from the first
     # day on.
     unpaid = None

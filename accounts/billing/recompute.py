@@ -16,6 +16,7 @@ from accounts.billing.balances import Change, Event
 from accounts.billing.calendar import Cycle
 from accounts.billing.closing import Closed, close
 from accounts.billing.demanded import asked, paid
+from accounts.billing.disputed import CREDITS, Disputed, as_known
 from accounts.billing.interest import Opening
 from accounts.billing.product import Product
 
@@ -45,10 +46,22 @@ def backdated(cycle: Cycle, entries: tuple[Booked, ...], product: Product) -> tu
     )
 
 
-def saved_interest(past: tuple[Past, ...], late: tuple[Booked, ...]) -> int:
-    """By how much interest would have been lower."""
-    before, after = _closed_again(past, ()), _closed_again(past, late)
-    return sum(one.interest_minor for one in before) - sum(one.interest_minor for one in after)
+def saved_interest(
+    past: tuple[Past, ...], late: tuple[Booked, ...], ended: tuple[Disputed, ...] = ()
+) -> tuple[int, Opening | None]:
+    """By how much interest would have been lower: negative if disputes were lost. `ended`: disputes
+    as is known now. Also what the cycle after these would have started with; None: what it did.
+    """
+    if not past or not (late or ended):
+        return 0, None
+    before, after = _closed_again(past, (), ()), _closed_again(past, late, ended)
+    saved = sum(one.interest_minor for one in before) - sum(one.interest_minor for one in after)
+    return saved, after[-1].carried
+
+
+def ended_now(account: BillingAccount) -> tuple[Disputed, ...]:
+    """Disputes that have ended, and whose earlier cycles have not been made good."""
+    return tuple(one for one in account.disputes if one.settled and not one.corrected)
 
 
 def unearned_late_fees(past: tuple[Past, ...], late: tuple[Booked, ...]) -> int:
@@ -82,12 +95,15 @@ def events_of(cycle: Cycle, entries: tuple[Booked, ...], product: Product) -> tu
             amount_minor=one.amount_minor,
             category=one.category,
             entry_id=one.entry_id,
+            credits=one.related_entry_id if one.type in CREDITS else "",
         )
         for one in entries
     )
 
 
-def _closed_again(past: tuple[Past, ...], late: tuple[Booked, ...]) -> list[Closed]:
+def _closed_again(
+    past: tuple[Past, ...], late: tuple[Booked, ...], ended: tuple[Disputed, ...]
+) -> list[Closed]:
     found, carried = list[Closed](), None
     first = past[0].cycle.start if past else date.max
     moved = late + tuple(
@@ -107,7 +123,15 @@ def _closed_again(past: tuple[Past, ...], late: tuple[Booked, ...]) -> list[Clos
         )
         if carried is not None:
             opening = _carried(carried, opening)
-        found.append(close(cycle, opening, events_of(cycle, stay + came, product), product.terms))
+        found.append(
+            close(
+                cycle,
+                opening,
+                events_of(cycle, stay + came, product),
+                product.terms,
+                disputes=as_known(one.account.disputes, ended),
+            )
+        )
         carried = found[-1].carried
     return found
 

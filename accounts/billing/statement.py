@@ -14,6 +14,7 @@ from accounts.billing.chargeoff import TYPES as OFF
 from accounts.billing.chargeoff import how_late
 from accounts.billing.closing import Closed
 from accounts.billing.demanded import credited, demanded, paid
+from accounts.billing.disputed import withheld_minor
 from accounts.billing.product import Product
 from accounts.billing.store import Charged
 from accounts.billing.terms import Category
@@ -33,6 +34,8 @@ _DESCRIPTIONS = {
     "REFUND_REVERSAL": "Refund taken back",
     "ADJUSTMENT_DEBIT": "Adjustment",
     "ADJUSTMENT_CREDIT": "Adjustment",
+    "PROVISIONAL_CREDIT": "Credit for a disputed charge",
+    "PROVISIONAL_CREDIT_REVERSAL": "Credit for a disputed charge taken back",
 }
 _BALANCES = {
     Category.PURCHASE: "purchases",
@@ -89,6 +92,7 @@ def statement_of(made: Made, postings: Sequence[Posting], product: Product) -> p
         closing_balance=money(closed.closing_minor),
         minimum_payment=money(closed.minimum_minor),
         past_due=money(closed.past_due_minor),
+        disputed=money(closed.disputed_minor),
         totals=_totals(shares, money),
         interest_charges=[
             _interest(category, closed, money)
@@ -164,17 +168,21 @@ def summary_of(
     settled_minor = paid(lines, product) + credited(lines, product)
     left, _ = demanded(account, lines, product)
     found = how_late(account, lines, product, today=product.day(now_ms))
+    disputed_minor = withheld_minor(account.disputes, lines)
     return pb.BillingSummary(
         account_id=account.account_id,
         cycle_start_date=str(account.cycle.start),
         cycle_end_date=str(account.cycle.end),
         last_statement_number=account.number,
         statement_balance=money(account.opening.statement_minor),
-        statement_balance_due=money(max(account.opening.statement_minor - settled_minor, 0)),
+        statement_balance_due=money(
+            max(account.opening.statement_minor - settled_minor - disputed_minor, 0)
+        ),
         due_date=str(account.opening.due or ""),
         minimum_payment_due=money(sum(one.amount_minor for one in left)),
         past_due=money(found.past_due_minor),
         days_past_due=found.days_past_due,
+        disputed=money(disputed_minor),
         bucket=pb.DelinquencyBucket.Value(f"DELINQUENCY_BUCKET_{found.bucket}"),
         charged_off=money(account.charged_off_now_minor),
     )

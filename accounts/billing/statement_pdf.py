@@ -105,6 +105,11 @@ def _column(
 
 def _warnings(page: Paper, statement: pb.Statement) -> None:
     """12 CFR 1026.7(b)(11) and (12), in the words of the model forms."""
+    if statement.disputed.amount_minor:
+        page.paragraph(
+            f"**In dispute:** Of the new balance you dispute {_money(statement.disputed)}. You do"
+            " not have to pay it, nor interest or fees on it, while we look into it.",
+        )
     if statement.minimum_payment.amount_minor:
         page.paragraph(
             "**Late payment warning:** If we do not receive your minimum payment by the date listed"

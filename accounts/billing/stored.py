@@ -13,6 +13,7 @@ from accounts.billing.account import BillingAccount, Phase, YearToDate
 from accounts.billing.balances import Balances
 from accounts.billing.calendar import Cycle
 from accounts.billing.delinquency import Bucket, Demand, Settled
+from accounts.billing.disputed import Disputed
 from accounts.billing.interest import Opening
 from accounts.billing.terms import Category, Promotion
 
@@ -63,6 +64,7 @@ def dumped(account: BillingAccount) -> str:
                 account.off_number,
             ],
             "year": [account.year.year, account.year.fees_minor, account.year.interest_minor],
+            "disputes": [_dispute(one) for one in account.disputes],
         }
     )
 
@@ -109,6 +111,7 @@ def loaded(
         off_minor=off_minor,
         off_number=off_number,
         year=YearToDate(year=year, fees_minor=fees_minor, interest_minor=interest_minor),
+        disputes=tuple(_disputed(one) for one in found.get("disputes", ())),
     )
 
 
@@ -142,6 +145,27 @@ def _demands(demands: tuple[Demand, ...]) -> list[list[object]]:
 
 def _demanded(found: list[list[Any]]) -> tuple[Demand, ...]:
     return tuple(Demand(due=date.fromisoformat(due), amount_minor=amount) for due, amount in found)
+
+
+def _dispute(one: Disputed) -> dict[str, Any]:
+    return {
+        "dispute_id": one.dispute_id,
+        "entry_id": one.entry_id,
+        "category": one.category,
+        "amount_minor": one.amount_minor,
+        "on": one.on.isoformat(),
+        "since": one.since.isoformat(),
+        "settled": _text(one.settled),
+        "won_minor": one.won_minor,
+        "credited_minor": one.credited_minor,
+        "corrected": one.corrected,
+    }
+
+
+def _disputed(found: dict[str, Any]) -> Disputed:
+    days = {"on": _day(found["on"]), "since": _day(found["since"])}
+    own = {**found, "category": Category(found["category"]), "settled": _optional(found["settled"])}
+    return Disputed(**{**own, **days})
 
 
 def _parts(found: dict[str, int]) -> dict[Category, int]:

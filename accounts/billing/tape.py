@@ -13,12 +13,21 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 
 from accounts.billing.account import BillingAccount, Booked
-from accounts.billing.balances import Balances, Change
+from accounts.billing.balances import Balances, Change, Event
 from accounts.billing.calendar import Cycle, ends_ms, first_cycle, next_cycle
 from accounts.billing.chargeoff import TYPES, how_late, without_charges
 from accounts.billing.closing import FIRST
 from accounts.billing.demanded import demanded
-from accounts.billing.interest import Opening, interest_of, protected, walk
+from accounts.billing.disputed import Disputed, as_of, set_aside
+from accounts.billing.interest import (
+    Interest,
+    Opening,
+    Walked,
+    has_grace,
+    interest_of,
+    protected,
+    walk,
+)
 from accounts.billing.product import Product
 from accounts.billing.recompute import events_of
 from accounts.billing.terms import KEPT, Category, Terms
@@ -81,6 +90,27 @@ class TapeRow:
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
+def _accrued(
+    cycle: Cycle,
+    opening: Opening,
+    walked: Walked,
+    terms: Terms,
+    *,
+    events: tuple[Event, ...],
+    disputes: tuple[Disputed, ...],
+) -> Interest:
+    """Interest of the days so far, without what was disputed by their end."""
+    stood = _not_lost_yet(opening, cycle.end)
+    grace, bears = has_grace(stood, walked, terms), (stood, walked)
+    known = as_of(disputes, cycle.end)
+    if known:
+        asked = set_aside(cycle, stood, events, terms, known, bearing=False)
+        grace = has_grace(asked[0], walk(cycle, *asked, terms), terms)
+        aside = set_aside(cycle, stood, events, terms, known, bearing=True)
+        bears = aside[0], walk(cycle, *aside, terms)
+    return interest_of(cycle, *bears, _exact(terms), grace_now=grace)
+
+
 def tape_row(source: Source, product_on: ProductOn, day: date) -> TapeRow | None:
     """The row of a day; None before the account's first cycle."""
     cycle = _cycle_on(source, product_on, day)
@@ -92,12 +122,15 @@ def tape_row(source: Source, product_on: ProductOn, day: date) -> TapeRow | None
     entries = tuple(one for one in known if one.post_ms < end_ms)
     opening = protected(account.opening, product.terms)
     so_far = Cycle(start=cycle.start, end=day, due=cycle.due)
-    walked = walk(so_far, opening, events_of(so_far, entries, product), product.terms)
+    events = events_of(so_far, entries, product)
+    walked = walk(so_far, opening, events, product.terms)
     balances = walked.days[-1]
     late = how_late(account, entries, product, today=day)
     off_minor = sum(one.signed_minor for one in entries if one.type in TYPES)
     in_force = product if account.charged_off_on is None else without_charges(product)
-    accrued = interest_of(so_far, _not_lost_yet(opening, day), walked, _exact(in_force.terms))
+    accrued = _accrued(
+        so_far, opening, walked, in_force.terms, events=events, disputes=account.disputes
+    )
     left, _ = demanded(account, entries, product)
     return TapeRow(
         day=day.isoformat(),

@@ -2,8 +2,9 @@
   KEYS  1 meta  2 request record  3 journal  4 account  5 hold  6 expiry  7 clearing record
   ARGV  1 to 12 as in include/movement.lua and include/hold.lua
         13 kind, one letter of authz/outcome.py  14 amount_minor (> 0, < 2^53)
-        15 sign: 1 debit, -1 credit  16 linked (0|1|2): the hold counts it as refunded; 2: there
-        must be one, and what is refunded of it stays between nothing and what was captured
+        15 sign: 1 debit, -1 credit, 0 between accounts of ours
+        16 linked (0|1|2): the hold counts it as refunded; 2: there must be one, and what is
+        refunded of it stays between nothing and what was captured
         17 clearing fingerprint, '' if it has no id
   Returns {status, outcome}: POSTED | REPLAYED | REQUEST_ID_REUSED | CLEARING_REUSED |
           ACCOUNT_NOT_FOUND | HOLD_NOT_FOUND | REFUND_EXCEEDED | AMOUNT_OVERFLOW | WRONG_EPOCH

@@ -49,12 +49,17 @@ class AccountMachine(PurchaseMachine):
         assert result.unreleased.amount_minor == self.model.unreleased
         assert result.available_credit.amount_minor == self.model.available
 
-    @move(kind=st.integers(1, 4), amount=AMOUNTS, category=st.integers(0, 4))
+    @move(kind=st.integers(1, 8), amount=AMOUNTS, category=st.integers(0, 4))
     def post(self, kind: int, amount: int, category: int) -> None:
         number: Any = kind
         request = posting(self.account_id, number, amount, category=category)
-        debit = kind != postings.POSTING_KIND_ADJUSTMENT_CREDIT
-        self.model.postings.append(amount if debit else -amount)
+        signs = {
+            postings.POSTING_KIND_ADJUSTMENT_CREDIT: -1,
+            postings.POSTING_KIND_PROVISIONAL_CREDIT: -1,
+            postings.POSTING_KIND_DISPUTE_CLAIM: 0,
+            postings.POSTING_KIND_DISPUTE_LOSS: 0,
+        }
+        self.model.postings.append(signs.get(number, 1) * amount)
         assert self.first(request).result.posted.amount_minor == self.model.posted
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import grpc
 import pytest
 
-from holdfast.accounts.v1 import application_pb2, member_pb2
+from holdfast.accounts.v1 import application_pb2, dispute_pb2, member_pb2
 from runtime.access import OWNING_ROLES, Policy
 from tests.accounts_applying import applicant, create_programme, submit
+from tests.accounts_disputing import Shopper
 from tests.accounts_mesh import AccountsMesh, call, refused, usd
 from tests.accounts_people import ANNA, STAFF, found_company, invite, join
 from tests.policies import about_owners, fields_of, filled, stub_of
@@ -28,6 +29,8 @@ ABOUT_NOBODY = {
     "GetProgrammeTerms": "programmes are public",
     "ListProgrammeTerms": "programmes are public",
 }
+_DISPUTE: dict[str, Any] = {"reason": dispute_pb2.Dispute.REASON_FRAUD}
+_FILE: dict[str, Any] = {"media_type": "application/pdf", "content": b"%PDF-1.7 x"}
 #: What else a valid request has.
 FIELDS: dict[str, dict[str, Any]] = {
     "SubmitApplication": {
@@ -35,11 +38,9 @@ FIELDS: dict[str, dict[str, Any]] = {
         "requested_limit": usd(500_000),
         "applicant": applicant(),
     },
-    "AddDocument": {
-        "kind": application_pb2.Document.KIND_INCOME,
-        "media_type": "application/pdf",
-        "content": b"%PDF-1.7 x",
-    },
+    "AddDocument": {"kind": application_pb2.Document.KIND_INCOME, **_FILE},
+    "AddDisputeDocument": _FILE,
+    "DisputeAuthorization": _DISPUTE,
     "UpdateCompany": {"legal_name": "Mine now"},
     "CreateDepartment": {"display_name": "Mine"},
     "UpdateDepartment": {"display_name": "Mine now"},
@@ -64,9 +65,18 @@ async def _things(mesh: AccountsMesh) -> dict[str, str]:
         **STAFF,
     )
     account = await mesh.open_account(company.id)
+    card = await mesh.issue_card(account.id)
+    purchase, _ = await Shopper(mesh, account.id, card.id).charged(500)
+    disputed = await call(
+        mesh.disputes.DisputeAuthorization,
+        filled(_policy("DisputeAuthorization"), {"authorization_id": purchase}, **_DISPUTE),
+        **STAFF,
+    )
     return {
         "account_id": account.id,
-        "card_id": (await mesh.issue_card(account.id)).id,
+        "card_id": card.id,
+        "authorization_id": purchase,
+        "dispute_id": disputed.dispute.id,
         "company_id": company.id,
         "department_id": department.department.id,
         "invitation_id": (await invite(mesh, company.id, "EMPLOYEE", by=ANNA)).invitation.id,

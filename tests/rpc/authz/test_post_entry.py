@@ -17,6 +17,10 @@ UNKNOWN_ACCOUNT = "acct_0a" + "0" * 32
 FEE, INTEREST = postings.POSTING_KIND_FEE, postings.POSTING_KIND_INTEREST
 DEBIT = postings.POSTING_KIND_ADJUSTMENT_DEBIT
 CREDIT = postings.POSTING_KIND_ADJUSTMENT_CREDIT
+PROVISIONAL = postings.POSTING_KIND_PROVISIONAL_CREDIT
+REVERSAL = postings.POSTING_KIND_PROVISIONAL_CREDIT_REVERSAL
+CLAIM, LOSS = postings.POSTING_KIND_DISPUTE_CLAIM, postings.POSTING_KIND_DISPUTE_LOSS
+SIGNS = {CREDIT: -1, PROVISIONAL: -1, CLAIM: 0, LOSS: 0}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +30,14 @@ CREDIT = postings.POSTING_KIND_ADJUSTMENT_CREDIT
         (INTEREST, "T", [("receivable.interest", 700), ("income.interest", -700)]),
         (DEBIT, "M", [("receivable.cash", 700), ("suspense", -700)]),
         (CREDIT, "Q", [("write_off", 700), ("receivable.cash", -100), ("customer_credit", -600)]),
+        (
+            PROVISIONAL,
+            "G",
+            [("provisional_credit", 700), ("receivable.cash", -100), ("customer_credit", -600)],
+        ),
+        (REVERSAL, "H", [("receivable.cash", 700), ("provisional_credit", -700)]),
+        (CLAIM, "c", [("dispute", 700), ("provisional_credit", -700)]),
+        (LOSS, "l", [("write_off", 700), ("provisional_credit", -700)]),
     ],
 )
 async def test_posts_with_its_lines(
@@ -36,7 +48,7 @@ async def test_posts_with_its_lines(
 ) -> None:
     account = await mesh.open_account(500)
     await mesh.posting.PostEntry(posting(account, FEE, 100), metadata=ACCOUNTS)
-    sign = -1 if kind == CREDIT else 1
+    sign = SIGNS.get(kind, 1)
     request = posting(account, kind, 700, category=postings.BALANCE_CATEGORY_CASH)
     answer = await mesh.posting.PostEntry(request, metadata=ACCOUNTS)
     assert answer.result.posted == usd(100 + sign * 700)

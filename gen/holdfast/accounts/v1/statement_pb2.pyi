@@ -100,6 +100,7 @@ class Statement(_message.Message):
     LATE_FEE_FIELD_NUMBER: _builtins.int
     PENALTY_ANNUAL_PERCENTAGE_RATE_FIELD_NUMBER: _builtins.int
     PENALTY_FROM_DATE_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A `stmt_` id."""
     account_id: _builtins.str
@@ -170,6 +171,12 @@ class Statement(_message.Message):
     def late_fee(self) -> _money_pb2.Money:
         """The most that a late payment costs; absent: nothing (12 CFR 1026.7(b)(11))."""
 
+    @_builtins.property
+    def disputed(self) -> _money_pb2.Money:
+        """Of the closing balance: disputed, and neither credited nor asked for. It need not be paid until
+        the dispute has ended (12 CFR 1026.13(d)(4)).
+        """
+
     def __init__(
         self,
         *,
@@ -195,10 +202,11 @@ class Statement(_message.Message):
         late_fee: _money_pb2.Money | None = ...,
         penalty_annual_percentage_rate: _builtins.str = ...,
         penalty_from_date: _builtins.str = ...,
+        disputed: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closing_balance", b"closing_balance", "issue_time", b"issue_time", "late_fee", b"late_fee", "minimum_payment", b"minimum_payment", "opening_balance", b"opening_balance", "past_due", b"past_due", "payoff_warning", b"payoff_warning", "totals", b"totals", "year_to_date", b"year_to_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closing_balance", b"closing_balance", "disputed", b"disputed", "issue_time", b"issue_time", "late_fee", b"late_fee", "minimum_payment", b"minimum_payment", "opening_balance", b"opening_balance", "past_due", b"past_due", "payoff_warning", b"payoff_warning", "totals", b"totals", "year_to_date", b"year_to_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_totals", b"card_totals", "closing_balance", b"closing_balance", "cycle_end_date", b"cycle_end_date", "cycle_start_date", b"cycle_start_date", "due_date", b"due_date", "grace", b"grace", "id", b"id", "interest_charges", b"interest_charges", "issue_time", b"issue_time", "late_fee", b"late_fee", "minimum_payment", b"minimum_payment", "number", b"number", "opening_balance", b"opening_balance", "past_due", b"past_due", "payoff_warning", b"payoff_warning", "penalty_annual_percentage_rate", b"penalty_annual_percentage_rate", "penalty_from_date", b"penalty_from_date", "terms_version", b"terms_version", "time_zone", b"time_zone", "totals", b"totals", "year_to_date", b"year_to_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_totals", b"card_totals", "closing_balance", b"closing_balance", "cycle_end_date", b"cycle_end_date", "cycle_start_date", b"cycle_start_date", "disputed", b"disputed", "due_date", b"due_date", "grace", b"grace", "id", b"id", "interest_charges", b"interest_charges", "issue_time", b"issue_time", "late_fee", b"late_fee", "minimum_payment", b"minimum_payment", "number", b"number", "opening_balance", b"opening_balance", "past_due", b"past_due", "payoff_warning", b"payoff_warning", "penalty_annual_percentage_rate", b"penalty_annual_percentage_rate", "penalty_from_date", b"penalty_from_date", "terms_version", b"terms_version", "time_zone", b"time_zone", "totals", b"totals", "year_to_date", b"year_to_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -502,6 +510,7 @@ class BillingSummary(_message.Message):
     DAYS_PAST_DUE_FIELD_NUMBER: _builtins.int
     BUCKET_FIELD_NUMBER: _builtins.int
     CHARGED_OFF_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account."""
     cycle_start_date: _builtins.str
@@ -536,6 +545,10 @@ class BillingSummary(_message.Message):
     def charged_off(self) -> _money_pb2.Money:
         """Still owed of what was charged off: it is no part of any balance."""
 
+    @_builtins.property
+    def disputed(self) -> _money_pb2.Money:
+        """Owed, disputed, and not credited: it need not be paid until the dispute has ended."""
+
     def __init__(
         self,
         *,
@@ -551,10 +564,11 @@ class BillingSummary(_message.Message):
         days_past_due: _builtins.int = ...,
         bucket: Global___DelinquencyBucket.ValueType = ...,
         charged_off: _money_pb2.Money | None = ...,
+        disputed: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["charged_off", b"charged_off", "minimum_payment_due", b"minimum_payment_due", "past_due", b"past_due", "statement_balance", b"statement_balance", "statement_balance_due", b"statement_balance_due"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["charged_off", b"charged_off", "disputed", b"disputed", "minimum_payment_due", b"minimum_payment_due", "past_due", b"past_due", "statement_balance", b"statement_balance", "statement_balance_due", b"statement_balance_due"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "bucket", b"bucket", "charged_off", b"charged_off", "cycle_end_date", b"cycle_end_date", "cycle_start_date", b"cycle_start_date", "days_past_due", b"days_past_due", "due_date", b"due_date", "last_statement_number", b"last_statement_number", "minimum_payment_due", b"minimum_payment_due", "past_due", b"past_due", "statement_balance", b"statement_balance", "statement_balance_due", b"statement_balance_due"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "bucket", b"bucket", "charged_off", b"charged_off", "cycle_end_date", b"cycle_end_date", "cycle_start_date", b"cycle_start_date", "days_past_due", b"days_past_due", "disputed", b"disputed", "due_date", b"due_date", "last_statement_number", b"last_statement_number", "minimum_payment_due", b"minimum_payment_due", "past_due", b"past_due", "statement_balance", b"statement_balance", "statement_balance_due", b"statement_balance_due"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

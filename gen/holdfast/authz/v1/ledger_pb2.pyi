@@ -89,6 +89,14 @@ class Entry(_message.Message):
         """What is owed, taken off the book as a loss."""
         TYPE_RECOVERY: Entry._Type.ValueType  # 29
         """Part of a payment that pays off what was charged off."""
+        TYPE_PROVISIONAL_CREDIT: Entry._Type.ValueType  # 24
+        """Credit for a disputed charge."""
+        TYPE_PROVISIONAL_CREDIT_REVERSAL: Entry._Type.ValueType  # 25
+        """Credit for a disputed charge, taken back."""
+        TYPE_DISPUTE_CLAIM: Entry._Type.ValueType  # 26
+        """Credit for a disputed charge that is claimed from the network."""
+        TYPE_DISPUTE_LOSS: Entry._Type.ValueType  # 27
+        """Credit for a disputed charge that the issuer bears."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """What the entry records."""
@@ -145,6 +153,14 @@ class Entry(_message.Message):
     """What is owed, taken off the book as a loss."""
     TYPE_RECOVERY: Entry.Type.ValueType  # 29
     """Part of a payment that pays off what was charged off."""
+    TYPE_PROVISIONAL_CREDIT: Entry.Type.ValueType  # 24
+    """Credit for a disputed charge."""
+    TYPE_PROVISIONAL_CREDIT_REVERSAL: Entry.Type.ValueType  # 25
+    """Credit for a disputed charge, taken back."""
+    TYPE_DISPUTE_CLAIM: Entry.Type.ValueType  # 26
+    """Credit for a disputed charge that is claimed from the network."""
+    TYPE_DISPUTE_LOSS: Entry.Type.ValueType  # 27
+    """Credit for a disputed charge that the issuer bears."""
 
     class _Late:
         ValueType = _typing.NewType("ValueType", _builtins.int)

@@ -235,6 +235,54 @@ class FollowEntriesResponse(_message.Message):
 Global___FollowEntriesResponse: _TypeAlias = FollowEntriesResponse  # noqa: Y015
 
 @_typing.final
+class GetPurchaseRequest(_message.Message):
+    """Asks whose a purchase is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    authorization_id: _builtins.str
+    """An `auth_` id."""
+    def __init__(
+        self,
+        *,
+        authorization_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPurchaseRequest: _TypeAlias = GetPurchaseRequest  # noqa: Y015
+
+@_typing.final
+class GetPurchaseResponse(_message.Message):
+    """Whose a purchase is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CARD_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account; empty if the card was unknown."""
+    card_id: _builtins.str
+    """The card."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        card_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "card_id", b"card_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPurchaseResponse: _TypeAlias = GetPurchaseResponse  # noqa: Y015
+
+@_typing.final
 class GetTrialBalanceRequest(_message.Message):
     """Asks for the trial balance."""
 

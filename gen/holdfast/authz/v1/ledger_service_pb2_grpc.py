@@ -45,6 +45,11 @@ class LedgerServiceStub:
                 request_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesRequest.SerializeToString,
                 response_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesResponse.FromString,
                 _registered_method=True)
+        self.GetPurchase = channel.unary_unary(
+                '/holdfast.authz.v1.LedgerService/GetPurchase',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.GetPurchaseRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.GetPurchaseResponse.FromString,
+                _registered_method=True)
         self.ListLateEntries = channel.unary_unary(
                 '/holdfast.authz.v1.LedgerService/ListLateEntries',
                 request_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.ListLateEntriesRequest.SerializeToString,
@@ -77,6 +82,16 @@ class LedgerServiceServicer:
 
         Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (LEDGER_SET_BACK: the ledger does not reach a
         position any more), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPurchase(self, request, context):
+        """Returns whose a settled purchase is, for services that know no more than its id. Mesh only.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND: unknown, or not settled yet),
+        UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +130,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.FollowEntries,
                     request_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesRequest.FromString,
                     response_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesResponse.SerializeToString,
+            ),
+            'GetPurchase': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPurchase,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.GetPurchaseRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.GetPurchaseResponse.SerializeToString,
             ),
             'ListLateEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLateEntries,
@@ -182,6 +202,33 @@ class LedgerService:
             '/holdfast.authz.v1.LedgerService/FollowEntries',
             holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesRequest.SerializeToString,
             holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.FollowEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPurchase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.LedgerService/GetPurchase',
+            holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.GetPurchaseRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_ledger__service__pb2.GetPurchaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

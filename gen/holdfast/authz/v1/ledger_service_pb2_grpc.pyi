@@ -46,6 +46,12 @@ class LedgerServiceStub:
     Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (LEDGER_SET_BACK: the ledger does not reach a
     position any more), UNAVAILABLE.
     """
+    GetPurchase: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetPurchaseRequest, _ledger_service_pb2.GetPurchaseResponse]
+    """Returns whose a settled purchase is, for services that know no more than its id. Mesh only.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND: unknown, or not settled yet),
+    UNAVAILABLE.
+    """
     ListLateEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListLateEntriesRequest, _ledger_service_pb2.ListLateEntriesResponse]
     """Lists entries that came after the end of their account or card, newest first: clearings,
     advices, refunds and postings on closed accounts, clearings and advices on closed cards.
@@ -77,6 +83,12 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
 
     Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (LEDGER_SET_BACK: the ledger does not reach a
     position any more), UNAVAILABLE.
+    """
+    GetPurchase: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetPurchaseRequest, _ledger_service_pb2.GetPurchaseResponse]  # type: ignore[assignment]
+    """Returns whose a settled purchase is, for services that know no more than its id. Mesh only.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND: unknown, or not settled yet),
+    UNAVAILABLE.
     """
     ListLateEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListLateEntriesRequest, _ledger_service_pb2.ListLateEntriesResponse]  # type: ignore[assignment]
     """Lists entries that came after the end of their account or card, newest first: clearings,
@@ -118,6 +130,18 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (LEDGER_SET_BACK: the ledger does not reach a
         position any more), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPurchase(
+        self,
+        request: _ledger_service_pb2.GetPurchaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetPurchaseResponse, _abc.Awaitable[_ledger_service_pb2.GetPurchaseResponse]]:
+        """Returns whose a settled purchase is, for services that know no more than its id. Mesh only.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (AUTHORIZATION_NOT_FOUND: unknown, or not settled yet),
+        UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -41,6 +41,16 @@ class _PostingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PostingKi
     """Part of a payment that pays off what was charged off: a gain of the issuer, no credit of the
     customer.
     """
+    POSTING_KIND_PROVISIONAL_CREDIT: _PostingKind.ValueType  # 5
+    """Credit while a dispute is open, or for one that was won: lowers what is owed."""
+    POSTING_KIND_PROVISIONAL_CREDIT_REVERSAL: _PostingKind.ValueType  # 6
+    """Provisional credit taken back: it is owed again."""
+    POSTING_KIND_DISPUTE_CLAIM: _PostingKind.ValueType  # 7
+    """Provisional credit that became final, and is claimed from the network. Leaves what is owed as
+    it is.
+    """
+    POSTING_KIND_DISPUTE_LOSS: _PostingKind.ValueType  # 8
+    """Provisional credit that became final, as a loss of the issuer. Leaves what is owed as it is."""
 
 class PostingKind(_PostingKind, metaclass=_PostingKindEnumTypeWrapper):
     """What a posting is."""
@@ -61,6 +71,16 @@ POSTING_KIND_RECOVERY: PostingKind.ValueType  # 10
 """Part of a payment that pays off what was charged off: a gain of the issuer, no credit of the
 customer.
 """
+POSTING_KIND_PROVISIONAL_CREDIT: PostingKind.ValueType  # 5
+"""Credit while a dispute is open, or for one that was won: lowers what is owed."""
+POSTING_KIND_PROVISIONAL_CREDIT_REVERSAL: PostingKind.ValueType  # 6
+"""Provisional credit taken back: it is owed again."""
+POSTING_KIND_DISPUTE_CLAIM: PostingKind.ValueType  # 7
+"""Provisional credit that became final, and is claimed from the network. Leaves what is owed as
+it is.
+"""
+POSTING_KIND_DISPUTE_LOSS: PostingKind.ValueType  # 8
+"""Provisional credit that became final, as a loss of the issuer. Leaves what is owed as it is."""
 Global___PostingKind: _TypeAlias = PostingKind  # noqa: Y015
 
 class _BalanceCategory:
@@ -369,7 +389,7 @@ Global___ReturnPaymentResponse: _TypeAlias = ReturnPaymentResponse  # noqa: Y015
 
 @_typing.final
 class PostEntryRequest(_message.Message):
-    """Posts a fee, interest or an adjustment."""
+    """Posts a fee, interest, an adjustment, or what a dispute comes to."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

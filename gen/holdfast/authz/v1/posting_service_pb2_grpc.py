@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class PostingServiceStub:
-    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments.
+    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments,
+    disputes.
     Mesh only. Postings are journaled like purchases, post whatever the account's state, and may
     take available credit below zero.
 
@@ -69,7 +70,8 @@ class PostingServiceStub:
 
 
 class PostingServiceServicer:
-    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments.
+    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments,
+    disputes.
     Mesh only. Postings are journaled like purchases, post whatever the account's state, and may
     take available credit below zero.
 
@@ -119,7 +121,7 @@ class PostingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PostEntry(self, request, context):
-        """Posts a fee, interest or an adjustment.
+        """Posts a fee, interest, an adjustment, or what a dispute comes to.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED),
         UNAVAILABLE.
@@ -165,7 +167,8 @@ def add_PostingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PostingService:
-    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments.
+    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments,
+    disputes.
     Mesh only. Postings are journaled like purchases, post whatever the account's state, and may
     take available credit below zero.
 

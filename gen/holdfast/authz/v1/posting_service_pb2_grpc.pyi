@@ -27,7 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PostingServiceStub:
-    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments.
+    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments,
+    disputes.
     Mesh only. Postings are journaled like purchases, post whatever the account's state, and may
     take available credit below zero.
 
@@ -65,7 +66,7 @@ class PostingServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), UNAVAILABLE.
     """
     PostEntry: _grpc.UnaryUnaryMultiCallable[_posting_service_pb2.PostEntryRequest, _posting_service_pb2.PostEntryResponse]
-    """Posts a fee, interest or an adjustment.
+    """Posts a fee, interest, an adjustment, or what a dispute comes to.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED),
     UNAVAILABLE.
@@ -73,7 +74,8 @@ class PostingServiceStub:
 
 @_typing.type_check_only
 class PostingServiceAsyncStub(PostingServiceStub):
-    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments.
+    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments,
+    disputes.
     Mesh only. Postings are journaled like purchases, post whatever the account's state, and may
     take available credit below zero.
 
@@ -108,14 +110,15 @@ class PostingServiceAsyncStub(PostingServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), UNAVAILABLE.
     """
     PostEntry: _aio.UnaryUnaryMultiCallable[_posting_service_pb2.PostEntryRequest, _posting_service_pb2.PostEntryResponse]  # type: ignore[assignment]
-    """Posts a fee, interest or an adjustment.
+    """Posts a fee, interest, an adjustment, or what a dispute comes to.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED),
     UNAVAILABLE.
     """
 
 class PostingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments.
+    """Moves money on accounts for the issuer's own reasons: payments, fees, interest, adjustments,
+    disputes.
     Mesh only. Postings are journaled like purchases, post whatever the account's state, and may
     take available credit below zero.
 
@@ -178,7 +181,7 @@ class PostingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _posting_service_pb2.PostEntryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_posting_service_pb2.PostEntryResponse, _abc.Awaitable[_posting_service_pb2.PostEntryResponse]]:
-        """Posts a fee, interest or an adjustment.
+        """Posts a fee, interest, an adjustment, or what a dispute comes to.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED),
         UNAVAILABLE.

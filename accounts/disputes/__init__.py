@@ -1,0 +1,1 @@
+"""Disputes about charges (12 CFR 1026.13)."""
