@@ -26,7 +26,7 @@ $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml tools/b
 	@$(PYTHON) tools/bootstrap.py $(if $(filter file,$(origin PYTHON)),--fastest)
 
 .PHONY: demo
-demo: $(STAMP) ## Show a mesh at work, from an application to books that balance; half a minute
+demo: $(STAMP) ## Show a mesh at work, from an application to books that balance; under a minute
 	@$(BIN)/holdfast demo
 
 .PHONY: up

@@ -76,7 +76,7 @@ async def _demo(console: Console) -> dict[str, Any]:
 def _opening(stack: Devstack, ready_after_s: float) -> list[str]:
     text = (
         f"{len(stack.processes)} processes are ready after {ready_after_s:.1f} s:"
-        f" {', '.join(stack.processes)}. The demo takes half a minute. Each line tells what real"
+        f" {', '.join(stack.processes)}. The demo takes under a minute. Each line tells what real"
         " calls have answered, and is checked. Purchases show merchant, amount, the decision with"
         " its DE39 code, and what came with it."
     )
