@@ -160,18 +160,18 @@ async def closings(session: Session) -> None:
         seconds = time.perf_counter() - began
         used = used_between(before, mesh.processes.cpu_s())
         memory_mib = _peak_mib(mesh)
+        each = {name: round(spent * 1e6 / count) for name, spent in used.items()}
+        session.say(
+            f"closings: {count:,} in {seconds:.1f} s, {count / seconds:,.0f}/s,"
+            f" accounts at most {memory_mib} MiB; CPU µs each: "
+            + "  ".join(f"{name} {spent}" for name, spent in each.items())
+        )
         few = max(count // _KILLED_SHARE, 1)
         await night.fall(few)
         killed = await night.end(kill_at=[count + int(few * share) for share in _KILLS])
         billed = await night.billed()
         billed.check()
         await session.check_books(mesh, "closings")
-    each = {name: round(spent * 1e6 / count) for name, spent in used.items()}
-    session.say(
-        f"closings: {count:,} in {seconds:.1f} s, {count / seconds:,.0f}/s,"
-        f" accounts at most {memory_mib} MiB; CPU µs each: "
-        + "  ".join(f"{name} {spent}" for name, spent in each.items())
-    )
     session.say(f"{few:,} more, accounts killed {killed} times: {billed}")
     session.document["closings"] = {
         **asdict(billed),

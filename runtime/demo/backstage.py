@@ -15,20 +15,14 @@ from rich.text import Text
 from authz.reconcile_flow import Books, drain
 from authz.reconcile_store import open_store
 from gateway.token_keys import TokenKeys
-from holdfast.authz.v1 import posting_service_pb2 as postings
-from holdfast.authz.v1.posting_service_pb2_grpc import PostingServiceStub
-from holdfast.type.v1.money_pb2 import Money
-from runtime import ids, moved_clock
+from runtime import moved_clock
 from runtime.audit import log
 from runtime.audit.entry import Written
 from runtime.audit.verify import verify
-from runtime.channel import unix_channel
 from runtime.cli.reconcile import reconcile
 from runtime.clock import Clock, SystemClock, datetime_of
 from runtime.devstack.supervisor import Devstack
-from runtime.mesh_client import CALL_TIMEOUT_S
 from runtime.pages import TOP
-from runtime.validate import timestamp
 
 _SETTLE_TIMEOUT_S = 30.0
 _ENTRIES_SHOWN = 10
@@ -65,31 +59,6 @@ class Backstage:
         by_ms = to_ms - self.clock.now_ms()
         moved_clock.move_ahead(self._stack.settings.home, by_ms)
         await asyncio.sleep(2 * moved_clock.LOOK_S)
-
-    async def received(self, account_id: str, amount: Money) -> None:
-        """A payment has come in, as accounts has it posted."""
-        clock = self.clock
-        payment_id = ids.IdSource(clock).new(ids.PAYMENT, ids.partition_of(account_id))
-        async with unix_channel(self._stack.settings.egress_socket("accounts")) as channel:
-            stub: Any = PostingServiceStub(channel)
-            await stub.CreditPayment(
-                postings.CreditPaymentRequest(
-                    request_id=payment_id,
-                    account_id=account_id,
-                    payment_id=payment_id,
-                    amount=amount,
-                    effective_time=timestamp(clock.now_ms()),
-                ),
-                timeout=CALL_TIMEOUT_S,
-            )
-            await stub.ReleasePayment(
-                postings.ReleasePaymentRequest(
-                    request_id=f"{payment_id}:release",
-                    account_id=account_id,
-                    payment_id=payment_id,
-                ),
-                timeout=CALL_TIMEOUT_S,
-            )
 
     async def unsettled(self) -> int:
         """Waits until everything is settled; returns the entries that are not."""

@@ -17,6 +17,8 @@ from holdfast.accounts.v1 import statement_service_pb2 as rpc
 from holdfast.accounts.v1 import terms_pb2 as terms
 from holdfast.authz.v1 import authorization_pb2
 from holdfast.authz.v1.authorization_service_pb2 import GetBalanceRequest
+from holdfast.payments.v1 import back_office_service_pb2 as office
+from holdfast.payments.v1 import payment_pb2
 from runtime import ids
 from runtime.clock import ms_of
 from runtime.demo import answers, paper, requests
@@ -101,12 +103,21 @@ async def pay(stage: Stage) -> None:
     stage.scene("Erin pays the whole balance")
     erin = stage.holders["Erin"]
     owed_minor = (await _summary(stage, erin)).statement_balance.amount_minor
-    await stage.backstage.received(erin.account_id, requests.money_of(owed_minor))
+    await stage.mesh.back_office.RecordTransfer(
+        office.RecordTransferRequest(
+            request_id=stage.request_id(),
+            account_id=erin.account_id,
+            source=payment_pb2.PAYMENT_SOURCE_WIRE,
+            bank_reference="DEMO-WIRE-ERIN",
+            amount=requests.money_of(owed_minor),
+        ),
+        timeout=CALL_TIMEOUT_S,
+    )
     summary = await _summary(stage, erin, bucket=pb.DELINQUENCY_BUCKET_CURRENT)
     left = (summary.statement_balance_due.amount_minor, summary.minimum_payment_due.amount_minor)
     stage.check("what is left", found=left, expected=(0, 0))
     stage.tell(
-        f"{money(owed_minor)} received: nothing is due, nothing is late",
+        f"{money(owed_minor)} arrive by wire: nothing is due, nothing is late",
         style="green",
         paid_minor=owed_minor,
     )
