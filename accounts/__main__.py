@@ -18,6 +18,7 @@ from accounts.company_service import CompanyService
 from accounts.company_store import Companies
 from accounts.disputes.poster import DisputePoster
 from accounts.disputes.wiring import dispute_parts
+from accounts.event_feed_service import EventFeedService
 from accounts.holder_service import HolderService
 from accounts.member_service import MemberService
 from accounts.mutation import Mutations
@@ -48,6 +49,7 @@ from holdfast.accounts.v1 import (
     card_service_pb2,
     company_service_pb2,
     dispute_service_pb2,
+    event_feed_service_pb2,
     holder_service_pb2,
     loan_tape_service_pb2,
     member_service_pb2,
@@ -67,6 +69,9 @@ from holdfast.accounts.v1.card_bulk_service_pb2_grpc import (
 from holdfast.accounts.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
 from holdfast.accounts.v1.company_service_pb2_grpc import add_CompanyServiceServicer_to_server
 from holdfast.accounts.v1.dispute_service_pb2_grpc import add_DisputeServiceServicer_to_server
+from holdfast.accounts.v1.event_feed_service_pb2_grpc import (
+    add_EventFeedServiceServicer_to_server,
+)
 from holdfast.accounts.v1.holder_service_pb2_grpc import add_HolderServiceServicer_to_server
 from holdfast.accounts.v1.loan_tape_service_pb2_grpc import add_LoanTapeServiceServicer_to_server
 from holdfast.accounts.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
@@ -78,6 +83,7 @@ from runtime import server
 from runtime.audit.log import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import Clock, SystemClock
+from runtime.events.outbox import EventOutbox
 from runtime.ids import IdSource
 from runtime.log import configure_logging
 from runtime.moved_clock import clock_of
@@ -101,6 +107,7 @@ SERVICE_NAMES = (
     loan_tape_service_pb2.DESCRIPTOR.services_by_name["LoanTapeService"].full_name,
     holder_service_pb2.DESCRIPTOR.services_by_name["HolderService"].full_name,
     dispute_service_pb2.DESCRIPTOR.services_by_name["DisputeService"].full_name,
+    event_feed_service_pb2.DESCRIPTOR.services_by_name["EventFeedService"].full_name,
 )
 
 
@@ -161,6 +168,7 @@ async def main() -> None:
                 upkeep.follow_keys(vault.rotate, people.rotate, applications.rotation.rotate),
                 audit.run(),
                 upkeep.follow_epochs(ProjectionStore(pool), outbox, projector),
+                upkeep.forget_events(_events(process, pool, owners), clock),
                 upkeep.forget_requests(store, clock, lifetime_h=lifetime_h),
             )
         ]
@@ -193,6 +201,13 @@ def _users(
     export = UserExport(pool, applications=applications.export, vault=vault)
     erasing = applications.erasing
     return UserService(people, outbox, ids, clock, export=export, erasing=erasing, vault=vault)
+
+
+def _events(process: server.Server, pool: Any, owners: OwnershipStore) -> EventOutbox:
+    """What happened; adds what hands it to notify."""
+    events = EventOutbox(pool)
+    add_EventFeedServiceServicer_to_server(EventFeedService(events, owners), process.services)
+    return events
 
 
 def _vault(settings: AccountsSettings, pool: Any) -> Vault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
@@ -34,6 +35,12 @@ class OwnershipStore:
                 _SQL["list_accounts_of_caller"], *after(page), owner_ids, user_id, owner_id
             )
         return [rows.account(row) for row in found]
+
+    async def owners_of(self, account_ids: Sequence[str]) -> dict[str, str]:
+        """The owners of accounts that are known."""
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL["owners_of"], list(account_ids))
+        return {row["id"]: row["owner_id"] for row in found}
 
     async def account_belongs(self, account_id: str, user_id: str) -> Belongs | None:
         """To whom an account belongs, and whether a user shares it."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from accounts import bulk_rows, history, rows
+from accounts import bulk_rows, happenings, history, rows
 from accounts.account import Account
 from accounts.account_user import AccountUser
 from accounts.card import Card
@@ -27,6 +27,7 @@ from accounts.rules import Rules
 from runtime import outbox
 from runtime.audit import log as audit
 from runtime.clock import datetime_of
+from runtime.events.outbox import emit
 from runtime.queries import load_queries
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
@@ -36,7 +37,7 @@ _Locked = TypeVar("_Locked", bound=history.Recorded)
 
 class Transaction:
     """One mutation. Whatever it writes about an account, its users or a card is recorded in the
-    history and projected as well.
+    history, projected and told (runtime/events) as well.
     """
 
     def __init__(self, connection: Any, *, now_ms: int) -> None:
@@ -213,6 +214,10 @@ class Transaction:
         everything: list[history.Recorded] = [*accounts, *cards]
         changes = [self._change_values(one) for one in everything]
         await bulk_rows.insert(self._connection, accounts, cards, changes)
+        await emit(
+            self._connection,
+            (event for one in everything for event in happenings.of_change(None, one)),
+        )
         for message in all_messages(accounts, cards, key=outbox_key):
             self.appended.append(await outbox.append(self._connection, message))
 
@@ -274,9 +279,11 @@ class Transaction:
         self.appended.append(await outbox.append(self._connection, membership_message(member)))
 
     async def _record(self, value: history.Recorded) -> None:
-        """Adds a change to the history."""
+        """Adds a change to the history, and tells of it."""
+        place = history.subject_of(value), history.user_of(value)
         await self._connection.execute(_SQL["insert_change"], *self._change_values(value))
-        self._locked[history.subject_of(value), history.user_of(value)] = value
+        await emit(self._connection, happenings.of_change(self._locked.get(place), value))
+        self._locked[place] = value
 
     def _change_values(self, value: history.Recorded) -> tuple[Any, ...]:
         subject_id, user_id = history.subject_of(value), history.user_of(value)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from accounts import happenings
 from accounts.person_keys import FOUND_BY, SEALED, DataKey, PersonKeys, opened, sealed
 from accounts.projector import sign_in_message
 from accounts.requests import RequestKey
@@ -18,6 +19,7 @@ from accounts.user import Personal, User, UserState
 from runtime import outbox
 from runtime.clock import datetime_of, ms_of
 from runtime.errors import FailedPrecondition
+from runtime.events.outbox import emit
 from runtime.key_ring import key_of
 from runtime.pages import after
 from runtime.paging import Page
@@ -43,11 +45,14 @@ class UserTransaction(Transaction):
     def __init__(self, connection: Any, keys: PersonKeys, *, now_ms: int) -> None:
         super().__init__(connection, now_ms=now_ms)
         self._keys = keys
+        self._people: dict[str, User] = {}
 
     async def user(self, user_id: str) -> User | None:
         """A person, locked for a change."""
         row = await self._connection.fetchrow(_SQL["select_person_for_update"], user_id)
-        return _user(row, self._keys) if row else None
+        if row is None:
+            return None
+        return self._people.setdefault(user_id, _user(row, self._keys))
 
     async def insert_user(self, user: User) -> bool:
         """Makes a person known, with a key of their own; False if the id is taken."""
@@ -60,7 +65,16 @@ class UserTransaction(Transaction):
         """
         columns = list(zip(*sorted(found), strict=True))
         inserted = await self._connection.fetch(_SQL["insert_people"], *columns) if found else ()
-        return frozenset(row["id"] for row in inserted)
+        new = frozenset(row["id"] for row in inserted)
+        await emit(
+            self._connection,
+            (
+                happenings.user_created(row[0], row[1], now_ms=ms_of(row[3]))
+                for row in found
+                if row[0] in new
+            ),
+        )
+        return new
 
     async def update_user(self, user: User) -> None:
         """Writes the next version of a locked person; of an erased one the key goes, too."""
@@ -78,6 +92,8 @@ class UserTransaction(Transaction):
             *_columns(user, wrapped, key, self._keys),
         )
         assert tag == "UPDATE 1", f"{user.id} was not locked at version {user.version - 1}"
+        await emit(self._connection, [happenings.of_user(self._people[user.id], user)])
+        self._people[user.id] = user
 
     async def tell_sign_in(self, user: User) -> None:
         """Has the gateway told what this version of the person means for signing in."""

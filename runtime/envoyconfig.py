@@ -275,7 +275,10 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
 
 def _grpc_servers(settings: Settings, workers: list[str]) -> dict[str, list[str]]:
     """The sockets of each cluster, in both slots."""
-    servers = {"authz": workers, **{name: [name] for name in ("accounts", "payments", "gateway")}}
+    servers = {
+        "authz": workers,
+        **{name: [name] for name in ("accounts", "payments", "gateway", "notify")},
+    }
     # The same server, asked by Envoy itself.
     servers["gateway-checks"] = servers["gateway"]
     found = {

@@ -23,6 +23,7 @@ DEPARTMENT = "dept"
 DISPUTE = "disp"
 DOCUMENT = "doc"
 ENTRY = "ent"
+EVENT = "evt"
 FUNDING_SOURCE = "src"
 INVITATION = "inv"
 PAN_TOKEN = "ptok"  # noqa: S105 - the prefix of an id
@@ -30,6 +31,7 @@ PAYMENT = "pay"
 SESSION = "ses"
 STATEMENT = "stmt"
 USER = "usr"
+WEBHOOK_ENDPOINT = "whe"
 
 #: Random bytes fetched at once.
 _POOL_BYTES = 4096
@@ -37,7 +39,7 @@ _POOL_BYTES = 4096
 _CODE_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
 
 _ID = re.compile(
-    r"(acct|app|auth|card|co|dept|disp|doc|ent|inv|key|pay|ptok|ses|src|stmt|usr)_"
+    r"(acct|app|auth|card|co|dept|disp|doc|ent|evt|inv|key|pay|ptok|ses|src|stmt|usr|whe)_"
     r"([0-9a-f]{2})([0-9a-f]{32})"
 )
 _PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")

@@ -93,6 +93,14 @@ PARTITIONS_STOPPED = Gauge("holdfast_partitions_stopped", "Partitions stopped by
 PAYMENTS = Counter("holdfast_payments_total", "Payments by state.", ["source", "state"])
 #: Outbox rows waiting to be delivered.
 OUTBOX_PENDING = Gauge("holdfast_outbox_pending", "Outbox rows waiting.")
+#: Events taken in by notify, by type.
+EVENTS = Counter("holdfast_events_total", "Events.", ["type"])
+#: Webhooks sent, by what became of the delivery.
+WEBHOOK_ATTEMPTS = Counter("holdfast_webhook_attempts_total", "Webhooks sent.", ["state"])
+#: How long endpoints took to answer, in seconds.
+WEBHOOK_SECONDS = Histogram(
+    "holdfast_webhook_seconds", "Time of an endpoint.", buckets=(0.01, 0.05, 0.2, 1, 5, 10, 30)
+)
 #: Requests at the edge that the usage log lacks.
 USAGE_DROPPED = Counter("holdfast_usage_dropped_total", "Usage rows dropped.")
 #: Audit entries that only this process's log has: PostgreSQL could not be used.

@@ -20,7 +20,7 @@ OPERATOR = "usr_operator"
 LIMIT_MAX = 600_000
 
 #: What the servers of one installation are called; also their sockets, certificates and metrics.
-SERVICES = ("authz", "settler", "accounts", "payments", "gateway")
+SERVICES = ("authz", "settler", "accounts", "payments", "gateway", "notify")
 
 #: A server runs in one of two; a restart starts the other one first.
 SLOTS = ("a", "b")
@@ -110,6 +110,12 @@ class Settings(BaseSettings):
     )
     usage_network_percent: int = Field(
         default=0, ge=0, le=100, description="Share of calls of networks in the usage log."
+    )
+    webhook_networks: str = Field(
+        default="",
+        pattern=r"^[0-9a-fA-F.:/, ]*$",
+        description="Networks of our own that webhooks may go to all the same, with commas between"
+        " them, e.g. `127.0.0.0/8`; by number also without TLS.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least severe log line that is written."

@@ -1,5 +1,6 @@
 """Generates docs/decline-reasons.md from the contract (its comments, its options, its order),
-docs/access.md from its policies, docs/api/ (OpenAPI, and the page that the edge serves) from all of
+docs/access.md from its policies, docs/EVENTS.md from the catalogue of events,
+docs/api/ (OpenAPI, and the page that the edge serves) from all of
 it, and docs/settings.md from the settings classes.
 
 Usage: python tools/docs.py [OUTPUT_FOLDER]      (default: docs; `make gen-check` writes elsewhere
@@ -23,10 +24,12 @@ from gateway.settings import GatewaySettings
 
 # Before the descriptor set is parsed: without the extension's module its options are dropped.
 from holdfast.type.v1 import options_pb2
+from notify.settings import NotifySettings
 from runtime.devstack.settings import StackSettings
 from runtime.openapi import document
 from runtime.settings import Settings
 from tools.access_page import access_page
+from tools.events_page import events_page
 from tools.reference_page import reference_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +72,7 @@ SETTINGS: tuple[tuple[type[Settings], str], ...] = (
     (AuthzSettings, "Authorizer and settler"),
     (AccountsSettings, "Accounts"),
     (GatewaySettings, "Gateway"),
+    (NotifySettings, "Notify"),
 )
 
 
@@ -139,6 +143,7 @@ def main() -> None:
     descriptors = descriptor_pb2.FileDescriptorSet.FromString(content)
     (output / "decline-reasons.md").write_text(decline_reasons(descriptors))
     (output / "access.md").write_text(access_page())
+    (output / "EVENTS.md").write_text(events_page())
     api = output / "api"
     api.mkdir(exist_ok=True)
     openapi = json.dumps(document(), indent=1, ensure_ascii=False)

@@ -23,7 +23,7 @@ PYTHON = ROOT / ".venv" / "bin" / "python"
 PINNED = ROOT / "requirements" / "security.txt"
 STAMP = FOLDER / ".installed"
 #: What people write and run.
-CODE = ("runtime", "authz", "accounts", "payments", "gateway", "loadtest", "tools")
+CODE = ("runtime", "authz", "accounts", "payments", "gateway", "notify", "loadtest", "tools")
 #: What is installed, where it runs and where it is developed.
 INSTALLED = ("runtime", "dev", "security")
 AUDIT_TIMEOUT_S = 300

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from accounts import happenings
 from accounts.applications.application import Application, Fulfilment, State
 from accounts.machine import IllegalTransition
 from accounts.records import of_row, values
 from accounts.user import USERS, UserState, UserTransition
 from runtime.clock import datetime_of
+from runtime.events.outbox import emit
 from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
@@ -95,6 +97,8 @@ class Applications:
 
     def __init__(self, source: Any) -> None:
         self._source = source
+        #: Those that were locked here, by id.
+        self._locked: dict[str, State] = {}
 
     @property
     def source(self) -> Any:
@@ -108,7 +112,10 @@ class Applications:
         query = _SQL["select_application_for_update"] if locked else _SQL["select_application"]
         with refusing_when_down():
             row = await self._source.fetchrow(query, application_id)
-        return _application(row) if row else None
+        found = _application(row) if row else None
+        if found and locked:
+            self._locked[found.id] = found.state
+        return found
 
     async def page(self, page: Page, *, states: Sequence[State], user_id: str) -> list[Application]:
         """Applications in these states, newest first; a user's, unless `user_id` is empty."""
@@ -139,6 +146,7 @@ class Applications:
             return person
         instant = datetime_of(now_ms)
         await self._source.execute(_SQL["verify_person"], user_id, state, instant)
+        await emit(self._source, [happenings.user_verified(user_id, now_ms=now_ms)])
         return replace(person, state=state)
 
     async def insert(self, application: Application, *, person_hash: tuple[bytes, str]) -> None:
@@ -148,6 +156,7 @@ class Applications:
         due = datetime_of(application.create_time_ms)
         fields = values(application, *_INSERTED)
         await self._source.execute(_SQL["insert_application"], *fields, *person_hash, due)
+        await emit(self._source, [happenings.of_application(application)])
 
     async def update(self, application: Application) -> None:
         """Writes the next version of a locked application."""
@@ -155,6 +164,9 @@ class Applications:
             _SQL["update_application"], *values(application, *_UPDATED)
         )
         assert tag == "UPDATE 1", f"{application.id} was not locked at the version before"
+        if self._locked.get(application.id) is not application.state:
+            await emit(self._source, [happenings.of_application(application)])
+        self._locked[application.id] = application.state
 
     async def advance(self, application_id: str, fulfilment: Fulfilment) -> None:
         """Notes the next step of a locked, approved application: no change that anybody sees."""

@@ -11,10 +11,12 @@ from accounts.billing import stored
 from accounts.billing.account import BillingAccount, Booked, Charge, Phase, Posting
 from accounts.billing.balances import Change
 from accounts.billing.delinquency import Bucket, Standing
+from accounts.billing.ready import ready
 from accounts.billing.terms import Category
 from accounts.programme import ProgrammeTerms
 from accounts.records import of_row
 from runtime.clock import datetime_of, ms_of
+from runtime.events.outbox import emit
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 
@@ -246,6 +248,7 @@ class Billing:
             for row in await self._connection.fetch(_SQL["sums_of"], *_numbers(accounts))
         }
         rows = await self._connection.fetch(_SQL["issue"], *_numbers(accounts), datetime_of(now_ms))
+        await emit(self._connection, (ready(row["body"], now_ms=now_ms) for row in rows))
         return {
             row["account_id"]: (row["closing_minor"], row["change_minor"], sums[row["account_id"]])
             for row in rows

@@ -155,7 +155,7 @@ GROUP BY n.account_id
 UPDATE statement s SET issue_time = $3
 FROM unnest($1::text[], $2::integer[]) AS n (account_id, number)
 WHERE s.account_id = n.account_id AND s.number = n.number AND s.issue_time IS NULL
-RETURNING s.account_id, s.closing_minor, s.closing_minor - s.opening_minor AS change_minor
+RETURNING s.account_id, s.closing_minor, s.closing_minor - s.opening_minor AS change_minor, s.body
 
 -- statements_since --
 -- What can be computed again: the statements from a day on, latest first. Params: $1 account_id,

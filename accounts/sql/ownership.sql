@@ -28,6 +28,10 @@ WHERE owner_id = $6 OR $6 = ''
 ORDER BY create_time DESC, id DESC
 LIMIT $3
 
+-- owners_of --
+-- Who owns accounts. Params: $1 account ids.
+SELECT id, owner_id FROM account WHERE id = ANY($1::text[])
+
 -- account_belongs --
 -- To whom an account belongs, whether a user shares it, and whether the company that owns it has
 -- made the user something less than a manager. Params: $1 id, $2 user id.

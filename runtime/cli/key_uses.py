@@ -53,6 +53,12 @@ def uses(*, accounts_request_h: int, gateway_request_h: int) -> dict[str, Use]:
         "gateway-requests": Use(age_ms=gateway_ms),
         "gateway-refresh-tokens": Use(age_ms=_SESSION_MS),
         "gateway-oidc-flows": Use(),
+        "notify-webhooks": Use(
+            service="notify",
+            sql="SELECT convert_from(substring(secret FROM 2 FOR 29), 'UTF8') FROM webhook_endpoint"
+            " UNION SELECT convert_from(substring(previous_secret FROM 2 FOR 29), 'UTF8')"
+            " FROM webhook_endpoint WHERE previous_secret IS NOT NULL",
+        ),
         "person-wrapping": Use(
             age_ms=accounts_ms,
             service="accounts",

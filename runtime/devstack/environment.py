@@ -47,6 +47,7 @@ def of_service(settings: Settings, instance: str, slot: str = "a") -> dict[str, 
         f"{_PREFIX}CACHE_URL": settings.cache_url,
         f"{_PREFIX}TRUST_DOMAIN": settings.trust_domain,
         f"{_PREFIX}LOG_LEVEL": settings.log_level,
+        f"{_PREFIX}WEBHOOK_NETWORKS": settings.webhook_networks,
         f"{_PREFIX}INSTANCE": instance,
         f"{_PREFIX}SLOT": slot,
     }

@@ -43,6 +43,7 @@ POSTGRES_SECRETS = (
     "postgres-accounts",
     "postgres-payments",
     "postgres-gateway",
+    "postgres-notify",
     "postgres-vault",
     "postgres-audit",
 )

@@ -20,6 +20,8 @@ from runtime.settings import Settings
 #: Under a flood, whoever refuses calls must have its turn before those who answer them: otherwise
 #: all calls wait in front of Envoy, where nobody refuses them.
 NICENESS = 5
+#: Whoever may lag behind has its turn after all others.
+NICENESS_LAST = 10
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -70,6 +72,8 @@ def mesh(*, authz_workers: int) -> tuple[ServiceSpec, ...]:
         *workers,
         ServiceSpec(instance="accounts", arguments=("-m", "accounts")),
         ServiceSpec(instance="payments", arguments=("-m", "payments")),
+        # What it tells may wait; nobody waits for it.
+        ServiceSpec(instance="notify", arguments=("-m", "notify"), niceness=NICENESS_LAST),
     )
 
 

@@ -39,6 +39,7 @@ _SCALARS: Mapping[int, Schema] = {
     FieldDescriptorProto.TYPE_INT64: _INT64,
 }
 _WELL_KNOWN: Mapping[str, Schema] = {
+    ".google.protobuf.Struct": {"type": "object", "additionalProperties": True},
     ".google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     ".google.protobuf.Duration": {
         "type": "string",

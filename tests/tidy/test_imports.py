@@ -46,6 +46,13 @@ PURE = frozenset(
         "accounts.company",
         "accounts.disputes.dispute",
         "accounts.programme",
+        "accounts.happenings",
+        "notify.addresses",
+        "notify.endpoint",
+        "notify.from_ledger",
+        "notify.lane",
+        "notify.payload",
+        "runtime.events.catalogue",
         "accounts.billing.account",
         "accounts.billing.advance",
         "accounts.billing.aside",
@@ -83,6 +90,7 @@ PURE_RUNTIME = (
     "runtime.ids",
     "runtime.clock",
     "runtime.email_address",
+    "runtime.events.catalogue",
     "runtime.settings.PARTITIONS",
 )
 #: Libraries of storage; wire modules leave them to the stores.

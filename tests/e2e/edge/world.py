@@ -183,6 +183,7 @@ async def _start_servers(
     accounts = Server(settings.socket_of("accounts"))
     payments = Server(settings.socket_of("payments"))
     gateway = Server(settings.socket_of("gateway"))
+    notify = Server(settings.socket_of("notify"))
     keys = TokenKeys(settings, SystemClock())
     keys.ensure()
     jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), gateway.services)
@@ -194,10 +195,17 @@ async def _start_servers(
         (accounts, add_fakes(accounts, "accounts", recorder)),
         (payments, add_fakes(payments, "payments", recorder)),
         (gateway, add_fakes(gateway, "gateway", recorder)),
+        (notify, add_fakes(notify, "notify", recorder)),
     ):
         await server.start(names)
         await server.set_serving(True)
-    servers = {"authz": authz, "accounts": accounts, "payments": payments, "gateway": gateway}
+    servers = {
+        "authz": authz,
+        "accounts": accounts,
+        "payments": payments,
+        "gateway": gateway,
+        "notify": notify,
+    }
 
     async def stop() -> None:
         # Those that run by then: tests replace servers.
@@ -252,6 +260,6 @@ async def _is_ready(admin: httpx.AsyncClient) -> bool:
     except httpx.TransportError:
         return False
     values = dict(line.rsplit(": ", 1) for line in stats.splitlines() if ": " in line)
-    clusters = ("authz", "accounts", "payments", "gateway")
+    clusters = ("authz", "accounts", "payments", "gateway", "notify")
     healthy = all(values.get(f"cluster.{name}.membership_healthy") == "1" for name in clusters)
     return healthy and all(values.get(name, "0") != "0" for name in envoyconfig.JWKS_READY_STATS)

@@ -46,6 +46,16 @@ async def test_a_purchase_is_billed_paid_late_and_bears_interest(billing: Billin
     assert first.due_date == "2027-03-12"
     assert first.closing_balance.amount_minor == 100_000
     assert first.minimum_payment.amount_minor == 3_500
+    (told,) = await billing.pool.fetch(
+        "SELECT data FROM event WHERE type = 'statement.ready' AND account_id = $1", account
+    )
+    assert json.loads(told["data"]) == {
+        "statement_id": first.id,
+        "cycle_end_date": "2027-02-15",
+        "due_date": "2027-03-12",
+        "balance": {"amount_minor": 100_000, "currency_code": "USD"},
+        "minimum_payment": {"amount_minor": 3_500, "currency_code": "USD"},
+    }
     await billing.until("2027-03-13")
     await billing.pay(account, 10_000)
     await billing.until("2027-03-16")

@@ -1,0 +1,65 @@
+"""EventFeedService: hands events to notify."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accounts.ownership_store import OwnershipStore
+from holdfast.accounts.v1 import event_feed_service_pb2 as pb
+from holdfast.accounts.v1.event_feed_service_pb2_grpc import EventFeedServiceServicer
+from runtime import ids
+from runtime.events.feed import feed_page, messages
+from runtime.events.outbox import EventOutbox
+from runtime.validate import Violations
+
+#: Accounts of one call.
+ACCOUNTS_MAX = 1_000
+_PRINCIPAL_LENGTH_MAX = 256
+
+
+class EventFeedService(EventFeedServiceServicer):
+    """Reads the events that were written beside changes."""
+
+    def __init__(self, events: EventOutbox, owners: OwnershipStore) -> None:
+        self._events = events
+        self._owners = owners
+
+    async def FollowEvents(
+        self, request: pb.FollowEventsRequest, context: Any
+    ) -> pb.FollowEventsResponse:
+        """Returns what happened after a place."""
+        del context
+        limit = feed_page(after=request.after, page_size=request.page_size)
+        found = await self._events.after(request.after, limit=limit)
+        return pb.FollowEventsResponse(events=messages(found), more=len(found) == limit)
+
+    async def ResolveOwners(
+        self, request: pb.ResolveOwnersRequest, context: Any
+    ) -> pb.ResolveOwnersResponse:
+        """Says who owns accounts."""
+        del context
+        violations = Violations()
+        if not 0 < len(request.account_ids) <= ACCOUNTS_MAX:
+            violations.add("account_ids", f"must be 1 to {ACCOUNTS_MAX}")
+        for number, one in enumerate(request.account_ids):
+            violations.id(f"account_ids[{number}]", one, ids.ACCOUNT)
+        violations.raise_if_any()
+        owners = await self._owners.owners_of(request.account_ids)
+        return pb.ResolveOwnersResponse(
+            owners=[
+                pb.AccountOwner(account_id=account_id, owner_id=owner_id)
+                for account_id, owner_id in owners.items()
+            ]
+        )
+
+    async def CheckManager(
+        self, request: pb.CheckManagerRequest, context: Any
+    ) -> pb.CheckManagerResponse:
+        """Says whether a company has dismissed a user."""
+        del context
+        violations = Violations()
+        violations.id("company_id", request.company_id, ids.COMPANY)
+        violations.text("user_id", request.user_id, limit=_PRINCIPAL_LENGTH_MAX, required=True)
+        violations.raise_if_any()
+        belongs = await self._owners.company_belongs(request.company_id, request.user_id)
+        return pb.CheckManagerResponse(dismissed=belongs is not None and belongs.dismissed)

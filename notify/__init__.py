@@ -1,0 +1,1 @@
+"""Tells others what happens: events, customers' webhooks, messages to users."""

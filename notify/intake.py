@@ -1,0 +1,120 @@
+"""Takes events in: each once, in one order, numbered for its account.
+
+Whoever takes events in does so in the transaction that moves its position in the source. So who
+dies in between has done nothing, and nothing is taken in twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from notify.endpoint import wants
+from notify.event import Incoming
+from runtime.clock import Clock, datetime_of
+from runtime.metrics import EVENTS
+from runtime.queries import load_queries
+
+#: Owner of endpoints that are told everything.
+_EVERYBODY = ""
+
+_SQL = load_queries(Path(__file__).with_name("sql") / "intake.sql")
+
+
+class Owners(Protocol):
+    """Knows who owns accounts."""
+
+    async def owners_of(self, account_ids: Collection[str]) -> dict[str, str]:
+        """The owners of those accounts that are known."""
+        ...
+
+
+class Intake:
+    """Adds events on a connection, in its transaction. `owners` is asked about accounts that were
+    never met before.
+    """
+
+    def __init__(self, owners: Owners, clock: Clock) -> None:
+        self._owners = owners
+        self._clock = clock
+
+    async def take(self, connection: Any, incoming: Sequence[Incoming]) -> None:
+        """Adds events in this order."""
+        owners = await self._resolve(connection, incoming)
+        # One at a time from here to the commit: numbers become visible in their order, and whoever
+        # reads up to one has missed none below it.
+        await connection.execute(_SQL["lock_intake"])
+        sequences = await self._sequences(connection, incoming)
+        rows = []
+        for one, sequence in zip(incoming, sequences, strict=True):
+            event = one.event
+            rows.append(
+                (
+                    one.id,
+                    event.type,
+                    sequence,
+                    event.account_id,
+                    event.owner_id or owners.get(event.account_id, ""),
+                    event.user_id,
+                    json.dumps(event.data, separators=(",", ":")),
+                    datetime_of(event.time_ms),
+                    one.test,
+                )
+            )
+        added = await connection.fetch(_SQL["insert_events"], *map(list, zip(*rows, strict=True)))
+        numbers = {row["id"]: row["number"] for row in added}
+        await self._fan_out(connection, [(numbers[row[0]], row) for row in rows])
+        for one in incoming:
+            EVENTS.labels(one.event.type).inc()
+
+    async def _fan_out(self, connection: Any, added: Sequence[tuple[int, Any]]) -> None:
+        """Lets events be sent to the endpoints that want them."""
+        listeners: dict[str, list[Any]] = {}
+        for row in await connection.fetch(_SQL["list_listeners"]):
+            listeners.setdefault(row["owner_id"], []).append(row)
+        if not listeners:
+            return
+        everybody = listeners.get(_EVERYBODY, [])
+        deliveries = [
+            (listener["id"], number, account_id or owner_id)
+            for number, (_, name, _, account_id, owner_id, *_) in added
+            for listener in (*(listeners.get(owner_id, []) if owner_id else ()), *everybody)
+            if wants(listener["types"], name)
+        ]
+        if deliveries:
+            columns = map(list, zip(*deliveries, strict=True))
+            now = datetime_of(self._clock.now_ms())
+            await connection.execute(_SQL["insert_deliveries"], *columns, now)
+
+    async def _resolve(self, connection: Any, incoming: Sequence[Incoming]) -> dict[str, str]:
+        wanted = {
+            one.event.account_id
+            for one in incoming
+            if one.event.account_id and not one.event.owner_id
+        }
+        if not wanted:
+            return {}
+        rows = await connection.fetch(_SQL["select_owners"], list(wanted))
+        known = {row["account_id"]: row["owner_id"] for row in rows}
+        if missing := wanted - known.keys():
+            found = await self._owners.owners_of(missing)
+            await connection.execute(_SQL["insert_owners"], list(found), list(found.values()))
+            known |= found
+        return known
+
+    async def _sequences(self, connection: Any, incoming: Sequence[Incoming]) -> list[int]:
+        """The next numbers of each account."""
+        counts: dict[str, int] = {}
+        for one in incoming:
+            counts[one.key] = counts.get(one.key, 0) + 1
+        rows = await connection.fetch(
+            _SQL["advance_sequences"], list(counts), list(counts.values())
+        )
+        last = {row["key"]: row["last"] - counts[row["key"]] for row in rows}
+        found = []
+        for one in incoming:
+            last[one.key] += 1
+            found.append(last[one.key])
+        return found

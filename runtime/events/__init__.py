@@ -1,0 +1,1 @@
+"""Events: what happened, as others are told: the catalogue, and how services hand events over."""

@@ -1,0 +1,347 @@
+"""Every type of event there is, and what its data say: the one list. No I/O, no clock, no grpc.
+
+An event is told to customers, so its data are ids, amounts, times and words of the contract, never
+anything personal. Types and fields are added, never changed: somebody's program reads them.
+`docs/EVENTS.md` is made of this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from runtime.money import AMOUNT_MINOR_LIMIT
+
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?Z")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ID = re.compile(r"[a-z]+_[a-z0-9_]{1,64}")
+#: Words of the contract, and ids that others gave: a merchant's, a network's.
+_TEXT = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,99}")
+_LONE = "2a0195a3f0c4d17e8b9c2d4e6f8a0b1c2d"
+
+
+class Kind(StrEnum):
+    """What a field holds."""
+
+    ID = "id"
+    TEXT = "text"
+    NUMBER = "number"
+    #: `{"amount_minor": 4250, "currency_code": "USD"}`; negative amounts are possible.
+    MONEY = "money"
+    #: RFC 3339 in UTC.
+    TIME = "time"
+    #: `2027-01-31`.
+    DATE = "date"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field of events' data."""
+
+    kind: Kind
+    meaning: str
+    example: Any
+
+
+def _id(prefix: str, meaning: str) -> Field:
+    return Field(kind=Kind.ID, meaning=meaning, example=f"{prefix}_{_LONE}")
+
+
+def _text(example: str, meaning: str) -> Field:
+    return Field(kind=Kind.TEXT, meaning=meaning, example=example)
+
+
+def _money(amount_minor: int, meaning: str) -> Field:
+    example = {"amount_minor": amount_minor, "currency_code": "USD"}
+    return Field(kind=Kind.MONEY, meaning=meaning, example=example)
+
+
+#: One name means the same in every type.
+FIELDS: Mapping[str, Field] = MappingProxyType(
+    {
+        "amount": _money(4_250, "Amount of what happened."),
+        "application_id": _id("app", "The application."),
+        "authorization_id": _id("auth", "The authorization."),
+        "available_credit": _money(95_750, "What may be spent after it; may be negative."),
+        "balance": _money(4_250, "What is owed."),
+        "card_id": _id("card", "The card."),
+        "category_code": _text("5812", "Category of the merchant (ISO 18245)."),
+        "country_code": _text("USA", "Country of the merchant, as the network gave it."),
+        "credit_limit": _money(100_000, "The credit limit."),
+        "cycle_end_date": Field(
+            kind=Kind.DATE, meaning="Last day of the cycle.", example="2027-01-15"
+        ),
+        "decline_reason": _text("INSUFFICIENT_FUNDS", "Why: `holdfast.authz.v1.DeclineReason`."),
+        "due_date": Field(
+            kind=Kind.DATE, meaning="Day by which is to be paid.", example="2027-02-09"
+        ),
+        "endpoint_id": _id("whe", "The webhook endpoint."),
+        "entry_id": _id("ent", "Entry of the ledger."),
+        "kind": _text("VIRTUAL", "Kind of the card."),
+        "merchant_id": _text("mer_4711", "The merchant, as the network calls it."),
+        "minimum_payment": _money(3_500, "Least that is to be paid by the due date."),
+        "payment_id": _id("pay", "The payment."),
+        "previous_credit_limit": _money(80_000, "The credit limit before."),
+        "programme_id": _text("prog_standard", "The programme."),
+        "related_entry_id": _id("ent", "Entry of the ledger that this one reverses or corrects."),
+        "replaced_by_card_id": _id("card", "The card that takes its place."),
+        "shipping": _text("SHIPPED", "Where the plastic is."),
+        "state": _text("ACTIVE", "The state from now on."),
+        "statement_id": _id("stmt", "The statement."),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventType:
+    """One type: `<about>.<what happened>`."""
+
+    name: str
+    meaning: str
+    #: Fields that are always there.
+    fields: tuple[str, ...]
+    #: Fields that may be there.
+    optional: tuple[str, ...] = ()
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """Data of such an event, with every field."""
+        return {name: FIELDS[name].example for name in (*self.fields, *self.optional)}
+
+
+def _types(
+    about: str, fields: tuple[str, ...], meanings: Mapping[str, str], *, optional: tuple[str, ...]
+) -> list[EventType]:
+    return [
+        EventType(name=f"{about}.{what}", meaning=meaning, fields=fields, optional=optional)
+        for what, meaning in meanings.items()
+    ]
+
+
+_MOVED = ("entry_id", "amount", "available_credit")
+_MERCHANT = ("merchant_id", "category_code", "country_code")
+
+_ALL: tuple[EventType, ...] = (
+    *_types(
+        "application",
+        ("application_id", "programme_id", "state"),
+        {
+            "submitted": "Somebody has applied.",
+            "in_review": "A person looks at it.",
+            "documents_required": "Documents are asked for.",
+            "approved": "It was approved; an account and a card follow.",
+            "declined": "It was declined.",
+            "withdrawn": "The applicant took it back.",
+            "expired": "Its time was over.",
+        },
+        optional=(),
+    ),
+    *_types(
+        "account",
+        ("programme_id", "state", "credit_limit"),
+        {
+            "opened": "An account was opened.",
+            "suspended": "Purchases are declined until it is reopened.",
+            "delinquent": "It is past due: purchases are declined until it is paid.",
+            "reopened": "It was suspended or past due, and is open again.",
+            "closing": "It takes no purchases any more, and closes once nothing is owed.",
+            "closed": "It was closed.",
+            "controls_changed": "What it may be used for was changed.",
+        },
+        optional=(),
+    ),
+    EventType(
+        name="account.limit_changed",
+        meaning="Its credit limit was changed.",
+        fields=("credit_limit", "previous_credit_limit"),
+    ),
+    EventType(
+        name="account.user_changed",
+        meaning="What a user (`user_id`) may use it for was changed.",
+        fields=("state",),
+    ),
+    *_types(
+        "account",
+        _MOVED,
+        {
+            "fee_charged": "A fee was charged.",
+            "interest_charged": "Interest was charged.",
+            "debited": "An adjustment raised what is owed.",
+            "credited": "An adjustment lowered what is owed.",
+        },
+        optional=("related_entry_id",),
+    ),
+    *_types(
+        "card",
+        ("card_id", "kind", "state"),
+        {
+            "issued": "A card was issued.",
+            "activated": "Its holder has it, and it may be used.",
+            "frozen": "It may not be used until it is unfrozen.",
+            "unfrozen": "It may be used again.",
+            "closed": "It was closed.",
+            "reported_lost": "Its holder lost it.",
+            "reported_stolen": "It was stolen.",
+            "renewed": "It keeps its number for longer.",
+            "controls_changed": "What it may be used for was changed.",
+            "updated": "Something else about it was changed.",
+        },
+        optional=(),
+    ),
+    EventType(
+        name="card.replaced",
+        meaning="Another card takes its place.",
+        fields=("card_id", "kind", "state", "replaced_by_card_id"),
+    ),
+    *_types(
+        "card",
+        ("card_id", "kind", "state", "shipping"),
+        {
+            "ordered": "The plastic is being made.",
+            "shipped": "The plastic is on its way.",
+            "delivered": "The plastic was delivered.",
+            "returned": "The plastic came back.",
+        },
+        optional=(),
+    ),
+    *_types(
+        "authorization",
+        ("authorization_id", *_MOVED),
+        {
+            "approved": "A purchase was approved; its amount is held.",
+            "incremented": "A hold was raised.",
+            "advised": "The network approved a purchase in our place.",
+            "posted": "A purchase or withdrawal was approved and posted at once.",
+            "captured": "A purchase was cleared: it is owed from now on.",
+            "reversed": "A hold was given back, in part or whole.",
+            "expired": "A hold ran out.",
+            "force_posted": "A purchase was cleared that nobody had asked for before.",
+        },
+        optional=("card_id", *_MERCHANT, "related_entry_id"),
+    ),
+    *_types(
+        "authorization",
+        _MOVED,
+        {
+            "refunded": "A merchant gave money back.",
+            "refund_reversed": "A refund was taken back.",
+        },
+        optional=("authorization_id", "card_id", *_MERCHANT, "related_entry_id"),
+    ),
+    *_types(
+        "authorization",
+        ("entry_id", "amount", "decline_reason"),
+        {
+            "declined": "A purchase was declined.",
+            "increment_declined": "A hold was not raised.",
+        },
+        optional=("authorization_id", "card_id", "available_credit", *_MERCHANT),
+    ),
+    *_types(
+        "payment",
+        ("payment_id", *_MOVED),
+        {
+            "credited": "A payment lowers what is owed.",
+            "released": "A payment raises what may be spent.",
+            "returned": "A payment was taken back: what it paid is owed again.",
+        },
+        optional=("related_entry_id",),
+    ),
+    EventType(
+        name="statement.ready",
+        meaning="A cycle was closed, and its statement can be read.",
+        fields=("statement_id", "cycle_end_date", "due_date", "balance", "minimum_payment"),
+    ),
+    EventType(
+        name="webhook.disabled",
+        meaning="An endpoint has taken nothing for five days, and is told nothing any more.",
+        fields=("endpoint_id", "state"),
+    ),
+    *_types(
+        "user",
+        ("state",),
+        {
+            "created": "Somebody is known from now on.",
+            "updated": "Details of a person were changed.",
+            "verified": "Who the person is was checked.",
+            "suspended": "The person may not sign in until they are reactivated.",
+            "reactivated": "The person may sign in again.",
+            "closed": "The person was closed.",
+            "erased": "Everything personal was destroyed.",
+        },
+        optional=(),
+    ),
+)
+
+#: By name, in the order of the page.
+CATALOGUE: Mapping[str, EventType] = MappingProxyType(
+    {one.name: one for one in sorted(_ALL, key=lambda one: one.name.partition(".")[0])}
+)
+assert len(CATALOGUE) == len(_ALL), "a type stands twice"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What happened. Ids that do not apply are empty."""
+
+    type: str
+    time_ms: int
+    account_id: str = ""
+    #: Who owns the account, or is the person; empty: whoever owns the account, asked for later.
+    owner_id: str = ""
+    #: The person that it is about, or whose card it is.
+    user_id: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_text(value: str) -> bool:
+    """Whether a text of others may stand in events' data."""
+    return _TEXT.fullmatch(value) is not None
+
+
+def money(amount_minor: int, currency_code: str) -> dict[str, Any]:
+    """An amount as events say it."""
+    return {"amount_minor": amount_minor, "currency_code": currency_code}
+
+
+def fault_of(event: Event) -> str:
+    """What is wrong with an event; empty if nothing is."""
+    kind = CATALOGUE.get(event.type)
+    if kind is None:
+        return f"{event.type} is not in the catalogue"
+    if not (event.account_id or event.owner_id):
+        return f"{event.type} belongs to nobody"
+    if missing := set(kind.fields) - set(event.data):
+        return f"{event.type} lacks {sorted(missing)}"
+    if unknown := set(event.data) - {*kind.fields, *kind.optional}:
+        return f"{event.type} has no field {sorted(unknown)}"
+    for name, value in event.data.items():
+        if not _fits(FIELDS[name].kind, value):
+            return f"{event.type}: {name} is no {FIELDS[name].kind}"
+    return ""
+
+
+def _fits(kind: Kind, value: Any) -> bool:
+    match kind:
+        case Kind.MONEY:
+            return _is_money(value)
+        case Kind.NUMBER:
+            return isinstance(value, int) and not isinstance(value, bool)
+    pattern = {Kind.ID: _ID, Kind.TEXT: _TEXT, Kind.TIME: _INSTANT, Kind.DATE: _DAY}[kind]
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_money(value: Any) -> bool:
+    if not isinstance(value, Mapping) or set(value) != {"amount_minor", "currency_code"}:
+        return False
+    amount_minor, currency_code = value["amount_minor"], value["currency_code"]
+    return (
+        isinstance(amount_minor, int)
+        and abs(amount_minor) < AMOUNT_MINOR_LIMIT
+        and isinstance(currency_code, str)
+        and re.fullmatch("[A-Z]{3}", currency_code) is not None
+    )
