@@ -95,6 +95,7 @@ class BillingMesh:
     pool: asyncpg.Pool
     store: Store
     parts: BillingParts
+    channel: grpc.aio.Channel
     programmes: Programmes
     _numbers: list[int] = field(default_factory=lambda: [0])
 
@@ -261,5 +262,6 @@ async def billing_mesh(
             pool=pool,
             store=store,
             parts=parts,
+            channel=channel,
             programmes=Programmes(pool),
         )
