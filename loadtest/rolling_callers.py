@@ -137,7 +137,7 @@ class _Merchant:
         self._authorizations: Any = AuthorizationServiceStub(channel)
         self._mesh = mesh
         self._cards = itertools.cycle(cards)
-        self._secret = ""
+        self._secret = self._bought = ""
 
     async def open(self, staff: tuple[tuple[str, str], ...]) -> None:
         """Is given a key."""
@@ -148,14 +148,15 @@ class _Merchant:
             limit_per_minute=_KEY_LIMIT_PER_MINUTE,
         )
         self._secret = (await _send(self._keys.CreateApiKey, request, staff)).secret
+        await self._change()
 
     def calls(self) -> dict[str, Call]:
         """What the merchant does, over and over."""
         return {"API key, read": self._read, "API key, change": self._change}
 
     async def _read(self) -> None:
-        request = authz_pb.ListAuthorizationsRequest(page_size=1)
-        await _send(self._authorizations.ListAuthorizations, request, self._credential())
+        request = authz_pb.GetAuthorizationRequest(authorization_id=self._bought)
+        await _send(self._authorizations.GetAuthorization, request, self._credential())
 
     async def _change(self) -> None:
         """A purchase. The books are compared with it later."""
@@ -166,6 +167,7 @@ class _Merchant:
         except grpc.aio.AioRpcError as error:
             answered.unknown += error.code().name != _SHED
             raise
+        self._bought = answer.authorization_id
         approved = answer.decision == authorization_pb2.DECISION_APPROVED
         answered.approved += approved
         answered.declined += not approved
