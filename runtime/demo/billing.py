@@ -21,7 +21,7 @@ from holdfast.payments.v1 import back_office_service_pb2 as office
 from holdfast.payments.v1 import payment_pb2
 from runtime import ids
 from runtime.clock import ms_of
-from runtime.demo import answers, paper, requests
+from runtime.demo import answers, paper, requests, web
 from runtime.demo.stage import CURRENCY, DemoFailedError, Holder, Stage, money
 from runtime.mesh_client import CALL_TIMEOUT_S
 
@@ -121,6 +121,56 @@ async def pay(stage: Stage) -> None:
         style="green",
         paid_minor=owed_minor,
     )
+
+
+async def dispute(stage: Stage) -> None:
+    """A charge that is not owed in the end; its amount is credited before that is known."""
+    stage.scene("Erin disputes a charge: credited at once, provisionally, and won")
+    erin, charged_minor = stage.holders["Erin"], 12_655
+    posted_minor = (await requests.balance(stage, erin)).posted.amount_minor
+    opened = await _act(
+        stage,
+        f"/v1/authorizations/{stage.authorizations['disputed']}:dispute",
+        {"reason": "REASON_NOT_RECEIVED", "description": "What I paid for never came."},
+    )
+    stage.check("what is disputed", found=opened["amount"], expected=web.json_money(charged_minor))
+    stage.tell(
+        f"{money(charged_minor)} disputed: acknowledged by {opened['acknowledge_due_time'][:10]} at"
+        f" the latest,\n  ended by {opened['resolve_due_time'][:10]}"
+    )
+    path = f"/v1/disputes/{opened['id']}"
+    await _act(stage, f"{path}:acknowledge", {})
+    await _act(stage, f"{path}:advance", {"state": "STATE_INVESTIGATING"})
+    granted = await _act(stage, f"{path}:grantProvisionalCredit", {})
+    credited_minor = int(granted["provisional_credit"]["amount_minor"])
+    stage.check("provisional credit", found=credited_minor, expected=charged_minor)
+    now_minor = (await requests.balance(stage, erin)).posted.amount_minor
+    stage.check("the balance", found=now_minor, expected=posted_minor - charged_minor)
+    stage.tell(f"acknowledged, and {money(charged_minor)} credited while the bank looks into it")
+    await _act(stage, f"{path}:advance", {"state": "STATE_CHARGEBACK"})
+    liability = {
+        "merchant": web.json_money(charged_minor),
+        "issuer": web.json_money(0),
+        "cardholder": web.json_money(0),
+    }
+    ended = await _act(stage, f"{path}:resolve", {"liability": liability})
+    stage.check("its end", found=ended["state"], expected="STATE_WON")
+    now_minor = (await requests.balance(stage, erin)).posted.amount_minor
+    stage.check("the balance", found=now_minor, expected=posted_minor - charged_minor)
+    stage.tell(
+        "charged back, and won: the credit stays, the merchant bears it",
+        style="green",
+        dispute=ended["state"],
+        credited_minor=credited_minor,
+    )
+
+
+async def _act(stage: Stage, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What an operator does to a dispute; how it is then."""
+    headers = {"Idempotency-Key": stage.request_id()}
+    answer = await stage.mesh.web.post(path, json=body, headers=headers)
+    found: dict[str, Any] = web.answer_of(stage, answer)["dispute"]
+    return found
 
 
 async def _offer(stage: Stage) -> None:

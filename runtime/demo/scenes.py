@@ -38,6 +38,9 @@ PARTS: tuple[tuple[str, tuple[Scene, ...]], ...] = (
     ),
     ("Paying the balance", (paying.pay, paying.schedule, paying.give_back)),
     ("The edge: who may do what, and how often", (edge.session, edge.api_key, edge.rotate_keys)),
-    ("Months of a credit account, in seconds", (billing.month, billing.late, billing.pay)),
+    (
+        "Months of a credit account, in seconds",
+        (billing.month, billing.late, billing.pay, billing.dispute),
+    ),
     ("Everybody at once, and the books", (rush.rush, books.close_books, edge.audit)),
 )

@@ -95,7 +95,7 @@ def _check_the_edge(told: dict[str, Any]) -> None:
 
 
 def _check_billing(facts: list[dict[str, Any]], told: dict[str, Any]) -> None:
-    """Two statements with minimum payments, a late fee, interest, and a payment of all of it."""
+    """Two statements with minimum payments, a late fee, interest, a payment, a dispute won."""
     statements = [
         (fact["statement"], fact["closing_minor"], fact["lines"])
         for fact in facts
@@ -108,3 +108,4 @@ def _check_billing(facts: list[dict[str, Any]], told: dict[str, Any]) -> None:
     # 24.99 % of 1,000.00 for a month of 28 to 31 days.
     assert 1_917 <= told["interest_minor"] <= 2_122
     assert told["pdf"].endswith("/statements/1:download")
+    assert (told["dispute"], told["credited_minor"]) == ("STATE_WON", 12_655)
