@@ -131,7 +131,7 @@ async def dispute(stage: Stage) -> None:
     opened = await _act(
         stage,
         f"/v1/authorizations/{stage.authorizations['disputed']}:dispute",
-        {"reason": "REASON_NOT_RECEIVED", "description": "What I paid for never came."},
+        {"reason": "REASON_NOT_RECEIVED"},
     )
     stage.check("what is disputed", found=opened["amount"], expected=web.json_money(charged_minor))
     stage.tell(

@@ -35,7 +35,8 @@ async def post(
 def answer_of(stage: Stage, answer: httpx.Response) -> dict[str, Any]:
     """The message of an answer, which must be one."""
     what = f"{answer.request.method} {answer.request.url.path}"
-    stage.check(what, found=answer.status_code, expected=httpx.codes.OK)
+    found_status = answer.status_code if answer.is_success else answer.text
+    stage.check(what, found=found_status, expected=httpx.codes.OK)
     found: dict[str, Any] = answer.json()
     return found
 
