@@ -85,8 +85,8 @@ async def pay(stage: Stage) -> None:
     after = await _figures(stage)
     stage.check("owed, available", found=after, expected=(owed - _PAID_MINOR, available))
     stage.tell(
-        f"sent twice, paid once: owed {money(owed)} → {money(after[0])};"
-        f" {money(after[1])} to spend, as before: held for {_HOLD_DAYS} days",
+        f"sent twice, paid once: owed {money(owed)} → {money(after[0])};\n"
+        f"  {money(after[1])} to spend, as before: held for {_HOLD_DAYS} days",
         payment_id=made.id,
         owed_minor=after[0],
         available_minor=after[1],
