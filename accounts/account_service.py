@@ -14,10 +14,10 @@ from accounts.account import (
     set_controls,
     update_credit_limit,
 )
-from accounts.account_user import AccountUser, add_user, remove_user, set_user_controls
-from accounts.card import Card, Transition, move
+from accounts.account_user import AccountUser, add_user, set_user_controls
 from accounts.company_settings import member_controls, programme_of
 from accounts.company_store import Companies
+from accounts.leaving import leave
 from accounts.mutation import Context, Mutations
 from accounts.ownership_store import OwnershipStore
 from accounts.store import Store
@@ -243,16 +243,9 @@ class AccountService(AccountServiceServicer):
             if account is None:
                 raise convert.account_not_found(request.account_id)
             user = await transaction.account_user(request.account_id, request.user_id)
-            changed = remove_user(user, now_ms=now_ms)
+            changed = await leave(transaction, user, now_ms=now_ms)
             if not isinstance(changed, AccountUser):
                 raise convert.refusal(changed)
-            if changed is user:
-                return user
-            for card in await transaction.cards_of(account.id, user.user_id):
-                closed = move(card, Transition.CLOSE, now_ms=now_ms)
-                if isinstance(closed, Card) and closed is not card:
-                    await transaction.update_card(closed)
-            await transaction.update_account_user(changed)
             return changed
 
         answer = await self._mutations.run(key, effect, context)

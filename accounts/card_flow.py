@@ -57,6 +57,7 @@ async def replaced(
     """Issues a card in place of a locked one, which ends."""
     card, account = found
     _check_open(account)
+    await check_user(transaction, account, card.user_id)
     both = replace_card(card, reason, card_id=card_id, now_ms=now_ms)
     if not isinstance(both, tuple):
         raise convert_card.refusal(both)
@@ -79,6 +80,7 @@ async def made_anew(
     """Lets a locked card keep its number for longer."""
     card, account = found
     _check_open(account)
+    await check_user(transaction, account, card.user_id)
     changed = renew(card, now_ms=now_ms) if renewal else reissue(card, now_ms=now_ms)
     if not isinstance(changed, Card):
         raise convert_card.refusal(changed)

@@ -31,6 +31,7 @@ from accounts.company import (
 from accounts.company_store import Companies
 from accounts.convert import refusal
 from accounts.convert_company import INVITATION_DAYS, MemberRequest
+from accounts.leaving import leave_all
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
 from accounts.requests import Answer
@@ -110,13 +111,18 @@ class MemberService(MemberServiceServicer):
     async def RemoveMember(
         self, request: pb.RemoveMemberRequest, context: Context
     ) -> pb.RemoveMemberResponse:
-        """Removes a member."""
+        """Removes a member, and ends what the member has of the company's accounts."""
         key = convert.member_request(request, context)
+        now_ms = self._clock.now_ms()
 
         async def effect(transaction: Transaction) -> Answer:
             companies = Companies(transaction.connection)
             member = await self._locked_member(companies, request)
             await require(companies, member.company_id, action_on(member.role))
+            company_id = member.company_id
+            await leave_all(
+                transaction, member.user_id, now_ms=now_ms, key=company_id, owner_id=company_id
+            )
             return await self._change(transaction, member, replace(member, active=False))
 
         answer = await self._mutations.run(key, effect, context)

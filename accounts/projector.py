@@ -86,10 +86,14 @@ def card_request(card: Card) -> projection.ApplyCardRequest:
     )
 
 
-def card_message(card: Card) -> Message:
-    """The outbox message of a card's version; ordered behind its account's."""
+def card_message(card: Card, *, key: str = "") -> Message:
+    """The outbox message of a card's version; ordered behind its account's unless there is a key:
+    nothing is lost by that, receivers go by versions.
+    """
     request = card_request(card)
-    return Message(topic=CARD_TOPIC, key=card.account_id, payload=request.SerializeToString())
+    return Message(
+        topic=CARD_TOPIC, key=key or card.account_id, payload=request.SerializeToString()
+    )
 
 
 def all_messages(
@@ -108,8 +112,8 @@ def all_messages(
         yield Message(topic=ALL_TOPIC, key=key, payload=request.SerializeToString())
 
 
-def account_user_message(user: AccountUser) -> Message:
-    """The outbox message of what a user may use an account for; ordered behind the account's."""
+def account_user_message(user: AccountUser, *, key: str = "") -> Message:
+    """The outbox message of what a user may use an account for; ordered as `card_message`."""
     request = projection.ApplyAccountUserRequest(
         version=user.version,
         account_id=user.account_id,
@@ -117,7 +121,7 @@ def account_user_message(user: AccountUser) -> Message:
         controls=SpendControls.FromString(user.controls) if user.controls else None,
     )
     payload = request.SerializeToString()
-    return Message(topic=ACCOUNT_USER_TOPIC, key=user.account_id, payload=payload)
+    return Message(topic=ACCOUNT_USER_TOPIC, key=key or user.account_id, payload=payload)
 
 
 def rules_message(rules: Rules) -> Message:

@@ -148,6 +148,13 @@ class Transaction:
         )
         return [self._lock(rows.card(row)) for row in found]
 
+    async def shared_accounts(self, user_id: str, *, owner_id: str = "") -> list[str]:
+        """Others' accounts that a user shares or has living cards on, by id; those of one owner
+        unless `owner_id` is empty.
+        """
+        found = await self._connection.fetch(_SQL["list_shared_accounts"], user_id, owner_id)
+        return [row["id"] for row in found]
+
     async def insert_account(self, account: Account) -> None:
         """Adds an account."""
         await self._connection.execute(_SQL["insert_account"], *rows.account_values(account))
@@ -181,8 +188,10 @@ class Transaction:
         await self._record(card)
         self.appended.append(await outbox.append(self._connection, card_message(card)))
 
-    async def update_card(self, card: Card) -> None:
-        """Writes the next version of a locked card."""
+    async def update_card(self, card: Card, *, key: str = "") -> None:
+        """Writes the next version of a locked card. `key`: of the outbox row, if whoever answers
+        waits for another one than the account's.
+        """
         tag = await self._connection.execute(
             _SQL["update_card"],
             card.id,
@@ -203,7 +212,7 @@ class Transaction:
         )
         assert tag == "UPDATE 1", f"{card.id} was not locked at version {card.version - 1}"
         await self._record(card)
-        self.appended.append(await outbox.append(self._connection, card_message(card)))
+        self.appended.append(await outbox.append(self._connection, card_message(card, key=key)))
 
     async def insert_all(
         self, accounts: Sequence[Account], cards: Sequence[Card], *, outbox_key: str
@@ -234,8 +243,8 @@ class Transaction:
         row = await self._connection.fetchrow(_SQL["select_account_user"], account_id, user_id)
         return rows.account_user_of(row, account_id, user_id)
 
-    async def update_account_user(self, user: AccountUser) -> None:
-        """Writes the next version of a locked user of an account."""
+    async def update_account_user(self, user: AccountUser, *, key: str = "") -> None:
+        """Writes the next version of a locked user of an account. `key`: see `update_card`."""
         tag = await self._connection.execute(
             _SQL["update_account_user"],
             user.account_id,
@@ -247,7 +256,8 @@ class Transaction:
         )
         assert tag == "UPDATE 1", f"{user} was not locked at the version before"
         await self._record(user)
-        self.appended.append(await outbox.append(self._connection, account_user_message(user)))
+        message = account_user_message(user, key=key)
+        self.appended.append(await outbox.append(self._connection, message))
 
     async def rules(self, scope_id: str) -> Rules:
         """The rules of a programme or company, locked for a change; new ones at version 0."""

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from accounts import convert, convert_user, user_import
 from accounts.applications.erasing import Erasing
+from accounts.leaving import leave_all
 from accounts.mutation import Context, delivered, outcome_unknown
 from accounts.requests import Answer, RequestKey, Stored
 from accounts.user import (
@@ -274,6 +275,10 @@ class UserService(UserServiceServicer):
         now_ms = self._clock.now_ms()
 
         async def effect(transaction: UserTransaction) -> User:
+            if transition is UserTransition.CLOSE:
+                # Accounts are always locked before people.
+                user_id = request.user_id
+                await leave_all(transaction, user_id, now_ms=now_ms, key=user_id)
             user = await _locked(transaction, request.user_id)
             if transition is UserTransition.CLOSE:
                 await _check_free(transaction, user.id)
@@ -352,7 +357,9 @@ async def _locked(transaction: UserTransaction, user_id: str) -> User:
 
 
 async def _check_free(transaction: UserTransaction, user_id: str) -> None:
-    """Refuses to close somebody of whom something is open."""
+    """Refuses to close somebody of whom something is open, or who was added to an account just now:
+    what others have shared before has ended.
+    """
     metadata = {"user_id": user_id}
     if await transaction.owns_account(user_id) or await transaction.shares_account(user_id):
         raise FailedPrecondition(

@@ -43,12 +43,15 @@ LEFT JOIN account_user u ON u.account_id = a.id AND u.user_id = $2 AND u.state =
 WHERE a.id = $1
 
 -- card_belongs --
--- The same of a card's account, and whether it is a user's card. Params: $1 id, $2 user id.
-SELECT a.owner_id, c.user_id IS NOT DISTINCT FROM $2 AS is_user,
+-- The same of a card's account, and whether it is the card of a user who still owns or shares the
+-- account. Params: $1 id, $2 user id.
+SELECT a.owner_id,
+    c.user_id IS NOT DISTINCT FROM $2 AND (a.owner_id = $2 OR u.user_id IS NOT NULL) AS is_user,
     m.user_id IS NOT NULL AND (NOT m.active OR m.role = 'EMPLOYEE') AS dismissed
 FROM card c
 JOIN account a ON a.id = c.account_id
 LEFT JOIN company_member m ON m.company_id = a.owner_id AND m.user_id = $2
+LEFT JOIN account_user u ON u.account_id = a.id AND u.user_id = $2 AND u.state = 'ACTIVE'
 WHERE c.id = $1
 
 -- company_belongs --

@@ -100,6 +100,19 @@ WHERE account_id = $1 AND user_id = $2
 ORDER BY id
 FOR NO KEY UPDATE
 
+-- list_shared_accounts --
+-- Others' accounts that a user shares or has living cards on. Params: $1 user_id,
+-- $2 owner_id or ''.
+SELECT id
+FROM account
+WHERE id IN (
+    SELECT account_id FROM account_user WHERE user_id = $1 AND state = 'ACTIVE'
+    UNION
+    SELECT account_id FROM card
+    WHERE user_id = $1 AND state IN ('INACTIVE', 'ACTIVE', 'FROZEN')
+) AND owner_id <> $1 AND (owner_id = $2 OR $2 = '')
+ORDER BY id
+
 -- list_cards --
 -- Cards of an account older than a position, newest first. Params: $1 create_time, $2 id, $3 limit,
 -- $4 account_id.
@@ -122,9 +135,16 @@ ORDER BY create_time DESC, id DESC
 LIMIT $3
 
 -- select_held_card --
--- Whose card it is, and its state. Params: $1 id.
-SELECT coalesce(card.user_id, account.owner_id) AS holder_id, card.state
-FROM card JOIN account ON account.id = card.account_id
+-- Whose card it is (NULL: of somebody who was removed from the account), and its state. Params:
+-- $1 id.
+SELECT card.state, CASE
+        WHEN card.user_id IS NULL OR card.user_id = account.owner_id THEN account.owner_id
+        ELSE account_user.user_id
+    END AS holder_id
+FROM card
+JOIN account ON account.id = card.account_id
+LEFT JOIN account_user ON account_user.account_id = card.account_id
+    AND account_user.user_id = card.user_id AND account_user.state = 'ACTIVE'
 WHERE card.id = $1
 
 -- insert_card --

@@ -13,9 +13,11 @@ ADMIN = "admin"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldCard:
-    """Whose card it is: its user's, or else its account's owner's."""
+    """Whose card it is: its user's, or else its account's owner's. Nobody's if its user was removed
+    from the account.
+    """
 
-    holder_id: str
+    holder_id: str | None
     closed: bool
 
 

@@ -12,6 +12,7 @@ from holdfast.accounts.v1 import company_pb2 as company
 from holdfast.accounts.v1 import company_service_pb2 as companies
 from holdfast.accounts.v1.card_service_pb2 import IssueCardRequest
 from holdfast.accounts.v1.programme_pb2 import Programme
+from holdfast.authz.v1.projection_service_pb2 import ApplyAccountUserRequest
 from holdfast.type.v1.spend_controls_pb2 import CalendarWindow, SpendControls
 from tests.accounts_applying import create_programme, submit
 from tests.accounts_mesh import AccountsMesh, call, refused, usd
@@ -158,7 +159,7 @@ async def test_employees_have_the_monthly_limit_unless_the_request_says_otherwis
         unit=CalendarWindow.UNIT_MONTH, timezone="Europe/Madrid"
     )
     (applied,) = [
-        one.controls for one in mesh.authorizer.requests if getattr(one, "user_id", "") == BORIS
+        one.controls for one in mesh.authorizer.requests if isinstance(one, ApplyAccountUserRequest)
     ]
     assert list(applied.limits) == [limit]
     own = SpendControls(transaction_maximum=usd(7))

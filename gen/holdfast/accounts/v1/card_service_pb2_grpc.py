@@ -230,12 +230,11 @@ class CardServiceServicer:
     def ReplaceCard(self, request, context):
         """Issues a card with a new number in place of another one, which is closed, lost or stolen from
         then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
-        card stays used. In place of a frozen card comes one that is frozen; plastic is inactive as
-        always.
+        card stays used, a frozen card stays frozen; plastic is inactive as always.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
-        CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+        USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: `replaced_by_card_id` in its metadata),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -245,8 +244,8 @@ class CardServiceServicer:
         """Makes a card anew with the same number and a later expiry, e.g. because it is damaged. It stays
         usable; plastic is ordered.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+        USER_NOT_ON_ACCOUNT, CARD_STATE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -256,8 +255,9 @@ class CardServiceServicer:
         """Renews a card that expires within 90 days: same number, four more years; plastic is ordered.
         Cards that are in use are renewed by themselves before they expire, single-use ones are not.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
-        RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+        USER_NOT_ON_ACCOUNT, CARD_STATE, RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

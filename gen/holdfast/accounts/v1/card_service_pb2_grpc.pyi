@@ -97,26 +97,26 @@ class CardServiceStub:
     ReplaceCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReplaceCardRequest, _card_lifecycle_pb2.ReplaceCardResponse]
     """Issues a card with a new number in place of another one, which is closed, lost or stolen from
     then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
-    card stays used. In place of a frozen card comes one that is frozen; plastic is inactive as
-    always.
+    card stays used, a frozen card stays frozen; plastic is inactive as always.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
-    CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+    USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: `replaced_by_card_id` in its metadata),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ReissueCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReissueCardRequest, _card_lifecycle_pb2.ReissueCardResponse]
     """Makes a card anew with the same number and a later expiry, e.g. because it is damaged. It stays
     usable; plastic is ordered.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+    USER_NOT_ON_ACCOUNT, CARD_STATE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     RenewCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.RenewCardRequest, _card_lifecycle_pb2.RenewCardResponse]
     """Renews a card that expires within 90 days: same number, four more years; plastic is ordered.
     Cards that are in use are renewed by themselves before they expire, single-use ones are not.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
-    RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+    USER_NOT_ON_ACCOUNT, CARD_STATE, RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
     UpdateCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.UpdateCardRequest, _card_lifecycle_pb2.UpdateCardResponse]
     """Changes a card's nickname or user; what is absent stays.
@@ -217,26 +217,26 @@ class CardServiceAsyncStub(CardServiceStub):
     ReplaceCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReplaceCardRequest, _card_lifecycle_pb2.ReplaceCardResponse]  # type: ignore[assignment]
     """Issues a card with a new number in place of another one, which is closed, lost or stolen from
     then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
-    card stays used. In place of a frozen card comes one that is frozen; plastic is inactive as
-    always.
+    card stays used, a frozen card stays frozen; plastic is inactive as always.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
-    CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+    USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: `replaced_by_card_id` in its metadata),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ReissueCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReissueCardRequest, _card_lifecycle_pb2.ReissueCardResponse]  # type: ignore[assignment]
     """Makes a card anew with the same number and a later expiry, e.g. because it is damaged. It stays
     usable; plastic is ordered.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+    USER_NOT_ON_ACCOUNT, CARD_STATE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     RenewCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.RenewCardRequest, _card_lifecycle_pb2.RenewCardResponse]  # type: ignore[assignment]
     """Renews a card that expires within 90 days: same number, four more years; plastic is ordered.
     Cards that are in use are renewed by themselves before they expire, single-use ones are not.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
-    RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+    USER_NOT_ON_ACCOUNT, CARD_STATE, RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
     UpdateCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.UpdateCardRequest, _card_lifecycle_pb2.UpdateCardResponse]  # type: ignore[assignment]
     """Changes a card's nickname or user; what is absent stays.
@@ -394,12 +394,11 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_card_lifecycle_pb2.ReplaceCardResponse, _abc.Awaitable[_card_lifecycle_pb2.ReplaceCardResponse]]:
         """Issues a card with a new number in place of another one, which is closed, lost or stolen from
         then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
-        card stays used. In place of a frozen card comes one that is frozen; plastic is inactive as
-        always.
+        card stays used, a frozen card stays frozen; plastic is inactive as always.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
-        CARD_REPLACED: `replaced_by_card_id` in its metadata), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+        USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: `replaced_by_card_id` in its metadata),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -411,8 +410,8 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes a card anew with the same number and a later expiry, e.g. because it is damaged. It stays
         usable; plastic is ordered.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+        USER_NOT_ON_ACCOUNT, CARD_STATE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -424,8 +423,9 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
         """Renews a card that expires within 90 days: same number, four more years; plastic is ordered.
         Cards that are in use are renewed by themselves before they expire, single-use ones are not.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, CARD_STATE,
-        RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+        USER_NOT_ON_ACCOUNT, CARD_STATE, RENEWAL_NOT_DUE), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -121,7 +121,9 @@ class MemberServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RemoveMember(self, request, context):
-        """Removes a member. Its cards are not closed by that. The last administrator stays.
+        """Removes a member, and ends the sharing of every account of the company, as RemoveAccountUser
+        does: the member's cards on them are closed, and none of them pays any more once this has
+        answered. The last administrator stays.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND, MEMBER_NOT_FOUND), PERMISSION_DENIED
         (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN), ALREADY_EXISTS (REQUEST_ID_REUSED),

@@ -57,7 +57,9 @@ class MemberServiceStub:
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     RemoveMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.RemoveMemberRequest, _member_service_pb2.RemoveMemberResponse]
-    """Removes a member. Its cards are not closed by that. The last administrator stays.
+    """Removes a member, and ends the sharing of every account of the company, as RemoveAccountUser
+    does: the member's cards on them are closed, and none of them pays any more once this has
+    answered. The last administrator stays.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND, MEMBER_NOT_FOUND), PERMISSION_DENIED
     (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN), ALREADY_EXISTS (REQUEST_ID_REUSED),
@@ -119,7 +121,9 @@ class MemberServiceAsyncStub(MemberServiceStub):
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     RemoveMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.RemoveMemberRequest, _member_service_pb2.RemoveMemberResponse]  # type: ignore[assignment]
-    """Removes a member. Its cards are not closed by that. The last administrator stays.
+    """Removes a member, and ends the sharing of every account of the company, as RemoveAccountUser
+    does: the member's cards on them are closed, and none of them pays any more once this has
+    answered. The last administrator stays.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND, MEMBER_NOT_FOUND), PERMISSION_DENIED
     (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN), ALREADY_EXISTS (REQUEST_ID_REUSED),
@@ -202,7 +206,9 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _member_service_pb2.RemoveMemberRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_member_service_pb2.RemoveMemberResponse, _abc.Awaitable[_member_service_pb2.RemoveMemberResponse]]:
-        """Removes a member. Its cards are not closed by that. The last administrator stays.
+        """Removes a member, and ends the sharing of every account of the company, as RemoveAccountUser
+        does: the member's cards on them are closed, and none of them pays any more once this has
+        answered. The last administrator stays.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND, MEMBER_NOT_FOUND), PERMISSION_DENIED
         (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN), ALREADY_EXISTS (REQUEST_ID_REUSED),

@@ -214,8 +214,9 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseUser(self, request, context):
-        """Ends the relation with a person who neither has nor shares an account that is not closed, nor
-        has an application that is open. The person cannot sign in any more.
+        """Ends the relation with a person who neither owns an account that is not closed, nor has an
+        application that is open. The person cannot sign in any more. Others' accounts that the person
+        shares stay open; the sharing ends, and the person's cards on them are closed.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
         USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.

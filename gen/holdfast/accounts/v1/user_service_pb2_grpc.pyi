@@ -101,8 +101,9 @@ class UserServiceStub:
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CloseUserRequest, _user_service_pb2.CloseUserResponse]
-    """Ends the relation with a person who neither has nor shares an account that is not closed, nor
-    has an application that is open. The person cannot sign in any more.
+    """Ends the relation with a person who neither owns an account that is not closed, nor has an
+    application that is open. The person cannot sign in any more. Others' accounts that the person
+    shares stay open; the sharing ends, and the person's cards on them are closed.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
     USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -202,8 +203,9 @@ class UserServiceAsyncStub(UserServiceStub):
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CloseUserRequest, _user_service_pb2.CloseUserResponse]  # type: ignore[assignment]
-    """Ends the relation with a person who neither has nor shares an account that is not closed, nor
-    has an application that is open. The person cannot sign in any more.
+    """Ends the relation with a person who neither owns an account that is not closed, nor has an
+    application that is open. The person cannot sign in any more. Others' accounts that the person
+    shares stay open; the sharing ends, and the person's cards on them are closed.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
     USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -360,8 +362,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.CloseUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.CloseUserResponse, _abc.Awaitable[_user_service_pb2.CloseUserResponse]]:
-        """Ends the relation with a person who neither has nor shares an account that is not closed, nor
-        has an application that is open. The person cannot sign in any more.
+        """Ends the relation with a person who neither owns an account that is not closed, nor has an
+        application that is open. The person cannot sign in any more. Others' accounts that the person
+        shares stay open; the sharing ends, and the person's cards on them are closed.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_HAS_ACCOUNTS,
         USER_HAS_APPLICATIONS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
