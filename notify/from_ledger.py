@@ -28,11 +28,13 @@ TYPES = {
     "INTEREST": "account.interest_charged",
     "ADJUSTMENT_DEBIT": "account.debited",
     "ADJUSTMENT_CREDIT": "account.credited",
+    "PROVISIONAL_CREDIT": "account.credited",
+    "PROVISIONAL_CREDIT_REVERSAL": "account.debited",
 }
-#: Entries that are no news here.
-PASSED_OVER = frozenset(
-    {"ACCOUNT_APPLIED", "CARD_APPLIED", "ACCOUNT_USER_APPLIED", "RULES_APPLIED"}
-)
+#: Entries that are no news here: configuration, and what only the issuer's own books are about.
+_CONFIGURATION = {"ACCOUNT_APPLIED", "CARD_APPLIED", "ACCOUNT_USER_APPLIED", "RULES_APPLIED"}
+_OWN_BOOKS = {"CHARGE_OFF", "RECOVERY", "DISPUTE_CLAIM", "DISPUTE_LOSS"}
+PASSED_OVER = frozenset(_CONFIGURATION | _OWN_BOOKS)
 _DECLINES = frozenset({"DECLINE", "INCREMENT_DECLINE"})
 
 
