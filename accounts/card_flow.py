@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from accounts import convert, convert_card, convert_company, convert_controls
+from accounts import convert, convert_card, convert_company, convert_controls, freezing
 from accounts.account import Account, require_open
 from accounts.account_user import require_user
 from accounts.caller import is_manager
@@ -66,6 +66,7 @@ async def replaced(
     new = await numbers.issue(new, programme_bin=programme_bin)
     await transaction.insert_card(new)
     await transaction.update_card(old)
+    await freezing.hand_on(transaction, card, new)
     return new
 
 

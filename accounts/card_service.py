@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias
 
-from accounts import card_flow, convert, convert_card, convert_controls, convert_lifecycle
+from accounts import card_flow, convert, convert_card, convert_controls, convert_lifecycle, freezing
 from accounts.account import Account
 from accounts.card import Card, CardKind, Transition, move, set_controls
 from accounts.card_life import (
@@ -103,13 +104,17 @@ class CardService(CardServiceServicer):
         self, request: pb.FreezeCardRequest, context: Context
     ) -> pb.FreezeCardResponse:
         """Blocks an active card."""
-        return pb.FreezeCardResponse(card=await self._move(request, Transition.FREEZE, context))
+        key, card_id = convert.card_transition(request, context)
+        step = partial(freezing.freeze, now_ms=self._clock.now_ms())
+        return pb.FreezeCardResponse(card=await self._change(key, card_id, step, context))
 
     async def UnfreezeCard(
         self, request: pb.UnfreezeCardRequest, context: Context
     ) -> pb.UnfreezeCardResponse:
         """Makes a frozen card usable again."""
-        return pb.UnfreezeCardResponse(card=await self._move(request, Transition.UNFREEZE, context))
+        key, card_id = convert.card_transition(request, context)
+        step = partial(freezing.unfreeze, now_ms=self._clock.now_ms())
+        return pb.UnfreezeCardResponse(card=await self._change(key, card_id, step, context))
 
     async def CloseCard(
         self, request: pb.CloseCardRequest, context: Context

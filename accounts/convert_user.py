@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from typing import Any, TypeAlias
@@ -202,6 +203,16 @@ def user(value: User, *, full: bool = False) -> user_pb2.User:
 def user_not_found(user_id: str) -> NotFound:
     """The error for an unknown person."""
     return NotFound("no such user", reason="USER_NOT_FOUND", metadata={"user_id": user_id})
+
+
+def identity_verified(value: User, fields: Iterable[str]) -> FailedPrecondition:
+    """The error for a verified person who would become another."""
+    named = ",".join(fields)
+    return FailedPrecondition(
+        f"it was checked who the person is; the bank changes {named}",
+        reason="IDENTITY_VERIFIED",
+        metadata={"user_id": value.id, "fields": named},
+    )
 
 
 def user_closed(value: User) -> FailedPrecondition:

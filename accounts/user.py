@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from accounts.machine import IllegalTransition, Machine, Step
 
+#: What says who a person is; the rest is how to reach them.
+IDENTITY = ("name", "birth_date", "tax_id", "tax_country_code")
+
 
 class UserState(StrEnum):
     """State of a person; the names are the contract's."""
@@ -111,6 +114,15 @@ def update_user(user: User, personal: Personal, *, now_ms: int) -> User:
     if personal == user.personal:
         return user
     return _next(replace(user, personal=personal), now_ms=now_ms)
+
+
+def reidentified(user: User, personal: Personal) -> tuple[str, ...]:
+    """What of a verified person's identity would change; empty if it was never checked."""
+    if user.verify_time_ms is None:
+        return ()
+    return tuple(
+        name for name in IDENTITY if getattr(personal, name) != getattr(user.personal, name)
+    )
 
 
 def erase_user(user: User, *, now_ms: int) -> User:

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from accounts import convert, convert_user, user_import
 from accounts.applications.erasing import Erasing
+from accounts.caller import is_staff
 from accounts.leaving import leave_all
 from accounts.mutation import Context, delivered, outcome_unknown
 from accounts.requests import Answer, RequestKey, Stored
@@ -20,6 +21,7 @@ from accounts.user import (
     create_user,
     erase_user,
     move_user,
+    reidentified,
     update_user,
 )
 from accounts.user_export import UserExport
@@ -167,6 +169,8 @@ class UserService(UserServiceServicer):
             personal = convert_user.updated(request, user.personal, self._today())
             if user.state is UserState.CLOSED:
                 raise convert_user.user_closed(user)
+            if not is_staff() and (fields := reidentified(user, personal)):
+                raise convert_user.identity_verified(user, fields)
             changed = update_user(user, personal, now_ms=now_ms)
             if changed is not user:
                 await transaction.update_user(changed)

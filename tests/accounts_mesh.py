@@ -292,7 +292,7 @@ async def emptied(database: Database) -> None:
     """Empties the tables of the service."""
     connection = await asyncpg.connect(database.dsn("accounts"))
     await connection.execute(
-        "TRUNCATE loan_tape, loan_tape_day, charge_waiver,"
+        "TRUNCATE card_freeze, loan_tape, loan_tape_day, charge_waiver,"
         " dispute_document, dispute_event, dispute_posting, dispute,"
         " statement, delinquency_change, billing_posting, billing_entry, billing_account,"
         " person, person_reveal, account_user, account_suspension, default_rules, card, account,"

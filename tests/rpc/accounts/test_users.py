@@ -179,6 +179,28 @@ async def test_searches_name_one_field(
     assert (error.code, error.fields) == (grpc.StatusCode.INVALID_ARGUMENT, wrong)
 
 
+async def test_who_was_verified_becomes_nobody_else(mesh: AccountsMesh) -> None:
+    user = await create(mesh)
+    themselves: Any = {"principal": ("x-auth-subject", user.id)}
+    before = pb.UpdateUserRequest(request_id="v-1", user_id=user.id, name="Ada Lovelace")
+    assert (await call(mesh.users.UpdateUser, before, **themselves)).user.name == "Ada Lovelace"
+    await move(mesh, "VerifyUser", user.id)
+    other: dict[str, Any] = {
+        "name": "Eve",
+        "birth_date": "1990-01-01",
+        "tax_id": "900701234",
+        "email": EMAIL,
+    }
+    request = pb.UpdateUserRequest(request_id="v-2", user_id=user.id, **other)
+    error = await refused(mesh.users.UpdateUser, request, **themselves)
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "IDENTITY_VERIFIED")
+    assert error.metadata["fields"] == "name,birth_date,tax_id"
+    reach = pb.UpdateUserRequest(request_id="v-3", user_id=user.id, email="ada@new.example.com")
+    assert (await call(mesh.users.UpdateUser, reach, **themselves)).user.version == 4
+    by_staff = pb.UpdateUserRequest(request_id="v-4", user_id=user.id, name="Ada King")
+    assert (await call(mesh.users.UpdateUser, by_staff)).user.name == "Ada King"
+
+
 async def test_updates_change_what_they_have(mesh: AccountsMesh) -> None:
     user = await create(mesh)
     request = pb.UpdateUserRequest(

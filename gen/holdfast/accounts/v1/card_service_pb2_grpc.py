@@ -176,10 +176,10 @@ class CardServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnfreezeCard(self, request, context):
-        """Makes a frozen card usable again. Unfreezing an active card changes nothing.
-
+        """Makes a frozen card usable again. A user's freeze is lifted by users, the owner's by owners and
+        managers, the bank's by the bank; those with more say lift those of others, too.
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        PERMISSION_DENIED (FROZEN_BY_OTHERS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

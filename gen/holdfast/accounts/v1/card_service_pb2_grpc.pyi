@@ -63,10 +63,10 @@ class CardServiceStub:
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     UnfreezeCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.UnfreezeCardRequest, _card_service_pb2.UnfreezeCardResponse]
-    """Makes a frozen card usable again. Unfreezing an active card changes nothing.
-
+    """Makes a frozen card usable again. A user's freeze is lifted by users, the owner's by owners and
+    managers, the bank's by the bank; those with more say lift those of others, too.
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    PERMISSION_DENIED (FROZEN_BY_OTHERS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.CloseCardRequest, _card_service_pb2.CloseCardResponse]
     """Closes a card for good. Earlier purchases still clear. Closing a card that is closed, lost or
@@ -183,10 +183,10 @@ class CardServiceAsyncStub(CardServiceStub):
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     UnfreezeCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.UnfreezeCardRequest, _card_service_pb2.UnfreezeCardResponse]  # type: ignore[assignment]
-    """Makes a frozen card usable again. Unfreezing an active card changes nothing.
-
+    """Makes a frozen card usable again. A user's freeze is lifted by users, the owner's by owners and
+    managers, the bank's by the bank; those with more say lift those of others, too.
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    PERMISSION_DENIED (FROZEN_BY_OTHERS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CloseCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.CloseCardRequest, _card_service_pb2.CloseCardResponse]  # type: ignore[assignment]
     """Closes a card for good. Earlier purchases still clear. Closing a card that is closed, lost or
@@ -330,10 +330,10 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _card_service_pb2.UnfreezeCardRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_card_service_pb2.UnfreezeCardResponse, _abc.Awaitable[_card_service_pb2.UnfreezeCardResponse]]:
-        """Makes a frozen card usable again. Unfreezing an active card changes nothing.
-
+        """Makes a frozen card usable again. A user's freeze is lifted by users, the owner's by owners and
+        managers, the bank's by the bank; those with more say lift those of others, too.
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        PERMISSION_DENIED (FROZEN_BY_OTHERS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

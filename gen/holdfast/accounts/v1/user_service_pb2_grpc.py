@@ -173,10 +173,11 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Changes what the request has; an empty text removes what is there (the name stays).
+        """Changes what the request has; an empty text removes what is there (the name stays). Once it was
+        checked who the person is, only the bank changes name, birth date and tax id.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names
+        the fields), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -76,10 +76,11 @@ class UserServiceStub:
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]
-    """Changes what the request has; an empty text removes what is there (the name stays).
+    """Changes what the request has; an empty text removes what is there (the name stays). Once it was
+    checked who the person is, only the bank changes name, birth date and tax id.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names
+    the fields), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     VerifyUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.VerifyUserRequest, _user_service_pb2.VerifyUserResponse]
     """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
@@ -178,10 +179,11 @@ class UserServiceAsyncStub(UserServiceStub):
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]  # type: ignore[assignment]
-    """Changes what the request has; an empty text removes what is there (the name stays).
+    """Changes what the request has; an empty text removes what is there (the name stays). Once it was
+    checked who the person is, only the bank changes name, birth date and tax id.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names
+    the fields), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     VerifyUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.VerifyUserRequest, _user_service_pb2.VerifyUserResponse]  # type: ignore[assignment]
     """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
@@ -313,10 +315,11 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.UpdateUserResponse, _abc.Awaitable[_user_service_pb2.UpdateUserResponse]]:
-        """Changes what the request has; an empty text removes what is there (the name stays).
+        """Changes what the request has; an empty text removes what is there (the name stays). Once it was
+        checked who the person is, only the bank changes name, birth date and tax id.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names
+        the fields), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
