@@ -42,6 +42,7 @@ async def main() -> None:
             asyncio.create_task(one)
             for one in (
                 parts.worker.run(),
+                *([parts.hooks.run(parts.stripe)] if parts.stripe else []),
                 audit.run(),
                 upkeep.forget_requests(
                     parts.store, clock, lifetime_h=settings.payments_request_lifetime_h
@@ -54,6 +55,8 @@ async def main() -> None:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+            if parts.stripe:
+                await parts.stripe.close()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +10,15 @@ from holdfast.payments.v1 import funding_source_service_pb2 as pb
 from holdfast.payments.v1.funding_source_service_pb2_grpc import FundingSourceServiceServicer
 from payments import checks, convert, funding
 from payments.funding import SOURCES_MAX, FundingSource, FundingState
-from payments.holders import Holder, Holders
+from payments.holders import Holders
 from payments.mutation import Mutations, nothing
 from payments.payment import Source
+from payments.processor import Connected, Connector, OutcomeUnknown, SourceRefused
 from payments.store import Store
 from payments.transaction import Transaction
 from runtime import ids
 from runtime.clock import Clock
-from runtime.errors import ResourceExhausted
+from runtime.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from runtime.ids import IdSource
 from runtime.pages import cut
 
@@ -35,6 +36,7 @@ class FundingSourceService(FundingSourceServiceServicer):
         clock: Clock,
         *,
         available: Container[Source],
+        connectors: Mapping[Source, Connector],
     ) -> None:
         self._store = store
         self._mutations = mutations
@@ -42,6 +44,7 @@ class FundingSourceService(FundingSourceServiceServicer):
         self._clock = clock
         self._ids = IdSource(clock)
         self._available = available
+        self._connectors = connectors
 
     async def AddFundingSource(
         self, request: pb.AddFundingSourceRequest, context: Any
@@ -50,12 +53,14 @@ class FundingSourceService(FundingSourceServiceServicer):
         key, source = convert.add_funding_source(request, context)
         account_id = request.account_id
 
-        async def ask() -> Holder:
-            holder = await checks.holder_of(self._holders, account_id)
+        async def ask() -> Connected:
+            await checks.holder_of(self._holders, account_id)
             checks.check_available(source, self._available)
-            return holder
+            return await self._connected(account_id, source, request.processor_token)
 
-        async def change(transaction: Transaction, _: Holder) -> pb.AddFundingSourceResponse:
+        async def change(
+            transaction: Transaction, connected: Connected
+        ) -> pb.AddFundingSourceResponse:
             await transaction.lock_account(account_id)
             if await transaction.count_sources(account_id) >= SOURCES_MAX:
                 raise ResourceExhausted(
@@ -69,7 +74,9 @@ class FundingSourceService(FundingSourceServiceServicer):
                 source=source,
                 state=FundingState.VERIFIED,
                 is_default=await transaction.default_source(account_id) is None,
-                display_name=_IN_HOUSE_NAME,
+                display_name=connected.display_name,
+                token=request.processor_token,
+                customer=connected.customer,
                 create_ms=now_ms,
                 update_ms=now_ms,
             )
@@ -148,6 +155,24 @@ class FundingSourceService(FundingSourceServiceServicer):
         return pb.ListFundingSourcesResponse(
             funding_sources=[convert.funding_source(one) for one in shown], next_page_token=token
         )
+
+    async def _connected(self, account_id: str, source: Source, token: str) -> Connected:
+        connector = self._connectors.get(source)
+        if connector is None:
+            return Connected(customer="", display_name=_IN_HOUSE_NAME)
+        try:
+            return await connector.connect(account_id, source, token)
+        except SourceRefused as error:
+            raise FailedPrecondition(
+                "the processor does not take it",
+                reason="FUNDING_SOURCE_REFUSED",
+                metadata={"processor_reason": str(error)},
+            ) from error
+        except OutcomeUnknown as error:
+            raise Unavailable(
+                "the processor gives no answer; repeat the same request",
+                reason="PROCESSOR_UNAVAILABLE",
+            ) from error
 
     async def _locked(self, transaction: Transaction, source_id: str) -> FundingSource:
         """A funding source, with its account, so that one default follows another."""

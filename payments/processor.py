@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from payments.funding import FundingSource
-from payments.payment import Payment
+from payments.payment import Payment, Source
 
 
 class Result(StrEnum):
@@ -17,6 +17,8 @@ class Result(StrEnum):
     CAME = "CAME"
     #: It will not come.
     REFUSED = "REFUSED"
+    #: The processor has a name for it, which is to be stored; it was not asked for the money yet.
+    PREPARED = "PREPARED"
     #: The processor has taken it on, and will say.
     WAITING = "WAITING"
 
@@ -32,12 +34,30 @@ class Outcome:
     reason: str = ""
     #: When the money came; None: now.
     receive_ms: int | None = None
-    #: Why it went back afterwards; empty: it did not.
-    returned: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """A means of payment that a processor has taken on."""
+
+    customer: str
+    display_name: str
+
+
+class SourceRefused(Exception):
+    """The processor does not take a means of payment; its text says why, UPPER_SNAKE."""
 
 
 class OutcomeUnknown(Exception):
     """The processor gave no answer, or none that says what it did: look it up, then ask again."""
+
+
+class Connector(Protocol):
+    """Takes on means of payment, by what the processor's own form has made of their numbers."""
+
+    async def connect(self, account_id: str, source: Source, token: str) -> Connected:
+        """Keeps it for payments to come. Raises SourceRefused and OutcomeUnknown."""
+        ...
 
 
 class Processor(Protocol):

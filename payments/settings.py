@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -36,6 +36,14 @@ class PaymentsSettings(Settings):
         ge=0,
         lt=2**53,
         description="How much more than is owed may be paid, in minor units.",
+    )
+    payments_stripe: Literal["on", "off"] = Field(
+        default="off",
+        description="Whether cards and direct debits are charged through Stripe; its key is the"
+        " secret `stripe-key`, what it signs webhooks with `stripe-webhook`.",
+    )
+    payments_stripe_url: str = Field(
+        default="", description="Where something else speaks Stripe, for tests; none: Stripe."
     )
     payments_hold_days: dict[Source, Annotated[int, Field(ge=0, le=HOLD_DAYS_MAX)]] = Field(
         default_factory=dict,

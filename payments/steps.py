@@ -140,6 +140,8 @@ class Steps:
         reference = outcome.reference
         if outcome.result is Result.REFUSED:
             return life.failed(payment, reference=reference, reason=outcome.reason, now_ms=now_ms)
+        if outcome.result is Result.PREPARED:
+            return life.waiting(payment, reference=reference, again_ms=now_ms, now_ms=now_ms)
         if outcome.result is Result.WAITING:
             assert payment.charge_ms is not None, "it was asked"
             had_ms = now_ms - payment.charge_ms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -126,11 +126,6 @@ class Store:
         await self._pool.execute(
             _SQL["postpone_payment"], payment.id, payment.version, datetime_of(until_ms)
         )
-
-    async def wake(self, payment_ids: Sequence[str], *, now_ms: int) -> None:
-        """Lets payments that wait for their processor be looked at now."""
-        with refusing_when_down():
-            await self._pool.execute(_SQL["wake_payments"], payment_ids, datetime_of(now_ms))
 
     async def forget_requests(self, *, before_ms: int) -> int:
         """Forgets answers given before an instant, one batch of them; returns how many."""

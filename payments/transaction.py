@@ -83,6 +83,20 @@ class Transaction:
         row = await self._connection.fetchrow(_SQL["select_payment_for_update"], payment_id)
         return rows.payment(row) if row else None
 
+    async def insert_event(self, event_id: str, kind: str) -> bool:
+        """Remembers an event of a processor; False if it is known."""
+        tag = await self._connection.execute(_SQL["insert_event"], event_id, kind, self._now)
+        return str(tag) == "INSERT 0 1"
+
+    async def charged_as(self, reference: str) -> Payment | None:
+        """The payment that Stripe knows by a reference, locked for a change."""
+        row = await self._connection.fetchrow(_SQL["select_charged"], reference)
+        return rows.payment(row) if row else None
+
+    async def look_up(self, payment_id: str) -> None:
+        """Lets a payment that waits for its processor be looked at now."""
+        await self._connection.execute(_SQL["wake_payment"], payment_id, self._now)
+
     async def scheduled(self, payment: Payment) -> Payment | None:
         """The payment of the same series that waits for its day, locked for a change."""
         row = await self._connection.fetchrow(

@@ -10,6 +10,7 @@ import asyncpg
 from holdfast.payments.v1 import (
     back_office_service_pb2,
     funding_source_service_pb2,
+    hook_service_pb2,
     payment_service_pb2,
 )
 from holdfast.payments.v1.back_office_service_pb2_grpc import (
@@ -18,12 +19,15 @@ from holdfast.payments.v1.back_office_service_pb2_grpc import (
 from holdfast.payments.v1.funding_source_service_pb2_grpc import (
     add_FundingSourceServiceServicer_to_server,
 )
+from holdfast.payments.v1.hook_service_pb2_grpc import add_HookServiceServicer_to_server
 from holdfast.payments.v1.payment_service_pb2_grpc import add_PaymentServiceServicer_to_server
 from payments import ownership
 from payments.back_office_service import BackOfficeService
 from payments.books import Books
 from payments.funding_source_service import FundingSourceService
 from payments.holders import Holders
+from payments.hook_service import HookService
+from payments.hooks import Hooks
 from payments.in_house import InHouse
 from payments.mutation import Mutations
 from payments.payment import Source
@@ -32,14 +36,17 @@ from payments.processor import Processor
 from payments.settings import PaymentsSettings
 from payments.steps import Steps
 from payments.store import Store
+from payments.stripe_processor import TYPES, StripeProcessor
 from payments.worker import Worker
 from runtime.clock import Clock
+from runtime.secrets import secret_text
 from runtime.server import Server
 
 SERVICE_NAMES = (
     payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"].full_name,
     funding_source_service_pb2.DESCRIPTOR.services_by_name["FundingSourceService"].full_name,
     back_office_service_pb2.DESCRIPTOR.services_by_name["BackOfficeService"].full_name,
+    hook_service_pb2.DESCRIPTOR.services_by_name["HookService"].full_name,
 )
 
 
@@ -51,6 +58,9 @@ class Parts:
     steps: Steps
     worker: Worker
     processors: dict[Source, Processor]
+    hooks: Hooks
+    #: None: nothing is charged through Stripe.
+    stripe: StripeProcessor | None
 
 
 def add_services(
@@ -65,6 +75,9 @@ def add_services(
     """Adds all that payments answers."""
     store = Store(pool)
     processors: dict[Source, Processor] = {Source.IN_HOUSE: InHouse(pool, clock)}
+    through = _stripe(settings)
+    if through:
+        processors |= dict.fromkeys(TYPES, through)
     steps = Steps(
         store,
         books,
@@ -92,12 +105,37 @@ def add_services(
         services,
     )
     add_FundingSourceServiceServicer_to_server(
-        FundingSourceService(store, mutations, holders, clock, available=processors), services
+        FundingSourceService(
+            store,
+            mutations,
+            holders,
+            clock,
+            available=processors,
+            connectors=dict.fromkeys(TYPES, through) if through else {},
+        ),
+        services,
     )
+    hooks = Hooks(store, clock, wake=worker.wake)
+    secret = secret_text(settings, "stripe-webhook") if through else ""
+    add_HookServiceServicer_to_server(HookService(hooks, secret=secret), services)
     add_BackOfficeServiceServicer_to_server(
         BackOfficeService(
             mutations, holders, clock, hold_days=settings.hold_days, wake=worker.wake
         ),
         services,
     )
-    return Parts(store=store, steps=steps, worker=worker, processors=processors)
+    return Parts(
+        store=store,
+        steps=steps,
+        worker=worker,
+        processors=processors,
+        hooks=hooks,
+        stripe=through,
+    )
+
+
+def _stripe(settings: PaymentsSettings) -> StripeProcessor | None:
+    """Stripe, if it is configured."""
+    if settings.payments_stripe == "off":
+        return None
+    return StripeProcessor(secret_text(settings, "stripe-key"), settings.payments_stripe_url)

@@ -112,6 +112,7 @@ class PaymentsMesh:
     clock: ManualClock
     pool: asyncpg.Pool
     parts: Parts
+    channel: grpc.aio.Channel
     payments: PaymentServiceStub
     sources: FundingSourceServiceStub
     office: BackOfficeServiceStub
@@ -297,6 +298,7 @@ async def payments_mesh(
                     clock=clock,
                     pool=pool,
                     parts=parts,
+                    channel=channel,
                     payments=PaymentServiceStub(channel),
                     sources=FundingSourceServiceStub(channel),
                     office=BackOfficeServiceStub(channel),
@@ -304,3 +306,5 @@ async def payments_mesh(
             finally:
                 await server.grpc_server.stop(0)
                 await fake.stop(0)
+                if parts.stripe:
+                    await parts.stripe.close()

@@ -59,7 +59,7 @@ def _operation(path: str, verb: str, operation: dict[str, Any]) -> str:
     if body := operation.get("requestBody"):
         schema = body["content"]["application/json"]["schema"]
         parts.append("<p>Body:</p>")
-        parts.append(_table(list(schema["properties"].items()), schema.get("required", [])))
+        parts.append(_table(list(schema.get("properties", {}).items()), schema.get("required", [])))
     found = operation["responses"]["200"]["content"].get("application/json")
     answer = _type(found["schema"]) if found else "a file"
     errors = ", ".join(status for status in operation["responses"] if status != "200")

@@ -78,10 +78,18 @@ RETURNING *
 UPDATE payment SET due_time = $3, attempts = attempts + 1
 WHERE id = $1 AND version = $2 AND step <> 'NONE'
 
--- wake_payments --
--- Lets what waits for its processor be looked at now: it has told us something. Params: $1 ids,
+-- wake_payment --
+-- Lets what waits for its processor be looked at now: it has told us something. Params: $1 id,
 -- $2 now.
-UPDATE payment SET due_time = $2 WHERE id = ANY($1) AND step = 'CHARGE' AND state = 'PROCESSING'
+UPDATE payment SET due_time = $2 WHERE id = $1 AND step = 'CHARGE' AND state = 'PROCESSING'
+
+-- insert_event --
+-- Remembers an event of a processor, unless it is known. Params: $1 id, $2 type, $3 now.
+INSERT INTO processor_event (id, type, receive_time) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+
+-- select_charged --
+-- The payment that a processor knows by a reference, locked for a change. Params: $1 reference.
+SELECT * FROM payment WHERE processor_reference = $1 AND source IN ('STRIPE_CARD', 'ACH') FOR UPDATE
 
 -- list_under_way --
 -- Payments of an account that were begun and have not lowered its balance yet. Params: $1 account.

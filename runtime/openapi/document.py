@@ -142,8 +142,10 @@ class _Operation:
         if parameters := self._parameters():
             operation["parameters"] = parameters
         if self._binding.body:
-            assert self._binding.body == "*", f"{self._rpc.path} has part of it as body"
-            body = self._schemas.message(self._input, without=self._path_fields)
+            # Anything but the whole message is a field of type HttpBody: the bytes as they come.
+            body: dict[str, Any] = {"description": "The raw body, as its sender has signed it."}
+            if self._binding.body == "*":
+                body = self._schemas.message(self._input, without=self._path_fields)
             content = {"application/json": {"schema": body}}
             operation["requestBody"] = {"required": True, "content": content}
         operation["responses"] = self._responses(comment)

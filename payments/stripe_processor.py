@@ -1,0 +1,182 @@
+"""The processor of cards and direct debits: Stripe, by its own library.
+
+A charge has two halves. The first makes a PaymentIntent, which moves no money, and its id is
+stored; the second confirms it. Stripe confirms an intent once, so that a repetition, however late
+and whatever became of the idempotency key, is never a second charge; and what became of it is
+looked up by its id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import stripe
+
+from payments.funding import FundingSource
+from payments.payment import Payment, Source
+from payments.processor import Connected, Outcome, OutcomeUnknown, Result, SourceRefused
+from runtime.log import get_logger
+
+#: How long Stripe may take to answer.
+CALL_TIMEOUT_S = 10
+#: What Stripe calls the means of payment of a source.
+TYPES = {Source.STRIPE_CARD: ("card",), Source.ACH: ("us_bank_account", "sepa_debit")}
+DECLINED = "DECLINED"
+AUTHENTICATION_REQUIRED = "AUTHENTICATION_REQUIRED"
+
+Answer = TypeVar("Answer")
+
+logger = get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What Stripe has told us, as far as it concerns payments."""
+
+    id: str
+    type: str
+    #: The PaymentIntent that it is about; empty: none.
+    reference: str
+
+
+class StripeProcessor:
+    """Charges through Stripe."""
+
+    def __init__(self, key: str, url: str) -> None:
+        """`url`: where something else speaks Stripe; empty: Stripe."""
+        self._http: Any = stripe.HTTPXClient(timeout=CALL_TIMEOUT_S)
+        client = stripe.StripeClient(
+            key,
+            base_addresses={"api": url} if url else {},
+            # An unknown outcome is looked up.
+            max_network_retries=0,
+            http_client=self._http,
+        )
+        self._intents: Any = client.v1.payment_intents
+        self._customers: Any = client.v1.customers
+        self._methods: Any = client.v1.payment_methods
+        self._events: Any = client.v1.events
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        await self._http.close_async()
+
+    async def charge(self, payment: Payment, source: FundingSource) -> Outcome:
+        """Makes the intent, or confirms the one that is stored."""
+        if not payment.processor_reference:
+            return await self._prepare(payment, source)
+        confirmed = self._intents.confirm_async(
+            payment.processor_reference, options={"idempotency_key": f"{payment.id}.confirm"}
+        )
+        try:
+            return await self._outcome(payment, await confirmed)
+        except stripe.CardError as error:
+            return _refused(error, payment.processor_reference)
+        except stripe.StripeError as error:
+            raise _unknown(error) from error
+
+    async def find(self, payment: Payment, source: FundingSource) -> Outcome | None:
+        """What has become of the intent; None: it was not made, or not confirmed."""
+        del source
+        if not payment.processor_reference:
+            return None
+        intent = await _known(self._intents.retrieve_async(payment.processor_reference))
+        if intent.status == "requires_confirmation":
+            return None
+        return await self._outcome(payment, intent)
+
+    async def connect(self, account_id: str, source: Source, token: str) -> Connected:
+        """Makes a means of payment usable again and again."""
+        try:
+            customer = await self._customers.create_async(
+                {"metadata": {"account_id": account_id}},
+                {"idempotency_key": f"{account_id}.customer"},
+            )
+            method = await self._methods.attach_async(token, {"customer": customer.id})
+        except (stripe.CardError, stripe.InvalidRequestError) as error:
+            raise SourceRefused(_reason(error)) from error
+        except stripe.StripeError as error:
+            raise _unknown(error) from error
+        if method.type not in TYPES[source]:
+            raise SourceRefused(f"IS_{method.type}".upper())
+        shown = getattr(method, method.type)
+        name = getattr(shown, "brand", None) or getattr(shown, "bank_name", None) or method.type
+        return Connected(customer=customer.id, display_name=f"{name.upper()} {shown.last4}")
+
+    async def events(self, kind: str, *, limit: int) -> list[Event]:
+        """The latest events of a type, latest first."""
+        found = await _known(self._events.list_async({"type": kind, "limit": limit}))
+        return [event_of(json.loads(str(one))) for one in found.data]
+
+    async def _prepare(self, payment: Payment, source: FundingSource) -> Outcome:
+        created = self._intents.create_async(
+            {
+                "amount": payment.amount_minor,
+                "currency": payment.currency_code.lower(),
+                "customer": source.customer,
+                "payment_method": source.token,
+                "metadata": {"payment_id": payment.id},
+            },
+            {"idempotency_key": f"{payment.id}.create"},
+        )
+        try:
+            intent = await created
+        except (stripe.CardError, stripe.InvalidRequestError) as error:
+            return _refused(error, "")
+        except stripe.StripeError as error:
+            raise _unknown(error) from error
+        return Outcome(result=Result.PREPARED, reference=intent.id)
+
+    async def _outcome(self, payment: Payment, intent: Any) -> Outcome:
+        if intent.status == "succeeded":
+            # Cards are asked and answered at once; of others the day of receipt is the answer's.
+            at_once = payment.charge_ms if payment.source is Source.STRIPE_CARD else None
+            return Outcome(result=Result.CAME, reference=intent.id, receive_ms=at_once)
+        if intent.status == "processing":
+            return Outcome(result=Result.WAITING, reference=intent.id)
+        reason = DECLINED
+        if intent.status == "requires_action":
+            # Nobody is there who could: and nobody may any more.
+            await _known(self._intents.cancel_async(intent.id))
+            reason = AUTHENTICATION_REQUIRED
+        elif intent.last_payment_error:
+            error = intent.last_payment_error
+            reason = _upper(getattr(error, "decline_code", None) or getattr(error, "code", None))
+        return Outcome(result=Result.REFUSED, reference=intent.id, reason=reason)
+
+
+def event_of(event: Any) -> Event:
+    """An event, reduced to what it is about."""
+    subject = event["data"]["object"]
+    if event["type"].startswith("payment_intent."):
+        reference = subject.get("id")
+    else:
+        reference = subject.get("payment_intent")
+    return Event(id=event["id"], type=event["type"], reference=str(reference or ""))
+
+
+async def _known(call: Awaitable[Answer]) -> Answer:
+    try:
+        return await call
+    except stripe.StripeError as error:
+        raise _unknown(error) from error
+
+
+def _refused(error: stripe.StripeError, reference: str) -> Outcome:
+    return Outcome(result=Result.REFUSED, reference=reference, reason=_reason(error))
+
+
+def _reason(error: stripe.StripeError) -> str:
+    return _upper(getattr(error.error, "decline_code", None) or error.code)
+
+
+def _upper(code: str | None) -> str:
+    return (code or DECLINED).upper()[:64]
+
+
+def _unknown(error: stripe.StripeError) -> OutcomeUnknown:
+    """Its text may name what was sent: only its kind and code are told."""
+    return OutcomeUnknown(f"{type(error).__name__} {error.http_status or ''} {error.code or ''}")
