@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,16 +15,18 @@ from authz.reconcile import Difference
 from authz.reconcile_flow import Reconciler, drain
 from authz.reconcile_store import open_store
 from holdfast.authz.v1 import projection_service_pb2 as projection
+from holdfast.authz.v1.projection_service_pb2_grpc import ProjectionServiceStub
 from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from loadtest import messages
 from loadtest.drive import Run, drive
-from loadtest.errors import BenchFailedError, BooksError
+from loadtest.errors import BenchFailedError
 from loadtest.job import Target
 from loadtest.messages import Messages
 from loadtest.outcome import Outcome
 from loadtest.processes import SETTLING, Processes, used_between
 from runtime import ids, pki, redis
+from runtime.channel import unix_channel
 from runtime.clock import SystemClock
 from runtime.devstack.supervisor import Devstack
 from runtime.devstack.temporary import temporary_mesh
@@ -35,11 +38,10 @@ LIMIT_MINOR = 10**12
 #: Room for every hold of the longest run below the gate's 70 %.
 MONEY_MEMORY_MB = 4096
 SETTLE_TIMEOUT_S = 300.0
-_APPLY = "/holdfast.authz.v1.ProjectionService/Apply"
-#: Below what Envoy lets one server have at once.
-_OPENING_DEPTH = 64
-#: Accounts whose messages are in memory at once.
-_OPENING_BATCH = 100_000
+#: Accounts that are opened by one call, and calls at the same time.
+_OPENING_BATCH = 250
+_OPENING_DEPTH = 4
+_OPENING_TIMEOUT_S = 30
 _EXPIRY_YEAR = 2099
 
 
@@ -124,42 +126,48 @@ class Mesh:
         """Opens accounts with a card each, as the accounts service does it: through Envoy's mesh
         listener into ProjectionService. Returns the cards.
         """
-        batch, cards = os.urandom(6).hex(), list[str]()
-        for first in range(0, count, _OPENING_BATCH):
-            numbers = range(first, min(first + _OPENING_BATCH, count))
-            rows = [_Names.of(batch, number) for number in numbers]
-            await self._apply("Account", [row.account(limit_minor, controls) for row in rows])
-            await self._apply("Card", [row.card() for row in rows])
-            cards += [row.card_id for row in rows]
-        return cards
+        batch = os.urandom(6).hex()
+        rows = [_Names.of(batch, number) for number in range(count)]
+        await self._apply(
+            rows,
+            lambda few: projection.ApplyAllRequest(
+                accounts=[row.account(limit_minor, controls) for row in few],
+                cards=[row.card() for row in few],
+            ),
+        )
+        return [row.card_id for row in rows]
 
     async def open_bare_accounts(self, count: int, *, limit_minor: int = LIMIT_MINOR) -> list[str]:
         """The same without cards; returns the accounts."""
-        batch, accounts = os.urandom(6).hex(), list[str]()
-        for first in range(0, count, _OPENING_BATCH):
-            numbers = range(first, min(first + _OPENING_BATCH, count))
-            rows = [_Names.of(batch, number) for number in numbers]
-            await self._apply("Account", [row.account(limit_minor, None) for row in rows])
-            accounts += [row.account_id for row in rows]
-        return accounts
+        batch = os.urandom(6).hex()
+        rows = [_Names.of(batch, number) for number in range(count)]
+        await self._apply(
+            rows,
+            lambda few: projection.ApplyAllRequest(
+                accounts=[row.account(limit_minor, None) for row in few]
+            ),
+        )
+        return [row.account_id for row in rows]
 
     async def _apply(
         self,
-        what: str,
-        requests: Sequence[projection.ApplyAccountRequest] | Sequence[projection.ApplyCardRequest],
+        rows: Sequence[_Names],
+        request_of: Callable[[Sequence[_Names]], projection.ApplyAllRequest],
     ) -> None:
-        target = Target(sockets=(str(self.stack.settings.egress_socket("accounts")),))
-        batch = messages.distinct(requests)
-        job = messages.job(
-            target,
-            messages.grpc_headers(f"{_APPLY}{what}", tls=False),
-            batch,
-            depth=_OPENING_DEPTH,
-            calls=batch.count,
-        )
-        run = await drive(job, batch.tails)
-        if run.decided != batch.count:
-            raise BooksError(f"Apply{what}: {dict(run.counts)} of {batch.count}")
+        room = asyncio.Semaphore(_OPENING_DEPTH)
+        socket = self.stack.settings.egress_socket("accounts")
+        async with unix_channel(socket) as channel, asyncio.TaskGroup() as group:
+            stub = ProjectionServiceStub(channel)
+
+            async def apply(few: Sequence[_Names]) -> None:
+                try:
+                    await stub.ApplyAll(request_of(few), timeout=_OPENING_TIMEOUT_S)
+                finally:
+                    room.release()
+
+            for first in range(0, len(rows), _OPENING_BATCH):
+                await room.acquire()
+                group.create_task(apply(rows[first : first + _OPENING_BATCH]))
 
     def pid(self, instance: str) -> int | None:
         """Of one process; None of none."""
