@@ -18,7 +18,15 @@ _NOW = datetime(2027, 2, 16, 5, tzinfo=UTC)
 async def _bill(stack: Devstack, account_id: str) -> None:
     """A statement of nothing, as billing would have written it."""
     nothing = Money(currency_code="USD")
-    statement = pb.Statement(account_id=account_id, number=1, time_zone="America/New_York")
+    statement = pb.Statement(
+        account_id=account_id,
+        number=1,
+        time_zone="America/New_York",
+        cycle_start_date="2027-01-16",
+        cycle_end_date="2027-02-15",
+        due_date="2027-03-12",
+        issue_time=_NOW,
+    )
     for message in (statement, statement.totals, statement.year_to_date):
         for field in message.DESCRIPTOR.fields:
             if field.message_type is Money.DESCRIPTOR:

@@ -37,7 +37,7 @@ class CreateWebhookEndpointRequest(_message.Message):
     owner_id: _builtins.str
     """Company whose events it is told; empty, for administrators: those of all."""
     url: _builtins.str
-    """Where to: `https://…`, at most 2048 characters."""
+    """Where to: an https URL, at most 2048 characters."""
     description: _builtins.str
     """What people call it, at most 200 characters."""
     @_builtins.property
@@ -209,7 +209,7 @@ class UpdateWebhookEndpointRequest(_message.Message):
     endpoint_id: _builtins.str
     """The endpoint, `whe_…`."""
     url: _builtins.str
-    """Where to: `https://…`, at most 2048 characters."""
+    """Where to: an https URL, at most 2048 characters."""
     description: _builtins.str
     """What people call it, at most 200 characters."""
     @_builtins.property
