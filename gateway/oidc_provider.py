@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ CACHE_MS = 600_000
 KEYS_AGAIN_MS = 30_000
 #: For one whole answer, however slowly it comes.
 TIMEOUT_S = 4.0
+_BAD_SIGNATURE = jwt.InvalidSignatureError.__name__
 _ANSWER_BYTES_MAX = 256 * 1024
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -79,14 +81,23 @@ class Provider:
         if status != httpx.codes.OK or not isinstance(id_token, str):
             logger.warning("oidc_refused", issuer=self.issuer.name, error=str(answer.get("error")))
             raise Unauthenticated("the issuer does not know the code", reason="ISSUER_REFUSED")
-        key = await self._key(id_token, known)
-        return identity_in(
+        read = partial(
+            identity_in,
             id_token,
-            key,
             issuer=self.issuer,
             nonce=flow.nonce,
             now_s=self._clock.now_ms() // 1000,
         )
+        try:
+            return read(await self._key(id_token, known))
+        except Unauthenticated as error:
+            if error.metadata["because"] != _BAD_SIGNATURE:
+                raise
+            # A key may follow another under the same name, or without any.
+            again = await self._configuration(KEYS_AGAIN_MS)
+            if again is known:
+                raise
+            return read(await self._key(id_token, again))
 
     async def _key(self, id_token: str, known: _Known) -> jwt.PyJWK:
         try:

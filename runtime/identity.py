@@ -101,6 +101,9 @@ class Identity:
         return not self.roles.isdisjoint({"admin", "auditor"})
 
 
+#: Who calls if nobody says so.
+NOBODY = Identity(principal="")
+
 _current: ContextVar[Identity] = ContextVar("identity")
 _method: ContextVar[str] = ContextVar("method")
 

@@ -25,9 +25,11 @@ from runtime.errors import (
     Internal,
     InvalidArgument,
     PermissionDenied,
+    Unauthenticated,
     status_of,
 )
 from runtime.identity import (
+    NOBODY,
     current_identity,
     identity_of,
     set_identity,
@@ -154,7 +156,12 @@ class IdentityInterceptor(AsyncServerInterceptor):
 
     async def intercept(self, method: Method, request: Any, context: Any, method_name: str) -> Any:
         """Sets `current_identity()`. An API key has every scope that the method needs."""
-        identity = identity_of(context.invocation_metadata() or ())
+        try:
+            identity = identity_of(context.invocation_metadata() or ())
+        except Unauthenticated:
+            # Whoever was called last in this context is not who calls now.
+            set_identity(NOBODY, method_name)
+            raise
         # Before anything is refused: the audit log and the process's say who was.
         set_identity(identity, method_name)
         if self._policy is not None:

@@ -12,7 +12,7 @@ import pytest
 from runtime.devstack import home as homes
 from runtime.devstack.settings import StackSettings
 from runtime.devstack.supervisor import Devstack, Plan
-from tests.oidc_emulator import REDIRECT_URI
+from tests.oidc_emulator import REDIRECT_URI, Emulator, emulator
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +56,13 @@ async def full_mesh(devstack_folder: Path, issuer_port: int) -> AsyncIterator[De
         async with Devstack(settings, plan=plan) as stack:
             yield stack
     homes.remove(settings)
+
+
+@pytest.fixture(scope="session")
+def elsewhere(full_mesh: Devstack, issuer_port: int) -> Iterator[Emulator]:
+    """The issuer that the mesh is configured with, as `sweep`; one for all, because each has keys
+    of its own under the same name.
+    """
+    homes.ensure_secret(full_mesh.settings.secret_path("oidc-sweep"))
+    with emulator(issuer_port) as running:
+        yield running

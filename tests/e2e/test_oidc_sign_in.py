@@ -7,27 +7,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from runtime import pki
-from runtime.devstack import home as homes
 from runtime.devstack.supervisor import Devstack
 from tests.e2e.edge.world import until
-from tests.oidc_emulator import REDIRECT_URI, Emulator, emulator
+from tests.oidc_emulator import REDIRECT_URI, Emulator
 
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(scope="module")
-def elsewhere(full_mesh: Devstack, issuer_port: int) -> Iterator[Emulator]:
-    """The issuer that the mesh is configured with, as `sweep`."""
-    homes.ensure_secret(full_mesh.settings.secret_path("oidc-sweep"))
-    with emulator(issuer_port) as running:
-        yield running
 
 
 @pytest.fixture

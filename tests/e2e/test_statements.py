@@ -10,6 +10,7 @@ from holdfast.accounts.v1 import statement_pb2 as pb
 from holdfast.type.v1.money_pb2 import Money
 from runtime.devstack.supervisor import Devstack
 from runtime.mesh_client import connect
+from runtime.validate import timestamp
 from tests.e2e.test_purchases import open_card
 
 _NOW = datetime(2027, 2, 16, 5, tzinfo=UTC)
@@ -25,7 +26,7 @@ async def _bill(stack: Devstack, account_id: str) -> None:
         cycle_start_date="2027-01-16",
         cycle_end_date="2027-02-15",
         due_date="2027-03-12",
-        issue_time=_NOW,
+        issue_time=timestamp(int(_NOW.timestamp() * 1000)),
     )
     for message in (statement, statement.totals, statement.year_to_date):
         for field in message.DESCRIPTOR.fields:

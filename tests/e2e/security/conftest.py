@@ -21,11 +21,12 @@ from tests.e2e.security.telling import (
     see_the_card,
 )
 from tests.e2e.security.telling_others import come_from_an_issuer, import_and_export
+from tests.oidc_emulator import Emulator
 
 
 @pytest.fixture(scope="session")
 async def told(
-    full_mesh: Devstack, issuer_port: int, tmp_path_factory: pytest.TempPathFactory
+    full_mesh: Devstack, elsewhere: Emulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Told:
     """All of it, done once."""
     told = Told()
@@ -45,7 +46,7 @@ async def told(
         await apply_and_invite(person, staff)
         await export_everything(person)
         await import_and_export(full_mesh, told, tmp_path_factory.mktemp("told"))
-        await come_from_an_issuer(full_mesh, web, told, issuer_port)
+        await come_from_an_issuer(web, told, elsewhere)
         # Whoever is refused is not quoted.
         refused = await web.get("/v1/accounts", headers={"authorization": f"Bearer {PASSWORD}"})
         assert refused.status_code == 401

@@ -14,10 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from runtime.devstack import home as homes
 from runtime.devstack.supervisor import Devstack
 from tests.e2e.security.telling import Person, Told
-from tests.oidc_emulator import REDIRECT_URI, emulator
+from tests.oidc_emulator import REDIRECT_URI, Emulator
 
 
 async def holdfast(mesh: Devstack, *arguments: str) -> Any:
@@ -66,11 +65,8 @@ async def import_and_export(mesh: Devstack, told: Told, folder: Path) -> None:
     told.personal["the imported phone"] = row["phone"].lstrip("+")
 
 
-async def come_from_an_issuer(
-    mesh: Devstack, web: httpx.AsyncClient, told: Told, port: int
-) -> None:
+async def come_from_an_issuer(web: httpx.AsyncClient, told: Told, elsewhere: Emulator) -> None:
     """Somebody signs in elsewhere, and is registered; gateway shows the issuer a secret of ours."""
-    homes.ensure_secret(mesh.settings.secret_path("oidc-sweep"))
     mark = uuid.uuid4().hex[:8]
     subject, address = f"subject-{mark}", f"o.quillfeather.{mark}@example.com"
     name = "Ottoline Quillfeather"
@@ -82,21 +78,16 @@ async def come_from_an_issuer(
         }
     )
     person = Person(web, told)
-    with emulator(port) as elsewhere:
-        elsewhere.knows(subject, email=address, email_verified=True, name=name)
-        begun = await person.post(
-            "/v1/sessions:beginOidc", issuer="sweep", redirect_uri=REDIRECT_URI
-        )
-        url = begun["authorization_url"]
-        person.keep(flow=begun["flow_token"], nonce=parse_qs(urlsplit(url).query)["nonce"][0])
-        state, code = await asyncio.to_thread(elsewhere.agree, url, subject)
-        person.keep(authorization_code=code)
-        shown = {"flow_token": begun["flow_token"], "state": state, "authorization_code": code}
-        completed = await person.post("/v1/sessions:completeOidc", **shown)
-        assert completed["registered"]
-        person.take(completed["tokens"])
-        # One that is begun and not ended stays where sign-ins under way are kept.
-        left = await person.post(
-            "/v1/sessions:beginOidc", issuer="sweep", redirect_uri=REDIRECT_URI
-        )
-        person.keep(left_flow=left["flow_token"])
+    elsewhere.knows(subject, email=address, email_verified=True, name=name)
+    begun = await person.post("/v1/sessions:beginOidc", issuer="sweep", redirect_uri=REDIRECT_URI)
+    url = begun["authorization_url"]
+    person.keep(flow=begun["flow_token"], nonce=parse_qs(urlsplit(url).query)["nonce"][0])
+    state, code = await asyncio.to_thread(elsewhere.agree, url, subject)
+    person.keep(authorization_code=code)
+    shown = {"flow_token": begun["flow_token"], "state": state, "authorization_code": code}
+    completed = await person.post("/v1/sessions:completeOidc", **shown)
+    assert completed["registered"]
+    person.take(completed["tokens"])
+    # One that is begun and not ended stays where sign-ins under way are kept.
+    left = await person.post("/v1/sessions:beginOidc", issuer="sweep", redirect_uri=REDIRECT_URI)
+    person.keep(left_flow=left["flow_token"])
