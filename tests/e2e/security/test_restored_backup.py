@@ -65,7 +65,7 @@ async def restored(full_mesh: Devstack, dump: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def elsewhere(restored: Database) -> AsyncIterator[AccountsMesh]:
+async def thieves(restored: Database) -> AsyncIterator[AccountsMesh]:
     """Accounts on the restored database, with secrets that are made anew."""
     with short_folder() as folder:
         async with accounts_mesh(restored, folder, relay=False) as running:
@@ -80,11 +80,11 @@ def test_a_dump_holds_nothing_in_clear(full_mesh: Devstack, told: Told, dump: Pa
     assert not sweep.card_numbers(places)
 
 
-async def test_a_backup_without_its_keys_shows_nobody(elsewhere: AccountsMesh, told: Told) -> None:
+async def test_a_backup_without_its_keys_shows_nobody(thieves: AccountsMesh, told: Told) -> None:
     """Neither people, nor applications, nor card numbers; and the error says which file is missing.
     Nobody is found by an address either.
     """
-    mesh = elsewhere
+    mesh = thieves
     for view in (VIEW_UNSPECIFIED, VIEW_FULL):
         request = users.GetUserRequest(user_id=told.user_id, view=view)
         error = await refused(mesh.users.GetUser, request, metadata=ADMIN)
