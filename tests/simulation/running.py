@@ -29,7 +29,7 @@ def run_histories(
         valkey = runner.run(own_client(money))
         context = authz_mesh(database, valkey)
         machine.mesh = runner.run(context.__aenter__())
-        # It looks by real time, and would take a clock that jumps meanwhile for a settler that died.
+        # It looks by real time, and takes a clock that jumps meanwhile for a dead settler.
         runner.run(machine.mesh.worker.watch.stop())
         try:
             run_state_machine_as_test(
