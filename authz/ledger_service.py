@@ -31,8 +31,8 @@ from runtime.validate import Violations, timestamp
 #: Entries of one answer to a follower.
 FOLLOW_DEFAULT = 1_000
 FOLLOW_MAX = 2_000
-#: Entries that are put together before whoever authorizes in this process has its turn, and how long
-#: that is: a whole page at once would let them wait for tens of milliseconds.
+#: Entries that are put together before whoever authorizes in this process has its turn, and how
+#: long that is: a whole page at once would let them wait for tens of milliseconds.
 TURN = 16
 TURN_OF_OTHERS_S = 0.001
 
