@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ class FakeAuthorizer(ProjectionServiceServicer):
         self.refusing = False
         self.epoch = 1
         self.delay_s = 0.0
+        #: Waited for before a request is applied.
+        self.held: Callable[[Any], Awaitable[Any]] | None = None
         #: Of ApplyAll alone.
         self.import_delay_s = 0.0
         #: Accounts that still owe something.
@@ -100,6 +103,8 @@ class FakeAuthorizer(ProjectionServiceServicer):
 
     async def _apply(self, request: Any, name: str, context: Any) -> int:
         await asyncio.sleep(self.delay_s)
+        if self.held is not None:
+            await self.held(request)
         if self.refusing:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the gate is closed")
         self.requests.append(request)
