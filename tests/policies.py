@@ -88,6 +88,11 @@ def about_owners(cluster: str) -> list[Policy]:
     ]
 
 
+def for_merchants(cluster: str) -> list[Policy]:
+    """Policies of a server's methods that merchants may call."""
+    return [one for one in policies() if one.cluster == cluster and "merchant" in one.roles]
+
+
 def _input_of(policy: Policy) -> Descriptor:
     messages, _ = modules_of(policy.service)
     service = messages.DESCRIPTOR.services_by_name[policy.service.rpartition(".")[2]]

@@ -35,6 +35,7 @@ from runtime.server import Server
 from runtime.validate import timestamp
 from tests.accounts_mesh import call, call_replayed, refused, short_folder
 from tests.databases import Database
+from tests.policies import fields_of, filled, for_merchants
 
 METHOD = "/holdfast.authz.v1.AuthorizationService/GetAuthorization"
 SCOPE = "authorizations:read"
@@ -140,13 +141,16 @@ async def test_a_merchant_has_its_own_keys_only(keys: Keys) -> None:
     assert error.code is grpc.StatusCode.PERMISSION_DENIED
     error = await refused(keys.stub.CreateApiKey, keys.request(limit_per_minute=9), **SHOP)
     assert error.fields == ["limit_per_minute"]
-    for method, request in (
-        (keys.stub.GetApiKey, pb.GetApiKeyRequest(api_key_id=foreign.id)),
-        (keys.stub.RotateApiKey, pb.RotateApiKeyRequest(request_id="1", api_key_id=foreign.id)),
-        (keys.stub.RevokeApiKey, pb.RevokeApiKeyRequest(request_id="1", api_key_id=foreign.id)),
-    ):
-        error = await refused(method, request, **SHOP)
-        assert (error.code.name, error.reason) == ("NOT_FOUND", "API_KEY_NOT_FOUND")
+    swept = [one for one in for_merchants("gateway") if one.service.endswith(".ApiKeyService")]
+    for policy in swept:
+        name = policy.path.rpartition("/")[2]
+        if name not in {"CreateApiKey", "ListApiKeys"}:
+            request = filled(policy, {"api_key_id": foreign.id})
+            assert "api_key_id" in fields_of(policy), name
+            error = await refused(getattr(keys.stub, name), request, **SHOP)
+            assert (error.code.name, error.reason) == ("NOT_FOUND", "API_KEY_NOT_FOUND"), name
+    assert len(swept) >= 5
+    assert await keys.pool.fetchval("SELECT version FROM api_key WHERE id = $1", foreign.id) == 1
     listed = await call(keys.stub.ListApiKeys, pb.ListApiKeysRequest(), **SHOP)
     assert [one.id for one in listed.api_keys] == [own.api_key.id]
     listed = await call(keys.stub.ListApiKeys, pb.ListApiKeysRequest(owner_id="mer_other"), **SHOP)
