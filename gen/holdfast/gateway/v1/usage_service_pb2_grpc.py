@@ -28,7 +28,8 @@ if _version_not_supported:
 class UsageServiceStub:
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses.
+    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
+    told of their own calls is told by that one.
     """
 
     def __init__(self, channel):
@@ -52,7 +53,8 @@ class UsageServiceStub:
 class UsageServiceServicer:
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses.
+    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
+    told of their own calls is told by that one.
     """
 
     def ListUsage(self, request, context):
@@ -97,7 +99,8 @@ def add_UsageServiceServicer_to_server(servicer, server):
 class UsageService:
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses.
+    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
+    told of their own calls is told by that one.
     """
 
     @staticmethod

@@ -29,7 +29,8 @@ GRPC_VERSION: str
 class UsageServiceStub:
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses.
+    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
+    told of their own calls is told by that one.
     """
 
     @_typing.overload
@@ -51,7 +52,8 @@ class UsageServiceStub:
 class UsageServiceAsyncStub(UsageServiceStub):
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses.
+    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
+    told of their own calls is told by that one.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -69,7 +71,8 @@ class UsageServiceAsyncStub(UsageServiceStub):
 class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses.
+    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
+    told of their own calls is told by that one.
     """
 
     @_abc_1.abstractmethod
