@@ -80,7 +80,7 @@ from holdfast.accounts.v1.statement_service_pb2_grpc import add_StatementService
 from holdfast.accounts.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 from holdfast.accounts.v1.vault_service_pb2_grpc import add_VaultServiceServicer_to_server
 from runtime import server
-from runtime.audit.log import AuditLog
+from runtime.audit.writer import AuditLog, spool_of
 from runtime.channel import unix_channel
 from runtime.clock import Clock, SystemClock
 from runtime.events.outbox import EventOutbox
@@ -135,7 +135,7 @@ async def main() -> None:
         vault = _vault(settings, vault_pool)
         numbers = CardNumbers(vault, bin_digits=settings.accounts_bin)
         renewals = Renewals(store, outbox, numbers, clock, days=settings.accounts_renewal_days)
-        audit = AuditLog(pool, secret_text(settings, "audit-seal"))
+        audit = AuditLog(pool, secret_text(settings, "audit-seal"), spool_of(settings, "accounts"))
         process = server.Server(settings.socket, audit=audit)
         disputes = _disputes(settings, process, channel, pool, mutations, people=keys, clock=clock)
         accounts = AccountService(store, owners, mutations, ids, clock)

@@ -28,7 +28,7 @@ from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_gr
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
 from holdfast.authz.v1 import posting_service_pb2_grpc as posting_grpc
 from holdfast.authz.v1 import projection_service_pb2_grpc as projection_grpc
-from runtime.audit.log import AuditWriter
+from runtime.audit.writer import AuditWriter, spool_of
 from runtime.clock import Clock
 from runtime.ids import IdSource
 from runtime.log import configure_logging
@@ -70,6 +70,7 @@ class Worker:
         )
         self.store = MoneyStore(self.pipe, self.gate, snapshot_cards=settings.snapshot_cards)
         self.watch = Watch(self.pipe, self.gate, settings=settings, clock=clock)
+        self.audit = AuditWriter(self.ledger.pool, spool_of(settings, "authz"))
         self._register(clock)
 
     def _register(self, clock: Clock) -> None:
@@ -87,7 +88,7 @@ class Worker:
         services = self._server.services
         services.know_owners(ownership.lookups(self.store, self.ledger))
         reads = Reads(self.store, self.ledger)
-        services.record_refusals(AuditWriter(self.ledger.pool))
+        services.record_refusals(self.audit)
         authorization_grpc.add_AuthorizationServiceServicer_to_server(
             AuthorizationService(
                 authorizing=AuthorizeFlow(
@@ -131,6 +132,7 @@ class Worker:
         await self.sweeper.stop()
         await self.watch.stop()
         await self.pipe.stop()
+        await self.audit.close()
         await self.ledger.close()
         if self.external is not None:
             await self.external.close()

@@ -24,6 +24,8 @@ from authz.settle_rows import Batch
 from authz.settle_store import Move, PositionMovedError, SettleStore
 from authz.settle_streams import Streams
 from runtime.audit import log as audit
+from runtime.audit.spool import Spool
+from runtime.audit.writer import spool_of, take_in
 from runtime.clock import Clock, SystemClock
 from runtime.log import configure_logging, debugging, get_logger
 from runtime.metrics import PARTITIONS_STOPPED, SETTLED, MetricsServer
@@ -256,11 +258,12 @@ def _tell(partition: int, part: Part) -> None:
         )
 
 
-async def _seal(connection: asyncpg.Connection, key: bytes) -> None:
+async def _seal(connection: asyncpg.Connection, key: bytes, spool: Spool) -> None:
     """Seals what authz has refused: once here, instead of by each worker."""
     try:
+        await take_in(connection, spool)
         await audit.seal(connection, key)
-    except asyncpg.PostgresError as error:
+    except (asyncpg.PostgresError, OSError) as error:
         # Entries wait, and `audit verify` tells if for too long; money does not.
         audit.seal_failed(error)
 
@@ -307,7 +310,10 @@ class Process:
                     streams,
                     clock=SystemClock(),
                     on_share=partial(
-                        _seal, connection, secret_text(settings, "audit-seal").encode()
+                        _seal,
+                        connection,
+                        secret_text(settings, "audit-seal").encode(),
+                        spool_of(settings, "authz"),
                     ),
                 )
                 await settler.initialise()

@@ -22,7 +22,7 @@ from notify.sources import AccountsFeed, Feed, ledger_taker
 from notify.webhook_service import WebhookService
 from notify.webhook_store import WebhookStore
 from runtime import server
-from runtime.audit.log import AuditLog
+from runtime.audit.writer import AuditLog, spool_of
 from runtime.channel import unix_channel
 from runtime.clock import SystemClock
 from runtime.follower import Follower
@@ -58,7 +58,7 @@ async def serve(settings: NotifySettings) -> None:
         events, webhooks, accounts = EventStore(pool), WebhookStore(pool), AccountsFeed(channel)
         intake = Intake(accounts, clock)
         secrets = Secrets(key_ring(secrets_of(settings), RING, clock))
-        audit = AuditLog(pool, settings.secret("audit-seal"))
+        audit = AuditLog(pool, settings.secret("audit-seal"), spool_of(settings, "notify"))
         process = server.Server(settings.socket, audit=audit)
         process.services.know_owners(ownership.lookups(webhooks, accounts.has_dismissed))
         add_EventServiceServicer_to_server(

@@ -10,7 +10,7 @@ from payments.holders import Holders
 from payments.settings import PaymentsSettings
 from payments.wiring import SERVICE_NAMES, add_services
 from runtime import server
-from runtime.audit.log import AuditLog
+from runtime.audit.writer import AuditLog, spool_of
 from runtime.channel import unix_channel
 from runtime.log import configure_logging
 from runtime.moved_clock import clock_of
@@ -28,7 +28,7 @@ async def main() -> None:
         ) as pool,
         unix_channel(settings.egress_socket("payments")) as channel,
     ):
-        audit = AuditLog(pool, settings.secret("audit-seal"))
+        audit = AuditLog(pool, settings.secret("audit-seal"), spool_of(settings, "payments"))
         process = server.Server(settings.socket, audit=audit)
         parts = add_services(
             process,

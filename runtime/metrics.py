@@ -103,8 +103,13 @@ WEBHOOK_SECONDS = Histogram(
 )
 #: Requests at the edge that the usage log lacks.
 USAGE_DROPPED = Counter("holdfast_usage_dropped_total", "Usage rows dropped.")
-#: Audit entries that only this process's log has: PostgreSQL could not be used.
+#: Audit entries that wait in a file, because PostgreSQL could not be used.
+AUDIT_SET_ASIDE = Counter("holdfast_audit_set_aside_total", "Audit entries that had to wait.")
+#: Audit entries that only this process's log has: nor could the file.
 AUDIT_UNWRITTEN = Counter("holdfast_audit_unwritten_total", "Audit entries not in the table.")
+
+#: Refusals of Envoy's that the audit log has in a sum only: too many in one minute.
+REFUSALS_SUMMED = Counter("holdfast_refusals_summed_total", "Refusals told in a sum.")
 
 
 class MetricsServer:

@@ -19,7 +19,7 @@ from grpc_interceptor.server import AsyncServerInterceptor
 from grpc_reflection.v1alpha import reflection
 
 from runtime.audit.interceptor import AuditInterceptor, RefusalInterceptor, is_mutation
-from runtime.audit.log import AuditLog, AuditWriter
+from runtime.audit.writer import AuditLog, AuditWriter
 from runtime.contract import PACKAGE
 from runtime.interceptors import guarded
 from runtime.log import get_logger

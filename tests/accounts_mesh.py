@@ -98,7 +98,8 @@ from holdfast.accounts.v1.vault_service_pb2_grpc import (
 )
 from holdfast.type.v1.money_pb2 import Money
 from runtime import dsn, migrations
-from runtime.audit.log import AuditLog
+from runtime.audit.spool import Spool
+from runtime.audit.writer import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
 from runtime.devstack.supervisor import Devstack
@@ -324,7 +325,7 @@ async def accounts_mesh(
         unix_channel(authorizer.socket) as egress,
         unix_channel(socket) as channel,
     ):
-        audit = AuditLog(pool, SEAL_KEY)
+        audit = AuditLog(pool, SEAL_KEY, Spool(folder / "audit"))
         server = Server(socket, audit=audit)
         store, owners = Store(pool), OwnershipStore(pool)
         projector = Projector(egress)

@@ -44,7 +44,8 @@ from holdfast.gateway.v1.session_service_pb2_grpc import (
     SessionServiceStub,
     add_SessionServiceServicer_to_server,
 )
-from runtime.audit.log import AuditLog
+from runtime.audit.spool import Spool
+from runtime.audit.writer import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
 from runtime.ids import IdSource
@@ -214,7 +215,9 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
         valkey_pipe(database.settings) as pipe,
         unix_channel(socket) as channel,
     ):
-        server = Server(socket, kind="native", audit=AuditLog(pool, SEAL_KEY))
+        server = Server(
+            socket, kind="native", audit=AuditLog(pool, SEAL_KEY, Spool(folder / "audit"))
+        )
         credentials, sessions = CredentialStore(pool), SessionStore(pipe)
         outbox = Outbox(pool, deliverer(rings, accounts.create))
         tokens = AccessTokens(keys, clock, database.settings)

@@ -36,7 +36,8 @@ from notify.sender import Sender
 from notify.sources import Feed
 from notify.webhook_service import WebhookService
 from notify.webhook_store import WebhookStore
-from runtime.audit.log import AuditLog
+from runtime.audit.spool import Spool
+from runtime.audit.writer import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
 from runtime.key_ring import key_ring
@@ -174,7 +175,7 @@ async def notify_mesh(database: Database, folder: Path) -> AsyncIterator[NotifyM
         await connect_pool(database.settings, "notify") as pool,
         unix_channel(socket) as channel,
     ):
-        audit = AuditLog(pool, SEAL_KEY)
+        audit = AuditLog(pool, SEAL_KEY, Spool(folder / "audit"))
         server = Server(socket, audit=audit)
         intake, store = Intake(accounts, clock), WebhookStore(pool)
         secrets = Secrets(key_ring(FileSecrets(folder / "secrets"), RING, clock))

@@ -32,7 +32,7 @@ from payments.holders import Holders
 from payments.settings import PaymentsSettings
 from payments.wiring import Parts, add_services
 from payments.worker import Worker
-from runtime.audit.log import AuditLog
+from runtime.audit.writer import AuditLog, spool_of
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
 from runtime.identity import SPIFFE_HEADER
@@ -277,7 +277,10 @@ async def payments_mesh(
         settings = PaymentsSettings(
             home=authz.settings.home, run_dir=folder, instance="payments", **more
         )
-        server = Server(settings.socket, audit=AuditLog(pool, "a key of the tests"))
+        server = Server(
+            settings.socket,
+            audit=AuditLog(pool, "a key of the tests", spool_of(settings, "payments")),
+        )
         async with (
             unix_channel(folder / "accounts.sock") as holders,
             unix_channel(settings.socket) as channel,

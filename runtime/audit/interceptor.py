@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from grpc_interceptor.server import AsyncServerInterceptor
 
 from runtime.audit import call
-from runtime.audit.log import AuditWriter
+from runtime.audit.writer import AuditWriter
 from runtime.errors import HoldfastError, Internal
 from runtime.identity import find_identity
 

@@ -1,19 +1,12 @@
-"""Writes the audit log, and seals it.
-
-A change is recorded by the transaction that makes it: `record`. What has no transaction (refusals,
-changes elsewhere) is written by `AuditWriter.write`, which waits for the commit. While PostgreSQL
-cannot be used such an entry goes to this process's log instead, whole, as `audit_entry_unwritten`,
-and is counted: it is never lost silently, but only the log has it.
+"""Records changes in the transactions that make them, and seals what was recorded. What has no
+transaction is written by `runtime.audit.writer`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -21,20 +14,10 @@ from runtime.audit import call
 from runtime.audit.entry import CHAIN_START, AuditEntry, Written, link_hash
 from runtime.clock import ms_of
 from runtime.log import get_logger
-from runtime.metrics import AUDIT_UNWRITTEN
 from runtime.queries import load_queries
 
-if TYPE_CHECKING:
-    import asyncpg
-
-#: Entries that may wait for the writer; more go to the process's log at once.
-WAITING_MAX = 1_024
-#: How long a call waits for its entry.
-WRITE_TIMEOUT_S = 2.0
 #: Entries that are written, and links that are sealed, in one transaction.
 BATCH = 256
-#: How often the sealer looks.
-SEAL_INTERVAL_S = 1.0
 
 #: The reason of an entry about a request that was answered before: nothing was changed.
 REPLAYED_REASON = "REPLAYED"
@@ -126,78 +109,6 @@ def written_of(row: Any) -> Written:
     )
 
 
-class AuditWriter:
-    """Writes entries that no transaction has. `pool` is asked for when there is one to write."""
-
-    def __init__(self, pool: Callable[[], Awaitable[asyncpg.Pool]]) -> None:
-        self._open = pool
-        self._waiting: list[tuple[AuditEntry, asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
-
-    async def write(self, entry: AuditEntry) -> None:
-        """Writes an entry of its own; returns when it is committed, or in the process's log."""
-        await asyncio.wait({self.write_soon(entry)}, timeout=WRITE_TIMEOUT_S)
-
-    def write_soon(self, entry: AuditEntry) -> asyncio.Future[None]:
-        """The same for those who cannot wait; the future tells when it is done."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if len(self._waiting) >= WAITING_MAX:
-            _unwritten(entry, "too many entries wait")
-            done.set_result(None)
-            return done
-        self._waiting.append((entry, done))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_waiting())
-        return done
-
-    async def _write_waiting(self) -> None:
-        """Whatever waits is written together; whatever came meanwhile, next."""
-        while self._waiting:
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            try:
-                async with asyncio.timeout(WRITE_TIMEOUT_S):
-                    pool = await self._open()
-                    async with pool.acquire() as connection:
-                        await connection.executemany(
-                            SQL["write_entry"], [columns(entry) for entry, _ in batch]
-                        )
-            except Exception as error:  # noqa: BLE001 - whatever it was: the entries must be told
-                for entry, _ in batch:
-                    _unwritten(entry, f"{type(error).__name__}: {error}")
-            finally:
-                for _, done in batch:
-                    if not done.done():
-                        done.set_result(None)
-
-
-class AuditLog(AuditWriter):
-    """The audit log of one service, which seals it, too. `key` is the secret `audit-seal`."""
-
-    def __init__(self, pool: asyncpg.Pool, key: str) -> None:
-        async def opened() -> asyncpg.Pool:
-            return pool
-
-        super().__init__(opened)
-        self._pool = pool
-        self._key = key.encode()
-
-    async def run(self) -> None:
-        """Seals for ever; no failure ends it."""
-        while True:
-            try:
-                sealed = await self.seal()
-            except Exception as error:  # noqa: BLE001 - entries wait, and verify tells if for too long
-                seal_failed(error)
-                sealed = 0
-            if sealed < BATCH:
-                await asyncio.sleep(SEAL_INTERVAL_S)
-
-    async def seal(self) -> int:
-        """Links one batch of entries to the chain; returns their number."""
-        async with self._pool.acquire() as connection:
-            return await seal(connection, self._key)
-
-
 async def seal(connection: Any, key: bytes) -> int:
     """Links one batch of entries of the service that is logged in to its chain; returns their
     number.
@@ -227,9 +138,3 @@ async def seal(connection: Any, key: bytes) -> int:
 def seal_failed(error: Exception) -> None:
     """Tells that entries wait for their link."""
     logger.warning("audit_seal_failed", error=f"{type(error).__name__}: {error}")
-
-
-def _unwritten(entry: AuditEntry, error: str) -> None:
-    AUDIT_UNWRITTEN.inc()
-    # `request_id` and so on stand beside each other as in the table; nothing in them is secret.
-    logger.error("audit_entry_unwritten", entry=asdict(entry), error=error)

@@ -10,6 +10,21 @@ WITH written AS (
 )
 INSERT INTO audit.unsealed (entry_id) SELECT id FROM written
 
+-- write_entry_once --
+-- The same of an entry that may have been written before. Params: $1 actor, $2 roles, $3 peer,
+-- $4 method, $5 targets, $6 request_id, $7 trace_id, $8 code, $9 reason, $10 before, $11 after,
+-- $12 write_id, $13 when it was made, or null: now.
+WITH written AS (
+    INSERT INTO audit.entry (
+        actor, roles, peer, method, targets, request_id, trace_id, code, reason, before, after,
+        write_id, record_time
+    )
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, coalesce($13, clock_timestamp()))
+    ON CONFLICT (write_id) WHERE write_id IS NOT NULL DO NOTHING
+    RETURNING id
+)
+INSERT INTO audit.unsealed (entry_id) SELECT id FROM written
+
 -- try_lock_chain --
 -- Takes the right to seal this service's entries until the commit; false if another has it.
 SELECT pg_try_advisory_xact_lock(hashtextextended('audit.' || current_user, 0))
@@ -64,10 +79,11 @@ ORDER BY l.number
 -- Params: $1 service, $2 seconds after which an entry must have one.
 SELECT
     min(e.id) FILTER (
-        WHERE e.record_time < clock_timestamp() - make_interval(secs => $2)
+        WHERE coalesce(u.add_time, e.record_time) < clock_timestamp() - make_interval(secs => $2)
     ) AS first_id,
     count(*) AS waiting
 FROM audit.entry AS e
+LEFT JOIN audit.unsealed AS u ON u.entry_id = e.id
 WHERE e.service = $1 AND NOT EXISTS (SELECT FROM audit.link AS l WHERE l.entry_id = e.id)
 
 -- find_link --

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 from holdfast.accounts.v1 import account_service_pb2 as pb
 from holdfast.accounts.v1 import card_service_pb2
 from runtime.audit.log import SQL
+from runtime.audit.spool import SpoolFile
 from runtime.audit.verify import Chain, verify
 from runtime.metrics import AUDIT_UNWRITTEN
 from tests.accounts_mesh import (
@@ -213,9 +215,16 @@ async def test_a_service_sees_its_own_entries_only(
     await vault.close()
 
 
-async def test_what_postgresql_cannot_take_is_in_the_log(mesh: AccountsMesh, owner: Any) -> None:
-    """A refusal is never lost silently: its whole entry is logged and counted."""
+async def test_what_postgresql_cannot_take_is_in_the_log(
+    mesh: AccountsMesh, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the disk: a refusal is never lost silently, its whole entry is logged and counted."""
     before = AUDIT_UNWRITTEN._value.get()
+
+    def full(_: SpoolFile, __: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(SpoolFile, "append", full)
     await owner.execute("REVOKE INSERT ON audit.entry FROM holdfast_accounts")
     try:
         with capture_logs() as logs:
