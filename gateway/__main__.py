@@ -9,12 +9,11 @@ import httpx
 import uvloop
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from envoy_wire import access_log_pb2_grpc
 from gateway import scripts, upkeep
 from gateway.access_tokens import AccessTokens
 from gateway.cache_watch import CacheWatch
 from gateway.credential_store import CredentialStore
-from gateway.edge import add_edge_services, rate_limits
+from gateway.edge import add_access_log, add_edge_services, rate_limits
 from gateway.oidc import Issuer
 from gateway.oidc_provider import Provider
 from gateway.oidc_service import OidcService
@@ -32,10 +31,6 @@ from gateway.session_store import SessionStore
 from gateway.settings import GatewaySettings, OidcIssuer
 from gateway.sign_in import SignIn
 from gateway.token_keys import TokenKeys
-from gateway.usage import Paths
-from gateway.usage_log import UsageLog
-from gateway.usage_service import UsageService
-from gateway.usage_store import UsageStore
 from holdfast.gateway.v1 import (
     api_key_service_pb2,
     jwks_service_pb2,
@@ -47,10 +42,9 @@ from holdfast.gateway.v1 import (
     session_service_pb2,
     session_service_pb2_grpc,
     usage_service_pb2,
-    usage_service_pb2_grpc,
 )
-from runtime import contract, server
-from runtime.audit.log import AuditLog
+from runtime import server
+from runtime.audit.writer import AuditLog, spool_of
 from runtime.channel import unix_channel
 from runtime.clock import Clock, SystemClock
 from runtime.contract import rpcs
@@ -210,25 +204,6 @@ def add_services(
     add_edge_services(grpc, pool, settings=settings, clock=clock, check_session=sessions.check)
 
 
-def add_usage(
-    grpc: server.Server, pool: asyncpg.Pool, *, settings: GatewaySettings, clock: Clock
-) -> UsageLog:
-    """Adds what Envoy tells its access log to, and who reads it."""
-    store = UsageStore(pool)
-    bindings = (
-        (binding.verb, binding.template, rpc.path)
-        for rpc in contract.rpcs()
-        for binding in (*rpc.bindings, contract.Binding(verb="", template="", body=""))
-    )
-    usage = UsageLog(
-        store, Paths(bindings), clock, retention_days=settings.gateway_usage_retention_days
-    )
-    usage.stopping = lambda: grpc.stopping
-    access_log_pb2_grpc.add_AccessLogServiceServicer_to_server(usage, grpc.services)
-    usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store), grpc.services)
-    return usage
-
-
 async def serve(settings: GatewaySettings) -> None:
     """Serves until SIGTERM."""
     clock = SystemClock()
@@ -241,7 +216,7 @@ async def serve(settings: GatewaySettings) -> None:
         ) as pool,
         unix_channel(settings.egress_socket("gateway")) as channel,
     ):
-        audit = AuditLog(pool, secret_text(settings, "audit-seal"))
+        audit = AuditLog(pool, secret_text(settings, "audit-seal"), spool_of(settings, "gateway"))
         # Asked by Envoy about every call of the edge: the server that takes least.
         grpc = server.Server(settings.socket, kind="native", audit=audit)
         rings = Rings.of(secrets_of(settings), clock)
@@ -256,7 +231,7 @@ async def serve(settings: GatewaySettings) -> None:
             settings=settings,
             clock=clock,
         )
-        usage = add_usage(grpc, pool, settings=settings, clock=clock)
+        usage, refusals = add_access_log(grpc, pool, audit, settings=settings, clock=clock)
         await pipe.start()
         limits = rate_limits(settings, clock)
 
@@ -274,6 +249,7 @@ async def serve(settings: GatewaySettings) -> None:
             asyncio.create_task(audit.run()),
             asyncio.create_task(outbox.run()),
             asyncio.create_task(usage.run()),
+            asyncio.create_task(refusals.run()),
             asyncio.create_task(CacheWatch(pipe).run()),
             asyncio.create_task(upkeep.prune_keys(keys)),
             asyncio.create_task(
@@ -288,6 +264,8 @@ async def serve(settings: GatewaySettings) -> None:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+            # What they said at their end.
+            await audit.close()
             await pipe.stop()
 
 

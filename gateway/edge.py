@@ -1,4 +1,4 @@
-"""Wires what the edge asks about callers: API keys, and how often they call."""
+"""Wires what Envoy asks about callers (API keys, how many calls) and what it tells of calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from envoy_wire import external_auth_pb2_grpc
+from envoy_wire import access_log_pb2_grpc, external_auth_pb2_grpc
+from gateway.access_log import REFUSAL_LOG, USAGE_LOG, AccessLog, Taker
 from gateway.api_key_check import ApiKeyCheck
 from gateway.api_key_service import ApiKeyService
 from gateway.api_key_store import ApiKeyStore
@@ -16,11 +17,19 @@ from gateway.limiter import Limiter
 from gateway.limits import Limits
 from gateway.rate_limit_front import RateLimitFront, kinds_by_method
 from gateway.rate_limit_message import Questions
+from gateway.refusal_log import RefusalLog
+from gateway.refusals import Refusals
 from gateway.scripts import TAKE_REQUEST
 from gateway.settings import GatewaySettings
-from holdfast.gateway.v1 import api_key_service_pb2_grpc
+from gateway.usage import Paths
+from gateway.usage_log import UsageLog
+from gateway.usage_service import UsageService
+from gateway.usage_store import UsageStore
+from holdfast.gateway.v1 import api_key_service_pb2_grpc, usage_service_pb2_grpc
 from runtime.access import load_access
+from runtime.audit.writer import AuditWriter
 from runtime.clock import Clock
+from runtime.contract import Binding, rpcs
 from runtime.key_ring import key_ring
 from runtime.secrets import secrets_of
 from runtime.server import Server
@@ -66,6 +75,34 @@ def add_edge_services(
     checks = CheckService(check, check_session=check_session)
     api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(api_keys, server.services)
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(checks, server.services)
+
+
+def add_access_log(
+    server: Server,
+    pool: asyncpg.Pool,
+    audit: AuditWriter,
+    *,
+    settings: GatewaySettings,
+    clock: Clock,
+) -> tuple[UsageLog, RefusalLog]:
+    """Adds what Envoy tells its access logs to, and who reads what was used."""
+    store, policies = UsageStore(pool), load_access().policies
+    methods = list(rpcs())
+    paths = Paths(
+        (binding.verb, binding.template, rpc.path)
+        for rpc in methods
+        for binding in (*rpc.bindings, Binding(verb="", template="", body=""))
+    )
+    usage = UsageLog(store, paths, clock, retention_days=settings.gateway_usage_retention_days)
+    changing = (rpc.path for rpc in methods if rpc.changes)
+    mutations = {path: policies[path] for path in changing if path in policies}
+    refusals = RefusalLog(Refusals(paths, mutations), audit)
+    takers: dict[str, Taker] = {USAGE_LOG: usage.take, REFUSAL_LOG: refusals.take}
+    access_log_pb2_grpc.add_AccessLogServiceServicer_to_server(
+        AccessLog(takers, stopping=lambda: server.stopping), server.services
+    )
+    usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store), server.services)
+    return usage, refusals
 
 
 def rate_limits(settings: GatewaySettings, clock: Clock) -> RateLimitFront:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from envoy_wire import access_log_pb2 as wire
 from runtime.clock import datetime_of
@@ -34,6 +34,15 @@ class UsageRow(NamedTuple):
     trace_id: str
 
 
+class Found(NamedTuple):
+    """What a path asks for."""
+
+    #: The gRPC method; '': none of ours.
+    method: str = ""
+    #: What stands in its parameters, whatever it is.
+    parameters: tuple[str, ...] = ()
+
+
 class Paths:
     """Which method a path belongs to. `bindings`: HTTP verb, template, gRPC path."""
 
@@ -43,25 +52,28 @@ class Paths:
         for verb, template, path in bindings:
             self._grpc.add(path)
             if template:
-                pattern = _PARAMETER.sub("[^/:]+", re.escape(template))
+                pattern = _PARAMETER.sub("([^/:]+)", re.escape(template))
                 self._http.setdefault(verb, []).append((re.compile(pattern), path))
 
     def method_of(self, verb: str, path: str) -> str:
         """The gRPC method; '' for what is none of ours, whatever stands there."""
+        return self.find(verb, path).method
+
+    def find(self, verb: str, path: str) -> Found:
+        """The same, with what a JSON path names."""
         path = path.partition("?")[0]
         if path in self._grpc:
-            return path
+            return Found(path)
         for pattern, method in self._http.get(verb, ()):
-            if pattern.fullmatch(path):
-                return method
-        return ""
+            if match := pattern.fullmatch(path):
+                return Found(method, match.groups())
+        return Found()
 
 
 def row_of(entry: wire.HttpAccessLogEntry, *, listener: str, paths: Paths) -> UsageRow:
     """The row of a request."""
     common, request, response = entry.common_properties, entry.request, entry.response
-    number = request.request_method
-    verb = _HTTP_METHODS[number] if 0 <= number < len(_HTTP_METHODS) else ""
+    verb = verb_of(request)
     first, last = common.time_to_first_upstream_tx_byte, common.time_to_last_upstream_rx_byte
     asked = common.HasField("time_to_last_upstream_rx_byte")
     total = (
@@ -75,7 +87,7 @@ def row_of(entry: wire.HttpAccessLogEntry, *, listener: str, paths: Paths) -> Us
         method=paths.method_of(verb, request.path) or paths.method_of(verb, request.original_path),
         http_method=verb,
         http_status=response.response_code.value,
-        grpc_status=_grpc_status(response.response_trailers, response.response_headers),
+        grpc_status=grpc_status_of(response),
         request_bytes=request.request_body_bytes,
         response_bytes=response.response_body_bytes,
         duration_us=total.ToMicroseconds(),
@@ -85,8 +97,15 @@ def row_of(entry: wire.HttpAccessLogEntry, *, listener: str, paths: Paths) -> Us
     )
 
 
-def _grpc_status(*found: Mapping[str, Any]) -> int | None:
-    for headers in found:
+def verb_of(request: wire.HttpRequestProperties) -> str:
+    """The HTTP method; '' if Envoy names none."""
+    number = request.request_method
+    return _HTTP_METHODS[number] if 0 <= number < len(_HTTP_METHODS) else ""
+
+
+def grpc_status_of(response: wire.HttpResponseProperties) -> int | None:
+    """The gRPC status of an answer; None: it has none."""
+    for headers in (response.response_trailers, response.response_headers):
         value = str(headers.get("grpc-status", ""))
         if value.isascii() and value.isdigit():
             return min(int(value), 99)

@@ -1,4 +1,4 @@
-"""AccessLogService: takes Envoy's access log, and writes it in batches.
+"""The usage log: takes what Envoy tells of requests, and writes it in batches.
 
 Statistics, not an audit: Envoy drops entries while nobody takes them, and so do we when the queue
 is full or PostgreSQL is away. Ours are counted (`holdfast_usage_dropped_total`).
@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import Any
 
 from envoy_wire import access_log_pb2 as wire
-from envoy_wire.access_log_pb2_grpc import AccessLogServiceServicer
 from gateway.usage import Paths, UsageRow, row_of
 from gateway.usage_store import UsageStore
 from runtime.clock import Clock, datetime_of
@@ -26,13 +23,11 @@ BATCH = 2_000
 FLUSH_INTERVAL_S = 1.0
 #: Partitions are looked after this often; they are made two days ahead.
 KEEP_INTERVAL_S = 3_600.0
-#: How soon a stream ends when the server stops: Envoy then goes to the next.
-_STOP_CHECK_S = 0.2
 
 logger = get_logger()
 
 
-class UsageLog(AccessLogServiceServicer):
+class UsageLog:
     """Takes entries, and writes them (`run`)."""
 
     def __init__(
@@ -43,35 +38,6 @@ class UsageLog(AccessLogServiceServicer):
         self._clock = clock
         self._retention_days = retention_days
         self._queue: deque[UsageRow] = deque()
-        #: True once the server stops: streams end then, so that it need not wait for them.
-        self.stopping: Callable[[], bool] = lambda: False
-
-    async def StreamAccessLogs(
-        self, request_iterator: AsyncIterator[wire.StreamAccessLogsMessage], context: Any
-    ) -> wire.StreamAccessLogsResponse:
-        """Reads until Envoy or this server ends it."""
-        del context
-        listener = ""
-        reader = aiter(request_iterator)
-        reading: asyncio.Task[wire.StreamAccessLogsMessage] | None = None
-        try:
-            while True:
-                if reading is None:
-                    reading = asyncio.ensure_future(anext(reader))
-                done, _ = await asyncio.wait({reading}, timeout=_STOP_CHECK_S)
-                if done:
-                    message, reading = reading.result(), None
-                    # Only the first message of a stream says whose log it is.
-                    listener = message.identifier.log_name or listener
-                    self.take(message, listener=listener)
-                elif self.stopping():
-                    break
-        except StopAsyncIteration:
-            pass
-        finally:
-            if reading is not None:
-                reading.cancel()
-        return wire.StreamAccessLogsResponse()
 
     def take(self, message: wire.StreamAccessLogsMessage, *, listener: str) -> None:
         """Queues what there is room for."""

@@ -63,6 +63,12 @@ class Rpc:
         return self.service.split(".")[1]
 
     @property
+    def changes(self) -> bool:
+        """Whether it may change something: its contract does not say that it only reads."""
+        level = self.method.options.idempotency_level
+        return bool(level != descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS)
+
+    @property
     def access(self) -> access_pb2.Access | None:
         """Who may call it; None if that is not stated."""
         options = self.method.options

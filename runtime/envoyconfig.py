@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from runtime import rate_limits
 from runtime.access import Access, load_access
 from runtime.contract import DESCRIPTOR_PATH
-from runtime.error_text import header_of, json_of
+from runtime.error_text import HTTP_STATUS_CODES, header_of, json_of
 from runtime.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 from runtime.pki import pki_path
 from runtime.routes import DEADLINES_S, handlings, routes
@@ -108,23 +108,6 @@ _NAMED_TWICE = {
 }
 #: Browsers on the machine itself; tokens travel in a header, so no cookie is at stake.
 _CORS_ORIGIN_REGEX = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
-#: Envoy's own HTTP answers as google.rpc.Code, first match wins.
-_STATUS_CODES = (
-    ("EQ", 400, 3),
-    ("EQ", 401, 16),
-    ("EQ", 403, 7),
-    ("EQ", 404, 5),
-    ("EQ", 408, 4),
-    ("EQ", 413, 8),
-    ("EQ", 429, 8),
-    ("EQ", 431, 8),
-    ("EQ", 501, 12),
-    ("EQ", 502, 14),
-    ("EQ", 503, 14),
-    ("EQ", 504, 4),
-    ("GE", 500, 13),
-    ("GE", 400, 3),
-)
 
 
 class EnvoyConfigError(Exception):
@@ -236,7 +219,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "socket_mode": _SOCKET_MODE,
         "sds_path": str(pki_path(settings) / "sds"),
         "descriptor_path": str(DESCRIPTOR_PATH),
-        "status_codes": _STATUS_CODES,
+        "status_codes": HTTP_STATUS_CODES,
         "health_interval_s": HEALTH_INTERVAL_S,
         "latency_percentile": _LATENCY_PERCENTILE,
         "latency_target_s": settings.latency_target_ms / 1000,
@@ -250,6 +233,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "usage_percent": {
             "edge": settings.usage_edge_percent,
             "network": settings.usage_network_percent,
+            "mesh": 0,
         },
         "trace_id_regex": TRACE_ID_REGEX,
         "checks": {"timeout_s": _CHECK_TIMEOUT_S, "api_key_role": "merchant"},

@@ -63,6 +63,11 @@ def is_id(value: str, *prefixes: str) -> bool:
     return match is not None and match[1] in prefixes and int(match[2], 16) < PARTITIONS
 
 
+def is_any_id(value: str) -> bool:
+    """True if `value` looks like an id of ours, of whatever kind."""
+    return _ID.fullmatch(value) is not None or is_programme_id(value)
+
+
 def is_programme_id(value: str) -> bool:
     """True for `prog_` and 1 to 32 characters of `[a-z0-9_]`."""
     return _PROGRAMME.fullmatch(value) is not None

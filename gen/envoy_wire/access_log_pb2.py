@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65nvoy_wire/access_log.proto\x12\x1a\x65nvoy.service.accesslog.v3\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\x1a\n\x18StreamAccessLogsResponse\"\x9a\x01\n\x17StreamAccessLogsMessage\x12:\n\nidentifier\x18\x01 \x01(\x0b\x32&.envoy.service.accesslog.v3.Identifier\x12\x43\n\thttp_logs\x18\x02 \x01(\x0b\x32\x30.envoy.service.accesslog.v3.HttpAccessLogEntries\"\x1e\n\nIdentifier\x12\x10\n\x08log_name\x18\x02 \x01(\t\"Y\n\x14HttpAccessLogEntries\x12\x41\n\tlog_entry\x18\x01 \x03(\x0b\x32..envoy.service.accesslog.v3.HttpAccessLogEntry\"\xe6\x01\n\x12HttpAccessLogEntry\x12\x46\n\x11\x63ommon_properties\x18\x01 \x01(\x0b\x32+.envoy.service.accesslog.v3.AccessLogCommon\x12\x42\n\x07request\x18\x03 \x01(\x0b\x32\x31.envoy.service.accesslog.v3.HttpRequestProperties\x12\x44\n\x08response\x18\x04 \x01(\x0b\x32\x32.envoy.service.accesslog.v3.HttpResponseProperties\"\xb7\x02\n\x0f\x41\x63\x63\x65ssLogCommon\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x41\n\x1etime_to_first_upstream_tx_byte\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12@\n\x1dtime_to_last_upstream_rx_byte\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x42\n\x1ftime_to_last_downstream_tx_byte\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x64uration\x18\x17 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xba\x02\n\x15HttpRequestProperties\x12\x16\n\x0erequest_method\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x15\n\roriginal_path\x18\n \x01(\t\x12\x1d\n\x15request_headers_bytes\x18\x0b \x01(\x04\x12\x1a\n\x12request_body_bytes\x18\x0c \x01(\x04\x12^\n\x0frequest_headers\x18\r \x03(\x0b\x32\x45.envoy.service.accesslog.v3.HttpRequestProperties.RequestHeadersEntry\x1a\x35\n\x13RequestHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc3\x03\n\x16HttpResponseProperties\x12\x33\n\rresponse_code\x18\x01 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x1e\n\x16response_headers_bytes\x18\x02 \x01(\x04\x12\x1b\n\x13response_body_bytes\x18\x03 \x01(\x04\x12\x61\n\x10response_headers\x18\x04 \x03(\x0b\x32G.envoy.service.accesslog.v3.HttpResponseProperties.ResponseHeadersEntry\x12\x63\n\x11response_trailers\x18\x05 \x03(\x0b\x32H.envoy.service.accesslog.v3.HttpResponseProperties.ResponseTrailersEntry\x1a\x36\n\x14ResponseHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x37\n\x15ResponseTrailersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x93\x01\n\x10\x41\x63\x63\x65ssLogService\x12\x7f\n\x10StreamAccessLogs\x12\x33.envoy.service.accesslog.v3.StreamAccessLogsMessage\x1a\x34.envoy.service.accesslog.v3.StreamAccessLogsResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65nvoy_wire/access_log.proto\x12\x1a\x65nvoy.service.accesslog.v3\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\x1a\n\x18StreamAccessLogsResponse\"\x9a\x01\n\x17StreamAccessLogsMessage\x12:\n\nidentifier\x18\x01 \x01(\x0b\x32&.envoy.service.accesslog.v3.Identifier\x12\x43\n\thttp_logs\x18\x02 \x01(\x0b\x32\x30.envoy.service.accesslog.v3.HttpAccessLogEntries\"\x1e\n\nIdentifier\x12\x10\n\x08log_name\x18\x02 \x01(\t\"Y\n\x14HttpAccessLogEntries\x12\x41\n\tlog_entry\x18\x01 \x03(\x0b\x32..envoy.service.accesslog.v3.HttpAccessLogEntry\"\xe6\x01\n\x12HttpAccessLogEntry\x12\x46\n\x11\x63ommon_properties\x18\x01 \x01(\x0b\x32+.envoy.service.accesslog.v3.AccessLogCommon\x12\x42\n\x07request\x18\x03 \x01(\x0b\x32\x31.envoy.service.accesslog.v3.HttpRequestProperties\x12\x44\n\x08response\x18\x04 \x01(\x0b\x32\x32.envoy.service.accesslog.v3.HttpResponseProperties\"L\n\x07\x41\x64\x64ress\x12\x41\n\x0esocket_address\x18\x01 \x01(\x0b\x32).envoy.service.accesslog.v3.SocketAddress\" \n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\xff\x02\n\x0f\x41\x63\x63\x65ssLogCommon\x12\x46\n\x19\x64ownstream_remote_address\x18\x02 \x01(\x0b\x32#.envoy.service.accesslog.v3.Address\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x41\n\x1etime_to_first_upstream_tx_byte\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12@\n\x1dtime_to_last_upstream_rx_byte\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x42\n\x1ftime_to_last_downstream_tx_byte\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x64uration\x18\x17 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xba\x02\n\x15HttpRequestProperties\x12\x16\n\x0erequest_method\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x15\n\roriginal_path\x18\n \x01(\t\x12\x1d\n\x15request_headers_bytes\x18\x0b \x01(\x04\x12\x1a\n\x12request_body_bytes\x18\x0c \x01(\x04\x12^\n\x0frequest_headers\x18\r \x03(\x0b\x32\x45.envoy.service.accesslog.v3.HttpRequestProperties.RequestHeadersEntry\x1a\x35\n\x13RequestHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe2\x03\n\x16HttpResponseProperties\x12\x33\n\rresponse_code\x18\x01 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x1e\n\x16response_headers_bytes\x18\x02 \x01(\x04\x12\x1b\n\x13response_body_bytes\x18\x03 \x01(\x04\x12\x61\n\x10response_headers\x18\x04 \x03(\x0b\x32G.envoy.service.accesslog.v3.HttpResponseProperties.ResponseHeadersEntry\x12\x63\n\x11response_trailers\x18\x05 \x03(\x0b\x32H.envoy.service.accesslog.v3.HttpResponseProperties.ResponseTrailersEntry\x12\x1d\n\x15response_code_details\x18\x06 \x01(\t\x1a\x36\n\x14ResponseHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x37\n\x15ResponseTrailersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x93\x01\n\x10\x41\x63\x63\x65ssLogService\x12\x7f\n\x10StreamAccessLogs\x12\x33.envoy.service.accesslog.v3.StreamAccessLogsMessage\x1a\x34.envoy.service.accesslog.v3.StreamAccessLogsResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,18 +50,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HTTPACCESSLOGENTRIES']._serialized_end=462
   _globals['_HTTPACCESSLOGENTRY']._serialized_start=465
   _globals['_HTTPACCESSLOGENTRY']._serialized_end=695
-  _globals['_ACCESSLOGCOMMON']._serialized_start=698
-  _globals['_ACCESSLOGCOMMON']._serialized_end=1009
-  _globals['_HTTPREQUESTPROPERTIES']._serialized_start=1012
-  _globals['_HTTPREQUESTPROPERTIES']._serialized_end=1326
-  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_start=1273
-  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_end=1326
-  _globals['_HTTPRESPONSEPROPERTIES']._serialized_start=1329
-  _globals['_HTTPRESPONSEPROPERTIES']._serialized_end=1780
-  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_start=1669
-  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_end=1723
-  _globals['_HTTPRESPONSEPROPERTIES_RESPONSETRAILERSENTRY']._serialized_start=1725
-  _globals['_HTTPRESPONSEPROPERTIES_RESPONSETRAILERSENTRY']._serialized_end=1780
-  _globals['_ACCESSLOGSERVICE']._serialized_start=1783
-  _globals['_ACCESSLOGSERVICE']._serialized_end=1930
+  _globals['_ADDRESS']._serialized_start=697
+  _globals['_ADDRESS']._serialized_end=773
+  _globals['_SOCKETADDRESS']._serialized_start=775
+  _globals['_SOCKETADDRESS']._serialized_end=807
+  _globals['_ACCESSLOGCOMMON']._serialized_start=810
+  _globals['_ACCESSLOGCOMMON']._serialized_end=1193
+  _globals['_HTTPREQUESTPROPERTIES']._serialized_start=1196
+  _globals['_HTTPREQUESTPROPERTIES']._serialized_end=1510
+  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_start=1457
+  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_end=1510
+  _globals['_HTTPRESPONSEPROPERTIES']._serialized_start=1513
+  _globals['_HTTPRESPONSEPROPERTIES']._serialized_end=1995
+  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_start=1884
+  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_end=1938
+  _globals['_HTTPRESPONSEPROPERTIES_RESPONSETRAILERSENTRY']._serialized_start=1940
+  _globals['_HTTPRESPONSEPROPERTIES_RESPONSETRAILERSENTRY']._serialized_end=1995
+  _globals['_ACCESSLOGSERVICE']._serialized_start=1998
+  _globals['_ACCESSLOGSERVICE']._serialized_end=2145
 # @@protoc_insertion_point(module_scope)

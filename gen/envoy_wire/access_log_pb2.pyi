@@ -128,14 +128,58 @@ class HttpAccessLogEntry(_message.Message):
 Global___HttpAccessLogEntry: _TypeAlias = HttpAccessLogEntry  # noqa: Y015
 
 @_typing.final
+class Address(_message.Message):
+    """Of envoy.config.core.v3.Address: what `Address` has under its numbers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOCKET_ADDRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def socket_address(self) -> Global___SocketAddress: ...
+    def __init__(
+        self,
+        *,
+        socket_address: Global___SocketAddress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["socket_address", b"socket_address"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["socket_address", b"socket_address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Address: _TypeAlias = Address  # noqa: Y015
+
+@_typing.final
+class SocketAddress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SocketAddress: _TypeAlias = SocketAddress  # noqa: Y015
+
+@_typing.final
 class AccessLogCommon(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    DOWNSTREAM_REMOTE_ADDRESS_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     TIME_TO_FIRST_UPSTREAM_TX_BYTE_FIELD_NUMBER: _builtins.int
     TIME_TO_LAST_UPSTREAM_RX_BYTE_FIELD_NUMBER: _builtins.int
     TIME_TO_LAST_DOWNSTREAM_TX_BYTE_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def downstream_remote_address(self) -> Global___Address: ...
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -149,15 +193,16 @@ class AccessLogCommon(_message.Message):
     def __init__(
         self,
         *,
+        downstream_remote_address: Global___Address | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         time_to_first_upstream_tx_byte: _duration_pb2.Duration | None = ...,
         time_to_last_upstream_rx_byte: _duration_pb2.Duration | None = ...,
         time_to_last_downstream_tx_byte: _duration_pb2.Duration | None = ...,
         duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time", "time_to_first_upstream_tx_byte", b"time_to_first_upstream_tx_byte", "time_to_last_downstream_tx_byte", b"time_to_last_downstream_tx_byte", "time_to_last_upstream_rx_byte", b"time_to_last_upstream_rx_byte"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["downstream_remote_address", b"downstream_remote_address", "duration", b"duration", "start_time", b"start_time", "time_to_first_upstream_tx_byte", b"time_to_first_upstream_tx_byte", "time_to_last_downstream_tx_byte", b"time_to_last_downstream_tx_byte", "time_to_last_upstream_rx_byte", b"time_to_last_upstream_rx_byte"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time", "time_to_first_upstream_tx_byte", b"time_to_first_upstream_tx_byte", "time_to_last_downstream_tx_byte", b"time_to_last_downstream_tx_byte", "time_to_last_upstream_rx_byte", b"time_to_last_upstream_rx_byte"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["downstream_remote_address", b"downstream_remote_address", "duration", b"duration", "start_time", b"start_time", "time_to_first_upstream_tx_byte", b"time_to_first_upstream_tx_byte", "time_to_last_downstream_tx_byte", b"time_to_last_downstream_tx_byte", "time_to_last_upstream_rx_byte", b"time_to_last_upstream_rx_byte"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,8 +315,10 @@ class HttpResponseProperties(_message.Message):
     RESPONSE_BODY_BYTES_FIELD_NUMBER: _builtins.int
     RESPONSE_HEADERS_FIELD_NUMBER: _builtins.int
     RESPONSE_TRAILERS_FIELD_NUMBER: _builtins.int
+    RESPONSE_CODE_DETAILS_FIELD_NUMBER: _builtins.int
     response_headers_bytes: _builtins.int
     response_body_bytes: _builtins.int
+    response_code_details: _builtins.str
     @_builtins.property
     def response_code(self) -> _wrappers_pb2.UInt32Value: ...
     @_builtins.property
@@ -286,10 +333,11 @@ class HttpResponseProperties(_message.Message):
         response_body_bytes: _builtins.int = ...,
         response_headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         response_trailers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        response_code_details: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["response_code", b"response_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["response_body_bytes", b"response_body_bytes", "response_code", b"response_code", "response_headers", b"response_headers", "response_headers_bytes", b"response_headers_bytes", "response_trailers", b"response_trailers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response_body_bytes", b"response_body_bytes", "response_code", b"response_code", "response_code_details", b"response_code_details", "response_headers", b"response_headers", "response_headers_bytes", b"response_headers_bytes", "response_trailers", b"response_trailers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,32 +105,65 @@ async def test_one_id_leads_from_the_client_through_all_records(
     assert ip_address(entry["peer"])
 
 
-async def test_whom_envoy_refuses_is_in_the_usage_log(
+async def test_whom_envoy_refuses_is_in_the_audit_log_once(
     client: MeshClient, full_mesh: Devstack
 ) -> None:
-    """With role and method, and nowhere else: no service was asked."""
-    trace, user = f"forbidden-{uuid.uuid4().hex}", f"usr_0a{uuid.uuid4().hex}"
+    """By role, by a token that is none, by a credential that gateway refuses, by a body that is no
+    message: each with its own trace id. A refused read has no entry, nor has a preflight.
+    """
+    user, name = f"usr_0a{uuid.uuid4().hex}", f"refused-{uuid.uuid4().hex}"
     token = issue_token(full_mesh.settings, subject=user, roles=("cardholder",))
-    answer = await client.web.request(
-        "POST",
-        f"/v1/users/{user}:setAccess",
-        json={"request_id": uuid.uuid4().hex, "roles": ["admin"]},
-        headers={"x-request-id": trace, "authorization": f"Bearer {token}"},
-        auth=None,
-    )
-    assert answer.status_code == 403
-    found: list[dict[str, Any]] = []
+    path, told = f"/v1/users/{user}:setAccess", {"roles": ["admin"]}
+    told_of = {"role", "token", "key", "body"}
+
+    async def ask(word: str, verb: str = "POST", body: Any = None, **headers: str) -> int:
+        sent = {"x-request-id": f"{name}-{word}", "idempotency-key": f"key-{word}", **headers}
+        content = None if verb == "GET" else body or json.dumps(told)
+        answer = await client.web.request(verb, path, content=content, headers=sent, auth=None)
+        return answer.status_code
+
+    mine = {"authorization": f"Bearer {token}"}
+    assert await ask("role", **mine) == 403
+    assert await ask("token", authorization="Bearer nonsense") == 401
+    assert await ask("key", **{"x-api-key": "hf_nonsense"}) == 401
+    assert await ask("body", body="{", **mine) == 400
+    assert await ask("read", "GET", **mine) == 404
+    asking = {"origin": "http://localhost", "access-control-request-method": "POST"}
+    assert await ask("preflight", "OPTIONS", **asking) == 200
+    assert await ask("options", "OPTIONS") == 401
+    log = await asyncpg.connect(full_mesh.owner_dsn)
+    found: dict[str, Any] = {}
 
     async def arrived() -> bool:
-        told = await client.web.get("/v1/usage", params={"trace_id": trace})
-        found[:] = told.json()["records"]
-        return len(found) == 1
+        rows = await log.fetch("SELECT * FROM audit.entry WHERE starts_with(trace_id, $1)", name)
+        assert len({row["trace_id"] for row in rows}) == len(rows), "each once"
+        found.update({row["trace_id"].rpartition("-")[2]: row for row in rows})
+        return len(found) >= len(told_of)
 
-    await until(arrived)
+    try:
+        await until(arrived)
+        # Whatever else was told has come by then, too: each second.
+        await asyncio.sleep(2)
+        await arrived()
+    finally:
+        await log.close()
+    assert found.keys() == told_of
     method = "/holdfast.gateway.v1.SessionService/SetUserAccess"
-    assert (found[0]["caller"], found[0]["method"]) == (user, method)
-    _, listed = await asyncio.to_thread(holdfast, full_mesh, "audit", "list", "--trace", trace)
-    assert listed["entries"] == []
+    assert {(one["service"], one["method"]) for one in found.values()} == {("gateway", method)}
+    assert {word: (one["code"], one["reason"]) for word, one in found.items()} == {
+        "role": ("PERMISSION_DENIED", "ROLE_REFUSED"),
+        "token": ("UNAUTHENTICATED", "TOKEN_REFUSED"),
+        "key": ("UNAUTHENTICATED", "CREDENTIAL_REFUSED"),
+        "body": ("INVALID_ARGUMENT", found["body"]["reason"]),
+    }
+    assert [found[word]["actor"] for word in ("role", "token", "key")] == [user, "", ""]
+    assert found["role"]["roles"] == ["cardholder"]
+    for word, one in found.items():
+        assert ip_address(one["peer"])
+        assert (one["targets"], one["request_id"]) == ([user], f"key-{word}")
+    usage = await client.web.get("/v1/usage", params={"trace_id": f"{name}-role"})
+    [record] = usage.json()["records"]
+    assert (record["caller"], record["method"]) == (user, method)
 
 
 async def test_an_administrator_who_is_made_at_the_machine_is_recorded(full_mesh: Devstack) -> None:
