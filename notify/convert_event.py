@@ -40,6 +40,8 @@ def wanted(request: pb.ListEventsRequest, *, principal: str) -> tuple[Page, Want
     types = expanded("types", request.types, violations)
     violations.timestamp("start_time", request)
     violations.timestamp("end_time", request)
+    if request.from_now and not request.oldest_first:
+        violations.add("from_now", "is for oldest_first only")
     # A token belongs to one list: with these filters, of this caller.
     filters = pb.ListEventsRequest()
     filters.CopyFrom(request)

@@ -52,13 +52,19 @@ class EventService(EventServiceServicer):
         del context
         identity = current_identity()
         page, wanted = convert.wanted(request, principal=identity.principal)
+        # Read before the page: whatever it has up to there and is not shown is not wanted, so that
+        # who asks again and again does not look through it each time.
+        head = await self._store.last_number() if request.oldest_first else 0
+        if request.from_now and page.after is None:
+            return pb.ListEventsResponse(next_page_token=page.token_after(Position(head, "")))
         found = await self._store.events(
             page, wanted, seen=seen_by(identity), oldest_first=request.oldest_first
         )
         events, more = page.cut(found)
         token = ""
         if more or request.oldest_first:
-            token = page.token_after(Position(last_number(events, page), ""))
+            reached = last_number(events, page)
+            token = page.token_after(Position(reached if more else max(reached, head), ""))
         return pb.ListEventsResponse(
             events=[convert.message(one) for one in events], next_page_token=token
         )

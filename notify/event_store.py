@@ -104,6 +104,12 @@ class EventStore:
             rows = await self._pool.fetch(_SQL[query], *arguments)
         return [kept(row) for row in rows]
 
+    async def last_number(self) -> int:
+        """The number of the event that became known last; 0: none has."""
+        with refusing_when_down():
+            last: int = await self._pool.fetchval(_SQL["select_last_number"])
+        return last
+
     async def forget(self, *, before_ms: int) -> int:
         """Forgets some of the events that are older; returns how many."""
         tag = await self._pool.execute(_SQL["forget_events"], datetime_of(before_ms), FORGET_BATCH)

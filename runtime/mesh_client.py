@@ -26,6 +26,8 @@ from holdfast.accounts.v1 import user_service_pb2_grpc as user_grpc
 from holdfast.accounts.v1 import vault_service_pb2_grpc as vault_grpc
 from holdfast.authz.v1 import authorization_service_pb2_grpc as authorization_grpc
 from holdfast.authz.v1 import ledger_service_pb2_grpc as ledger_grpc
+from holdfast.notify.v1 import event_service_pb2_grpc as event_grpc
+from holdfast.notify.v1 import webhook_service_pb2_grpc as webhook_grpc
 from holdfast.payments.v1 import back_office_service_pb2_grpc as back_office_grpc
 from holdfast.payments.v1 import funding_source_service_pb2_grpc as funding_source_grpc
 from holdfast.payments.v1 import payment_service_pb2_grpc as payment_grpc
@@ -124,6 +126,8 @@ class MeshClient:
     payments: payment_grpc.PaymentServiceAsyncStub
     funding_sources: funding_source_grpc.FundingSourceServiceAsyncStub
     back_office: back_office_grpc.BackOfficeServiceAsyncStub
+    events: event_grpc.EventServiceAsyncStub
+    webhooks: webhook_grpc.WebhookServiceAsyncStub
     #: JSON over HTTPS, with the same token.
     web: httpx.AsyncClient
 
@@ -179,6 +183,8 @@ async def connect(
             payments=payment_grpc.PaymentServiceStub(edge_channel),
             funding_sources=funding_source_grpc.FundingSourceServiceStub(edge_channel),
             back_office=back_office_grpc.BackOfficeServiceStub(edge_channel),
+            events=event_grpc.EventServiceStub(edge_channel),
+            webhooks=webhook_grpc.WebhookServiceStub(edge_channel),
             web=web,
         )
 

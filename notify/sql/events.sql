@@ -5,6 +5,10 @@ SELECT number, id, type, sequence, account_id, owner_id, user_id, data::text AS 
 FROM event
 WHERE id = $1
 
+-- select_last_number --
+-- The number of the last event.
+SELECT coalesce(max(number), 0) FROM event
+
 -- newest_of_all --
 -- Events below a number, newest first. Params: $1 number, $2 limit, $3 types or NULL,
 -- $4 from when, $5 before when.

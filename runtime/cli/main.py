@@ -24,6 +24,7 @@ COMMANDS = {
     "reconcile": ("reconcile", "Compare every balance with the ledger; exit 1 if one differs."),
     "journal": ("journal", "Show what happened to an account, entry by entry."),
     "audit": ("audit", "List who did what, and check that nobody has changed the list."),
+    "events": ("events", "Show what happens as it happens, and try out who is told of it."),
     "loantape": ("loantape", "Write, compare or export where accounts stood at the end of a day."),
     "rehydrate": ("rehydrate", "Rebuild Valkey from the ledger, when its data is lost or wrong."),
     "token": ("token", "Print an access token for the edge."),

@@ -1,7 +1,7 @@
 """How commands speak: tables and progress for people, one JSON document for programs, exit codes.
 
 With `--json` a command prints exactly one JSON document to stdout, also when it fails:
-`{"error": {"message": …, "hint": …}}`. Progress goes to stderr in either case.
+`{"error": {"message": …, "hint": …}}`. (What has no end, `events listen`, prints one per line.) Progress goes to stderr in either case.
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ class Output:
             typer.echo(json.dumps(document, indent=2, default=str))
         elif shown is not None:
             self._result.print(shown)
+
+    def print(self, shown: RenderableType) -> None:
+        """Prints a part of a result that comes bit by bit, to people."""
+        self._result.print(shown, soft_wrap=True)
 
     def error(self, error: CliError) -> None:
         """Prints a failure."""

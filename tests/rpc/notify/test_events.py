@@ -153,6 +153,22 @@ async def test_whoever_reads_oldest_first_goes_on_with_what_comes(told: NotifyMe
     assert numbers(more) == [(ACCOUNT, 3)]
 
 
+async def test_who_listens_from_now_on_is_told_nothing_that_was(told: NotifyMesh) -> None:
+    """And the place moves on over events that are not wanted."""
+    wanted: dict[str, Any] = {"oldest_first": True, "from_now": True, "types": ["card.*"]}
+    first = await listed(told, **wanted)
+    assert numbers(first) == []
+    told.happen("user.closed", owner_id=USER, user_id=USER, state="CLOSED")
+    await told.caught_up()
+    passed = await listed(told, **wanted, page_token=first.next_page_token)
+    assert numbers(passed) == []
+    assert passed.next_page_token != first.next_page_token
+    told.freeze()
+    await told.caught_up()
+    for token in (first.next_page_token, passed.next_page_token):
+        assert numbers(await listed(told, **wanted, page_token=token)) == [(ACCOUNT, 3)]
+
+
 async def test_what_cannot_be_meant(mesh: NotifyMesh) -> None:
     request = pb.ListEventsRequest(
         account_id="x", owner_id="y", types=["card.melted"], page_size=-1, page_token="z"
@@ -162,6 +178,8 @@ async def test_what_cannot_be_meant(mesh: NotifyMesh) -> None:
     assert error.fields == ["account_id", "owner_id", "types[0]", "page_size", "page_token"]
     error = await refused(mesh.events.ListEvents, pb.ListEventsRequest(types=["x"] * 21), ADMIN)
     assert error.fields[0] == "types"
+    error = await refused(mesh.events.ListEvents, pb.ListEventsRequest(from_now=True), ADMIN)
+    assert error.fields == ["from_now"]
     error = await refused(mesh.events.GetEvent, pb.GetEventRequest(event_id="evt_1"), ADMIN)
     assert error.fields == ["event_id"]
 

@@ -29,7 +29,7 @@ from holdfast.notify.v1 import event_pb2 as holdfast_dot_notify_dot_v1_dot_event
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/notify/v1/event_service.proto\x12\x12holdfast.notify.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdfast/notify/v1/event.proto\x1a\x1dholdfast/type/v1/access.proto\")\n\x0fGetEventRequest\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"<\n\x10GetEventResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.holdfast.notify.v1.Event\"\x93\x02\n\x11ListEventsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08owner_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05types\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x1a\n\x0coldest_first\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\"X\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.holdfast.notify.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x13TriggerEventRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08owner_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"@\n\x14TriggerEventResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.holdfast.notify.v1.Event2\xa1\x03\n\x0c\x45ventService\x12\x83\x01\n\x08GetEvent\x12#.holdfast.notify.v1.GetEventRequest\x1a$.holdfast.notify.v1.GetEventResponse\",\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/events/{event_id}\x12~\n\nListEvents\x12%.holdfast.notify.v1.ListEventsRequest\x1a&.holdfast.notify.v1.ListEventsResponse\"!\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12\x8a\x01\n\x0cTriggerEvent\x12\'.holdfast.notify.v1.TriggerEventRequest\x1a(.holdfast.notify.v1.TriggerEventResponse\"\'\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x17\"\x12/v1/events:trigger:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/notify/v1/event_service.proto\x12\x12holdfast.notify.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdfast/notify/v1/event.proto\x1a\x1dholdfast/type/v1/access.proto\")\n\x0fGetEventRequest\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"<\n\x10GetEventResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.holdfast.notify.v1.Event\"\xab\x02\n\x11ListEventsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08owner_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05types\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x1a\n\x0coldest_first\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x66rom_now\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x01\"X\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.holdfast.notify.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x13TriggerEventRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08owner_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"@\n\x14TriggerEventResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.holdfast.notify.v1.Event2\xa1\x03\n\x0c\x45ventService\x12\x83\x01\n\x08GetEvent\x12#.holdfast.notify.v1.GetEventRequest\x1a$.holdfast.notify.v1.GetEventResponse\",\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/events/{event_id}\x12~\n\nListEvents\x12%.holdfast.notify.v1.ListEventsRequest\x1a&.holdfast.notify.v1.ListEventsResponse\"!\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12\x8a\x01\n\x0cTriggerEvent\x12\'.holdfast.notify.v1.TriggerEventRequest\x1a(.holdfast.notify.v1.TriggerEventResponse\"\'\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x17\"\x12/v1/events:trigger:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +54,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['from_now']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['from_now']._serialized_options = b'\342A\001\001'
   _globals['_TRIGGEREVENTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_TRIGGEREVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_TRIGGEREVENTREQUEST'].fields_by_name['type']._loaded_options = None
@@ -73,13 +75,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETEVENTRESPONSE']._serialized_start=264
   _globals['_GETEVENTRESPONSE']._serialized_end=324
   _globals['_LISTEVENTSREQUEST']._serialized_start=327
-  _globals['_LISTEVENTSREQUEST']._serialized_end=602
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=604
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=692
-  _globals['_TRIGGEREVENTREQUEST']._serialized_start=694
-  _globals['_TRIGGEREVENTREQUEST']._serialized_end=811
-  _globals['_TRIGGEREVENTRESPONSE']._serialized_start=813
-  _globals['_TRIGGEREVENTRESPONSE']._serialized_end=877
-  _globals['_EVENTSERVICE']._serialized_start=880
-  _globals['_EVENTSERVICE']._serialized_end=1297
+  _globals['_LISTEVENTSREQUEST']._serialized_end=626
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=628
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=716
+  _globals['_TRIGGEREVENTREQUEST']._serialized_start=718
+  _globals['_TRIGGEREVENTREQUEST']._serialized_end=835
+  _globals['_TRIGGEREVENTRESPONSE']._serialized_start=837
+  _globals['_TRIGGEREVENTRESPONSE']._serialized_end=901
+  _globals['_EVENTSERVICE']._serialized_start=904
+  _globals['_EVENTSERVICE']._serialized_end=1321
 # @@protoc_insertion_point(module_scope)

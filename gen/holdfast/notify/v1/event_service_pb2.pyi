@@ -80,6 +80,7 @@ class ListEventsRequest(_message.Message):
     OLDEST_FIRST_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FROM_NOW_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """Only of this account."""
     owner_id: _builtins.str
@@ -90,6 +91,10 @@ class ListEventsRequest(_message.Message):
     """At most this many, 1 to 500; default 50; larger values mean 500."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
+    from_now: _builtins.bool
+    """True, with `oldest_first`: the first page is empty, and those after it have only what comes
+    from now on.
+    """
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only of these types, at most 20; `card.*` means all types that begin with `card.`."""
@@ -113,10 +118,11 @@ class ListEventsRequest(_message.Message):
         oldest_first: _builtins.bool = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        from_now: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "end_time", b"end_time", "oldest_first", b"oldest_first", "owner_id", b"owner_id", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "end_time", b"end_time", "from_now", b"from_now", "oldest_first", b"oldest_first", "owner_id", b"owner_id", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
