@@ -19,6 +19,7 @@ from loadtest import (
     rolling,
     scale,
     settlement,
+    webhooks,
 )
 from loadtest.conditions import conditions
 from loadtest.session import Options, Session
@@ -42,6 +43,7 @@ SCENARIOS: dict[str, Scenario] = {
     "idle": idle.idle,
     "closings": closings.closings,
     "edge": edge.edge,
+    "webhooks": webhooks.webhooks,
     "rolling": rolling.rolling,
     "empty": baselines.empty,
     "import": imports.imports,

@@ -263,9 +263,11 @@ class Mesh:
 
 
 @asynccontextmanager
-async def open_mesh(*, workers: int) -> AsyncIterator[Mesh]:
-    """A whole mesh of one's own, removed at the end."""
-    async with temporary_mesh(authz_workers=workers, money_memory_mb=MONEY_MEMORY_MB) as stack:
+async def open_mesh(*, workers: int, **fields: Any) -> AsyncIterator[Mesh]:
+    """A whole mesh of one's own, removed at the end. `fields` are more settings."""
+    async with temporary_mesh(
+        authz_workers=workers, money_memory_mb=MONEY_MEMORY_MB, **fields
+    ) as stack:
         yield Mesh(stack)
 
 

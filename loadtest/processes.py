@@ -16,12 +16,13 @@ _GROUPS = {
     "settler": "settler",
     "postgres": "postgres",
     "accounts": "accounts",
+    "notify": "notify",
 }
 #: Those that work on a run's entries also after its last answer.
 SETTLING = ("settler", "postgres")
 GROUPS = ("envoy", "authz", "valkey", "settler", "postgres")
 #: Those that no purchase needs.
-_OTHERS = ("accounts", "other")
+_OTHERS = ("accounts", "notify", "other")
 _WORKER = "authz-"
 
 

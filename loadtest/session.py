@@ -48,6 +48,8 @@ class Options:
     accounts: int = 10_000
     #: Rows of each file of the scenario `import`.
     rows: int = 100_000
+    #: Rate of the scenario `webhooks`.
+    events_per_s: int = 1_000
     #: An instance (`authz-0`) whose time is sampled while runs at the maximum last.
     profile: str = ""
 

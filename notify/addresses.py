@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import (
     IPv4Address,
@@ -14,6 +15,9 @@ from ipaddress import (
 from urllib.parse import SplitResult, urlsplit
 
 URL_LENGTH_MAX = 2_048
+
+#: What ends like this is read as an address by some: `127.1`, `0x7f000001`, `2130706433`.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -58,6 +62,8 @@ def fault_of_url(url: str, allowed: Sequence[Network]) -> str:
     if parts.username is not None or parts.password is not None or parts.fragment:
         return "must have no login and no fragment"
     literal = _is_literal(host)
+    if not literal and _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        return "must have a name, or an address in its usual form"
     if literal and not is_allowed(host, allowed):
         return "must not lead to an address of a private network"
     if parts.scheme != "https" and not _is_plain_and_allowed(parts, allowed):

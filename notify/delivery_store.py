@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class Due:
     order_key: str
     tries: int
     attempts: int
+    due_time: datetime
     event: Told
 
 
@@ -34,6 +36,8 @@ class Result:
 
     endpoint_id: str
     number: int
+    #: As it was read: if that is no longer so, the event is to be sent once more.
+    was_due: datetime
     state: DeliveryState
     tries: int
     attempts: int
@@ -87,6 +91,7 @@ class Deliveries:
                 [one.tries for one in results],
                 [one.attempts for one in results],
                 [datetime_of(one.due_ms) for one in results],
+                [one.was_due for one in results],
             )
             await connection.execute(
                 _SQL["insert_attempts"],
@@ -120,6 +125,7 @@ def _due(row: Any) -> Due:
         order_key=row["order_key"],
         tries=row["tries"],
         attempts=row["attempts"],
+        due_time=row["due_time"],
         event=Told(
             id=row["id"],
             type=row["type"],

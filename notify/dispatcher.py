@@ -150,21 +150,23 @@ class Dispatcher:
 
     async def _fill(self) -> int:
         """Fetches what is due wherever there is room, and starts what may start."""
-        rooms = {name: lane.room for name, lane in self._lanes.items() if name in self._endpoints}
-        rooms = {name: room for name, room in rooms.items() if room}
-        held = [(name, number) for name, lane in self._lanes.items() for number in lane.held]
-        found = await self._store.due(rooms, held, now_ms=self._clock.now_ms()) if rooms else []
+        now_ms = self._clock.now_ms()
+        lanes = [(name, lane) for name, lane in self._lanes.items() if name in self._endpoints]
+        rooms = {name: room for name, lane in lanes if (room := lane.room(now_ms=now_ms))}
+        held = [(name, number) for name in rooms for number in self._lanes[name].held]
+        found = await self._store.due(rooms, held, now_ms=now_ms) if rooms else []
         for due in found:
             self._lanes[due.endpoint_id].offer([due])
-        for name in {due.endpoint_id for due in found}:
-            self._start(name)
+        for name, lane in lanes:
+            if lane.is_waiting:
+                self._start(name)
         return len(found)
 
     def _start(self, name: str) -> None:
         endpoint, lane = self._endpoints.get(name), self._lanes.get(name)
         if endpoint is None or lane is None:
             return
-        while (due := lane.start()) is not None:
+        while (due := lane.start(now_ms=self._clock.now_ms())) is not None:
             task = asyncio.create_task(self._send(endpoint, due))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -180,7 +182,12 @@ class Dispatcher:
         except Exception:
             logger.exception("webhook_failed", endpoint_id=endpoint.id, event_id=due.event.id)
             answer = Answer(status=0, error=NOT_SENT, response="", duration_ms=0)
-        lane.finish(due, taken=answer.taken, duration_ms=answer.duration_ms)
+        lane.finish(
+            due,
+            taken=answer.taken,
+            duration_ms=answer.duration_ms,
+            now_ms=self._clock.now_ms(),
+        )
         self._results.append(self._result(due, answer, start_ms=start_ms))
         self._wake.set()
         self._start(endpoint.id)
@@ -202,6 +209,7 @@ class Dispatcher:
         return Result(
             endpoint_id=due.endpoint_id,
             number=due.number,
+            was_due=due.due_time,
             state=state,
             tries=tries,
             attempts=due.attempts + 1,

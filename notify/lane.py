@@ -1,7 +1,7 @@
 """One endpoint's queue in memory: what is next, and what must wait. No I/O, no clock, no grpc.
 
 It is short: whatever else waits, waits in PostgreSQL. An endpoint that takes nothing is asked with
-one event at a time, so that many dead ones cost little.
+one event at a time, less and less often, so that many dead ones cost little.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ AT_ONCE = 8
 #: The same of an endpoint that has failed so often in a row.
 FAILURES = 3
 HELD_MAX_FAILING = 1
+#: How long such an endpoint is left alone; twice as long each time, up to the second.
+PAUSE_MS = 1_000
+PAUSE_MS_MAX = 30_000
 #: An answer that takes so long is a late one.
 SLOW_MS = 1_000
 
@@ -46,6 +49,8 @@ class Lane(Generic[Item]):
         self._keys: set[str] = set()
         self._failures = 0
         self._slow = False
+        self._pauses = 0
+        self._pause_until_ms = 0
 
     @property
     def is_slow(self) -> bool:
@@ -53,8 +58,14 @@ class Lane(Generic[Item]):
         return self._slow or self._failures > 0
 
     @property
-    def room(self) -> int:
+    def is_waiting(self) -> bool:
+        """Whether there is an event that was not started."""
+        return bool(self._waiting)
+
+    def room(self, *, now_ms: int) -> int:
         """How many more may be offered."""
+        if now_ms < self._pause_until_ms:
+            return 0
         most = HELD_MAX_FAILING if self._failures >= FAILURES else HELD_MAX
         return max(most - len(self._held), 0)
 
@@ -70,10 +81,10 @@ class Lane(Generic[Item]):
                 self._held.add(one.number)
                 self._waiting.append(one)
 
-    def start(self) -> Item | None:
+    def start(self, *, now_ms: int) -> Item | None:
         """The next event to be sent; None: there is none, or it must wait."""
         at_once = 1 if self._failures >= FAILURES else AT_ONCE
-        if len(self._keys) >= at_once:
+        if len(self._keys) >= at_once or now_ms < self._pause_until_ms:
             return None
         for position, one in enumerate(self._waiting):
             if one.order_key not in self._keys:
@@ -82,11 +93,18 @@ class Lane(Generic[Item]):
                 return one
         return None
 
-    def finish(self, item: Item, *, taken: bool, duration_ms: int) -> None:
+    def finish(self, item: Item, *, taken: bool, duration_ms: int, now_ms: int) -> None:
         """An event was sent, and taken or not."""
         self._keys.remove(item.order_key)
         self._slow = duration_ms >= SLOW_MS
-        self._failures = 0 if taken else self._failures + 1
+        if taken:
+            self._failures = self._pauses = self._pause_until_ms = 0
+            return
+        self._failures += 1
+        # Those that were under way together fail together: one pause for all.
+        if self._failures >= FAILURES and now_ms >= self._pause_until_ms:
+            self._pause_until_ms = now_ms + min(PAUSE_MS << self._pauses, PAUSE_MS_MAX)
+            self._pauses = min(self._pauses + 1, PAUSE_MS_MAX.bit_length())
 
     def written(self, number: int) -> None:
         """What became of an event is stored: if it is offered again, it is to be sent again."""

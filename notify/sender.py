@@ -11,9 +11,10 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from notify.addresses import Network, fault_of_url, is_allowed
+from notify.lookup import Lookup
+from notify.slots import LATE_FACTOR, Slots
 
 #: Of an answer, what is kept, and what is read before the connection is given up.
 RESPONSE_LENGTH_MAX = 1_024
@@ -56,7 +57,7 @@ class CheckedResolver(AbstractResolver):
 
     def __init__(self, allowed: Sequence[Network], inner: AbstractResolver | None = None) -> None:
         self._allowed = allowed
-        self._inner = inner or ThreadedResolver()
+        self._inner = inner or Lookup()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -87,9 +88,10 @@ class Sender:
     ) -> None:
         self._timeout_s = timeout_s
         self._allowed = allowed
+        self._slots = Slots(at_once)
         connector = aiohttp.TCPConnector(
             resolver=CheckedResolver(allowed, resolver),
-            limit=at_once,
+            limit=(1 + LATE_FACTOR) * at_once,
             use_dns_cache=False,
             keepalive_timeout=_KEEP_ALIVE_S,
             ssl=tls or True,
@@ -109,7 +111,11 @@ class Sender:
         await self._session.close()
 
     async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Sends a body once."""
+        """Sends a body once, as soon as there is a place for it."""
+        async with self._slots.one():
+            return await self._send(url, body, headers)
+
+    async def _send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         start = time.monotonic()
 
         def answer(status: int, error: str, response: str = "") -> Answer:

@@ -8,8 +8,8 @@ WHERE state = 'ACTIVE'
 -- select_due --
 -- What is due at endpoints, what waits longest first. Params: $1 endpoint ids, $2 how many of each
 -- at most, $3 now, $4 endpoints and $5 numbers of those that are held already.
-SELECT d.endpoint_id, d.event_number, d.order_key, d.tries, d.attempts, e.id, e.type, e.sequence,
-    e.account_id, e.owner_id, e.user_id, e.data::text AS data, e.create_time, e.test
+SELECT d.endpoint_id, d.event_number, d.order_key, d.tries, d.attempts, d.due_time, e.id, e.type,
+    e.sequence, e.account_id, e.owner_id, e.user_id, e.data::text AS data, e.create_time, e.test
 FROM unnest($1::text[], $2::integer[]) AS asked (endpoint_id, room)
 CROSS JOIN LATERAL (
     SELECT endpoint_id, event_number, order_key, tries, attempts, due_time
@@ -23,12 +23,17 @@ JOIN event e ON e.number = d.event_number
 ORDER BY d.due_time, d.event_number
 
 -- update_deliveries --
--- Writes what became of attempts. Params: $1 endpoint ids, $2 event numbers, $3 states, $4 tries,
--- $5 attempts, $6 when each is due again.
+-- Writes what became of attempts. What was asked for again meanwhile stays due. Params: $1 endpoint
+-- ids, $2 event numbers, $3 states, $4 tries, $5 attempts, $6 when each is due again, $7 when each
+-- was due.
 UPDATE webhook_delivery d
-SET state = n.state, tries = n.tries, attempts = n.attempts, due_time = n.due_time
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::integer[], $6::timestamptz[])
-    AS n (endpoint_id, event_number, state, tries, attempts, due_time)
+SET attempts = n.attempts,
+    state = CASE WHEN d.due_time = n.was_due THEN n.state ELSE d.state END,
+    tries = CASE WHEN d.due_time = n.was_due THEN n.tries ELSE d.tries END,
+    due_time = CASE WHEN d.due_time = n.was_due THEN n.due_time ELSE d.due_time END
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::integer[], $6::timestamptz[],
+        $7::timestamptz[])
+    AS n (endpoint_id, event_number, state, tries, attempts, due_time, was_due)
 WHERE d.endpoint_id = n.endpoint_id AND d.event_number = n.event_number
 
 -- insert_attempts --

@@ -1,7 +1,8 @@
 """How commands speak: tables and progress for people, one JSON document for programs, exit codes.
 
 With `--json` a command prints exactly one JSON document to stdout, also when it fails:
-`{"error": {"message": …, "hint": …}}`. (What has no end, `events listen`, prints one per line.) Progress goes to stderr in either case.
+`{"error": {"message": …, "hint": …}}`. What has no end (`events listen`) prints one on each line.
+Progress goes to stderr in either case.
 """
 
 from __future__ import annotations

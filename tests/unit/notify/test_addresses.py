@@ -78,6 +78,9 @@ def test_urls_that_may_be(url: str) -> None:
         "https://example.com/\n",
         "https://example.com/" + "x" * 2048,
         "http://93.184.216.34/",
+        # Addresses in other clothes.
+        *("https://2130706433/", "https://127.1/", "https://0x7f000001/", "https://0177.0.0.1/"),
+        *("https://127.0.0.1./", "https://example.0x7f/", "https://1.2.3.4.5/"),
     ],
 )
 def test_urls_that_may_not_be(url: str) -> None:
