@@ -22,6 +22,8 @@ from runtime.mesh_client import connect
 
 #: A new token key signs after twice this: nobody wants to watch two minutes of it.
 _JWKS_CACHE_S = 1
+#: The demo listens there for webhooks.
+_LOOPBACK = "127.0.0.0/8"
 #: A terminal's, unless somebody has made it wider.
 _COLUMNS = 80
 
@@ -56,7 +58,12 @@ async def _demo(console: Console) -> dict[str, Any]:
     began = time.monotonic()
     console.print(Text("Holdfast: an open card-issuing platform", style="bold"))
     with console.status("starting PostgreSQL, two Valkeys, the services and Envoy") as status:
-        async with temporary_mesh(movable_clock=True, jwks_cache_s=_JWKS_CACHE_S) as stack:
+        async with temporary_mesh(
+            movable_clock=True,
+            jwks_cache_s=_JWKS_CACHE_S,
+            stripe_emulator="on",
+            webhook_networks=_LOOPBACK,
+        ) as stack:
             ready_after_s = time.monotonic() - began
             status.stop()
             for line in _opening(stack, ready_after_s):

@@ -30,6 +30,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(
+    *,
     home: HomeOption = None,
     port: Annotated[
         int | None,
@@ -45,6 +46,12 @@ def run(
             help="For trying things out: a new home whose books are moved ahead, `holdfast clock`.",
         ),
     ] = False,
+    stripe_emulator: Annotated[
+        bool,
+        typer.Option(
+            "--stripe-emulator", help="For trying things out: charge an emulator of Stripe."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Starts PostgreSQL, both Valkeys, every service and Envoy; stops them on Ctrl-C.
@@ -53,7 +60,8 @@ def run(
     """
     output = Output(as_json=as_json)
     _log_to(output)
-    settings = load_settings(home, authz_workers=workers)
+    emulated = "on" if stripe_emulator else None
+    settings = load_settings(home, authz_workers=workers, stripe_emulator=emulated)
     # Before the ports: those of a running installation are taken by itself.
     _refuse_second(settings.home)
     _mind_clock(settings, movable=movable_clock)

@@ -17,11 +17,11 @@ from holdfast.accounts.v1 import statement_service_pb2 as rpc
 from holdfast.accounts.v1 import terms_pb2 as terms
 from holdfast.authz.v1 import authorization_pb2
 from holdfast.authz.v1.authorization_service_pb2 import GetBalanceRequest
-from holdfast.payments.v1 import back_office_service_pb2 as office
 from holdfast.payments.v1 import payment_pb2
+from holdfast.payments.v1 import payment_service_pb2 as payment_rpc
 from runtime import ids
 from runtime.clock import ms_of
-from runtime.demo import answers, paper, requests, web
+from runtime.demo import answers, paper, paying, requests, web
 from runtime.demo.stage import CURRENCY, DemoFailedError, Holder, Stage, money
 from runtime.mesh_client import CALL_TIMEOUT_S
 
@@ -35,6 +35,8 @@ _GROCER = authorization_pb2.Merchant(
 #: Until the ledger is settled and followed, and billing has looked: a few seconds.
 _LOOKS, _LOOK_S = 300, 0.1
 _DRAWN_WITHIN_S = 30.0
+_AUTOPAY_DAYS = 3
+_SUCCEEDED = payment_pb2.Payment.STATE_SUCCEEDED
 
 
 async def month(stage: Stage) -> None:
@@ -98,28 +100,41 @@ async def late(stage: Stage) -> None:
     )
 
 
-async def pay(stage: Stage) -> None:
-    """What is owed is paid; nobody is late any more."""
-    stage.scene("Erin pays the whole balance")
-    erin = stage.holders["Erin"]
-    owed_minor = (await _summary(stage, erin)).statement_balance.amount_minor
-    await stage.mesh.back_office.RecordTransfer(
-        office.RecordTransferRequest(
+async def autopay(stage: Stage) -> None:
+    """What a statement asks for is paid by itself, in time; nobody is late any more."""
+    stage.scene("Erin turns autopay on: the statement is paid three days before it is due")
+    erin, mesh = stage.holders["Erin"], stage.mesh
+    card = await paying.add_card(stage, erin.account_id)
+    await mesh.payments.SetAutopay(
+        payment_rpc.SetAutopayRequest(
             request_id=stage.request_id(),
             account_id=erin.account_id,
-            source=payment_pb2.PAYMENT_SOURCE_WIRE,
-            bank_reference="DEMO-WIRE-ERIN",
-            amount=requests.money_of(owed_minor),
+            enabled=True,
+            basis=payment_pb2.PAYMENT_BASIS_STATEMENT_BALANCE,
+            days_before_due=_AUTOPAY_DAYS,
         ),
         timeout=CALL_TIMEOUT_S,
     )
+    summary = await _summary(stage, erin)
+    owed_minor, due = summary.statement_balance.amount_minor, date.fromisoformat(summary.due_date)
+    stage.tell(f"{card} is to pay {money(owed_minor)}, due on {due}")
+    await _move(stage, due - timedelta(days=_AUTOPAY_DAYS))
+    found: payment_rpc.ListPaymentsResponse = await _in_time(
+        mesh.payments.ListPayments,
+        payment_rpc.ListPaymentsRequest(account_id=erin.account_id),
+        lambda one: [each.state for each in one.payments] == [_SUCCEEDED],
+    )
+    (paid,) = found.payments
+    stage.check("what was paid", found=paid.amount.amount_minor, expected=owed_minor)
+    stage.check("by whom", found=paid.cause, expected=payment_pb2.Payment.CAUSE_AUTOPAY)
     summary = await _summary(stage, erin, bucket=pb.DELINQUENCY_BUCKET_CURRENT)
     left = (summary.statement_balance_due.amount_minor, summary.minimum_payment_due.amount_minor)
     stage.check("what is left", found=left, expected=(0, 0))
     stage.tell(
-        f"{money(owed_minor)} arrive by wire: nothing is due, nothing is late",
+        f"{money(owed_minor)} charged through Stripe: nothing is due, nothing is late",
         style="green",
         paid_minor=owed_minor,
+        autopay="CAUSE_AUTOPAY",
     )
 
 

@@ -18,6 +18,8 @@ from runtime.mesh_client import CALL_TIMEOUT_S
 
 _PAID_MINOR = 15_000
 _WIRE_MINOR = 5_000
+#: A test number of Stripe's that can be charged.
+_CARD_NUMBER = "4242424242424242"
 _HOLD_DAYS = 2
 _PATIENCE_S = 20.0
 _PAUSE_S = 0.05
@@ -44,34 +46,35 @@ async def _until(stage: Stage, payment_id: str, holds: Callable[[Payment], bool]
         raise DemoFailedError(f"{payment_id} does not get on") from None
 
 
-async def pay(stage: Stage) -> None:
-    """A payment lowers what is owed at once, and raises what may be spent when it is released."""
-    stage.scene("Carol pays 150.00: owed less at once, to be spent again once it is released")
-    carol, mesh = stage.holders["Carol"], stage.mesh
-    in_house = payment_pb2.PAYMENT_SOURCE_IN_HOUSE
-    await mesh.back_office.AddDeposit(
-        office.AddDepositRequest(
+async def add_card(stage: Stage, account_id: str) -> str:
+    """A card of another bank that pays for an account, through Stripe; returns its name."""
+    added = await stage.mesh.funding_sources.AddFundingSource(
+        funding.AddFundingSourceRequest(
             request_id=stage.request_id(),
-            account_id=carol.account_id,
-            amount=requests.money_of(50_000),
+            account_id=account_id,
+            source=payment_pb2.PAYMENT_SOURCE_STRIPE_CARD,
+            processor_token=await stage.backstage.card_token(_CARD_NUMBER),
         ),
         timeout=CALL_TIMEOUT_S,
     )
+    return added.funding_source.display_name
+
+
+async def pay(stage: Stage) -> None:
+    """A payment lowers what is owed at once, and raises what may be spent when it is released."""
+    stage.scene("Carol pays 150.00 through Stripe: owed less at once, to be spent once released")
+    carol, mesh = stage.holders["Carol"], stage.mesh
     await mesh.back_office.SetHoldDays(
         office.SetHoldDaysRequest(
             request_id=stage.request_id(),
             account_id=carol.account_id,
-            source=in_house,
+            source=payment_pb2.PAYMENT_SOURCE_STRIPE_CARD,
             hold_days=_HOLD_DAYS,
         ),
         timeout=CALL_TIMEOUT_S,
     )
-    await mesh.funding_sources.AddFundingSource(
-        funding.AddFundingSourceRequest(
-            request_id=stage.request_id(), account_id=carol.account_id, source=in_house
-        ),
-        timeout=CALL_TIMEOUT_S,
-    )
+    card = await add_card(stage, carol.account_id)
+    stage.tell(f"her bank card, as Stripe knows it: {card}", funding_source=card)
     owed, available = await _figures(stage)
     request = pb.MakePaymentRequest(
         request_id=stage.request_id(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from runtime.demo import billing, books, customers, edge, households, lives, paying, rush
+from runtime.demo import billing, books, customers, edge, households, lives, paying, rush, telling
 from runtime.demo.stage import Stage
 
 Scene = Callable[[Stage], Awaitable[None]]
@@ -36,11 +36,14 @@ PARTS: tuple[tuple[str, tuple[Scene, ...]], ...] = (
             lives.daily_limit,
         ),
     ),
-    ("Paying the balance", (paying.pay, paying.schedule, paying.give_back)),
+    (
+        "Paying the balance, and telling the world",
+        (paying.pay, paying.schedule, paying.give_back, telling.webhook),
+    ),
     ("The edge: who may do what, and how often", (edge.session, edge.api_key, edge.rotate_keys)),
     (
         "Months of a credit account, in seconds",
-        (billing.month, billing.late, billing.pay, billing.dispute),
+        (billing.month, billing.late, billing.autopay, billing.dispute),
     ),
     ("Everybody at once, and the books", (rush.rush, books.close_books, edge.audit)),
 )

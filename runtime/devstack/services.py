@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -77,14 +78,16 @@ def mesh(*, authz_workers: int) -> tuple[ServiceSpec, ...]:
     )
 
 
-def process(service: ServiceSpec, *, home: Home, settings: Settings, slot: str) -> ProcessSpec:
-    """The process of one service in one of its slots."""
+def process(
+    service: ServiceSpec, *, home: Home, settings: Settings, slot: str, more: Mapping[str, str]
+) -> ProcessSpec:
+    """The process of one service in one of its slots; `more` of its environment."""
     of_service = settings.model_copy(update={"instance": service.instance, "slot": slot})
     socket, metrics_socket = of_service.socket, of_service.metrics_socket
     return ProcessSpec(
         instance=service.instance,
         argv=(sys.executable, *service.arguments),
-        env=environment.of_service(settings, service.instance, slot),
+        env={**environment.of_service(settings, service.instance, slot), **more},
         cwd=_CHECKOUT,
         log=home.log(service.instance),
         listens=str(socket if service.readiness is Readiness.GRPC else metrics_socket),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -36,6 +37,11 @@ class StackSettings(Settings):
     )
     cache_memory_mb: int = Field(
         default=256, ge=8, description="Memory limit of the cache Valkey, in MiB; evicts by TTL."
+    )
+    stripe_emulator: Literal["on", "off"] = Field(
+        default="off",
+        description="For development: whether an emulator of Stripe (localstripe) is started, on"
+        " loopback, and payments charges there.",
     )
     servers_dir: Path | None = Field(
         default=None,

@@ -24,6 +24,7 @@ from runtime.devstack import (
     postgres,
     rolling,
     state,
+    stripe,
     valkey,
 )
 from runtime.devstack import home as homes
@@ -192,9 +193,18 @@ class Devstack:
         await self._stage([spec] for spec in await self._servers(home, settings))
         await external.check(self._given)
         await self._migrate(settings)
-        in_slots = functools.partial(service_processes.process, home=home, settings=settings)
+        emulators = self._emulators(home, settings)
+        in_slots = functools.partial(
+            service_processes.process,
+            home=home,
+            settings=settings,
+            more=stripe.settings_of_services(emulators[0].listens) if emulators else {},
+        )
         await self._stage(
-            [in_slots(service, slot=slot) for slot in SLOTS] for service in self._plan.services
+            [
+                *([one] for one in emulators),
+                *([in_slots(one, slot=slot) for slot in SLOTS] for one in self._plan.services),
+            ]
         )
         if self._plan.ports is not None:
             await self._stage([[envoy.spec(home, settings, ports=self._plan.ports)]])
@@ -242,6 +252,12 @@ class Devstack:
             renew = functools.partial(envoy.renew_certificates, self.settings)
             chores.append(housekeeping.every(housekeeping.CERTIFICATES_PERIOD_S, renew))
         self._housekeeping = [asyncio.create_task(chore) for chore in chores]
+
+    def _emulators(self, home: homes.Home, settings: StackSettings) -> Sequence[ProcessSpec]:
+        """Of others' services; with the whole mesh only."""
+        if settings.stripe_emulator == "off" or self._plan.ports is None:
+            return []
+        return [stripe.spec(home, settings, ports=self._plan.ports)]
 
     async def _servers(self, home: homes.Home, settings: StackSettings) -> Sequence[ProcessSpec]:
         """Those servers that nobody else runs for us."""

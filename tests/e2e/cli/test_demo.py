@@ -64,6 +64,10 @@ async def test_the_demo(holdfast: Holdfast) -> None:
     assert (told["application"], told["activated"]) == ("STATE_APPROVED", "STATE_ACTIVE")
     assert told["email"] == "a***@example.com"
     assert told["replaced_by"].startswith("card_")
+    assert (told["funding_source"], told["forged"]) == ("VISA 4242", "refused")
+    assert told["webhook"] == "payment.credited"
+    assert 0 < told["webhook_after_s"] < 20
+    assert len(document["scenes"]) == 30
     _check_the_edge(told)
     _check_billing(facts, told)
     wide = [line for line in ended.stderr.splitlines() if len(line) > 80 and "--cacert" not in line]
@@ -95,7 +99,7 @@ def _check_the_edge(told: dict[str, Any]) -> None:
 
 
 def _check_billing(facts: list[dict[str, Any]], told: dict[str, Any]) -> None:
-    """Two statements with minimum payments, a late fee, interest, a payment, a dispute won."""
+    """Two statements with minimum payments, a late fee, interest, autopay, a dispute won."""
     statements = [
         (fact["statement"], fact["closing_minor"], fact["lines"])
         for fact in facts
@@ -107,5 +111,6 @@ def _check_billing(facts: list[dict[str, Any]], told: dict[str, Any]) -> None:
     assert (told["late_fee_minor"], told["bucket"]) == (2_500, "DELINQUENCY_BUCKET_DAYS_1_29")
     # 24.99 % of 1,000.00 for a month of 28 to 31 days.
     assert 1_917 <= told["interest_minor"] <= 2_122
+    assert told["autopay"] == "CAUSE_AUTOPAY"
     assert told["pdf"].endswith("/statements/1:download")
     assert (told["dispute"], told["credited_minor"]) == ("STATE_WON", 12_655)
