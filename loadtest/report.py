@@ -36,7 +36,7 @@ def shown(document: Mapping[str, Any]) -> Group:
             *(f"{used[group]:.0f}" if group in used else "" for group in GROUPS),
         )
     caption = Text(f"{DEPTH} in flight; latency in ms, CPU in µs per call", style="dim")
-    return Group(table, caption, _verdict(document))
+    return Group(table, caption, *_webhooks(document), _verdict(document))
 
 
 def _rows(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -53,6 +53,17 @@ def _rows(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
         name = key.replace("_", " ")
         yield name, found
         yield f"{name} + Envoy", found["behind_envoy"]
+
+
+def _webhooks(document: Mapping[str, Any]) -> Iterator[Text]:
+    found = document.get("webhooks")
+    if found:
+        yield Text(
+            f"{found['rate']:,.0f} events/s to {found['endpoints']} webhook endpoints,"
+            f" {found['dead']} of them dead: p95 {found['p95_ms']:,.0f} ms, p99"
+            f" {found['p99_ms']:,.0f} ms at the others; notify: {found['notify_mb']['peak']} MB",
+            style="bold green" if found["holds"] else "bold red",
+        )
 
 
 def _verdict(document: Mapping[str, Any]) -> Text:

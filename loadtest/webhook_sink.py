@@ -16,6 +16,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,11 +146,7 @@ async def main(folder: Path) -> None:
     kinds = [Kind(one) for one in json.loads(await lines.readline())["kinds"]]
     ports = []
     for number, kind in enumerate(kinds):
-        server = await loop.create_server(
-            lambda number=number, kind=kind: Receiver(sink, number, kind),
-            _HOST,
-            0,  # type: ignore[misc]
-        )
+        server = await loop.create_server(partial(Receiver, sink, number, kind), _HOST, 0)
         ports.append(server.sockets[0].getsockname()[1])
         if kind is Kind.CLOSED:
             server.close()

@@ -96,7 +96,7 @@ class Dispatcher:
         """
         await self._refresh()
         count = 0
-        while await self._fill():
+        while await self._fill() or self._tasks:
             while self._tasks:
                 await asyncio.wait(self._tasks)
             count += len(self._results)

@@ -278,3 +278,40 @@ async def test_resending_one(mesh: NotifyMesh, inbox: Receiver) -> None:
     assert await mesh.delivered() == 1
     assert [each.number for each in await attempts(mesh, one)] == [1, 2]
     assert inbox.received[0].body == inbox.received[1].body
+
+
+async def test_what_is_asked_for_again_while_it_is_sent(mesh: NotifyMesh, inbox: Receiver) -> None:
+    """Goal: it is sent once more, although the attempt that is under way is taken."""
+    made = await mesh.endpoint(inbox.url("/slow"))
+    mesh.freeze()
+    await mesh.caught_up()
+    sending = asyncio.create_task(mesh.dispatcher.deliver_due())
+    await _until(lambda: len(inbox.received) == 1)
+    mesh.clock.advance(1)
+    (one,) = await deliveries(mesh, made.webhook_endpoint.id)
+    request = pb.ResendWebhookDeliveryRequest(
+        request_id=mesh.request_id(), endpoint_id=one.endpoint_id, event_id=one.event_id
+    )
+    await mesh.webhooks.ResendWebhookDelivery(request, metadata=ADMIN)
+    inbox.release.set()
+    assert await sending == 2
+    (one,) = await deliveries(mesh, made.webhook_endpoint.id)
+    assert (one.state, one.attempt_count) == (_STATE.STATE_DELIVERED, 2)
+
+
+async def test_a_dead_endpoint_is_left_alone(mesh: NotifyMesh, inbox: Receiver) -> None:
+    """Goal: what waits for it does not make for a request each; once it answers, all is sent."""
+    made = await mesh.endpoint(inbox.url("/ok/dead"))
+    inbox.failures["/ok/dead"] = 6
+    for _ in range(20):
+        mesh.freeze()
+    assert await mesh.delivered() == FAILURES
+    for seconds in (1, 2, 4):
+        mesh.clock.advance(1_000 * seconds - 1)
+        assert await mesh.dispatcher.deliver_due() == 0
+        mesh.clock.advance(1)
+        assert await mesh.dispatcher.deliver_due() == 1
+    mesh.clock.advance(8_000)
+    assert await mesh.dispatcher.deliver_due() == 20
+    found = await deliveries(mesh, made.webhook_endpoint.id)
+    assert {one.state for one in found} == {_STATE.STATE_DELIVERED}
