@@ -62,7 +62,7 @@ async def add_card(stage: Stage, account_id: str) -> str:
 
 async def pay(stage: Stage) -> None:
     """A payment lowers what is owed at once, and raises what may be spent when it is released."""
-    stage.scene("Carol pays 150.00 through Stripe: owed less at once, to be spent once released")
+    stage.scene("Carol pays 150.00 through Stripe; it can be spent again once it is released")
     carol, mesh = stage.holders["Carol"], stage.mesh
     await mesh.back_office.SetHoldDays(
         office.SetHoldDaysRequest(

@@ -107,7 +107,7 @@ async def test_what_happens_is_shown(
 async def test_for_people(full_mesh: Devstack, holdfast: Holdfast) -> None:
     home = ("--home", str(full_mesh.settings.home))
     arguments = ("--owner", COMPANY, "--count", "1", "--forward-to", "http://127.0.0.1:1/")
-    listen = asyncio.create_task(holdfast("events", "listen", *arguments, *home))
+    listen = asyncio.ensure_future(holdfast("events", "listen", *arguments, *home))
     async with asyncio.timeout(60):
         while not listen.done():
             await trigger(holdfast, full_mesh, "card.shipped", "--owner", COMPANY)
