@@ -22,6 +22,7 @@ from typing import Any, cast
 
 import uvloop
 
+from runtime.clock import SystemClock, ms_of
 from runtime.events.signing import SignatureError, verify
 
 _HOST = "127.0.0.1"
@@ -67,14 +68,15 @@ class Sink:
     seconds: array[float] = field(default_factory=lambda: array("d"))
     moments: array[float] = field(default_factory=lambda: array("d"))
     secrets: list[str] = field(default_factory=list)
+    clock: SystemClock = field(default_factory=SystemClock)
     _last: dict[str, int] = field(default_factory=dict)
     _seen: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def take(self, number: int, headers: dict[str, str], body: bytes) -> None:
         """One webhook."""
-        now_s, report = time.time(), self.report
+        now_ms, report = self.clock.now_ms(), self.report
         try:
-            verify(self.secrets[number], headers, body, now_s=int(now_s))
+            verify(self.secrets[number], headers, body, now_s=now_ms // 1000)
         except SignatureError:
             report.badly_signed += 1
         event: dict[str, Any] = json.loads(body)
@@ -87,8 +89,9 @@ class Sink:
         if sequence < self._last.get(account, 0):
             report.out_of_order += 1
         self._last[account] = max(sequence, self._last.get(account, 0))
-        self.seconds.append(now_s - datetime.fromisoformat(event["timestamp"]).timestamp())
-        self.moments.append(now_s)
+        happened_ms = ms_of(datetime.fromisoformat(event["timestamp"]))
+        self.seconds.append((now_ms - happened_ms) / 1000)
+        self.moments.append(now_ms / 1000)
 
     def ended(self) -> Report:
         """The report."""

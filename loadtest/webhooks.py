@@ -30,6 +30,7 @@ from loadtest.processes import used_between
 from loadtest.profile import Profile, sampled
 from loadtest.session import Session
 from loadtest.webhook_sink import Kind
+from runtime.clock import SystemClock
 from runtime.events.catalogue import CATALOGUE, Event
 from runtime.events.outbox import emit
 from runtime.mesh_client import CALL_TIMEOUT_S, connect
@@ -142,11 +143,11 @@ async def _measured(session: Session, mesh: Mesh, sink: _Sink) -> dict[str, Any]
     healthy = sum(number % ENDPOINTS < ENDPOINTS - len(DEAD) for number in range(events))
     peak = _Peak(mesh)
     profile = Profile()
-    before, began = mesh.processes.cpu_s(), time.time()
+    before, began = mesh.processes.cpu_s(), SystemClock().now_ms() / 1000
     async with sampled(mesh.pid(options.profile), profile):
         watching = asyncio.create_task(peak.watch())
         await _happen(mesh, events, rate=options.events_per_s)
-        told_s = time.time() - began
+        told_s = SystemClock().now_ms() / 1000 - began
         until = time.monotonic() + _PATIENCE_S
         while time.monotonic() < until:
             if await sink.received() >= healthy:
@@ -195,7 +196,7 @@ async def _happen(mesh: Mesh, events: int, *, rate: int) -> None:
         while written < events:
             due = min(int((time.monotonic() - began) * rate), events)
             if due > written:
-                now_ms = time.time_ns() // 1_000_000
+                now_ms = SystemClock().now_ms()
                 await emit(connection, [_event(one, now_ms) for one in range(written, due)])
                 written = due
             await asyncio.sleep(_TICK_S)
@@ -255,4 +256,5 @@ class _Peak:
         }
 
     def _now(self) -> float:
-        return float(self._process.memory_info().rss) / 2**20
+        found: float = self._process.memory_info().rss / 2**20
+        return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from google.protobuf import json_format
 from holdfast.notify.v1 import event_pb2
 from holdfast.notify.v1 import event_service_pb2 as pb
 from notify.payload import Told, body_of
-from runtime.clock import datetime_of
+from runtime.clock import SystemClock, datetime_of
 from runtime.events.signing import headers, key_of, secret_text
 from runtime.files import write_atomically
 from runtime.mesh_client import CALL_TIMEOUT_S
@@ -71,7 +70,10 @@ class Forwarder:
     async def send(self, event_id: str, body: bytes) -> str:
         """What became of it: HTTP status, or the kind of error."""
         signed = headers(
-            [key_of(self.secret)], message_id=event_id, timestamp_s=int(time.time()), body=body
+            [key_of(self.secret)],
+            message_id=event_id,
+            timestamp_s=SystemClock().now_ms() // 1000,
+            body=body,
         )
         given = {"content-type": "application/json", **signed}
         try:

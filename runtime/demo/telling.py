@@ -14,6 +14,7 @@ from aiohttp import web
 
 from holdfast.notify.v1 import webhook_service_pb2 as pb
 from holdfast.payments.v1 import payment_service_pb2 as payments
+from runtime.clock import SystemClock
 from runtime.demo import requests
 from runtime.demo.stage import DemoFailedError, Stage, money
 from runtime.events.signing import SignatureError, verify
@@ -95,7 +96,7 @@ async def webhook(stage: Stage) -> None:
 
 def _is_ours(secret: str, listener: _Listener, body: bytes) -> bool:
     try:
-        verify(secret, listener.headers, body, now_s=int(time.time()))
+        verify(secret, listener.headers, body, now_s=SystemClock().now_ms() // 1000)
     except SignatureError:
         return False
     return True
