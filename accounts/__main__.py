@@ -168,7 +168,7 @@ async def main() -> None:
                 upkeep.follow_keys(vault.rotate, people.rotate, applications.rotation.rotate),
                 audit.run(),
                 upkeep.follow_epochs(ProjectionStore(pool), outbox, projector),
-                upkeep.forget_events(_events(process, pool, owners), clock),
+                _events(process, pool, owners).run(clock),
                 upkeep.forget_requests(store, clock, lifetime_h=lifetime_h),
             )
         ]

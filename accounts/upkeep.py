@@ -13,8 +13,6 @@ from accounts.projection_store import PROJECTION_PAGE, ProjectionStore
 from accounts.projector import Projector
 from accounts.store import FORGET_BATCH, Store
 from runtime.clock import Clock
-from runtime.events.outbox import FORGET_BATCH as EVENTS_BATCH
-from runtime.events.outbox import KEPT_DAYS, EventOutbox
 from runtime.log import get_logger
 from runtime.outbox import Outbox
 
@@ -40,18 +38,6 @@ async def forget_requests(store: Store, clock: Clock, *, lifetime_h: int) -> Non
         except Exception:
             logger.exception("forget_requests_failed")
         await asyncio.sleep(0 if forgotten == FORGET_BATCH else INTERVAL_S)
-
-
-async def forget_events(events: EventOutbox, clock: Clock) -> None:
-    """Forgets events that notify has had long enough to ask for; no failure ends it."""
-    while True:
-        forgotten = 0
-        try:
-            before_ms = clock.now_ms() - KEPT_DAYS * 86_400_000
-            forgotten = await events.forget(before_ms=before_ms)
-        except Exception:
-            logger.exception("forget_events_failed")
-        await asyncio.sleep(0 if forgotten == EVENTS_BATCH else INTERVAL_S)
 
 
 async def follow_keys(*rotations: Callable[[], Awaitable[int]]) -> None:

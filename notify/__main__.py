@@ -18,7 +18,7 @@ from notify.mutations import Mutations
 from notify.secrets import RING, Secrets
 from notify.sender import Sender
 from notify.settings import NotifySettings
-from notify.sources import AccountsFeed, Feed, ledger_taker
+from notify.sources import AccountsFeed, Feed, PaymentsFeed, ledger_taker
 from notify.webhook_service import WebhookService
 from notify.webhook_store import WebhookStore
 from runtime import server
@@ -56,7 +56,7 @@ async def serve(settings: NotifySettings) -> None:
         unix_channel(settings.egress_socket("notify")) as channel,
     ):
         events, webhooks, accounts = EventStore(pool), WebhookStore(pool), AccountsFeed(channel)
-        intake = Intake(accounts, clock)
+        payments, intake = PaymentsFeed(channel), Intake(accounts, clock)
         secrets = Secrets(key_ring(secrets_of(settings), RING, clock))
         audit = AuditLog(pool, settings.secret("audit-seal"), spool_of(settings, "notify"))
         process = server.Server(settings.socket, audit=audit)
@@ -76,6 +76,7 @@ async def serve(settings: NotifySettings) -> None:
                 audit.run(),
                 Follower(pool, channel, ledger_taker(intake)).run(),
                 Feed(pool, intake, source="accounts", ask=accounts.events_after).run(),
+                Feed(pool, intake, source="payments", ask=payments.events_after).run(),
                 dispatcher.run(),
                 upkeep.forget(
                     events,

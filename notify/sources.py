@@ -13,6 +13,10 @@ import grpc
 from holdfast.accounts.v1 import event_feed_service_pb2 as accounts
 from holdfast.accounts.v1.event_feed_service_pb2_grpc import EventFeedServiceStub
 from holdfast.authz.v1 import decline_reason_pb2, ledger_pb2
+from holdfast.payments.v1 import event_feed_service_pb2 as payments
+from holdfast.payments.v1.event_feed_service_pb2_grpc import (
+    EventFeedServiceStub as PaymentsStub,
+)
 from holdfast.type.v1.feed_event_pb2 import FeedEvent
 from notify.event import Incoming
 from notify.from_ledger import LedgerEntry, event_of
@@ -72,6 +76,19 @@ class AccountsFeed:
         request = accounts.CheckManagerRequest(company_id=company_id, user_id=user_id)
         answer = await self._stub.CheckManager(request, timeout=CALL_TIMEOUT_S)
         return bool(answer.dismissed)
+
+
+class PaymentsFeed:
+    """What payments tells."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: Any = PaymentsStub(channel)
+
+    async def events_after(self, number: int) -> tuple[Sequence[FeedEvent], bool]:
+        """What happened there."""
+        request = payments.FollowEventsRequest(after=number, page_size=PAGE)
+        answer = await self._stub.FollowEvents(request, timeout=CALL_TIMEOUT_S)
+        return answer.events, answer.more
 
 
 class Feed:

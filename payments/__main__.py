@@ -44,6 +44,7 @@ async def main() -> None:
                 parts.worker.run(),
                 *([parts.hooks.run(parts.stripe)] if parts.stripe else []),
                 audit.run(),
+                parts.events.run(clock),
                 upkeep.forget_requests(
                     parts.store, clock, lifetime_h=settings.payments_request_lifetime_h
                 ),

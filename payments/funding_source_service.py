@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.payments.v1 import funding_source_service_pb2 as pb
 from holdfast.payments.v1.funding_source_service_pb2_grpc import FundingSourceServiceServicer
-from payments import checks, convert, funding
+from payments import checks, convert, funding, happenings
 from payments.funding import SOURCES_MAX, FundingSource, FundingState
 from payments.holders import Holders
 from payments.mutation import Mutations, nothing
@@ -127,13 +127,15 @@ class FundingSourceService(FundingSourceServiceServicer):
 
         async def change(transaction: Transaction, _: None) -> pb.RemoveFundingSourceResponse:
             found = await self._locked(transaction, source_id)
-            after = funding.removed(found, now_ms=self._clock.now_ms())
+            now_ms = self._clock.now_ms()
+            after = funding.removed(found, now_ms=now_ms)
             if after is not found:
                 await transaction.update_source(after)
             autopay = await transaction.autopay(found.account_id)
             if autopay is not None and autopay.funding_source_id == found.id:
                 off = replace(autopay, enabled=False, due_ms=None, version=autopay.version + 1)
                 await transaction.set_autopay(off)
+                await transaction.tell(happenings.of_autopay(autopay, off, now_ms=now_ms))
             answer = pb.RemoveFundingSourceResponse(funding_source=convert.funding_source(after))
             await transaction.record(
                 before=convert.funding_source(found), after=answer.funding_source

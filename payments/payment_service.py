@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast.payments.v1 import payment_service_pb2 as pb
 from holdfast.payments.v1.payment_service_pb2_grpc import PaymentServiceServicer
-from payments import checks, convert, making
+from payments import checks, convert, happenings, making
 from payments import payment as life
 from payments.autopay import Autopay
 from payments.calendar import day_of
@@ -211,6 +211,9 @@ class PaymentService(PaymentServiceServicer):
                 )
             after = replace(after, currency_code=holder.currency_code, version=before.version + 1)
             await transaction.set_autopay(after)
+            await transaction.tell(
+                happenings.of_autopay(before, after, now_ms=self._clock.now_ms())
+            )
             answer = pb.SetAutopayResponse(autopay=convert.autopay(after))
             await transaction.record(
                 before=convert.autopay(before), after=answer.autopay, targets=(account_id,)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import Message
 
-from payments import rows
+from payments import happenings, rows
 from payments.autopay import Autopay
 from payments.funding import FundingSource
-from payments.payment import Payment, Source
+from payments.payment import Payment, Source, State
 from payments.requests import RequestKey, Stored
 from runtime.audit import log as audit
 from runtime.clock import datetime_of
+from runtime.events.catalogue import Event
+from runtime.events.outbox import emit
 from runtime.queries import load_queries
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "payments.sql")
@@ -114,15 +117,17 @@ class Transaction:
         tag = await self._connection.execute(_SQL["insert_payment"], *rows.payment_values(payment))
         if tag != "INSERT 0 1":
             return False
-        await self._remember(payment)
+        await self._remember(None, payment)
         return True
 
     async def update_payment(self, payment: Payment) -> bool:
         """Writes the next version; False if somebody else was faster."""
-        tag = await self._connection.execute(_SQL["update_payment"], *rows.payment_changes(payment))
-        if tag != "UPDATE 1":
+        before = await self._connection.fetchval(
+            _SQL["update_payment"], *rows.payment_changes(payment)
+        )
+        if before is None:
             return False
-        await self._remember(payment)
+        await self._remember(State(before), payment)
         return True
 
     async def set_hold_days(self, account_id: str, source: Source, days: int | None) -> None:
@@ -188,7 +193,11 @@ class Transaction:
         """Gives back what a payment took from a deposit, once."""
         await self._connection.execute(_FUNDING["return_charge"], payment_id)
 
-    async def _remember(self, payment: Payment) -> None:
+    async def tell(self, events: Iterable[Event]) -> None:
+        """Adds events for whoever is told."""
+        await emit(self._connection, events)
+
+    async def _remember(self, before: State | None, payment: Payment) -> None:
         await self._connection.execute(
             _SQL["insert_change"],
             payment.id,
@@ -198,3 +207,4 @@ class Transaction:
             payment.reason,
             datetime_of(payment.update_ms),
         )
+        await self.tell(happenings.of_payment(before, payment))

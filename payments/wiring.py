@@ -9,12 +9,16 @@ import asyncpg
 
 from holdfast.payments.v1 import (
     back_office_service_pb2,
+    event_feed_service_pb2,
     funding_source_service_pb2,
     hook_service_pb2,
     payment_service_pb2,
 )
 from holdfast.payments.v1.back_office_service_pb2_grpc import (
     add_BackOfficeServiceServicer_to_server,
+)
+from holdfast.payments.v1.event_feed_service_pb2_grpc import (
+    add_EventFeedServiceServicer_to_server,
 )
 from holdfast.payments.v1.funding_source_service_pb2_grpc import (
     add_FundingSourceServiceServicer_to_server,
@@ -24,6 +28,7 @@ from holdfast.payments.v1.payment_service_pb2_grpc import add_PaymentServiceServ
 from payments import ownership
 from payments.back_office_service import BackOfficeService
 from payments.books import Books
+from payments.event_feed_service import EventFeedService
 from payments.funding_source_service import FundingSourceService
 from payments.holders import Holders
 from payments.hook_service import HookService
@@ -39,6 +44,7 @@ from payments.store import Store
 from payments.stripe_processor import TYPES, StripeProcessor
 from payments.worker import Worker
 from runtime.clock import Clock
+from runtime.events.outbox import EventOutbox
 from runtime.secrets import secret_text
 from runtime.server import Server
 
@@ -47,6 +53,7 @@ SERVICE_NAMES = (
     funding_source_service_pb2.DESCRIPTOR.services_by_name["FundingSourceService"].full_name,
     back_office_service_pb2.DESCRIPTOR.services_by_name["BackOfficeService"].full_name,
     hook_service_pb2.DESCRIPTOR.services_by_name["HookService"].full_name,
+    event_feed_service_pb2.DESCRIPTOR.services_by_name["EventFeedService"].full_name,
 )
 
 
@@ -59,6 +66,7 @@ class Parts:
     worker: Worker
     processors: dict[Source, Processor]
     hooks: Hooks
+    events: EventOutbox
     #: None: nothing is charged through Stripe.
     stripe: StripeProcessor | None
 
@@ -124,12 +132,15 @@ def add_services(
         ),
         services,
     )
+    events = EventOutbox(pool)
+    add_EventFeedServiceServicer_to_server(EventFeedService(events), services)
     return Parts(
         store=store,
         steps=steps,
         worker=worker,
         processors=processors,
         hooks=hooks,
+        events=events,
         stripe=through,
     )
 

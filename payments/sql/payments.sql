@@ -46,12 +46,13 @@ ON CONFLICT DO NOTHING
 -- Writes the next version of a payment, unless somebody else has. Params: $1 id, $2 version,
 -- $3 state, $4 step, $5 amount_minor, $6 reason, $7 processor_reference, $8 hold_days,
 -- $9 receive_time, $10 release_time, $11 released, $12 going_back, $13 charge_time, $14 due_time,
--- $15 update_time.
+-- $15 update_time. Returns the state that it had.
 UPDATE payment
 SET version = $2, state = $3, step = $4, amount_minor = $5, reason = $6, processor_reference = $7,
     hold_days = $8, receive_time = $9, release_time = $10, released = $11, going_back = $12,
     charge_time = $13, due_time = $14, update_time = $15, attempts = 0
 WHERE id = $1 AND version = $2 - 1
+RETURNING (SELECT state FROM payment_change WHERE payment_id = $1 AND version = $2 - 1)
 
 -- insert_change --
 -- Remembers what a payment became. Params: $1 payment id, $2 version, $3 state, $4 step, $5 reason,

@@ -68,12 +68,17 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "authorization_id": _id("auth", "The authorization."),
         "available_credit": _money(95_750, "What may be spent after it; may be negative."),
         "balance": _money(4_250, "What is owed."),
+        "basis": _text("MINIMUM", "What its amount follows from: `PaymentBasis`, or `FIXED`."),
         "card_id": _id("card", "The card."),
         "category_code": _text("5812", "Category of the merchant (ISO 18245)."),
+        "cause": _text("AUTOPAY", "What made it: `Payment.Cause`."),
         "country_code": _text("USA", "Country of the merchant, as the network gave it."),
         "credit_limit": _money(100_000, "The credit limit."),
         "cycle_end_date": Field(
             kind=Kind.DATE, meaning="Last day of the cycle.", example="2027-01-15"
+        ),
+        "days_before_due": Field(
+            kind=Kind.NUMBER, meaning="Days between a payment and the due date.", example=3
         ),
         "decline_reason": _text("INSUFFICIENT_FUNDS", "Why: `holdfast.authz.v1.DeclineReason`."),
         "due_date": Field(
@@ -81,15 +86,24 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         ),
         "endpoint_id": _id("whe", "The webhook endpoint."),
         "entry_id": _id("ent", "Entry of the ledger."),
+        "funding_source_id": _id("src", "Where the money comes from."),
         "kind": _text("VIRTUAL", "Kind of the card."),
         "merchant_id": _text("mer_4711", "The merchant, as the network calls it."),
         "minimum_payment": _money(3_500, "Least that is to be paid by the due date."),
         "payment_id": _id("pay", "The payment."),
         "previous_credit_limit": _money(80_000, "The credit limit before."),
         "programme_id": _text("prog_standard", "The programme."),
+        "reason": _text("INSUFFICIENT_FUNDS", "Why, as the processor or the contract says it."),
         "related_entry_id": _id("ent", "Entry of the ledger that this one reverses or corrects."),
+        "release_time": Field(
+            kind=Kind.TIME, meaning="When it may be spent.", example="2027-01-20T11:00:00Z"
+        ),
         "replaced_by_card_id": _id("card", "The card that takes its place."),
+        "scheduled_date": Field(
+            kind=Kind.DATE, meaning="Day on which it begins.", example="2027-01-31"
+        ),
         "shipping": _text("SHIPPED", "Where the plastic is."),
+        "source": _text("ACH", "How the money comes in: `PaymentSource`."),
         "state": _text("ACTIVE", "The state from now on."),
         "statement_id": _id("stmt", "The statement."),
     }
@@ -250,6 +264,42 @@ _ALL: tuple[EventType, ...] = (
             "returned": "A payment was taken back: what it paid is owed again.",
         },
         optional=("related_entry_id",),
+    ),
+    EventType(
+        name="payment.scheduled",
+        meaning="A payment waits for its day; without an amount, what is owed then decides.",
+        fields=("payment_id", "source", "cause", "basis", "scheduled_date"),
+        optional=("amount",),
+    ),
+    EventType(
+        name="payment.processing",
+        meaning="Its money is on its way; it cannot be canceled any more.",
+        fields=("payment_id", "source", "cause", "amount"),
+    ),
+    EventType(
+        name="payment.succeeded",
+        meaning="A payment has lowered what is owed; when it is released, it may be spent.",
+        fields=("payment_id", "source", "cause", "amount", "release_time"),
+    ),
+    *_types(
+        "payment",
+        ("payment_id", "source", "cause", "reason"),
+        {
+            "failed": "No money came.",
+            "canceled": "It was called off before anybody was asked for money.",
+        },
+        optional=("amount",),
+    ),
+    EventType(
+        name="payment.autopay_set",
+        meaning="Statements are paid by themselves from now on, or otherwise than before.",
+        fields=("basis", "days_before_due", "funding_source_id"),
+        optional=("amount",),
+    ),
+    EventType(
+        name="payment.autopay_off",
+        meaning="Statements are no longer paid by themselves.",
+        fields=(),
     ),
     EventType(
         name="statement.ready",

@@ -8,6 +8,7 @@ one account follow each other as their changes did, if those held a common row l
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.clock import datetime_of
+from runtime.clock import Clock, datetime_of
 from runtime.events.catalogue import Event, fault_of
+from runtime.log import get_logger
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 
@@ -29,8 +31,12 @@ PAGE_MAX = 1_000
 FORGET_BATCH = 5_000
 #: How long an event waits for `notify`, whatever happens to it, in days.
 KEPT_DAYS = 30
+#: How often to look for events that are older.
+FORGET_INTERVAL_S = 600.0
 
 _SQL = load_queries(Path(__file__).parents[1] / "sql" / "events.sql")
+
+logger = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +91,16 @@ class EventOutbox:
         """Forgets some of the events that are older; returns how many."""
         tag = await self._pool.execute(_SQL["forget_events"], datetime_of(before_ms), FORGET_BATCH)
         return int(tag.rpartition(" ")[2])
+
+    async def run(self, clock: Clock) -> None:
+        """Forgets what notify has had long enough to ask for, for ever; no failure ends it."""
+        while True:
+            forgotten = 0
+            try:
+                forgotten = await self.forget(before_ms=clock.now_ms() - KEPT_DAYS * 86_400_000)
+            except Exception:
+                logger.exception("forget_events_failed")
+            await asyncio.sleep(0 if forgotten == FORGET_BATCH else FORGET_INTERVAL_S)
 
     async def _number(self) -> None:
         """Who numbers holds the head: numbers become visible in their order."""

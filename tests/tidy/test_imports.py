@@ -77,6 +77,7 @@ PURE = frozenset(
         "payments.autopay",
         "payments.calendar",
         "payments.funding",
+        "payments.happenings",
         "payments.making",
         "payments.owed",
         "payments.payment",
