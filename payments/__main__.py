@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import uvloop
+
 from payments import upkeep
 from payments.books import Books
 from payments.holders import Holders
@@ -17,10 +19,8 @@ from runtime.moved_clock import clock_of
 from runtime.postgres import connect_pool
 
 
-async def main() -> None:
-    """Wires the service and runs it until SIGTERM."""
-    settings = PaymentsSettings()
-    configure_logging(instance=settings.instance, level=settings.log_level)
+async def serve(settings: PaymentsSettings) -> None:
+    """Serves until SIGTERM."""
     clock = clock_of(settings)
     async with (
         await connect_pool(
@@ -60,5 +60,12 @@ async def main() -> None:
                 await parts.stripe.close()
 
 
+def main() -> None:
+    """Entry point."""
+    settings = PaymentsSettings()
+    configure_logging(instance=settings.instance, level=settings.log_level)
+    uvloop.run(serve(settings))
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

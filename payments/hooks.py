@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from payments import payment as life
 from payments.payment import State, Step, WrongState
 from payments.store import Store
-from payments.stripe_processor import Event, StripeProcessor
+from payments.stripe_words import Event
 from runtime.clock import Clock
 from runtime.errors import Unavailable
 from runtime.log import get_logger
+
+if TYPE_CHECKING:
+    from payments.stripe_processor import StripeProcessor
 
 #: The customer's bank has taken the money back.
 DISPUTED = "charge.dispute.created"

@@ -4,13 +4,14 @@ A charge has two halves. The first makes a PaymentIntent, which moves no money, 
 stored; the second confirms it. Stripe confirms an intent once, so that a repetition, however late
 and whatever became of the idempotency key, is never a second charge; and what became of it is
 looked up by its id.
+
+The library takes its time and memory: nobody imports this module where Stripe is off.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import stripe
@@ -18,28 +19,19 @@ import stripe
 from payments.funding import FundingSource
 from payments.payment import Payment, Source
 from payments.processor import Connected, Outcome, OutcomeUnknown, Result, SourceRefused
+from payments.stripe_words import TYPES, Event, WrongSignature, event_of
 from runtime.log import get_logger
 
 #: How long Stripe may take to answer.
 CALL_TIMEOUT_S = 10
-#: What Stripe calls the means of payment of a source.
-TYPES = {Source.STRIPE_CARD: ("card",), Source.ACH: ("us_bank_account", "sepa_debit")}
+#: How long ago an event may have been signed.
+TOLERANCE_S = 300
 DECLINED = "DECLINED"
 AUTHENTICATION_REQUIRED = "AUTHENTICATION_REQUIRED"
 
 Answer = TypeVar("Answer")
 
 logger = get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What Stripe has told us, as far as it concerns payments."""
-
-    id: str
-    type: str
-    #: The PaymentIntent that it is about; empty: none.
-    reference: str
 
 
 class StripeProcessor:
@@ -148,14 +140,12 @@ class StripeProcessor:
         return Outcome(result=Result.REFUSED, reference=intent.id, reason=reason)
 
 
-def event_of(event: Any) -> Event:
-    """An event, reduced to what it is about."""
-    subject = event["data"]["object"]
-    if event["type"].startswith("payment_intent."):
-        reference = subject.get("id")
-    else:
-        reference = subject.get("payment_intent")
-    return Event(id=event["id"], type=event["type"], reference=str(reference or ""))
+def verify(body: bytes, header: str, secret: str) -> None:
+    """Raises WrongSignature unless Stripe has signed an event a moment ago."""
+    try:
+        stripe.WebhookSignature.verify_header(body.decode(), header, secret, TOLERANCE_S)
+    except (stripe.SignatureVerificationError, ValueError) as error:
+        raise WrongSignature from error
 
 
 async def _known(call: Awaitable[Answer]) -> Answer:

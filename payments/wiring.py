@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -31,7 +31,7 @@ from payments.books import Books
 from payments.event_feed_service import EventFeedService
 from payments.funding_source_service import FundingSourceService
 from payments.holders import Holders
-from payments.hook_service import HookService
+from payments.hook_service import HookService, Verify
 from payments.hooks import Hooks
 from payments.in_house import InHouse
 from payments.mutation import Mutations
@@ -41,12 +41,15 @@ from payments.processor import Processor
 from payments.settings import PaymentsSettings
 from payments.steps import Steps
 from payments.store import Store
-from payments.stripe_processor import TYPES, StripeProcessor
+from payments.stripe_words import TYPES
 from payments.worker import Worker
 from runtime.clock import Clock
 from runtime.events.outbox import EventOutbox
 from runtime.secrets import secret_text
 from runtime.server import Server
+
+if TYPE_CHECKING:
+    from payments.stripe_processor import StripeProcessor
 
 SERVICE_NAMES = (
     payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"].full_name,
@@ -83,7 +86,7 @@ def add_services(
     """Adds all that payments answers."""
     store = Store(pool)
     processors: dict[Source, Processor] = {Source.IN_HOUSE: InHouse(pool, clock)}
-    through = _stripe(settings)
+    through, verify = _stripe(settings)
     if through:
         processors |= dict.fromkeys(TYPES, through)
     steps = Steps(
@@ -124,8 +127,7 @@ def add_services(
         services,
     )
     hooks = Hooks(store, clock, wake=worker.wake)
-    secret = secret_text(settings, "stripe-webhook") if through else ""
-    add_HookServiceServicer_to_server(HookService(hooks, secret=secret), services)
+    add_HookServiceServicer_to_server(HookService(hooks, verify), services)
     add_BackOfficeServiceServicer_to_server(
         BackOfficeService(
             mutations, holders, clock, hold_days=settings.hold_days, wake=worker.wake
@@ -145,8 +147,16 @@ def add_services(
     )
 
 
-def _stripe(settings: PaymentsSettings) -> StripeProcessor | None:
-    """Stripe, if it is configured."""
+def _stripe(settings: PaymentsSettings) -> tuple[StripeProcessor | None, Verify | None]:
+    """Stripe and the check of its signatures, if it is configured."""
     if settings.payments_stripe == "off":
-        return None
-    return StripeProcessor(secret_text(settings, "stripe-key"), settings.payments_stripe_url)
+        return None, None
+    from payments import stripe_processor  # noqa: PLC0415  slow and large: only where it is used
+
+    secret = secret_text(settings, "stripe-webhook")
+
+    def verify(body: bytes, header: str) -> None:
+        stripe_processor.verify(body, header, secret)
+
+    key = secret_text(settings, "stripe-key")
+    return stripe_processor.StripeProcessor(key, settings.payments_stripe_url), verify

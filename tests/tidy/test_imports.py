@@ -82,6 +82,7 @@ PURE = frozenset(
         "payments.owed",
         "payments.payment",
         "payments.requests",
+        "payments.stripe_words",
     }
 )
 #: What pure modules may use of `runtime`.
