@@ -134,17 +134,22 @@ def add_services(
         ),
         services,
     )
-    events = EventOutbox(pool)
-    add_EventFeedServiceServicer_to_server(EventFeedService(events), services)
     return Parts(
         store=store,
         steps=steps,
         worker=worker,
         processors=processors,
         hooks=hooks,
-        events=events,
+        events=_events(services, pool),
         stripe=through,
     )
+
+
+def _events(services: Any, pool: asyncpg.Pool) -> EventOutbox:
+    """What happened, for notify to ask for."""
+    events = EventOutbox(pool)
+    add_EventFeedServiceServicer_to_server(EventFeedService(events), services)
+    return events
 
 
 def _stripe(settings: PaymentsSettings) -> tuple[StripeProcessor | None, Verify | None]:
