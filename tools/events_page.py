@@ -18,10 +18,10 @@ events of its account (`sequence`: from 1, without gaps; events without an accou
 owner), and `data`.
 
 Data are ids, amounts, times and words of the contract, never personal. Types and fields are
-added, never changed: pass over what you do not know. Events of authorizations, fees and interest
-come from the ledger, the others from the service that made the change, both exactly once. Of a
-payment the ledger tells what it did to balances (`credited`, `released`, `returned`), its own
-service the rest.
+added, never changed: pass over what you do not know. Events of authorizations, and of fees,
+interest and credits as they are posted, come from the ledger, the others from the service that
+made the change, both exactly once. Of a payment the ledger tells what it did to balances
+(`credited`, `released`, `returned`), its own service the rest.
 
 ## Fields of data
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from accounts.billing import charges
+from accounts.billing import charges, unearned
 from accounts.billing.account import BillingAccount, Booked, Charge, Phase, Posting
 from accounts.billing.balances import Change, Event
 from accounts.billing.calendar import Cycle, ends_ms, first_cycle, next_cycle
@@ -32,19 +32,22 @@ from accounts.billing.delinquency import (
 )
 from accounts.billing.demanded import asked, demanded, paid
 from accounts.billing.disputed import carried_on
-from accounts.billing.interest import Opening
 from accounts.billing.product import Product
 from accounts.billing.recompute import (
-    Past,
+    Again,
+    Recalled,
+    again,
     backdated,
     ended_now,
     events_of,
-    paid_in_time,
-    saved_interest,
-    unearned_late_fees,
+    in_time_after_all,
 )
 from accounts.billing.terms import DUE_AFTER_DAYS, Category
 from accounts.programme import NOTICE_DAYS
+
+#: Nothing has changed what earlier statements said.
+NOTHING = Recalled()
+_CORRECTION = Charge.FEE_CORRECTION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +81,9 @@ def advance(
     *,
     now_ms: int,
     delay_ms: int,
-    past: tuple[Past, ...] = (),
-    uncredited_minor: int | None = None,
+    recalled: Recalled = NOTHING,
 ) -> Step:
-    """The next step of an account. `entries` are on no statement yet; `past` has the statements
-    from the cycle of the earliest `backdated` payment, or ended dispute, on, and `uncredited_minor`
-    says how much of all interest has not been given back; None: none has. A day is over `delay_ms`
+    """The next step of an account. `entries` are on no statement yet. A day is over `delay_ms`
     after its end: what was posted on it has come in by then.
     """
     if account.phase is Phase.NEW:
@@ -106,9 +106,7 @@ def advance(
             for one in entries
             if one.post_ms < closes_ms and product.day(one.value_ms) <= account.cycle.end
         )
-        step = _close(
-            account, account.cycle, mine, product, past, uncredited_minor=uncredited_minor
-        )
+        step = _close(account, account.cycle, mine, product, recalled)
         if step.made is None and account.closed and len(mine) == len(entries):
             return Step(account=replace(step.account, phase=Phase.ENDED, work_ms=None))
     else:
@@ -198,18 +196,19 @@ def _close(
     cycle: Cycle,
     mine: tuple[Booked, ...],
     product: Product,
-    past: tuple[Past, ...],
-    *,
-    uncredited_minor: int | None,
+    recalled: Recalled,
 ) -> Step:
     """The cycle has ended: its statement, and the account in its next cycle."""
     if account.charged_off_on is not None:
         product = without_charges(product)
-    saved, known = _saved(account, cycle, mine, product, past, uncredited_minor=uncredited_minor)
+    redone = again(recalled, backdated(cycle, mine, product), ended_now(account))
+    saved = recalled.not_given_back(redone.saved_minor)
     charged = (
         *charges.of_entries(account, cycle, mine, product),
         *charges.annual(account, cycle, product),
-        *_given_back(account, cycle, mine, product, past, saved_minor=saved),
+        *_given_back(
+            account, cycle, mine, product, recalled=recalled, redone=redone, saved_minor=saved
+        ),
     )
     left, settled = demanded(account, mine, product)
     # What is not due yet is asked for anew by this statement.
@@ -221,10 +220,10 @@ def _close(
         product.terms,
         overdue_minor=sum(one.amount_minor for one in overdue),
         disputes=account.disputes,
-        known=known,
+        known=redone.carried,
         accrued=_accrued(account, saved),
     )
-    after = _judged_again(account, mine, product)
+    after = _judged_again(account, mine, product, redone)
     following = next_cycle(cycle, product.rhythm(product.day(account.opened_ms)))
     after = replace(after, cycle=following, cycles=account.cycles + 1, settled=settled)
     after = replace(on_statement(after, mine), disputes=carried_on(account.disputes, mine))
@@ -263,27 +262,12 @@ def _close(
     )
 
 
-def _saved(
-    account: BillingAccount,
-    cycle: Cycle,
-    mine: tuple[Booked, ...],
-    product: Product,
-    past: tuple[Past, ...],
-    *,
-    uncredited_minor: int | None,
-) -> tuple[int, Opening | None]:
-    """What late payments and disputes have saved of earlier interest, as far as it was not given
-    back yet, and what this cycle would have started with.
-    """
-    saved, known = saved_interest(past, backdated(cycle, mine, product), ended_now(account))
-    return saved if uncredited_minor is None else min(saved, uncredited_minor), known
-
-
 def _judged_again(
-    account: BillingAccount, mine: tuple[Booked, ...], product: Product
+    account: BillingAccount, mine: tuple[Booked, ...], product: Product, redone: Again
 ) -> BillingAccount:
     """What was called late, and was in time as is known now, was never late."""
-    if account.late_number != account.number or not paid_in_time(account, mine, product):
+    in_time = in_time_after_all(account, mine, product, redone.last)
+    if account.late_number != account.number or not in_time:
         return account
     return replace(
         account,
@@ -298,20 +282,25 @@ def _given_back(
     cycle: Cycle,
     mine: tuple[Booked, ...],
     product: Product,
-    past: tuple[Past, ...],
     *,
+    recalled: Recalled,
+    redone: Again,
     saved_minor: int,
 ) -> tuple[Posting, ...]:
     """For payments that were received earlier than they came in: interest that they would have
-    saved, and late fees if they were in time. For disputes that were won: interest on them.
+    saved, and late fees if they were in time. For disputes that were won: interest on them, their
+    fees, and late fees that they have caused.
     """
-    late = backdated(cycle, mine, product)
-    waived = unearned_late_fees(past, late)
-    if account.late_fee_minor and paid_in_time(account, mine, product):
-        waived += account.late_fee_minor
+
+    def credit(charge: Charge, amount_minor: int, about: str = "") -> tuple[Posting, ...]:
+        return charges.credit(account, cycle, product, charge, amount_minor, about=about)
+
+    late_minor = unearned.late_fees(account, mine, product, redone)
+    corrections = unearned.charge_fees(redone, recalled)
     return (
-        *charges.credit(account, cycle, product, Charge.LATE_FEE_WAIVER, waived),
-        *charges.credit(account, cycle, product, Charge.INTEREST_CORRECTION, saved_minor),
+        *credit(Charge.LATE_FEE_WAIVER, late_minor),
+        *(one for name in corrections for one in credit(_CORRECTION, corrections[name], name)),
+        *credit(Charge.INTEREST_CORRECTION, saved_minor),
     )
 
 

@@ -10,24 +10,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from accounts import suspending
 from accounts.account import Account, AccountState
-from accounts.billing import stored
+from accounts.billing import happenings, stored
 from accounts.billing.account import BillingAccount, Booked, Phase
-from accounts.billing.advance import Step, advance, issued
+from accounts.billing.advance import NOTHING, Step, advance, issued
 from accounts.billing.delinquency import blocks_spending
 from accounts.billing.product import Product
 from accounts.billing.products import Products
-from accounts.billing.recompute import Past, backdated, ended_now
+from accounts.billing.recompute import Past, Recalled, backdated, ended_now
 from accounts.billing.statement import statement_id, statement_of
 from accounts.billing.store import ENROL_BATCH, Billing
-from accounts.billing.waivers import uncredited_interest, waived_late_fees
+from accounts.billing.waivers import uncredited_fees, uncredited_interest, waived_late_fees
 from accounts.requests import BY_ITSELF
 from accounts.suspension import Cause
 from accounts.transaction import Transaction
 from runtime.clock import datetime_of
+from runtime.events.outbox import emit
 from runtime.log import get_logger
 
 #: How often to look for accounts with something to do, and for accounts that nobody enrolled.
@@ -188,16 +190,14 @@ class Biller:
                 postponed.append(replace(account, work_ms=now_ms + NO_TERMS_MS))
                 continue
             mine = tuple(entries[account.account_id])
-            past = await _past(connection, products, account, mine, product)
-            left = await uncredited_interest(connection, account.account_id) if past else None
+            recalled = await _recalled(connection, products, account, mine, product)
             step = advance(
                 account,
                 mine,
                 product,
                 now_ms=now_ms,
                 delay_ms=self._delay_ms,
-                past=past,
-                uncredited_minor=left,
+                recalled=recalled,
             )
             steps.append((account, step, product))
         if postponed:
@@ -223,6 +223,14 @@ class Biller:
                     for entry in step.made.entries
                 }
             )
+        await emit(
+            connection,
+            (
+                event
+                for account, step, _ in steps
+                for event in happenings.of_step(account, step, now_ms=now_ms)
+            ),
+        )
         after = [
             _rested(await _watched(connection, account, step, product, now_ms), step)
             for account, step, product in steps
@@ -234,20 +242,41 @@ class StatementDoesNotAddUp(Exception):
     """A statement's lines are not the change of its balance: nothing is issued."""
 
 
-async def _past(
+async def _recalled(
     connection: Any,
     products: Products,
     account: BillingAccount,
     entries: tuple[Booked, ...],
     product: Product,
-) -> tuple[Past, ...]:
+) -> Recalled:
     """The statements that a payment which came in late would have changed, or a dispute."""
-    late = backdated(account.cycle, entries, product) if account.cycle else ()
-    days = [product.day(one.value_ms) for one in late]
-    days += [one.on for one in ended_now(account)]
-    if not days:
-        return ()
-    since = min(days)
+    late, ended = (
+        backdated(account.cycle, entries, product) if account.cycle else (),
+        ended_now(account),
+    )
+    if not late and not ended:
+        return NOTHING
+    billing = Billing(connection)
+    known = await billing.ended_disputes(account.account_id, product)
+    now = {one.dispute_id for one in ended}
+    return Recalled(
+        past=await _past(
+            connection,
+            products,
+            account,
+            since=min([*(product.day(one.value_ms) for one in late), *(one.on for one in ended)]),
+        ),
+        made_good=tuple(one for one in known if one.dispute_id not in now),
+        uncredited_minor=await uncredited_interest(connection, account.account_id),
+        fees_left=await uncredited_fees(
+            connection, account.account_id, sorted({one.entry_id for one in ended})
+        ),
+    )
+
+
+async def _past(
+    connection: Any, products: Products, account: BillingAccount, *, since: date
+) -> tuple[Past, ...]:
     billing = Billing(connection)
     waived = await waived_late_fees(connection, account.account_id)
     row = {

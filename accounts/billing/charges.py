@@ -10,7 +10,7 @@ from accounts.billing.balances import Change
 from accounts.billing.calendar import Cycle, ends_ms
 from accounts.billing.closing import Closed
 from accounts.billing.product import Product
-from accounts.billing.terms import Category
+from accounts.billing.terms import Category, Fees
 
 #: Entries that the fees of cash advances and foreign purchases are for.
 _PURCHASES = ("CAPTURE", "FINANCIAL", "FORCE_POST")
@@ -45,13 +45,23 @@ def of_entries(
             charged = fees.heavier(penalty, fee)[1]
             penalty += charged
             found.append(_fee(account, at_ms, Charge.RETURNED_PAYMENT_FEE, charged, entry))
-        elif entry.type in _PURCHASES and entry.category is Category.CASH:
-            charged = fees.cash_fee(rules, entry.amount_minor)
-            found.append(_fee(account, at_ms, Charge.CASH_ADVANCE_FEE, charged, entry))
-        if entry.type in _PURCHASES and entry.is_foreign:
-            charged = fees.foreign_fee(rules, entry.amount_minor)
-            found.append(_fee(account, at_ms, Charge.FOREIGN_FEE, charged, entry))
+        # What a dispute has won of it within the cycle was never charged.
+        won = sum(one.won_minor for one in account.disputes if one.entry_id == entry.entry_id)
+        caused = caused_by(entry, rules, owed_minor=entry.amount_minor - won)
+        found += [_fee(account, at_ms, charge, amount, entry) for charge, amount in caused.items()]
     return tuple(one for one in found if one.amount_minor)
+
+
+def caused_by(entry: Booked, rules: Fees, *, owed_minor: int) -> dict[Charge, int]:
+    """The fees of a charge of which so much is owed."""
+    found = dict[Charge, int]()
+    if entry.type not in _PURCHASES:
+        return found
+    if entry.category is Category.CASH:
+        found[Charge.CASH_ADVANCE_FEE] = fees.cash_fee(rules, owed_minor)
+    if entry.is_foreign:
+        found[Charge.FOREIGN_FEE] = fees.foreign_fee(rules, owed_minor)
+    return found
 
 
 def annual(account: BillingAccount, cycle: Cycle, product: Product) -> tuple[Posting, ...]:
@@ -85,24 +95,34 @@ def interest(account: BillingAccount, closed: Closed, product: Product) -> tuple
 
 
 def credit(
-    account: BillingAccount, cycle: Cycle, product: Product, charge: Charge, amount_minor: int
+    account: BillingAccount,
+    cycle: Cycle,
+    product: Product,
+    charge: Charge,
+    amount_minor: int,
+    *,
+    about: str = "",
 ) -> tuple[Posting, ...]:
     """What is given back with the cycle's statement, from its first day on: what should not have
-    been charged bears no interest. Nothing for nothing.
+    been charged bears no interest. Nothing for nothing. `about`: the entry of a charge.
     """
     if amount_minor <= 0:
         return ()
-    fee = charge is Charge.LATE_FEE_WAIVER
+    fee = charge in (Charge.LATE_FEE_WAIVER, Charge.FEE_CORRECTION)
+    number, kind = account.number + 1, charge.lower()
+    # Ids of entries are unique: they need no account.
+    name = f"{about}:{kind}.{number}" if about else f"{account.account_id}:{number}:{kind}"
     posting = Posting(
         account_id=account.account_id,
-        request_id=f"{account.account_id}:{account.number + 1}:{charge.lower()}",
+        request_id=name,
         charge=charge,
         change=Change.CREDIT,
         category=Category.FEE if fee else Category.INTEREST,
         amount_minor=amount_minor,
         currency_code=account.currency_code,
         value_ms=ends_ms(cycle.start - timedelta(days=1), product.zone),
-        number=account.number + 1,
+        number=number,
+        related_entry_id=about,
     )
     return (posting,)
 

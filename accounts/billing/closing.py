@@ -75,11 +75,12 @@ def close(
     disputes: tuple[Disputed, ...] = (),
     known: Opening | None = None,
     accrued: dict[Category, int] | None = None,
+    warned: bool = True,
 ) -> Closed:
     """Closes a cycle with everything that took effect in it. `overdue_minor`: what is past due of
     all earlier statements; None: what is left of the last one's minimum. `known`: what it would
     have started with, had it been known how disputes end; `accrued`: interest of earlier cycles
-    that is charged with this one's.
+    that is charged with this one's; `warned`: with the payoff warning.
     """
     begins = opening if known is None else _begins(opening, known)
     opening, begins = protected(opening, terms), protected(begins, terms)
@@ -118,11 +119,7 @@ def close(
         minimum_minor=minimum,
         past_due_minor=min(late, minimum),
         disputed_minor=max(min(balances.total - asked_minor, balances.total), 0),
-        warning=payoff_warning(
-            {category: balances.of(category) for category in Category},
-            terms.minimum,
-            rates=_coming_rates(opening, cycle.end, terms),
-        ),
+        warning=_warning(balances, opening, cycle.end, terms) if warned else None,
         grace=grace,
         carried=replace(
             opening,
@@ -134,6 +131,14 @@ def close(
             rates_bp=dict(terms.apr_bp),
             issued_on=None,
         ),
+    )
+
+
+def _warning(balances: Balances, opening: Opening, on: date, terms: Terms) -> PayoffWarning | None:
+    return payoff_warning(
+        {category: balances.of(category) for category in Category},
+        terms.minimum,
+        rates=_coming_rates(opening, on, terms),
     )
 
 

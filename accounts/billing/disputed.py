@@ -147,13 +147,19 @@ def carried_on(disputes: Sequence[Disputed], entries: Iterable[Entry]) -> tuple[
     return tuple(one for one in found if one.entry_id in waiting)
 
 
-def as_known(stood: Sequence[Disputed], known: Sequence[Disputed]) -> tuple[Disputed, ...]:
-    """Disputes of an earlier cycle as is known now; what was credited by then stays."""
+def as_known(
+    stood: Sequence[Disputed], known: Sequence[Disputed], *, until: date
+) -> tuple[Disputed, ...]:
+    """Disputes of an earlier cycle as is known now; what was credited by then stays. Those that
+    came in after its last day (`until`) count as well; those that had been made good by then, and
+    forgotten, are in its balances.
+    """
     credited = {one.dispute_id: one.credited_minor for one in stood}
-    now = {one.dispute_id for one in known}
+    counts = [one for one in known if one.dispute_id in credited or one.since > until]
+    now = {one.dispute_id for one in counts}
     return (
         *(one for one in stood if one.dispute_id not in now),
-        *(replace(one, credited_minor=credited.get(one.dispute_id, 0)) for one in known),
+        *(replace(one, credited_minor=credited.get(one.dispute_id, 0)) for one in counts),
     )
 
 

@@ -3,14 +3,15 @@ I/O, no clock, no grpc.
 
 The cycles from the first receipt on are closed again, twice: with every payment that is on a
 statement on the day of its receipt, and with those that came in now besides. What earlier late
-payments saved was given back then, and is in both.
+payments saved was given back then, and is in both. The same goes for disputes that have ended.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from accounts.billing import charges
 from accounts.billing.account import BillingAccount, Booked
 from accounts.billing.balances import Change, Event
 from accounts.billing.calendar import Cycle
@@ -19,6 +20,7 @@ from accounts.billing.demanded import asked, paid
 from accounts.billing.disputed import CREDITS, Disputed, as_known
 from accounts.billing.interest import Opening
 from accounts.billing.product import Product
+from accounts.billing.terms import Category
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,25 @@ class Past:
         return self.account.cycle
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What earlier statements are computed from again; nothing, if nothing has changed them."""
+
+    #: The statements from the cycle of the earliest `backdated` payment, or ended dispute, on.
+    past: tuple[Past, ...] = ()
+    #: Disputes that ended and were made good before.
+    made_good: tuple[Disputed, ...] = ()
+    #: How much of all interest has not been given back; None: all of it.
+    uncredited_minor: int | None = None
+    #: The same of the fees that a charge has caused, by its entry.
+    fees_left: Mapping[str, int] = field(default_factory=dict)
+
+    def not_given_back(self, saved_minor: int) -> int:
+        """Of interest that would have been saved: what staff has not given back before."""
+        most = self.uncredited_minor
+        return saved_minor if most is None else min(saved_minor, most)
+
+
 def backdated(cycle: Cycle, entries: tuple[Booked, ...], product: Product) -> tuple[Booked, ...]:
     """Payments that were received before the cycle in which they came in."""
     return tuple(
@@ -46,34 +67,56 @@ def backdated(cycle: Cycle, entries: tuple[Booked, ...], product: Product) -> tu
     )
 
 
-def saved_interest(
-    past: tuple[Past, ...], late: tuple[Booked, ...], ended: tuple[Disputed, ...] = ()
-) -> tuple[int, Opening | None]:
-    """By how much interest would have been lower: negative if disputes were lost. `ended`: disputes
-    as is known now. Also what the cycle after these would have started with; None: what it did.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redone:
+    """A statement made again."""
+
+    closed: Closed
+    #: What the late fee in its cycle should have been.
+    late_fee_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Statements as was known, and as is known now; none if nothing has changed them."""
+
+    before: tuple[Redone, ...] = ()
+    after: tuple[Redone, ...] = ()
+    #: Disputes of which something is known.
+    known: tuple[Disputed, ...] = ()
+
+    @property
+    def saved_minor(self) -> int:
+        """By how much interest would have been lower: negative if disputes were lost."""
+        before = sum(one.closed.interest_minor for one in self.before)
+        return before - sum(one.closed.interest_minor for one in self.after)
+
+    @property
+    def carried(self) -> Opening | None:
+        """What the cycle after these would have started with; None: what it did."""
+        return self.after[-1].closed.carried if self.after else None
+
+    @property
+    def last(self) -> Closed | None:
+        """The last statement, if disputes have changed it."""
+        return self.after[-1].closed if self.after and self.known else None
+
+
+def again(recalled: Recalled, late: tuple[Booked, ...], ended: tuple[Disputed, ...]) -> Again:
+    """Earlier statements again: with payments that came in late, and disputes that have ended."""
+    past, made_good = recalled.past, recalled.made_good
     if not past or not (late or ended):
-        return 0, None
-    before, after = _closed_again(past, (), ()), _closed_again(past, late, ended)
-    saved = sum(one.interest_minor for one in before) - sum(one.interest_minor for one in after)
-    return saved, after[-1].carried
+        return Again()
+    return Again(
+        before=_redone(past, (), made_good),
+        after=_redone(past, late, (*made_good, *ended)),
+        known=(*made_good, *ended),
+    )
 
 
 def ended_now(account: BillingAccount) -> tuple[Disputed, ...]:
     """Disputes that have ended, and whose earlier cycles have not been made good."""
     return tuple(one for one in account.disputes if one.settled and not one.corrected)
-
-
-def unearned_late_fees(past: tuple[Past, ...], late: tuple[Booked, ...]) -> int:
-    """Late fees of minimum payments that were in time, as is known now, but was not before."""
-    known = tuple(entry for one in past for entry in one.entries)
-    return sum(
-        one.account.late_fee_minor
-        for one in past
-        if one.account.late_fee_minor
-        and paid_in_time(one.account, known + late, one.product)
-        and not paid_in_time(one.account, known, one.product)
-    )
 
 
 def paid_in_time(account: BillingAccount, entries: tuple[Booked, ...], product: Product) -> bool:
@@ -84,6 +127,53 @@ def paid_in_time(account: BillingAccount, entries: tuple[Booked, ...], product: 
         return True
     received = paid(entries, product, since=cycle.start, until=due)
     return received >= asked(account, entries, product, since=cycle.start, until=due)
+
+
+def fair_late_fee(
+    account: BillingAccount, entries: tuple[Booked, ...], product: Product, stated: Closed | None
+) -> int:
+    """What an account's late fee should have been; `stated`: its last statement, if disputes have
+    changed it since.
+    """
+    if not account.late_fee_minor or in_time_after_all(account, entries, product, stated):
+        return 0
+    most = account.late_fee_minor if stated is None else stated.minimum_minor
+    return min(account.late_fee_minor, most)
+
+
+def in_time_after_all(
+    account: BillingAccount, entries: tuple[Booked, ...], product: Product, stated: Closed | None
+) -> bool:
+    """Whether the last statement's minimum was paid in time, without what was credited for disputed
+    charges: the statement as it is known now has not asked for them.
+    """
+    if stated is None:
+        return paid_in_time(account, entries, product)
+    opening, owed_minor = account.opening, stated.closing_minor - stated.disputed_minor
+    fair = replace(
+        opening,
+        minimum_minor=min(opening.minimum_minor, stated.minimum_minor),
+        statement_minor=min(opening.statement_minor, max(owed_minor, 0)),
+    )
+    others = tuple(one for one in entries if one.type not in CREDITS)
+    return paid_in_time(replace(account, opening=fair), others, product)
+
+
+def unearned_charge_fees(
+    past: tuple[Past, ...], known: tuple[Disputed, ...]
+) -> dict[str, tuple[int, int]]:
+    """Of charges that were disputed: what their fees came to, and what they should have."""
+    shown = {entry.entry_id: (entry, one.product) for one in past for entry in one.entries}
+    found = dict[str, tuple[int, int]]()
+    for charge_id in dict.fromkeys(one.entry_id for one in known):
+        if charge_id in shown:
+            charge, product = shown[charge_id]
+            won = sum(one.won_minor for one in known if one.entry_id == charge_id)
+            whole = charges.caused_by(charge, product.terms.fees, owed_minor=charge.amount_minor)
+            left = charge.amount_minor - won
+            fair = charges.caused_by(charge, product.terms.fees, owed_minor=left)
+            found[charge_id] = sum(whole.values()), sum(fair.values())
+    return found
 
 
 def events_of(cycle: Cycle, entries: tuple[Booked, ...], product: Product) -> tuple[Event, ...]:
@@ -101,19 +191,23 @@ def events_of(cycle: Cycle, entries: tuple[Booked, ...], product: Product) -> tu
     )
 
 
-def _closed_again(
-    past: tuple[Past, ...], late: tuple[Booked, ...], ended: tuple[Disputed, ...]
-) -> list[Closed]:
-    found, carried = list[Closed](), None
-    first = past[0].cycle.start if past else date.max
+def _redone(
+    past: tuple[Past, ...], late: tuple[Booked, ...], known: tuple[Disputed, ...]
+) -> tuple[Redone, ...]:
+    found, first = list[Redone](), past[0].cycle.start
+    entries = tuple(entry for one in past for entry in one.entries) + late
     moved = late + tuple(
         entry
         for one in past
         for entry in backdated(one.cycle, one.entries, one.product)
         if one.product.day(entry.value_ms) >= first
     )
+    fees = unearned_charge_fees(past, known)
     for one in past:
         cycle, product, opening = one.cycle, one.product, one.account.opening
+        before = found[-1].closed if found else None
+        fair = fair_late_fee(one.account, entries, product, before if known else None)
+        unearned = one.account.late_fee_minor - fair + _unearned_of(one, fees)
         # Interest is what comes out, and no event.
         stay = tuple(
             entry for entry in one.entries if entry.type != "INTEREST" and entry not in moved
@@ -121,19 +215,32 @@ def _closed_again(
         came = tuple(
             entry for entry in moved if cycle.start <= product.day(entry.value_ms) <= cycle.end
         )
-        if carried is not None:
-            opening = _carried(carried, opening)
-        found.append(
-            close(
-                cycle,
-                opening,
-                events_of(cycle, stay + came, product),
-                product.terms,
-                disputes=as_known(one.account.disputes, ended),
-            )
+        closed = close(
+            cycle,
+            opening if before is None else _carried(before.carried, opening),
+            events_of(cycle, stay + came, product) + _never_charged(cycle, unearned),
+            product.terms,
+            disputes=as_known(one.account.disputes, known, until=cycle.end),
+            warned=False,
         )
-        carried = found[-1].carried
-    return found
+        found.append(Redone(closed=closed, late_fee_minor=fair))
+    return tuple(found)
+
+
+def _unearned_of(past: Past, fees: dict[str, tuple[int, int]]) -> int:
+    """Fees on a statement that its charges should not have caused."""
+    mine = {one.entry_id for one in past.entries}
+    return sum(caused - fair for name, (caused, fair) in fees.items() if name in mine)
+
+
+def _never_charged(cycle: Cycle, amount_minor: int) -> tuple[Event, ...]:
+    """Fees that a cycle should not have had."""
+    if amount_minor <= 0:
+        return ()
+    event = Event(
+        on=cycle.end, change=Change.CREDIT, amount_minor=amount_minor, category=Category.FEE
+    )
+    return (event,)
 
 
 def _carried(carried: Opening, stood: Opening) -> Opening:

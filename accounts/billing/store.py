@@ -11,6 +11,8 @@ from accounts.billing import stored
 from accounts.billing.account import BillingAccount, Booked, Charge, Phase, Posting
 from accounts.billing.balances import Change
 from accounts.billing.delinquency import Bucket, Standing
+from accounts.billing.disputed import Disputed
+from accounts.billing.product import Product
 from accounts.billing.ready import ready
 from accounts.billing.terms import Category
 from accounts.programme import ProgrammeTerms
@@ -269,7 +271,24 @@ class Billing:
         )
         return rows
 
-    # Delinquency and terms
+    # Disputes, delinquency and terms
+
+    async def ended_disputes(self, account_id: str, product: Product) -> list[Disputed]:
+        """Disputes that have ended."""
+        return [
+            Disputed(
+                dispute_id=row["dispute_id"],
+                entry_id=row["entry_id"],
+                category=Category(row["category"]),
+                amount_minor=row["amount_minor"],
+                on=product.day(ms_of(row["value_time"])),
+                since=product.day(ms_of(row["create_time"])),
+                settled=product.day(row["ended_ms"]),
+                won_minor=row["won_minor"],
+                corrected=True,
+            )
+            for row in await self._connection.fetch(_SQL["ended_disputes"], account_id)
+        ]
 
     async def insert_delinquency(
         self, account_id: str, *, before: Bucket, standing: Standing, now_ms: int

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from accounts.billing import happenings
 from accounts.billing.account import BillingAccount, Booked, Posting
 from accounts.billing.store import Billing
 from accounts.billing.waiver import Given, Waive, WaiverRefusal, left_of, waived
 from runtime.clock import datetime_of, ms_of
+from runtime.events.outbox import emit
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 
@@ -80,6 +83,8 @@ class Waivers:
             datetime_of(now_ms),
             current,
         )
+        event = happenings.of_waiver(account, posting, reason=command.reason)
+        await emit(self._connection, [event])
         if current and account.cycle is not None:
             left = max(account.late_fee_minor - posting.amount_minor, 0)
             await billing.keep(replace(account, late_fee_minor=left))
@@ -96,6 +101,14 @@ async def uncredited_interest(connection: Any, account_id: str) -> int:
     """Interest that was charged and has not been given back."""
     found: int = await connection.fetchval(_SQL["uncredited_interest"], account_id)
     return found
+
+
+async def uncredited_fees(
+    connection: Any, account_id: str, charges: Sequence[str]
+) -> dict[str, int]:
+    """What has not been given back of the fees that these charges have caused, by charge."""
+    rows = await connection.fetch(_SQL["uncredited_fees"], account_id, charges)
+    return {row["charge_id"]: row["minor"] for row in rows}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

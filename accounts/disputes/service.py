@@ -14,7 +14,7 @@ from accounts.billing.store import Billing
 from accounts.billing.terms import Category
 from accounts.caller import calling_user, is_staff, sees_all
 from accounts.convert import refusal
-from accounts.disputes import convert
+from accounts.disputes import convert, happenings
 from accounts.disputes import dispute as rules
 from accounts.disputes.dispute import Dispute, Kind, Posting, Refused, State
 from accounts.disputes.documents import DisputeDocuments, described, hand_in
@@ -31,6 +31,7 @@ from holdfast.accounts.v1.dispute_service_pb2_grpc import DisputeServiceServicer
 from runtime import ids
 from runtime.clock import Clock
 from runtime.errors import PermissionDenied
+from runtime.events.outbox import emit
 from runtime.identity import current_identity
 from runtime.pages import cut
 
@@ -298,6 +299,7 @@ class DisputeService(DisputeServiceServicer):
         )
         await disputes.insert(dispute)
         await disputes.insert_event(dispute, "SUBMITTED", actor=key.principal, now_ms=now_ms)
+        await emit(transaction.connection, [happenings.submitted(dispute)])
         if account.account is not None and account.product is not None:
             disputed = Disputed(
                 dispute_id=dispute.id,
@@ -423,6 +425,7 @@ class DisputeService(DisputeServiceServicer):
                     disputes, after, _CREDITS[posting.kind], amount_minor=posting.amount_minor
                 )
         await disputes.update(after)
+        await emit(transaction.connection, happenings.of_change(before, after, postings))
         if after.is_open or not before.is_open:
             return
         await self._tell(disputes, after, "ENDED")

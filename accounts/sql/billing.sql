@@ -165,6 +165,16 @@ WHERE account_id = $1 AND cycle_end >= $2
 ORDER BY number DESC
 LIMIT $3
 
+-- ended_disputes --
+-- Disputes of an account that have ended, with when their charge counted from. Params:
+-- $1 account_id.
+SELECT d.id AS dispute_id, d.entry_id, d.category, d.amount_minor,
+    d.merchant_minor + d.issuer_minor AS won_minor, e.value_time, d.create_time, d.ended_ms
+FROM dispute d
+JOIN billing_entry e ON e.entry_id = d.entry_id
+WHERE d.account_id = $1 AND d.ended_ms > 0
+ORDER BY d.create_time
+
 -- list_statements --
 -- Issued statements, latest first. Params: $1 account_id, $2 below this number, $3 limit.
 SELECT account_id, number, body, issue_time FROM statement

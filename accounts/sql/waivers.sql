@@ -1,10 +1,17 @@
 -- given_back --
--- What was given back of an entry, how often, and what is left of all charges of its kind: those
--- that are in the ledger, less all that was given back of them or is about to be. And which request
--- charged it, if it is a late fee. Params: $1 account_id, $2 entry_id, $3 type of entry.
+-- What was given back of an entry, by staff or for a dispute about its charge; how often by staff;
+-- and what is left of all charges of its kind: those that are in the ledger, less all that was
+-- given back of them or is about to be. And which request charged it, if it is a late fee. Params:
+-- $1 account_id, $2 entry_id, $3 type of entry.
 SELECT
     coalesce((
         SELECT sum(amount_minor) FROM charge_waiver WHERE account_id = $1 AND entry_id = $2
+    ), 0)::bigint
+    + coalesce((
+        SELECT sum(c.amount_minor) FROM billing_posting p
+        JOIN billing_posting c ON c.account_id = p.account_id
+            AND c.related_entry_id = p.related_entry_id AND c.charge = 'FEE_CORRECTION'
+        WHERE p.account_id = $1 AND p.entry_id = $2
     ), 0)::bigint AS of_entry_minor,
     (SELECT count(*) FROM charge_waiver WHERE account_id = $1 AND entry_id = $2) AS times,
     coalesce((
@@ -49,6 +56,27 @@ SELECT coalesce((
         WHERE account_id = $1 AND change = 'CREDIT' AND category = 'INTEREST'
             AND charge <> 'CHARGE_OFF'
     ), 0)::bigint
+
+-- uncredited_fees --
+-- Fees that charges have caused, less what was given back of them or is about to be: by staff, and
+-- for disputes. Params: $1 account_id, $2 entries of charges.
+SELECT f.charge_id, (f.minor
+    - coalesce((
+        SELECT sum(w.amount_minor) FROM charge_waiver w
+        WHERE w.account_id = $1 AND w.entry_id = ANY (f.entries)
+    ), 0)
+    - coalesce((
+        SELECT sum(c.amount_minor) FROM billing_posting c
+        WHERE c.account_id = $1 AND c.charge = 'FEE_CORRECTION'
+            AND c.related_entry_id = f.charge_id
+    ), 0))::bigint AS minor
+FROM (
+    SELECT related_entry_id AS charge_id, sum(amount_minor) AS minor, array_agg(entry_id) AS entries
+    FROM billing_posting
+    WHERE account_id = $1 AND related_entry_id = ANY ($2)
+        AND charge IN ('CASH_ADVANCE_FEE', 'FOREIGN_FEE')
+    GROUP BY related_entry_id
+) f
 
 -- list_delinquency_changes --
 -- Latest first. Params: $1 account_id, $2 before this time, $3 or then, and before this bucket,

@@ -69,9 +69,11 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "available_credit": _money(95_750, "What may be spent after it; may be negative."),
         "balance": _money(4_250, "What is owed."),
         "basis": _text("MINIMUM", "What its amount follows from: `PaymentBasis`, or `FIXED`."),
+        "bucket": _text("DAYS_30", "How late: `holdfast.accounts.v1.DelinquencyBucket`."),
         "card_id": _id("card", "The card."),
         "category_code": _text("5812", "Category of the merchant (ISO 18245)."),
         "cause": _text("AUTOPAY", "What made it: `Payment.Cause`."),
+        "charged_off": _money(30_000, "Charged off and not recovered yet."),
         "country_code": _text("USA", "Country of the merchant, as the network gave it."),
         "credit_limit": _money(100_000, "The credit limit."),
         "cycle_end_date": Field(
@@ -80,7 +82,11 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "days_before_due": Field(
             kind=Kind.NUMBER, meaning="Days between a payment and the due date.", example=3
         ),
+        "days_past_due": Field(
+            kind=Kind.NUMBER, meaning="Days since the oldest unpaid minimum was due.", example=31
+        ),
         "decline_reason": _text("INSUFFICIENT_FUNDS", "Why: `holdfast.authz.v1.DeclineReason`."),
+        "dispute_id": _id("disp", "The dispute."),
         "due_date": Field(
             kind=Kind.DATE, meaning="Day by which is to be paid.", example="2027-02-09"
         ),
@@ -90,7 +96,9 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "kind": _text("VIRTUAL", "Kind of the card."),
         "merchant_id": _text("mer_4711", "The merchant, as the network calls it."),
         "minimum_payment": _money(3_500, "Least that is to be paid by the due date."),
+        "past_due": _money(7_000, "What should have been paid by now."),
         "payment_id": _id("pay", "The payment."),
+        "previous_bucket": _text("DAYS_1_29", "How late it was before."),
         "previous_credit_limit": _money(80_000, "The credit limit before."),
         "programme_id": _text("prog_standard", "The programme."),
         "reason": _text("INSUFFICIENT_FUNDS", "Why, as the processor or the contract says it."),
@@ -106,6 +114,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "source": _text("ACH", "How the money comes in: `PaymentSource`."),
         "state": _text("ACTIVE", "The state from now on."),
         "statement_id": _id("stmt", "The statement."),
+        "won": _money(4_250, "Of a disputed amount: what the cardholder need not pay."),
     }
 )
 
@@ -137,6 +146,7 @@ def _types(
 
 
 _MOVED = ("entry_id", "amount", "available_credit")
+_DISPUTE = ("dispute_id", "authorization_id", "entry_id", "state", "reason", "amount")
 _MERCHANT = ("merchant_id", "category_code", "country_code")
 
 _ALL: tuple[EventType, ...] = (
@@ -188,6 +198,29 @@ _ALL: tuple[EventType, ...] = (
             "credited": "An adjustment lowered what is owed.",
         },
         optional=("related_entry_id",),
+    ),
+    EventType(
+        name="account.delinquency_changed",
+        meaning="It is later than before, or has caught up.",
+        fields=("bucket", "previous_bucket", "days_past_due", "past_due"),
+    ),
+    *_types(
+        "account",
+        ("amount", "charged_off"),
+        {
+            "charged_off": "It left the issuer's book as a loss; it is owed still.",
+            "recovered": "Something that had been charged off was paid.",
+        },
+        optional=(),
+    ),
+    *_types(
+        "account",
+        ("amount", "related_entry_id", "reason"),
+        {
+            "fee_waived": "Staff gave a fee back; `account.credited` follows.",
+            "interest_waived": "Staff gave interest back; `account.credited` follows.",
+        },
+        optional=(),
     ),
     *_types(
         "card",
@@ -305,6 +338,32 @@ _ALL: tuple[EventType, ...] = (
         name="statement.ready",
         meaning="A cycle was closed, and its statement can be read.",
         fields=("statement_id", "cycle_end_date", "due_date", "balance", "minimum_payment"),
+    ),
+    *_types(
+        "dispute",
+        _DISPUTE,
+        {
+            "submitted": "A charge was disputed.",
+            "acknowledged": "Its receipt was acknowledged.",
+            "investigating": "Somebody looks into it.",
+            "charged_back": "The amount was claimed back through the network.",
+            "represented": "The merchant contests the claim.",
+            "in_arbitration": "The network decides.",
+            "credit_granted": "`amount` was credited until it ends, or for good as it ended.",
+            "credit_reversed": "`amount` of what had been credited is owed again.",
+        },
+        optional=(),
+    ),
+    *_types(
+        "dispute",
+        (*_DISPUTE, "won"),
+        {
+            "won": "It ended: the cardholder need not pay.",
+            "partially_won": "It ended: the cardholder need not pay all of it.",
+            "lost": "It ended: the charge stands.",
+            "withdrawn": "The cardholder took it back: the charge stands.",
+        },
+        optional=(),
     ),
     EventType(
         name="webhook.disabled",

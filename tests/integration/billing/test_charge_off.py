@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
+from typing import Any
+
 from accounts.billing.waiver import Kind, Waive
 from accounts.billing.waivers import Refused, Waivers
 from holdfast.accounts.v1 import statement_pb2 as statements
@@ -37,6 +41,21 @@ async def _balances(billing: BillingMesh, account: str) -> dict[str, int]:
         account,
     )
     return {row["ledger_account"]: row["minor"] for row in rows}
+
+
+async def _told(billing: BillingMesh, account: str) -> dict[str, list[Any]]:
+    """Data of the account's events, by type."""
+    rows = await billing.pool.fetch(
+        "SELECT type, data FROM event WHERE account_id = $1 ORDER BY id", account
+    )
+    found = defaultdict[str, list[Any]](list)
+    for row in rows:
+        found[row["type"]].append(json.loads(row["data"]))
+    return found
+
+
+def _amounts(told: list[Any]) -> list[tuple[int, int]]:
+    return [(one["amount"]["amount_minor"], one["charged_off"]["amount_minor"]) for one in told]
 
 
 async def test_who_pays_nothing_is_charged_off_and_may_still_pay(billing: BillingMesh) -> None:
@@ -82,6 +101,12 @@ async def test_who_pays_nothing_is_charged_off_and_may_still_pay(billing: Billin
         "SELECT bucket FROM delinquency_change WHERE account_id = $1 ORDER BY change_time", account
     )
     assert [row["bucket"] for row in changes][-2:] == ["DAYS_150", "CHARGED_OFF"]
+    told = await _told(billing, account)
+    assert [one["bucket"] for one in told["account.delinquency_changed"]] == [
+        row["bucket"] for row in changes
+    ]
+    assert _amounts(told["account.charged_off"]) == [(owed, owed), (100_000, owed)]
+    assert _amounts(told["account.recovered"]) == [(100_000, owed - 100_000), (owed, 0)]
 
 
 async def test_a_waived_late_fee_is_not_given_back_again(billing: BillingMesh) -> None:

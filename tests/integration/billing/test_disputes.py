@@ -10,18 +10,23 @@ from typing import Any
 import pytest
 
 from accounts.billing.store import Billing
+from accounts.billing.waiver import Kind, Waive
+from accounts.billing.waivers import Waivers
 from accounts.disputes.poster import LEASE_MS
 from accounts.disputes.wiring import DisputeParts, dispute_parts
 from accounts.mutation import Mutations
 from accounts.ownership_store import OwnershipStore
 from accounts.person_keys import person_keys
-from holdfast.accounts.v1 import dispute_pb2
+from holdfast.accounts.v1 import dispute_pb2, terms_pb2
 from holdfast.accounts.v1 import dispute_service_pb2 as pb
+from holdfast.type.v1.money_pb2 import Money
 from runtime.identity import Identity, set_identity
 from runtime.objects import LocalFolder
 from runtime.outbox import Outbox, Row
 from runtime.secrets import FileSecrets
 from tests.accounts_disputing import liability
+from tests.authz_checks import approved
+from tests.authz_mesh import NETWORK, capture_of
 from tests.billing_mesh import BillingMesh, credit_terms
 from tests.integration.billing.test_cycles import _statements as statements_of
 
@@ -176,6 +181,70 @@ async def test_a_disputed_amount_is_named_and_not_asked_for_until_it_is_lost(
     assert third.disputed.amount_minor == 0
     assert third.closing_balance.amount_minor == 100_000
     assert third.minimum_payment.amount_minor == 3_500
+
+
+async def test_what_was_won_gives_back_what_it_has_cost(
+    billing: BillingMesh, parts: DisputeParts
+) -> None:
+    """A foreign purchase is billed on 15 February with a fee of 30.00, of which staff gives 10.00
+    back; nobody pays: late fees and interest. Won on 20 March: in the end nothing was ever owed,
+    each fee is given back once.
+    """
+    await billing.programme(credit_terms(fees=terms_pb2.Fees(foreign_percent="3")))
+    account, card = await _open_account(billing)
+    await billing.until("2027-02-01")
+    held = await approved(billing.authz, card, 100_000)
+    clearing = capture_of(held, 100_000, final=True)
+    clearing.merchant_amount.CopyFrom(Money(currency_code="EUR", amount_minor=90_000))
+    await billing.authz.authorization.CaptureAuthorization(clearing, metadata=NETWORK)
+    await billing.until("2027-02-20")
+    await _waived(billing, account, 1_000)
+    await billing.until("2027-03-14")
+    name = await _disputed(billing, parts, account)
+    await _ask(
+        parts,
+        "GrantProvisionalCredit",
+        pb.GrantProvisionalCreditRequest(request_id="grant", dispute_id=name),
+    )
+    await billing.until("2027-03-20")
+    await _ended(billing, parts, name, merchant=100_000)
+    await billing.until("2027-05-20")
+    assert await billing.posted_minor(account) == 0
+    rows = await billing.pool.fetch(
+        "SELECT charge, sum(amount_minor)::bigint AS minor FROM billing_posting"
+        " WHERE account_id = $1 GROUP BY 1",
+        account,
+    )
+    found = {row["charge"]: row["minor"] for row in rows}
+    assert (found["FOREIGN_FEE"], found["FEE_WAIVER"], found["FEE_CORRECTION"]) == (
+        3_000,
+        1_000,
+        2_000,
+    )
+    assert found["LATE_FEE"] == found["LATE_FEE_WAIVER"] > 0
+    assert found["INTEREST"] == found["INTEREST_CORRECTION"] > 0
+
+
+async def _waived(billing: BillingMesh, account: str, amount_minor: int) -> None:
+    """Staff gives some of the only fee back."""
+    command = Waive(
+        account_id=account,
+        entry_id=await billing.pool.fetchval(
+            "SELECT entry_id FROM billing_entry WHERE account_id = $1 AND type = 'FEE'", account
+        ),
+        kind=Kind.FEE,
+        amount_minor=amount_minor,
+        currency_code="USD",
+        reason="GOODWILL",
+        note="asked nicely",
+    )
+    now_ms = billing.clock.now_ms()
+    async with billing.store.transaction(now_ms=now_ms) as transaction:
+        waivers = Waivers(transaction.connection)
+        found = await waivers.found(command)
+        assert found is not None
+        assert found.entry is not None
+        await waivers.waive(command, found.account, found.entry, principal="tester", now_ms=now_ms)
 
 
 async def test_whoever_dies_posts_nothing_twice(billing: BillingMesh, parts: DisputeParts) -> None:

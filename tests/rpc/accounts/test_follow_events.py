@@ -11,7 +11,13 @@ import pytest
 
 from accounts.event_feed_service import ACCOUNTS_MAX, EventFeedService
 from accounts.ownership_store import OwnershipStore
-from holdfast.accounts.v1 import account_service_pb2, card_service_pb2, user_service_pb2
+from holdfast.accounts.v1 import (
+    account_service_pb2,
+    card_service_pb2,
+    dispute_pb2,
+    dispute_service_pb2,
+    user_service_pb2,
+)
 from holdfast.accounts.v1 import event_feed_service_pb2 as pb
 from holdfast.accounts.v1.event_feed_service_pb2_grpc import (
     EventFeedServiceStub,
@@ -21,7 +27,9 @@ from runtime.channel import unix_channel
 from runtime.events.catalogue import Event
 from runtime.events.outbox import EventOutbox, emit
 from runtime.server import Server
+from tests.accounts_disputing import liability, shopper
 from tests.accounts_mesh import OWNER, UNKNOWN_ACCOUNT, AccountsMesh, call, refused, usd
+from tests.accounts_people import ANNA
 
 NOTIFY = ("x-auth-spiffe", "spiffe://holdfast.local/service/notify")
 
@@ -95,6 +103,46 @@ async def test_a_repeated_request_is_told_once(mesh: AccountsMesh, feed: Feed) -
     await call(mesh.cards.FreezeCard, request)
     await call(mesh.cards.FreezeCard, request)
     assert (await feed.types()).count("card.frozen") == 1
+
+
+async def test_a_dispute_is_told_step_by_step(mesh: AccountsMesh, feed: Feed) -> None:
+    """Each request twice; what the issuer's own books have is told to nobody."""
+    anna = await shopper(mesh)
+    dispute = await anna.disputed()
+    steps = (
+        ("AcknowledgeDispute", dispute_service_pb2.AcknowledgeDisputeRequest()),
+        (
+            "AdvanceDispute",
+            dispute_service_pb2.AdvanceDisputeRequest(
+                state=dispute_pb2.Dispute.State.STATE_INVESTIGATING
+            ),
+        ),
+        (
+            "GrantProvisionalCredit",
+            dispute_service_pb2.GrantProvisionalCreditRequest(amount=usd(6_000)),
+        ),
+        (
+            "ResolveDispute",
+            dispute_service_pb2.ResolveDisputeRequest(liability=liability(1_000, 0, 9_000)),
+        ),
+    )
+    for method, request in steps:
+        asked: Any = request
+        asked.dispute_id = dispute.id
+        await anna.staff(method, asked)
+        await anna.staff(method, asked)
+    found = [one for one in (await feed.after(0)).events if one.type.startswith("dispute.")]
+    assert {(one.account_id, one.user_id) for one in found} == {(anna.account_id, ANNA)}
+    said = [(one.type.removeprefix("dispute."), json.loads(one.data)) for one in found]
+    assert [(name, data["state"], data["amount"]["amount_minor"]) for name, data in said] == [
+        ("submitted", "SUBMITTED", 10_000),
+        ("acknowledged", "SUBMITTED", 10_000),
+        ("investigating", "INVESTIGATING", 10_000),
+        ("credit_granted", "INVESTIGATING", 6_000),
+        ("credit_reversed", "PARTIALLY_WON", 5_000),
+        ("partially_won", "PARTIALLY_WON", 10_000),
+    ]
+    assert said[-1][1]["won"] == {"amount_minor": 1_000, "currency_code": "USD"}
 
 
 async def test_people_are_told_by_their_ids(mesh: AccountsMesh, feed: Feed) -> None:

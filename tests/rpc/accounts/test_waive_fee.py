@@ -5,6 +5,7 @@ in tests/integration/billing.
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from holdfast.accounts.v1 import billing_service_pb2 as pb
 from holdfast.accounts.v1 import statement_pb2
 from holdfast.accounts.v1.billing_service_pb2_grpc import BillingServiceStub
+from runtime.events.catalogue import money
 from tests.accounts_mesh import (
     UNKNOWN_ACCOUNT,
     AccountsMesh,
@@ -79,6 +81,11 @@ async def postings(mesh: AccountsMesh) -> list[tuple[str, str, int, str]]:
     return [tuple(row) for row in rows]
 
 
+async def told(mesh: AccountsMesh, kind: str) -> list[Any]:
+    rows = await mesh.pool.fetch("SELECT data FROM event WHERE type = $1 ORDER BY id", kind)
+    return [json.loads(row["data"]) for row in rows]
+
+
 async def test_all_that_is_left_of_a_fee_is_given_back_once(
     mesh: AccountsMesh, account_id: str
 ) -> None:
@@ -101,6 +108,10 @@ async def test_all_that_is_left_of_a_fee_is_given_back_once(
         ("FEE_WAIVER", "CREDIT", 1_000, FEE),
         ("FEE_WAIVER", "CREDIT", 1_500, FEE),
     ]
+    assert await told(mesh, "account.fee_waived") == [
+        {"amount": money(amount, "USD"), "related_entry_id": FEE, "reason": "GOODWILL"}
+        for amount in (1_000, 1_500)
+    ]
 
 
 async def test_interest_is_given_back(mesh: AccountsMesh, account_id: str) -> None:
@@ -115,6 +126,8 @@ async def test_interest_is_given_back(mesh: AccountsMesh, account_id: str) -> No
     assert answer.waiver.amount == usd(1_400)
     assert await call_replayed(stub(mesh).WaiveInterest, request) == (answer, True)
     assert await postings(mesh) == [("INTEREST_WAIVER", "CREDIT", 1_400, INTEREST)]
+    (event,) = await told(mesh, "account.interest_waived")
+    assert event["related_entry_id"] == INTEREST
 
 
 async def test_a_crowd_gives_back_no_more_than_was_charged(

@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from accounts.billing.account import BillingAccount, Booked, Phase, Posting
+from accounts.billing.account import BillingAccount, Booked, Charge, Phase, Posting
 from accounts.billing.advance import Made, Step, advance, issued
 from accounts.billing.balances import Change
 from accounts.billing.chargeoff import TYPES as OFF
+from accounts.billing.disputed import Disputed
 from accounts.billing.product import Product
-from accounts.billing.recompute import Past
+from accounts.billing.recompute import Past, Recalled, ended_now
 from accounts.billing.stored import dumped, loaded
 from accounts.billing.terms import Category, Fees, MinimumRule, Penalty, Terms
 
@@ -78,6 +79,8 @@ class Life:
         self.made = list[Made]()
         self.requests = set[str]()
         self.postings = list[Posting]()
+        #: Disputes that have ended.
+        self.ended = list[Disputed]()
 
     def happens(self, day: date, kind: str, amount_minor: int, delay_days: int) -> None:
         """Something is posted on a day."""
@@ -111,7 +114,7 @@ class Life:
                 self.product,
                 now_ms=now_ms,
                 delay_ms=DELAY_MS,
-                past=self._past(),
+                recalled=self._recalled(),
             )
             assert step.account != self.account, "who is woken has something to do"
             self._taken(step, now_ms)
@@ -125,6 +128,29 @@ class Life:
     def lines(self, number: int) -> list[Booked]:
         """A statement's lines."""
         return [one for one in self.entries.values() if one.number == number]
+
+    def _recalled(self) -> Recalled:
+        now = {one.dispute_id for one in ended_now(self.account)}
+        ended = {one.dispute_id: one for one in self.ended}
+        return Recalled(
+            past=self._past(),
+            made_good=tuple(one for name, one in ended.items() if name not in now),
+            uncredited_minor=sum(
+                one.amount_minor if one.change is Change.DEBIT else -one.amount_minor
+                for one in self.postings
+                if one.category is Category.INTEREST and one.charge is not Charge.CHARGE_OFF
+            ),
+            fees_left=self._fees_left(),
+        )
+
+    def _fees_left(self) -> dict[str, int]:
+        caused = (Charge.CASH_ADVANCE_FEE, Charge.FOREIGN_FEE, Charge.FEE_CORRECTION)
+        found = dict[str, int]()
+        for one in self.postings:
+            if one.charge in caused:
+                signed = one.amount_minor if one.change is Change.DEBIT else -one.amount_minor
+                found[one.related_entry_id] = found.get(one.related_entry_id, 0) + signed
+        return found
 
     def _past(self) -> tuple[Past, ...]:
         return tuple(
@@ -186,6 +212,7 @@ class Life:
                 value_ms=posting.value_ms if posting.number else now_ms,
                 post_ms=now_ms,
                 number=posting.number,
+                related_entry_id=posting.related_entry_id,
             )
         )
 

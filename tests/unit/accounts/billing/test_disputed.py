@@ -82,6 +82,7 @@ class DisputedLife(Life):
     def settled(self, day: date, won_minor: int, credited_minor: int) -> None:
         """It ends; what was credited becomes what was won."""
         self.account = self._kept(ended(self.account, "disp", on=day, won_minor=won_minor))
+        self.ended += [one for one in self.account.disputes if one.dispute_id == "disp"]
         if won_minor != credited_minor:
             self.credited(day, won_minor - credited_minor)
 
