@@ -20,6 +20,7 @@ from holdfast.accounts.v1 import account_service_pb2_grpc as account_grpc
 from holdfast.accounts.v1 import application_service_pb2_grpc as application_grpc
 from holdfast.accounts.v1 import card_bulk_service_pb2_grpc as card_bulk_grpc
 from holdfast.accounts.v1 import card_service_pb2_grpc as card_grpc
+from holdfast.accounts.v1 import dispute_service_pb2_grpc as dispute_grpc
 from holdfast.accounts.v1 import programme_service_pb2_grpc as programme_grpc
 from holdfast.accounts.v1 import statement_service_pb2_grpc as statement_grpc
 from holdfast.accounts.v1 import user_service_pb2_grpc as user_grpc
@@ -121,6 +122,7 @@ class MeshClient:
     programmes: programme_grpc.ProgrammeServiceAsyncStub
     applications: application_grpc.ApplicationServiceAsyncStub
     statements: statement_grpc.StatementServiceAsyncStub
+    disputes: dispute_grpc.DisputeServiceAsyncStub
     users: user_grpc.UserServiceAsyncStub
     ledger: ledger_grpc.LedgerServiceAsyncStub
     payments: payment_grpc.PaymentServiceAsyncStub
@@ -178,6 +180,7 @@ async def connect(
             programmes=programme_grpc.ProgrammeServiceStub(edge_channel),
             applications=application_grpc.ApplicationServiceStub(edge_channel),
             statements=statement_grpc.StatementServiceStub(edge_channel),
+            disputes=dispute_grpc.DisputeServiceStub(edge_channel),
             users=user_grpc.UserServiceStub(edge_channel),
             ledger=ledger_grpc.LedgerServiceStub(edge_channel),
             payments=payment_grpc.PaymentServiceStub(edge_channel),
