@@ -32,6 +32,7 @@ from accounts.projector import Projector
 from accounts.renewals import Renewals
 from accounts.rules_flow import RulesFlow
 from accounts.settings import AccountsSettings
+from accounts.sign_in_address import SignInAddress
 from accounts.store import Store
 from accounts.user_export import UserExport
 from accounts.user_service import UserService
@@ -126,12 +127,15 @@ async def main() -> None:
         ) as vault_pool,
         unix_channel(settings.egress_socket("accounts")) as channel,
     ):
-        store, owners, projector = Store(pool), OwnershipStore(pool), Projector(channel)
+        store, owners = Store(pool), OwnershipStore(pool)
+        keys = person_keys(secrets_of(settings), SystemClock())
+        people = UserStore(pool, keys)
+        mfa_age_s = settings.accounts_reveal_mfa_age_s
+        emails = SignInAddress(channel, people, SystemClock(), mfa_age_s=mfa_age_s)
+        projector = Projector(channel, emails.deliver)
         outbox = Outbox(pool, projector.deliver)
         wait_s = settings.accounts_projection_wait_s
         mutations = Mutations(store, outbox, clock, projection_wait_s=wait_s)
-        keys = person_keys(secrets_of(settings), SystemClock())
-        people = UserStore(pool, keys)
         vault = _vault(settings, vault_pool)
         numbers = CardNumbers(vault, bin_digits=settings.accounts_bin)
         renewals = Renewals(store, outbox, numbers, clock, days=settings.accounts_renewal_days)
@@ -150,7 +154,9 @@ async def main() -> None:
             settings, pool, mutations, outbox, vault, people=keys, clock=clock
         )
         add_ApplicationServiceServicer_to_server(applications.service, process.services)
-        users = _users(pool, people, outbox, ids, clock, applications=applications, vault=vault)
+        users = _users(
+            pool, people, outbox, ids, clock, applications=applications, vault=vault, emails=emails
+        )
         add_UserServiceServicer_to_server(users, process.services)
         billing = _billing(
             settings, process, channel, pool, clock=clock, outbox=outbox, mutations=mutations
@@ -196,11 +202,19 @@ def _users(
     *,
     applications: Applying,
     vault: Vault,
+    emails: SignInAddress,
 ) -> UserService:
     """What knows people, exports and erases them."""
-    export = UserExport(pool, applications=applications.export, vault=vault)
-    erasing = applications.erasing
-    return UserService(people, outbox, ids, clock, export=export, erasing=erasing, vault=vault)
+    return UserService(
+        people,
+        outbox,
+        ids,
+        clock,
+        export=UserExport(pool, applications=applications.export, vault=vault),
+        erasing=applications.erasing,
+        vault=vault,
+        address=emails,
+    )
 
 
 def _events(process: server.Server, pool: Any, owners: OwnershipStore) -> EventOutbox:
@@ -216,7 +230,13 @@ def _vault(settings: AccountsSettings, pool: Any) -> Vault:
     """
     clock = SystemClock()
     keys = vault_keys(secrets_of(settings), clock)
-    return Vault(VaultStore(pool), keys, clock, reveals_per_hour=settings.accounts_reveals_per_hour)
+    return Vault(
+        VaultStore(pool),
+        keys,
+        clock,
+        reveals_per_hour=settings.accounts_reveals_per_hour,
+        repeat_s=settings.accounts_reveal_mfa_age_s,
+    )
 
 
 def _vault_service(settings: AccountsSettings, vault: Vault, store: Store) -> VaultService:

@@ -85,6 +85,8 @@ class Card:
     replaced_by_card_id: str = ""
     #: What checks against fraud remember up to then is forgotten; 0: nothing is.
     suspicion_clear_time_ms: int = 0
+    #: Whoever has it was suspended: it cannot be used, whatever its state, while that lasts.
+    holder_suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,3 +185,14 @@ def set_controls(card: Card, controls: bytes, *, now_ms: int) -> Card:
     if controls == card.controls:
         return card
     return replace(card, controls=controls, version=card.version + 1, update_time_ms=now_ms)
+
+
+def set_holder_suspended(card: Card, suspended: bool, *, now_ms: int) -> Card:
+    """The card of somebody who is suspended, or no longer; the same object if it is that already.
+    Its state is not touched, so that what was frozen stays so.
+    """
+    if suspended is card.holder_suspended:
+        return card
+    return replace(
+        card, holder_suspended=suspended, version=card.version + 1, update_time_ms=now_ms
+    )

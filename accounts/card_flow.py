@@ -8,12 +8,14 @@ from accounts import convert, convert_card, convert_company, convert_controls, f
 from accounts.account import Account, require_open
 from accounts.account_user import require_user
 from accounts.caller import is_manager
-from accounts.card import Card, CardKind, IssueCard, issue_card
+from accounts.card import LIVING, Card, CardKind, IssueCard, issue_card
 from accounts.card_life import ReplacementReason, reissue, renew, replace_card
 from accounts.company_settings import managers_issue, require_kind
 from accounts.company_store import Companies
 from accounts.numbers import CardNumbers
+from accounts.room import require_room
 from accounts.transaction import Transaction
+from accounts.user_store import check_person
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 
 
@@ -33,7 +35,9 @@ async def issue(
     _check_open(account)
     await _check_company(transaction, account, command.kind)
     await check_user(transaction, account, command.user_id)
+    await check_person(transaction.connection, command.user_id or account.owner_id)
     convert_controls.check_currency(controls, account.currency_code)
+    await require_room(transaction, account, now_ms=now_ms)
     wanted = SpendControls()
     wanted.CopyFrom(controls)
     wanted.merchant_lock |= command.kind is CardKind.MERCHANT_LOCKED
@@ -61,6 +65,8 @@ async def replaced(
     both = replace_card(card, reason, card_id=card_id, now_ms=now_ms)
     if not isinstance(both, tuple):
         raise convert_card.refusal(both)
+    if card.state not in LIVING:
+        await require_room(transaction, account, now_ms=now_ms)
     old, new = both
     programme_bin = await transaction.bin_of(account.programme_id)
     new = await numbers.issue(new, programme_bin=programme_bin)

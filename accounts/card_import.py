@@ -114,6 +114,8 @@ def made(
 def _check_known(one: pb.ImportedCard, plan: Planned, known: Known, found: Made) -> None:
     check = plan.check
     account = known.accounts.get(plan.account_id)
+    if (account[2] if account else plan.owner_id) in known.suspended:
+        check.add(_owner_field(one), "is suspended, and gets no card")
     if refusal := require_kind(_company_of(plan, known), _kind_of(one)):
         check.add("kind", f"must be one that the company allows: {', '.join(refusal.allowed)}")
     if account is not None:
@@ -126,8 +128,7 @@ def _check_known(one: pb.ImportedCard, plan: Planned, known: Known, found: Made)
     if plan.account_id in found.accounts:
         return
     if plan.owner_id not in known.owners:
-        name = "owner_id" if one.owner_id else "owner_reference"
-        check.add(name, "is no user who is known, nor an active company")
+        check.add(_owner_field(one), "is no user who is known, nor an active company")
     programme = known.programmes.get(_programme_of(plan, known))
     if programme is None:
         if one.programme_id:
@@ -156,6 +157,13 @@ def _make(one: pb.ImportedCard, plan: Planned, known: Known, found: Made, *, now
     found.cards[plan.card_id] = issue_card(card, card_id=plan.card_id, now_ms=now_ms)
     programme = known.programmes.get(programme_id)
     found.bins[plan.card_id] = programme.bin if programme else ""
+
+
+def _owner_field(one: pb.ImportedCard) -> str:
+    """Where a row says whose the account is."""
+    if one.account_id:
+        return "account_id"
+    return "owner_id" if one.owner_id else "owner_reference"
 
 
 def _kind_of(one: pb.ImportedCard) -> CardKind:

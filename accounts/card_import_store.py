@@ -12,6 +12,7 @@ from accounts.company import Company, CompanyState
 from accounts.company_settings import programme_of
 from accounts.programme import ProgrammeState
 from accounts.records import of_row
+from accounts.user import UserState
 from runtime.queries import load_queries
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "card_imports.sql")
@@ -35,6 +36,8 @@ class Known:
     accounts: dict[str, tuple[AccountState, str, str]]
     #: Those who may have new accounts.
     owners: frozenset[str]
+    #: Those among them who are suspended, and get no new cards.
+    suspended: frozenset[str]
     #: Those among the owners that have settings.
     companies: dict[str, Company]
     programmes: dict[str, KnownProgramme]
@@ -56,8 +59,8 @@ async def known(
     """Looks for all of them; accounts and owners stand still until the commit."""
     owner_ids = list(owners)
     found = await connection.fetch(_SQL["select_accounts"], list(accounts))
-    people = await connection.fetch(_SQL["select_people"], owner_ids)
     owner_ids += [row["owner_id"] for row in found]
+    people = await connection.fetch(_SQL["select_people"], owner_ids)
     rows = await connection.fetch(_SQL["select_companies"], owner_ids)
     companies = [of_row(Company, row, state=CompanyState) for row in rows]
     programme_ids = {
@@ -80,6 +83,7 @@ async def known(
                 *(one.id for one in companies if one.state is CompanyState.ACTIVE),
             )
         ),
+        suspended=frozenset(row["id"] for row in people if row["state"] == UserState.SUSPENDED),
         companies={one.id: one for one in companies},
         programmes={
             row["id"]: KnownProgramme(

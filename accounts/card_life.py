@@ -190,6 +190,7 @@ def replace_card(
             nickname=card.nickname,
             replaces_card_id=card.id,
             suspicion_clear_time_ms=card.suspicion_clear_time_ms,
+            holder_suspended=card.holder_suspended,
         )
     )
     if card.state is CardState.FROZEN and new.state is CardState.ACTIVE:
@@ -225,12 +226,16 @@ def renewable_from_ms(expiry: Expiry, *, days: int = RENEWAL_DAYS_MAX) -> int:
 def update(
     card: Card, *, nickname: str | None, user_id: str | None, now_ms: int
 ) -> Card | CardNotInState:
-    """The card with what is not None; the same object if nothing changes."""
-    user = card.user_id if user_id is None else user_id
-    if user != card.user_id and card.state not in LIVING:
-        return _refusal(card, LIVING)
+    """The card with what is not None; the same object if nothing changes. Nobody who is suspended
+    gets a card.
+    """
     name = card.nickname if nickname is None else nickname
-    return _next(card, replace(card, nickname=name, user_id=user), now_ms=now_ms)
+    if user_id is None or user_id == card.user_id:
+        return _next(card, replace(card, nickname=name), now_ms=now_ms)
+    if card.state not in LIVING:
+        return _refusal(card, LIVING)
+    changed = replace(card, nickname=name, user_id=user_id, holder_suspended=False)
+    return _next(card, changed, now_ms=now_ms)
 
 
 def clear_suspicion(card: Card, *, now_ms: int) -> Card:

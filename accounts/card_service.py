@@ -22,6 +22,7 @@ from accounts.numbers import CardNumbers
 from accounts.requests import RequestKey
 from accounts.store import Store
 from accounts.transaction import Transaction
+from accounts.user_store import check_person
 from holdfast.accounts.v1 import card_lifecycle_pb2 as life
 from holdfast.accounts.v1 import card_pb2
 from holdfast.accounts.v1 import card_service_pb2 as pb
@@ -199,6 +200,7 @@ class CardService(CardServiceServicer):
                 raise convert_card.refusal(changed)
             if changed.user_id != card.user_id:
                 await card_flow.check_user(transaction, account, changed.user_id)
+                await check_person(transaction.connection, changed.user_id or account.owner_id)
             if changed is not card:
                 await transaction.update_card(changed)
             return changed

@@ -205,6 +205,7 @@ def card(value: Card) -> card_pb2.Card:
         received=value.received,
         replaces_card_id=value.replaces_card_id,
         replaced_by_card_id=value.replaced_by_card_id,
+        holder_suspended=value.holder_suspended,
         suspicion_clear_time=(
             timestamp(value.suspicion_clear_time_ms) if value.suspicion_clear_time_ms else None
         ),

@@ -13,6 +13,8 @@ from accounts.billing.delinquency import CHARGE_OFF_DAYS
 from accounts.convert import key_of
 from accounts.programme import (
     NOTICE_DAYS,
+    OPEN_CARDS_MAX,
+    OPEN_CARDS_TOP,
     Charges,
     Programme,
     ProgrammeKind,
@@ -94,6 +96,8 @@ def create_programme(
         violations.add("bin", "does not begin as numbers of this network do")
     _check_underwriting(request.underwriting, request.currency_code, violations)
     violations.enum("first_card_kind", request.first_card_kind, _CARD_KINDS)
+    if request.open_cards_max:
+        _check_open_cards(request.open_cards_max, violations)
     violations.raise_if_any()
     first = request.first_card_kind or card_pb2.Card.KIND_VIRTUAL
     return key, Programme(
@@ -106,6 +110,7 @@ def create_programme(
         state=ProgrammeState.ACTIVE,
         underwriting=_kept_underwriting(request.underwriting),
         first_card_kind=_bare(card_pb2.Card.Kind.Name(first)),
+        open_cards_max=request.open_cards_max or OPEN_CARDS_MAX,
         version=1,
         create_time_ms=now_ms,
         update_time_ms=now_ms,
@@ -123,6 +128,8 @@ def update_programme(request: pb.UpdateProgrammeRequest, context: Any) -> Reques
         violations.enum("first_card_kind", request.first_card_kind, _CARD_KINDS, required=True)
     if request.HasField("state"):
         violations.enum("state", request.state, _STATES, required=True)
+    if request.HasField("open_cards_max"):
+        _check_open_cards(request.open_cards_max, violations)
     violations.raise_if_any()
     return key
 
@@ -141,6 +148,8 @@ def updated(
         changes["underwriting"] = _kept_underwriting(request.underwriting)
     if request.HasField("first_card_kind"):
         changes["first_card_kind"] = _bare(card_pb2.Card.Kind.Name(request.first_card_kind))
+    if request.HasField("open_cards_max"):
+        changes["open_cards_max"] = request.open_cards_max
     if request.HasField("state"):
         name = _bare(programme_pb2.Programme.State.Name(request.state))
         changes["state"] = ProgrammeState(name)
@@ -244,6 +253,11 @@ def programme_id(request: pb.GetProgrammeRequest) -> str:
     return request.programme_id
 
 
+def _check_open_cards(value: int, violations: Violations) -> None:
+    if not 1 <= value <= OPEN_CARDS_TOP:
+        violations.add("open_cards_max", f"must be 1 to {OPEN_CARDS_TOP}")
+
+
 def programme(value: Programme) -> programme_pb2.Programme:
     """The programme on the wire."""
     return programme_pb2.Programme(
@@ -256,6 +270,7 @@ def programme(value: Programme) -> programme_pb2.Programme:
         state=programme_pb2.Programme.State.Value(f"STATE_{value.state}"),
         underwriting=programme_pb2.Underwriting.FromString(value.underwriting),
         first_card_kind=card_pb2.Card.Kind.Value(f"KIND_{value.first_card_kind}"),
+        open_cards_max=value.open_cards_max,
         version=value.version,
         create_time=timestamp(value.create_time_ms),
         update_time=timestamp(value.update_time_ms),

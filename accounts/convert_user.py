@@ -131,8 +131,18 @@ def transition(request: UserTransitionRequest, context: Any) -> RequestKey:
     return key
 
 
-def get_user(request: pb.GetUserRequest | user_export_pb2.ExportUserDataRequest) -> str:
-    """Checks GetUserRequest, ExportUserDataRequest; returns the id."""
+def export(request: user_export_pb2.ExportUserDataRequest) -> tuple[str, Page]:
+    """Checks ExportUserDataRequest; returns the id and where to go on."""
+    check = Violations()
+    check.id("user_id", request.user_id, ids.USER)
+    scope = f"ExportUserData:{request.user_id}"
+    page = page_of(0, request.page_token, scope=scope, violations=check)
+    check.raise_if_any()
+    return request.user_id, page
+
+
+def get_user(request: pb.GetUserRequest) -> str:
+    """Checks GetUserRequest; returns the id."""
     check = Violations()
     check.id("user_id", request.user_id, ids.USER)
     if isinstance(request, pb.GetUserRequest):

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 #: Notice that cardholders have of a rate or fee that rises (12 CFR 1026.9(c)(2)).
 NOTICE_DAYS = 45
+#: Open cards of an account whose programme says nothing else, and most that one may allow.
+OPEN_CARDS_MAX, OPEN_CARDS_TOP = 100, 10_000
 
 
 class ProgrammeKind(StrEnum):
@@ -42,6 +44,8 @@ class Programme:
     underwriting: bytes
     #: Kind of the first card, by its name in the contract.
     first_card_kind: str
+    #: Most open cards of one of its accounts.
+    open_cards_max: int
     version: int
     create_time_ms: int
     update_time_ms: int

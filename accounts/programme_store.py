@@ -26,6 +26,7 @@ _PROGRAMME = (
     "state",
     "underwriting",
     "first_card_kind",
+    "open_cards_max",
     "version",
     "create_time_ms",
     "update_time_ms",
@@ -61,7 +62,7 @@ class Programmes:
     async def update(self, programme: Programme) -> None:
         """Writes the next version of a locked programme."""
         names = ("id", "version", "display_name", "state", "underwriting", "first_card_kind")
-        arguments = values(programme, *names, "update_time_ms")
+        arguments = values(programme, *names, "open_cards_max", "update_time_ms")
         tag = await self._source.execute(_SQL["update_programme"], *arguments)
         assert tag == "UPDATE 1", f"{programme.id} was not locked at the version before"
 

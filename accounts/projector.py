@@ -4,14 +4,14 @@ version; and the gateway, who may sign in, and who runs which company.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
 
 from accounts.account import Account, AccountState
 from accounts.account_user import AccountUser
-from accounts.card import Card, CardKind
+from accounts.card import Card, CardKind, CardState
 from accounts.company import Member, Role
 from accounts.rules import Rules
 from accounts.user import User, UserState
@@ -31,6 +31,7 @@ CARD_TOPIC = "card"
 ACCOUNT_USER_TOPIC = "account_user"
 RULES_TOPIC = "rules"
 SIGN_IN_TOPIC = "sign_in"
+ADDRESS_TOPIC = "sign_in_address"
 MEMBERSHIP_TOPIC = "membership"
 #: Many accounts and cards in one message.
 ALL_TOPIC = "all"
@@ -71,12 +72,14 @@ def account_message(account: Account) -> Message:
 def card_request(card: Card) -> projection.ApplyCardRequest:
     """A card's version, for the authorizer."""
     cleared_ms = card.suspicion_clear_time_ms
+    stopped = card.holder_suspended and card.state is CardState.ACTIVE
+    state = "SUSPENDED" if stopped else card.state
     return projection.ApplyCardRequest(
         version=card.version,
         card_id=card.id,
         account_id=card.account_id,
         root_card_id=card.root_card_id,
-        state=projection.CardState.Value(f"CARD_STATE_{card.state}"),
+        state=projection.CardState.Value(f"CARD_STATE_{state}"),
         single_use=card.kind is CardKind.SINGLE_USE,
         expiry_month=card.expiry_month,
         expiry_year=card.expiry_year,
@@ -146,6 +149,11 @@ def sign_in_message(user: User) -> Message:
     return Message(topic=SIGN_IN_TOPIC, key=user.id, payload=request.SerializeToString())
 
 
+def address_message(user_id: str) -> Message:
+    """The outbox message of an address that has changed; it does not say to what."""
+    return Message(topic=ADDRESS_TOPIC, key=user_id, payload=b"")
+
+
 def membership_message(member: Member) -> Message:
     """The outbox message of what a member's version means for the roles of the user."""
     request = SetMembershipRequest(
@@ -160,10 +168,14 @@ def membership_message(member: Member) -> Message:
 
 class Projector:
     """Delivers outbox rows to `holdfast.authz.v1.ProjectionService`, those about people to
-    `holdfast.gateway.v1.SessionService`. Safe to repeat: versions.
+    `holdfast.gateway.v1.SessionService`. Safe to repeat: versions. `address` delivers rows that do
+    not say themselves what they are about.
     """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, address: Callable[[Row], Awaitable[None]] | None = None
+    ) -> None:
+        self._address = address
         stub = ProjectionServiceStub(channel)
         sessions = SessionServiceStub(channel)
         self._get_epoch = stub.GetEpoch
@@ -180,6 +192,10 @@ class Projector:
 
     async def deliver(self, row: Row) -> None:
         """Applies one row; raises DeliveryFailed unless its version or a higher one counts."""
+        if row.topic == ADDRESS_TOPIC:
+            assert self._address is not None, "whoever changes addresses says how they are told"
+            await self._address(row)
+            return
         try:
             pairs = await (self._all if row.topic == ALL_TOPIC else self._one)(row)
         except grpc.aio.AioRpcError as error:

@@ -146,6 +146,7 @@ def card_values(card: Card) -> tuple[Any, ...]:
         card.replaces_card_id or None,
         time_of(card.suspicion_clear_time_ms),
         card.bin,
+        card.holder_suspended,
     )
 
 

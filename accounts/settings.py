@@ -32,7 +32,8 @@ class AccountsSettings(Settings):
         default=300,
         ge=30,
         le=3_600,
-        description="How old a holder's second factor may be when a card's number is shown.",
+        description="How old a holder's second factor may be when a card's number is shown, or the"
+        " address to sign in with is changed.",
     )
     accounts_unknown_pans_per_minute: int = Field(
         default=60, ge=1, le=100_000, description="Unknown card numbers that a network may ask for."

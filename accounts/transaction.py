@@ -155,6 +155,20 @@ class Transaction:
         found = await self._connection.fetch(_SQL["list_shared_accounts"], user_id, owner_id)
         return [row["id"] for row in found]
 
+    async def held_accounts(self, user_id: str) -> list[str]:
+        """Accounts on which a user has living cards, or may get some, by id."""
+        found = await self._connection.fetch(_SQL["list_held_accounts"], user_id)
+        return [row["id"] for row in found]
+
+    async def cards_held(self, account_id: str, user_id: str) -> list[Card]:
+        """The living cards of an account that are a user's, its owner's if they are nobody's in
+        particular; locked for a change. The account must be locked, too.
+        """
+        found = await self._connection.fetch(
+            _SQL["select_cards_held_for_update"], account_id, user_id
+        )
+        return [self._lock(rows.card(row)) for row in found]
+
     async def insert_account(self, account: Account) -> None:
         """Adds an account."""
         await self._connection.execute(_SQL["insert_account"], *rows.account_values(account))
@@ -209,6 +223,7 @@ class Transaction:
             card.received,
             card.replaced_by_card_id or None,
             rows.time_of(card.suspicion_clear_time_ms),
+            card.holder_suspended,
         )
         assert tag == "UPDATE 1", f"{card.id} was not locked at version {card.version - 1}"
         await self._record(card)

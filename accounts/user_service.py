@@ -8,12 +8,13 @@ from typing import TypeAlias
 
 from google.protobuf.message import Message
 
-from accounts import convert, convert_user, user_import
+from accounts import convert, convert_user, holding, user_import
 from accounts.applications.erasing import Erasing
 from accounts.caller import is_staff
 from accounts.leaving import leave_all
 from accounts.mutation import Context, delivered, outcome_unknown
 from accounts.requests import Answer, RequestKey, Stored
+from accounts.sign_in_address import SignInAddress
 from accounts.user import (
     User,
     UserState,
@@ -61,12 +62,14 @@ class UserService(UserServiceServicer):
         export: UserExport,
         erasing: Erasing,
         vault: Vault,
+        address: SignInAddress,
     ) -> None:
         self._outbox = outbox
         self._store = store
         self._export = export
         self._erasing = erasing
         self._vault = vault
+        self._address = address
         self._ids = new_ids
         self._clock = clock
 
@@ -163,6 +166,7 @@ class UserService(UserServiceServicer):
         """Changes what the request has."""
         key = convert_user.update_user(request, context)
         now_ms = self._clock.now_ms()
+        moved: list[str] = []
 
         async def effect(transaction: UserTransaction) -> User:
             user = await _locked(transaction, request.user_id)
@@ -171,12 +175,22 @@ class UserService(UserServiceServicer):
                 raise convert_user.user_closed(user)
             if not is_staff() and (fields := reidentified(user, personal)):
                 raise convert_user.identity_verified(user, fields)
+            if personal.email != user.personal.email:
+                self._address.require_proof()
             changed = update_user(user, personal, now_ms=now_ms)
             if changed is not user:
                 await transaction.update_user(changed)
+            if personal.email not in ("", user.personal.email):
+                await self._address.require_free(user.id, personal.email)
+                await transaction.tell_address(changed)
+                moved.append(personal.email)
             return changed
 
-        return pb.UpdateUserResponse(user=await self._run(key, request, effect, context))
+        answer = pb.UpdateUserResponse(user=await self._run(key, request, effect, context))
+        for email in moved:
+            # Whoever was faster in between keeps it, and this person the address before.
+            await self._address.require_free(request.user_id, email)
+        return answer
 
     async def VerifyUser(
         self, request: pb.VerifyUserRequest, context: Context
@@ -233,10 +247,10 @@ class UserService(UserServiceServicer):
     ) -> user_export_pb2.ExportUserDataResponse:
         """Returns everything about a person."""
         del context
-        user_id = convert_user.get_user(request)
+        user_id, page = convert_user.export(request)
         found = await self._user(user_id)
         await self._reveal([user_id], "ExportUserData")
-        return await self._export.of(found)
+        return await self._export.of(found, page, now_ms=self._clock.now_ms())
 
     async def EraseUser(
         self, request: pb.EraseUserRequest, context: Context
@@ -279,16 +293,24 @@ class UserService(UserServiceServicer):
         now_ms = self._clock.now_ms()
 
         async def effect(transaction: UserTransaction) -> User:
+            user_id = request.user_id
+            locked: list[str] = []
+            # Accounts are always locked before people.
             if transition is UserTransition.CLOSE:
-                # Accounts are always locked before people.
-                user_id = request.user_id
                 await leave_all(transaction, user_id, now_ms=now_ms, key=user_id)
-            user = await _locked(transaction, request.user_id)
+            elif transition is not UserTransition.VERIFY:
+                locked = await holding.lock_held(transaction, user_id)
+            user = await _locked(transaction, user_id)
             if transition is UserTransition.CLOSE:
                 await _check_free(transaction, user.id)
             moved = move_user(user, transition, now_ms=now_ms)
             if not isinstance(moved, User):
                 raise convert.refusal(moved)
+            if transition in (UserTransition.SUSPEND, UserTransition.REACTIVATE):
+                suspended = moved.state is UserState.SUSPENDED
+                await holding.set_suspended(
+                    transaction, user_id, suspended, locked=locked, now_ms=now_ms
+                )
             if moved is not user:
                 await transaction.update_user(moved)
                 if transition is not UserTransition.VERIFY:
@@ -322,9 +344,9 @@ class UserService(UserServiceServicer):
         return message
 
     async def _told(self, user_id: str, rows: Sequence[Row], context: Context) -> None:
-        """Answers only once the gateway knows who may sign in."""
+        """Answers only once the gateway knows who may sign in, the authorizer who may pay."""
         if not await delivered(self._outbox, user_id, rows, context, wait_s=SIGN_IN_WAIT_S):
-            raise outcome_unknown("the gateway")
+            raise outcome_unknown("the gateway, or the authorizer,")
 
     async def _user(self, user_id: str) -> User:
         found = await self._store.user(user_id)

@@ -12,7 +12,7 @@ import asyncpg
 
 from accounts import happenings
 from accounts.person_keys import FOUND_BY, SEALED, DataKey, PersonKeys, opened, sealed
-from accounts.projector import sign_in_message
+from accounts.projector import address_message, sign_in_message
 from accounts.requests import RequestKey
 from accounts.transaction import Transaction
 from accounts.user import Personal, User, UserState
@@ -99,6 +99,10 @@ class UserTransaction(Transaction):
         """Has the gateway told what this version of the person means for signing in."""
         message = sign_in_message(user)
         self.appended.append(await outbox.append(self._connection, message))
+
+    async def tell_address(self, user: User) -> None:
+        """Has the gateway told with which address the person signs in."""
+        self.appended.append(await outbox.append(self._connection, address_message(user.id)))
 
     async def delete_user(self, user_id: str) -> None:
         """Removes a person."""
@@ -260,6 +264,12 @@ async def check_person(connection: Any, user_id: str) -> None:
             reason="USER_NOT_ACTIVE",
             metadata={"user_id": user_id, "state": state},
         )
+
+
+async def is_suspended(connection: Any, user_id: str) -> bool:
+    """Whether a person is suspended, which lasts, or does not begin, until the commit."""
+    state = await connection.fetchval(_SQL["select_person_state_for_share"], user_id)
+    return bool(state == UserState.SUSPENDED)
 
 
 def person_row(user: User, keys: PersonKeys) -> PersonRow:

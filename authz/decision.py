@@ -61,6 +61,7 @@ class Reason(IntEnum):
     SYSTEM_ERROR = 35
     AUTHORIZATION_REVERSED = 36
     OUTSIDE_ACTIVE_HOURS = 37
+    CARDHOLDER_SUSPENDED = 38
 
 
 #: The order in which reasons win. What `place_hold.lua` finds comes last, in this order: duplicate,
@@ -73,6 +74,7 @@ PRECEDENCE = (
     Reason.CARD_LOST,
     Reason.CARD_NOT_ACTIVATED,
     Reason.CARD_FROZEN,
+    Reason.CARDHOLDER_SUSPENDED,
     Reason.CARD_EXPIRED,
     Reason.CRYPTOGRAM_INVALID,
     Reason.EXPIRY_MISMATCH,
@@ -151,6 +153,7 @@ CARD_STATES = {
     CardState.LOST: Reason.CARD_LOST,
     CardState.INACTIVE: Reason.CARD_NOT_ACTIVATED,
     CardState.FROZEN: Reason.CARD_FROZEN,
+    CardState.SUSPENDED: Reason.CARDHOLDER_SUSPENDED,
 }
 ACCOUNT_STATES = {
     AccountState.CLOSED: Reason.ACCOUNT_CLOSED,

@@ -26,6 +26,7 @@ class CardState(IntEnum):
     CLOSED = 4
     LOST = 5
     STOLEN = 6
+    SUSPENDED = 7
 
 
 class AccountState(IntEnum):

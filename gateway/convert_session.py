@@ -13,7 +13,7 @@ from gateway.credential import (
     normalized_password,
     password_violation,
 )
-from gateway.registration import NewUser, SetMembership, SetSignIn
+from gateway.registration import NewUser, SetEmail, SetMembership, SetSignIn
 from gateway.requests import RequestKey, fingerprints
 from gateway.rings import Rings
 from gateway.session import Session
@@ -22,6 +22,7 @@ from holdfast.gateway.v1 import oidc_service_pb2 as oidc_pb
 from holdfast.gateway.v1 import second_factor_service_pb2 as factor_pb
 from holdfast.gateway.v1 import session_pb2
 from holdfast.gateway.v1 import session_service_pb2 as pb
+from holdfast.gateway.v1 import sign_in_email_pb2 as email_pb
 from runtime import ids
 from runtime.errors import FailedPrecondition
 from runtime.identity import ADDRESS_HEADER, SESSION_HEADER, current_identity
@@ -146,6 +147,22 @@ def set_sign_in(request: pb.SetSignInRequest) -> SetSignIn:
         version=request.version,
         allowed=request.sign_in == pb.SetSignInRequest.SIGN_IN_ALLOWED,
         forgotten=request.sign_in == pb.SetSignInRequest.SIGN_IN_FORGOTTEN,
+    )
+
+
+def set_email(request: email_pb.SetSignInEmailRequest) -> SetEmail:
+    """Checks SetSignInEmailRequest."""
+    violations = Violations()
+    violations.id("user_id", request.user_id, ids.USER)
+    if request.version < 1:
+        violations.add("version", "must be at least 1")
+    email = _email(request.email, violations)
+    violations.raise_if_any()
+    return SetEmail(
+        user_id=request.user_id,
+        version=request.version,
+        email=email,
+        validate_only=request.validate_only,
     )
 
 

@@ -36,6 +36,8 @@ class Credential:
     dismissed: bool = False
     #: The version of the person that said last whether it may sign in.
     person_version: int = 0
+    #: The version of the person that said last which address it is; 0: it was registered.
+    email_version: int = 0
     email_hash: bytes | None = field(default=None, repr=False)
     email_key: str | None = None
     password_hash: str | None = field(default=None, repr=False)
@@ -78,6 +80,23 @@ class Credential:
         """The next version, with another password."""
         return replace(
             self, password_hash=password_hash, version=self.version + 1, update_ms=now_ms
+        )
+
+    def with_email(
+        self, email_hash: bytes, email_key: str, *, email_version: int, now_ms: int
+    ) -> Credential:
+        """The next version, with another address; the same object if nothing newer says so, or if
+        none signs in.
+        """
+        if self.email_hash is None or email_version <= self.email_version:
+            return self
+        return replace(
+            self,
+            email_hash=email_hash,
+            email_key=email_key,
+            email_version=email_version,
+            version=self.version + 1,
+            update_ms=now_ms,
         )
 
     def touched(self, *, now_ms: int) -> Credential:

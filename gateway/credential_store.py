@@ -142,6 +142,21 @@ class Transaction:
         )
         assert tag == "UPDATE 1", f"{credential.user_id} was not locked at the version before"
 
+    async def set_email(self, credential: Credential) -> None:
+        """Writes the next version of a locked user with another address. Another user's is refused
+        by PostgreSQL.
+        """
+        tag = await self._connection.execute(
+            _SQL["set_email"],
+            credential.user_id,
+            credential.version,
+            credential.email_hash,
+            credential.email_key,
+            credential.email_version,
+            self._now,
+        )
+        assert tag == "UPDATE 1", f"{credential.user_id} was not locked at the version before"
+
     async def set_membership(
         self, user_id: str, company_id: str, *, version: int, manages: bool
     ) -> int:
@@ -245,6 +260,7 @@ def _credential(row: Any) -> Credential:
         barred=row["barred"],
         dismissed=row["dismissed"],
         person_version=row["person_version"],
+        email_version=row["email_version"],
         email_hash=row["email_hash"],
         email_key=row["email_key"],
         password_hash=row["password_hash"],

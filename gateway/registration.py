@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import asyncpg
 
 from gateway.credential import Credential
 from gateway.credential_store import CredentialStore, Transaction
@@ -65,6 +67,25 @@ class SetMembership:
     #: Of the member.
     version: int
     manages: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetEmail:
+    """Which address accounts has of a person."""
+
+    user_id: str
+    #: Of the person.
+    version: int
+    email: str = field(repr=False)
+    validate_only: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailSet:
+    """The version that counts now, and whether the address is somebody else's."""
+
+    version: int
+    taken: bool
 
 
 class Registration:
@@ -199,6 +220,37 @@ class Registration:
         if self._sessions is not None and not command.allowed:
             await self._sessions.end_all(command.user_id)
         return command.version
+
+    async def set_email(self, command: SetEmail) -> EmailSet:
+        """Takes over the address of somebody who signs in with one, unless it is another's."""
+        now_ms = self._clock.now_ms()
+        try:
+            async with self._credentials.transaction(now_ms=now_ms) as transaction:
+                return await self._set_email(transaction, command, now_ms=now_ms)
+        except asyncpg.UniqueViolationError:
+            # Somebody took it between our look and our write.
+            return EmailSet(version=command.version, taken=True)
+
+    async def _set_email(
+        self, transaction: Transaction, command: SetEmail, *, now_ms: int
+    ) -> EmailSet:
+        email = command.email.encode()
+        credential = await transaction.find(command.user_id)
+        if credential is None or credential.email_hash is None:
+            return EmailSet(version=command.version, taken=False)
+        counts = max(command.version, credential.email_version)
+        found = await transaction.find_email(self._rings.emails.macs(email).values())
+        if found is not None and found.user_id != command.user_id:
+            return EmailSet(version=counts, taken=True)
+        if not command.validate_only:
+            email_key, email_hash = self._rings.emails.mac(email)
+            changed = credential.with_email(
+                email_hash, email_key, email_version=command.version, now_ms=now_ms
+            )
+            if changed is not credential:
+                await transaction.set_email(changed)
+            await transaction.record(targets=(command.user_id,))
+        return EmailSet(version=counts, taken=False)
 
     async def set_membership(self, command: SetMembership) -> int:
         """Takes over what accounts says of a user in a company; returns the version that counts."""

@@ -14,6 +14,7 @@ from gateway.session_store import SessionStore
 from gateway.sign_in import SignIn
 from holdfast.gateway.v1 import session_service_pb2 as pb
 from holdfast.gateway.v1 import session_service_pb2_grpc as pb_grpc
+from holdfast.gateway.v1 import sign_in_email_pb2 as email_pb
 from runtime.audit.log import record_ahead
 from runtime.identity import current_identity
 from runtime.request_id import REPLAYED
@@ -155,6 +156,14 @@ class SessionService(pb_grpc.SessionServiceServicer):
         del context
         version = await self._registration.set_sign_in(convert.set_sign_in(request))
         return pb.SetSignInResponse(version=version)
+
+    async def SetSignInEmail(
+        self, request: email_pb.SetSignInEmailRequest, context: Context
+    ) -> email_pb.SetSignInEmailResponse:
+        """Takes over the address that accounts has of a person."""
+        del context
+        found = await self._registration.set_email(convert.set_email(request))
+        return email_pb.SetSignInEmailResponse(version=found.version, taken=found.taken)
 
     async def SetMembership(
         self, request: pb.SetMembershipRequest, context: Context

@@ -44,6 +44,7 @@ from accounts.projection_store import ProjectionStore
 from accounts.projector import Projector
 from accounts.renewals import Renewals
 from accounts.rules_flow import RulesFlow
+from accounts.sign_in_address import SignInAddress
 from accounts.store import Store
 from accounts.user_export import UserExport
 from accounts.user_service import UserService
@@ -327,14 +328,14 @@ async def accounts_mesh(
     ):
         audit = AuditLog(pool, SEAL_KEY, Spool(folder / "audit"))
         server = Server(socket, audit=audit)
-        store, owners = Store(pool), OwnershipStore(pool)
-        projector = Projector(egress)
+        store, owners, secrets = Store(pool), OwnershipStore(pool), FileSecrets(folder / "secrets")
+        people_keys = person_keys(secrets, clock)
+        people = UserStore(pool, people_keys)
+        address = SignInAddress(egress, people, clock, mfa_age_s=300)
+        projector = Projector(egress, address.deliver)
         outbox = Outbox(pool, projector.deliver)
         mutations = Mutations(store, outbox, clock, projection_wait_s=projection_wait_s)
         accounts = AccountService(store, owners, mutations, ids, clock)
-        secrets = FileSecrets(folder / "secrets")
-        people_keys = person_keys(secrets, clock)
-        people = UserStore(pool, people_keys)
         disputes = dispute_parts(
             pool,
             egress,
@@ -398,6 +399,7 @@ async def accounts_mesh(
                 export=UserExport(pool, applications=applications.export, vault=vault),
                 erasing=applications.erasing,
                 vault=vault,
+                address=address,
             ),
             server.services,
         )

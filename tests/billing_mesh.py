@@ -118,6 +118,7 @@ class BillingMesh:
                 state=ProgrammeState.ACTIVE,
                 underwriting=b"",
                 first_card_kind="VIRTUAL",
+                open_cards_max=100,
                 version=1,
                 create_time_ms=now_ms,
                 update_time_ms=now_ms,

@@ -1,4 +1,4 @@
-"""The gateway as accounts sees it: two methods."""
+"""The gateway as accounts sees it: three methods."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ from typing import Any
 import grpc
 
 from holdfast.gateway.v1 import session_service_pb2 as pb
+from holdfast.gateway.v1 import sign_in_email_pb2 as email_pb
 
 
 def gateway_handler(apply: Callable[[Any, str, Any], Awaitable[int]]) -> grpc.GenericRpcHandler:
-    """Answers SetSignIn and SetMembership, which is all that accounts calls. `apply` is given the
-    request, what it is about, and the context, and says which version counts.
+    """Answers what accounts calls. `apply` is given the request, what it is about, and the context,
+    and says which version counts. Addresses at taken.example are somebody else's.
     """
 
     async def set_sign_in(request: pb.SetSignInRequest, context: Any) -> pb.SetSignInResponse:
         return pb.SetSignInResponse(version=await apply(request, request.user_id, context))
+
+    async def set_email(
+        request: email_pb.SetSignInEmailRequest, context: Any
+    ) -> email_pb.SetSignInEmailResponse:
+        version = await apply(request, f"email:{request.user_id}", context)
+        taken = request.email.endswith("@taken.example")
+        return email_pb.SetSignInEmailResponse(version=version, taken=taken)
 
     async def set_membership(
         request: pb.SetMembershipRequest, context: Any
@@ -32,6 +40,11 @@ def gateway_handler(apply: Callable[[Any, str, Any], Awaitable[int]]) -> grpc.Ge
                 set_sign_in,
                 request_deserializer=pb.SetSignInRequest.FromString,
                 response_serializer=pb.SetSignInResponse.SerializeToString,
+            ),
+            "SetSignInEmail": grpc.unary_unary_rpc_method_handler(
+                set_email,
+                request_deserializer=email_pb.SetSignInEmailRequest.FromString,
+                response_serializer=email_pb.SetSignInEmailResponse.SerializeToString,
             ),
             "SetMembership": grpc.unary_unary_rpc_method_handler(
                 set_membership,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from accounts.applications import convert
-from accounts.applications.application import State
+from accounts.applications.application import Application, State
 from accounts.applications.checks import Checks
 from accounts.applications.store import Applications
 from holdfast.accounts.v1 import application_pb2
-from runtime.paging import Page
+from runtime.paging import Page, Position
 
-#: Applications that an export lists.
-EXPORT_MAX = 500
-
-_PAGE = Page(size=EXPORT_MAX, after=None, scope="export")
+#: Applications that are read at once.
+_READ_AT_ONCE = 500
 
 
 class Export:
@@ -22,15 +22,14 @@ class Export:
         self._applications = applications
         self._checks = checks
 
-    async def of(self, user_id: str) -> list[application_pb2.Application]:
+    async def of(
+        self, user_id: str, *, offset: int, limit: int
+    ) -> list[application_pb2.Application]:
         """The person's applications, newest first, with what was said and a list of what was handed
         in; without what reviewers wrote.
         """
-        found = await self._applications.page(_PAGE, states=list(State), user_id=user_id)
         exported = []
-        for application in found[:EXPORT_MAX]:
-            if application.user_id != user_id:
-                continue
+        for application in (await self._own(user_id, most=offset + limit))[offset:]:
             message = convert.application(application, staff=False)
             if application.readable:
                 message.applicant.CopyFrom(self._checks.applicant(application))
@@ -38,3 +37,16 @@ class Export:
             message.documents.extend(convert.document(one) for one in documents)
             exported.append(message)
         return exported
+
+    async def _own(self, user_id: str, *, most: int) -> list[Application]:
+        """The newest that are the person's, not those of a company that it administers."""
+        own: list[Application] = []
+        page = Page(size=_READ_AT_ONCE, after=None, scope="export")
+        more = True
+        while more and len(own) < most:
+            read = await self._applications.page(page, states=list(State), user_id=user_id)
+            found, more = page.cut(read)
+            own += [one for one in found if one.user_id == user_id]
+            if more:
+                page = replace(page, after=Position(found[-1].create_time_ms, found[-1].id))
+        return own[:most]

@@ -14,6 +14,7 @@ from accounts.applications.store import Applications
 from accounts.card import CardKind, IssueCard, issue_card, with_number
 from accounts.company_settings import first_card_kind
 from accounts.company_store import Companies
+from accounts.holding import of_holder
 from accounts.programme_store import Programmes
 from accounts.store import Store
 from accounts.transaction import Transaction
@@ -110,4 +111,5 @@ class Fulfilling:
             expiry_year=card.expiry_year,
         )
         await transaction.steady_account(application.account_id)
+        card = await of_holder(transaction, card, application.owner_id)
         await transaction.insert_card(with_number(card, bin_digits=number.bin, last4=number.last4))

@@ -15,8 +15,12 @@ SELECT id FROM card WHERE id = ANY ($1::text[])
 SELECT pg_advisory_xact_lock(hashtextextended('accounts.import_cards', 0))
 
 -- select_people --
--- Those of these people who are known, and not gone. Params: $1 ids.
-SELECT id FROM person WHERE id = ANY ($1::text[]) AND state <> 'CLOSED' ORDER BY id FOR SHARE
+-- Those of these people who are known, and not gone, their state standing still. Params: $1 ids.
+SELECT id, state
+FROM person
+WHERE id = ANY ($1::text[]) AND state <> 'CLOSED'
+ORDER BY id
+FOR SHARE
 
 -- select_companies --
 -- Those of these companies that are known. Params: $1 ids.
@@ -45,14 +49,14 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
 -- Records new cards. Params, all arrays: $1 id, $2 account_id, $3 root_card_id, $4 kind, $5 state,
 -- $6 last4, $7 expiry_month, $8 expiry_year, $9 version, $10 create_time, $11 update_time,
 -- $12 user_id, $13 controls, $14 nickname, $15 shipping, $16 replaces_card_id,
--- $17 suspicion_clear_time, $18 bin.
+-- $17 suspicion_clear_time, $18 bin, $19 holder_suspended.
 INSERT INTO card (id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year,
     version, create_time, update_time, user_id, controls, nickname, shipping, replaces_card_id,
-    suspicion_clear_time, bin)
+    suspicion_clear_time, bin, holder_suspended)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
     $7::smallint[], $8::smallint[], $9::bigint[], $10::timestamptz[], $11::timestamptz[],
     $12::text[], $13::bytea[], $14::text[], $15::text[], $16::text[], $17::timestamptz[],
-    $18::text[])
+    $18::text[], $19::boolean[])
 
 -- insert_changes --
 -- Records changes. Params, all arrays: $1 line_id, $2 subject_id, $3 user_id, $4 version,

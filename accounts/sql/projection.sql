@@ -46,7 +46,7 @@ LIMIT $2
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
     create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
     received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin,
-    id AS place
+    holder_suspended, id AS place
 FROM card
 WHERE id > $1
 ORDER BY id

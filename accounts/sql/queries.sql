@@ -77,7 +77,8 @@ SELECT bin FROM programme WHERE id = $1
 -- One card. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
     create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
-    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin,
+    holder_suspended
 FROM card
 WHERE id = $1
 
@@ -85,7 +86,8 @@ WHERE id = $1
 -- One card, locked for a change of it. Params: $1 id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
     create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
-    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin,
+    holder_suspended
 FROM card
 WHERE id = $1
 FOR NO KEY UPDATE
@@ -94,11 +96,37 @@ FOR NO KEY UPDATE
 -- The cards that a user has on an account, locked for a change. Params: $1 account_id, $2 user_id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
     create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
-    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin,
+    holder_suspended
 FROM card
 WHERE account_id = $1 AND user_id = $2
 ORDER BY id
 FOR NO KEY UPDATE
+
+-- select_cards_held_for_update --
+-- The living cards of an account that are a user's, its owner's if they are nobody's in particular;
+-- locked for a change. Params: $1 account_id, $2 user_id.
+SELECT card.id, card.account_id, card.root_card_id, card.kind, card.state, card.last4,
+    card.expiry_month, card.expiry_year, card.version, card.create_time, card.update_time,
+    card.controls, card.user_id, card.nickname, card.shipping, card.carrier, card.tracking_number,
+    card.received, card.replaces_card_id, card.replaced_by_card_id, card.suspicion_clear_time,
+    card.bin, card.holder_suspended
+FROM card
+JOIN account ON account.id = card.account_id
+WHERE card.account_id = $1 AND coalesce(card.user_id, account.owner_id) = $2
+    AND card.state IN ('INACTIVE', 'ACTIVE', 'FROZEN')
+ORDER BY card.id
+FOR NO KEY UPDATE OF card
+
+-- list_held_accounts --
+-- Accounts that a user owns or shares, unless they are closed, or has living cards on. Params:
+-- $1 user_id.
+SELECT id FROM account WHERE owner_id = $1 AND state <> 'CLOSED'
+UNION
+SELECT account_id FROM account_user WHERE user_id = $1 AND state = 'ACTIVE'
+UNION
+SELECT account_id FROM card WHERE user_id = $1 AND state IN ('INACTIVE', 'ACTIVE', 'FROZEN')
+ORDER BY id
 
 -- list_shared_accounts --
 -- Others' accounts that a user shares or has living cards on. Params: $1 user_id,
@@ -118,7 +146,8 @@ ORDER BY id
 -- $4 account_id.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
     create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
-    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin,
+    holder_suspended
 FROM card
 WHERE account_id = $4 AND (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
@@ -128,7 +157,8 @@ LIMIT $3
 -- Cards older than a position, newest first. Params: $1 create_time, $2 id, $3 limit.
 SELECT id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year, version,
     create_time, update_time, controls, user_id, nickname, shipping, carrier, tracking_number,
-    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin
+    received, replaces_card_id, replaced_by_card_id, suspicion_clear_time, bin,
+    holder_suspended
 FROM card
 WHERE (create_time, id) < ($1, $2)
 ORDER BY create_time DESC, id DESC
@@ -151,20 +181,21 @@ WHERE card.id = $1
 -- Records a new card. Params: $1 id, $2 account_id, $3 root_card_id, $4 kind, $5 state, $6 last4,
 -- $7 expiry_month, $8 expiry_year, $9 version, $10 create_time, $11 update_time, $12 user_id,
 -- $13 controls, $14 nickname, $15 shipping, $16 replaces_card_id, $17 suspicion_clear_time,
--- $18 bin.
+-- $18 bin, $19 holder_suspended.
 INSERT INTO card (id, account_id, root_card_id, kind, state, last4, expiry_month, expiry_year,
     version, create_time, update_time, user_id, controls, nickname, shipping, replaces_card_id,
-    suspicion_clear_time, bin)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    suspicion_clear_time, bin, holder_suspended)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 
 -- update_card --
 -- Writes the next version of a card. Params: $1 id, $2 version, $3 state, $4 update_time,
 -- $5 controls, $6 user_id, $7 expiry_month, $8 expiry_year, $9 nickname, $10 shipping, $11 carrier,
--- $12 tracking_number, $13 received, $14 replaced_by_card_id, $15 suspicion_clear_time.
+-- $12 tracking_number, $13 received, $14 replaced_by_card_id, $15 suspicion_clear_time,
+-- $16 holder_suspended.
 UPDATE card
 SET version = $2, state = $3, update_time = $4, controls = $5, user_id = $6, expiry_month = $7,
     expiry_year = $8, nickname = $9, shipping = $10, carrier = $11, tracking_number = $12,
-    received = $13, replaced_by_card_id = $14, suspicion_clear_time = $15,
+    received = $13, replaced_by_card_id = $14, suspicion_clear_time = $15, holder_suspended = $16,
     activation_tries = CASE WHEN $10 = 'ORDERED' THEN 0 ELSE activation_tries END
 WHERE id = $1 AND version = $2 - 1
 

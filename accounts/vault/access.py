@@ -44,17 +44,19 @@ def may_reveal(
     is_admin = ADMIN in identity.roles
     if card is None or not (is_admin or card.holder_id == identity.principal):
         raise NotFound("no such card", reason="CARD_NOT_FOUND", metadata={"card_id": card_id})
-    if not is_admin and not _fresh(identity.claims.mfa_time_s, now_ms=now_ms, mfa_age_s=mfa_age_s):
-        raise PermissionDenied(
-            f"give your second factor again: it may be {mfa_age_s} seconds old",
-            reason="SECOND_FACTOR_REQUIRED",
-            metadata={"max_age_s": str(mfa_age_s)},
-        )
+    if not is_admin:
+        require_second_factor(identity, now_ms=now_ms, mfa_age_s=mfa_age_s)
     if card.closed:
         raise FailedPrecondition(
             "the card is closed", reason="CARD_CLOSED", metadata={"card_id": card_id}
         )
 
 
-def _fresh(mfa_time_s: int, *, now_ms: int, mfa_age_s: int) -> bool:
-    return now_ms - mfa_time_s * 1000 <= mfa_age_s * 1000
+def require_second_factor(identity: Identity, *, now_ms: int, mfa_age_s: int) -> None:
+    """Raises unless the caller has given the second factor just now."""
+    if now_ms - identity.claims.mfa_time_s * 1000 > mfa_age_s * 1000:
+        raise PermissionDenied(
+            f"give your second factor again: it may be {mfa_age_s} seconds old",
+            reason="SECOND_FACTOR_REQUIRED",
+            metadata={"max_age_s": str(mfa_age_s)},
+        )

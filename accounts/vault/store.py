@@ -58,6 +58,7 @@ class Recorded(Enum):
     RECORDED = auto()
     REPEATED = auto()
     REUSED = auto()
+    EXPIRED = auto()
     TOO_MANY = auto()
     NO_NUMBER = auto()
 
@@ -124,39 +125,46 @@ class VaultStore:
             )
         return _number(row)
 
-    async def record(self, reveal: Reveal, *, now_ms: int, window_ms: int, most: int) -> Recorded:
-        """Records a reveal before anything is shown, unless the card was shown too often.
-
-        The same request id counts once.
+    async def record(
+        self, reveal: Reveal, *, now_ms: int, window_ms: int, most: int, repeat_ms: int
+    ) -> Recorded:
+        """Records a reveal before anything is shown, unless the card was shown too often. The same
+        request id shows it again, and counts again, for a while and no longer.
         """
         with refusing_when_down():
             async with self._pool.acquire() as connection, connection.transaction():
                 if not await connection.fetchval(_SQL["lock_number"], reveal.card_id):
                     return Recorded.NO_NUMBER
-                before = await connection.fetchval(
-                    _SQL["select_reveal"], reveal.principal, reveal.request_id
-                )
+                asked = (reveal.principal, reveal.request_id)
+                before = await connection.fetchrow(_SQL["select_reveal"], *asked)
                 if before is not None:
-                    same = before == reveal.card_id
-                    return Recorded.REPEATED if same else Recorded.REUSED
+                    if before["card_id"] != reveal.card_id:
+                        return Recorded.REUSED
+                    if now_ms - ms_of(before["create_time"]) > repeat_ms:
+                        return Recorded.EXPIRED
                 since = datetime_of(now_ms - window_ms)
                 count = await connection.fetchval(_SQL["count_reveals"], reveal.card_id, since)
                 if count >= most:
                     return Recorded.TOO_MANY
+                if before is not None:
+                    await connection.execute(_SQL["repeat_reveal"], *asked)
+                    return Recorded.REPEATED
                 await connection.execute(
                     _SQL["insert_reveal"],
-                    reveal.principal,
-                    reveal.request_id,
+                    *asked,
                     reveal.card_id,
                     reveal.reason,
                     datetime_of(now_ms),
                 )
         return Recorded.RECORDED
 
-    async def reveals(self, card_ids: Sequence[str], *, limit: int) -> list[Shown]:
+    async def reveals(
+        self, card_ids: Sequence[str], *, until_ms: int, offset: int, limit: int
+    ) -> list[Shown]:
         """When numbers of these cards were shown, newest first."""
+        asked = (card_ids, datetime_of(until_ms), offset, limit)
         with refusing_when_down():
-            found = await self._pool.fetch(_SQL["list_reveals"], card_ids, limit)
+            found = await self._pool.fetch(_SQL["list_reveals"], *asked)
         return [
             Shown(
                 card_id=row["card_id"],

@@ -62,7 +62,9 @@ class Revealed:
 
 
 class Vault:
-    """Numbers of cards. `reveals_per_hour` bounds how often one card is shown."""
+    """Numbers of cards. `reveals_per_hour` bounds how often one card is shown; `repeat_s` is how
+    long a request that has shown one shows it again.
+    """
 
     def __init__(
         self,
@@ -71,12 +73,14 @@ class Vault:
         clock: Clock,
         *,
         reveals_per_hour: int = 10,
+        repeat_s: int = 300,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
         self._reveals_per_hour = reveals_per_hour
+        self._repeat_s = repeat_s
         self._random_bytes = random_bytes
 
     async def issue(
@@ -165,12 +169,20 @@ class Vault:
             now_ms=self._clock.now_ms(),
             window_ms=REVEAL_WINDOW_MS,
             most=self._reveals_per_hour,
+            repeat_ms=self._repeat_s * 1000,
         )
         found = await self._store.number(reveal.card_id)
         if recorded is Recorded.NO_NUMBER or found is None:
             raise _no_number(reveal.card_id)
         if recorded is Recorded.REUSED:
             raise RequestIdReused(reveal.request_id)
+        if recorded is Recorded.EXPIRED:
+            raise FailedPrecondition(
+                f"this request has shown the card more than {self._repeat_s} seconds ago: ask again"
+                " under another request id",
+                reason="REVEAL_EXPIRED",
+                metadata={"card_id": reveal.card_id, "max_age_s": str(self._repeat_s)},
+            )
         if recorded is Recorded.TOO_MANY:
             raise ResourceExhausted(
                 f"the card was shown {self._reveals_per_hour} times within an hour; wait",
@@ -183,9 +195,11 @@ class Vault:
             pan=pan, cvv=self._keys.cvv_of(pan, key_id=found.cvv_key_id, **expiry), **expiry
         )
 
-    async def reveals(self, card_ids: Sequence[str], *, limit: int) -> list[Shown]:
-        """Who has seen numbers of these cards, newest first."""
-        return await self._store.reveals(card_ids, limit=limit)
+    async def reveals(
+        self, card_ids: Sequence[str], *, until_ms: int, offset: int, limit: int
+    ) -> list[Shown]:
+        """Who has seen numbers of these cards until an instant, newest first."""
+        return await self._store.reveals(card_ids, until_ms=until_ms, offset=offset, limit=limit)
 
     async def resolve(self, pan: str) -> str | None:
         """The token that stands for a number; None if no card has it."""

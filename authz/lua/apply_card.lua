@@ -1,7 +1,7 @@
 --[[ Takes over a card's configuration, if its version is higher than what is here.
   KEYS  1 meta  2 card  3 account  4 journal  5 learned  6 recent
   ARGV  1 epoch  2 now_ms  3 version  4 state (1 inactive, 2 active, 3 frozen, 4 closed,
-        5 lost, 6 stolen)
+        5 lost, 6 stolen, 7 active, but its holder is suspended)
         5 account id  6 root card id  7 expire_at_ms (first moment it is not valid)
         8 single use (0|1)  9 entry (header and request)
         10 spend controls, '' if there are none  11 user id or ''

@@ -14,7 +14,7 @@ RETURNING true
 -- One user. Params: $1 user_id.
 SELECT
     user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
-    create_time, update_time, barred, person_version,
+    create_time, update_time, barred, person_version, email_version,
     EXISTS (
         SELECT FROM membership AS m
         WHERE m.user_id = credential.user_id AND m.company_id = credential.company_id
@@ -27,7 +27,7 @@ WHERE user_id = $1
 -- One user, locked for a change. Params: $1 user_id.
 SELECT
     user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
-    create_time, update_time, barred, person_version,
+    create_time, update_time, barred, person_version, email_version,
     EXISTS (
         SELECT FROM membership AS m
         WHERE m.user_id = credential.user_id AND m.company_id = credential.company_id
@@ -41,7 +41,7 @@ FOR UPDATE
 -- The user of an address, hashed with any version of the key. Params: $1 hashes.
 SELECT
     user_id, email_hash, email_key, password_hash, roles, company_id, merchant_id, state, version,
-    create_time, update_time, barred, person_version,
+    create_time, update_time, barred, person_version, email_version,
     EXISTS (
         SELECT FROM membership AS m
         WHERE m.user_id = credential.user_id AND m.company_id = credential.company_id
@@ -64,6 +64,13 @@ WHERE user_id = $1 AND version = $2 - 1
 -- $2 version, $3 barred, $4 person_version, $5 update_time.
 UPDATE credential
 SET version = $2, barred = $3, person_version = $4, update_time = $5
+WHERE user_id = $1 AND version = $2 - 1
+
+-- set_email --
+-- Writes the next version of a locked user, who signs in with another address. Params: $1 user_id,
+-- $2 version, $3 email_hash, $4 email_key, $5 email_version, $6 update_time.
+UPDATE credential
+SET version = $2, email_hash = $3, email_key = $4, email_version = $5, update_time = $6
 WHERE user_id = $1 AND version = $2 - 1
 
 -- delete_identities --

@@ -377,7 +377,7 @@ _ALL: tuple[EventType, ...] = (
             "created": "Somebody is known from now on.",
             "updated": "Details of a person were changed.",
             "verified": "Who the person is was checked.",
-            "suspended": "The person may not sign in until they are reactivated.",
+            "suspended": "The person may neither sign in nor pay until they are reactivated.",
             "reactivated": "The person may sign in again.",
             "closed": "The person was closed.",
             "erased": "Everything personal was destroyed.",

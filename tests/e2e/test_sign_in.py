@@ -116,6 +116,34 @@ async def test_a_wrong_password_is_refused(web: httpx.AsyncClient) -> None:
     assert answer.json()["details"][0]["reason"] == "WRONG_CREDENTIALS"
 
 
+async def test_who_changes_the_email_signs_in_with_the_new_one(
+    web: httpx.AsyncClient, full_mesh: Devstack
+) -> None:
+    """By staff; the person needs a second factor, which this one has not."""
+    staff = issue_token(full_mesh.settings, subject="usr_" + "0" * 34, roles=("admin",))
+    old, new, other = (f"{uuid.uuid4().hex}@example.com" for _ in range(3))
+    people = {}
+    for email in (old, other):
+        signing_in = {"email": email, "password": PASSWORD}
+        registered = await _post(web, "/v1/users:register", {**signing_in, "name": "Ada"})
+        people[email] = f"/v1/users/{registered.json()['user_id']}"
+    tokens = (await _post(web, "/v1/sessions:login", signing_in | {"email": old})).json()["tokens"]
+
+    async def change(email: str, token: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token}", "idempotency-key": uuid.uuid4().hex}
+        return await web.patch(people[old], json={"email": email}, headers=headers)
+
+    unproven = await change(new, tokens["access_token"])
+    assert unproven.json()["details"][0]["reason"] == "SECOND_FACTOR_REQUIRED"
+    taken = await change(other, staff)
+    assert (taken.status_code, taken.json()["details"][0]["reason"]) == (409, "EMAIL_TAKEN")
+    changed = await change(new, staff)
+    assert changed.status_code == 200, changed.text
+    for email, status in ((old, 401), (new, 200), (other, 200)):
+        answer = await _post(web, "/v1/sessions:login", signing_in | {"email": email})
+        assert answer.status_code == status, answer.text
+
+
 async def test_who_is_suspended_has_no_session_until_reactivated(
     web: httpx.AsyncClient, full_mesh: Devstack
 ) -> None:

@@ -265,6 +265,9 @@ class Load:
         freeze = cards.FreezeCardRequest(request_id=_id(), card_id=card)
         await self.send(client.cards.FreezeCard, freeze)
         assert await self.authorize(purchase(card, 1)) is None, "frozen means frozen"
+        # An account has so many open cards and no more.
+        close = cards.CloseCardRequest(request_id=_id(), card_id=card)
+        await self.send(client.cards.CloseCard, close)
         account = chooser.choice(self.accounts)
         limit = messages.money(LIMIT_MINOR + chooser.randint(0, 9))
         request = accounts.UpdateCreditLimitRequest(

@@ -61,14 +61,14 @@ WHERE card_id = $1
 FOR NO KEY UPDATE
 
 -- select_reveal --
--- What a request id was used for. Params: $1 principal, $2 request_id.
-SELECT card_id
+-- What a request id was used for, and when. Params: $1 principal, $2 request_id.
+SELECT card_id, create_time
 FROM reveal
 WHERE principal = $1 AND request_id = $2
 
 -- count_reveals --
--- How often a card was shown since an instant. Params: $1 card_id, $2 instant.
-SELECT count(*)
+-- How often a card was shown since an instant, and again. Params: $1 card_id, $2 instant.
+SELECT coalesce(sum(1 + repeats), 0)
 FROM reveal
 WHERE card_id = $1 AND create_time > $2
 
@@ -77,13 +77,20 @@ WHERE card_id = $1 AND create_time > $2
 INSERT INTO reveal (principal, request_id, card_id, reason, create_time)
 VALUES ($1, $2, $3, $4, $5)
 
+-- repeat_reveal --
+-- Records that a card is shown again. Params: $1 principal, $2 request_id.
+UPDATE reveal
+SET repeats = repeats + 1
+WHERE principal = $1 AND request_id = $2
+
 -- list_reveals --
--- When cards were shown, newest first. Params: $1 card ids, $2 limit.
+-- When cards were shown, up to an instant, newest first. Params: $1 card ids, $2 instant,
+-- $3 offset, $4 limit.
 SELECT card_id, principal, reason, create_time
 FROM reveal
-WHERE card_id = ANY($1::text[])
-ORDER BY create_time DESC
-LIMIT $2
+WHERE card_id = ANY($1::text[]) AND create_time <= $2
+ORDER BY create_time DESC, principal, request_id
+OFFSET $3 LIMIT $4
 
 -- list_stale_numbers --
 -- Numbers that are sealed or hashed with an older key than the current one, after a card: ids of

@@ -293,19 +293,27 @@ async def test_verify_passes_and_names_a_row_that_was_changed(
 async def test_what_is_archived_is_verified_with_the_rest(
     client: MeshClient, full_mesh: Devstack, tmp_path: Path
 ) -> None:
-    """Out of a running mesh: what authz has refused, sealed by the settler, among it."""
-    for card_id in (UNKNOWN_CARD, "card_1"):
-        await client.web.post(f"/v1/cards/{card_id}:freeze", json={"request_id": "archive-1"})
-        expire = f"/v1/authorizations/auth_{card_id.removeprefix('card_')}:expire"
-        await client.web.post(expire, json={"request_id": "archive-2"})
+    """Out of a running mesh: what authz has refused, sealed by the settler, among it. The last link
+    of a chain stays, so each service refuses something until its chain has two.
+    """
+    authorization = f"auth_{UNKNOWN_CARD.removeprefix('card_')}"
+    paths = {
+        "accounts": f"/v1/cards/{UNKNOWN_CARD}:freeze",
+        "authz": f"/v1/authorizations/{authorization}:expire",
+        "gateway": "/v1/sessions:logout",
+    }
 
     async def run(*arguments: str) -> tuple[int, dict[str, Any]]:
         return await asyncio.to_thread(holdfast, full_mesh, "audit", *arguments)
 
     async def sealed() -> bool:
         chains = (await run("verify"))[1]["chains"]
-        links = {one["service"]: one["links"] for one in chains if not one["waiting"]}
-        return all(links.get(service, 0) > 1 for service in ("authz", "accounts"))
+        links = {one["service"]: one["links"] for one in chains}
+        short = [service for service in paths if links.get(service, 0) < 2]
+        for service in short:
+            refused = await client.web.post(paths[service], json={"request_id": uuid.uuid4().hex})
+            assert refused.status_code in (400, 404, 409), refused.text
+        return not short and not any(one["waiting"] for one in chains)
 
     await until(sealed)
     path = tmp_path / "audit.jsonl"

@@ -50,8 +50,13 @@ async def _issue(vault: Vault, card_id: str) -> CardNumber:
     return await vault.issue(card_id, bin_digits=BIN, expiry_month=1, expiry_year=2031)
 
 
+#: A repeated request shows a card for a while only.
+_numbers = itertools.count()
+
+
 async def _pan(vault: Vault, card_id: str, *, by: str = "test") -> tuple[str, str]:
-    reveal = Reveal(principal=by, request_id=f"r-{card_id}", card_id=card_id, reason="test")
+    name = f"r-{next(_numbers)}"
+    reveal = Reveal(principal=by, request_id=name, card_id=card_id, reason="test")
     shown = await vault.reveal(reveal)
     return shown.pan, shown.cvv
 

@@ -91,6 +91,7 @@ async def test_create_get_list_update(mesh: AccountsMesh) -> None:
     judged = created.underwriting
     assert (judged.approve_score, judged.decline_score, judged.decide_within_days) == (700, 500, 30)
     assert created.first_card_kind == card_pb2.Card.KIND_VIRTUAL
+    assert created.open_cards_max == 100
     request = pb.GetProgrammeRequest(programme_id="prog_gold")
     assert (await call(mesh.programmes.GetProgramme, request)).programme == created
     mesh.clock.advance(1)
@@ -106,6 +107,7 @@ async def test_create_get_list_update(mesh: AccountsMesh) -> None:
         state=Programme.STATE_RETIRED,
         first_card_kind=card_pb2.Card.KIND_PHYSICAL,
         underwriting=underwriting(approve_score=800),
+        open_cards_max=7,
     )
     changed = (await call(mesh.programmes.UpdateProgramme, change)).programme
     assert (changed.display_name, changed.state, changed.version) == (
@@ -113,7 +115,7 @@ async def test_create_get_list_update(mesh: AccountsMesh) -> None:
         Programme.STATE_RETIRED,
         2,
     )
-    assert changed.underwriting.approve_score == 800
+    assert (changed.underwriting.approve_score, changed.open_cards_max) == (800, 7)
     assert (changed.bin, changed.network) == (created.bin, created.network)
     change.request_id = "again"
     assert (await call(mesh.programmes.UpdateProgramme, change)).programme == changed
@@ -145,6 +147,8 @@ async def test_wrong_fields_of_a_programme(mesh: AccountsMesh) -> None:
         ({"underwriting": programme_pb2.Underwriting()}, 2 * ["underwriting"]),
         ({"underwriting": underwriting(credit_limit_max=usd(1))}, ["underwriting"]),
         ({"first_card_kind": 9}, ["first_card_kind"]),
+        ({"open_cards_max": -1}, ["open_cards_max"]),
+        ({"open_cards_max": 10_001}, ["open_cards_max"]),
     ]
     for fields, names in wrong:
         error = await refused(mesh.programmes.CreateProgramme, creation(**fields))

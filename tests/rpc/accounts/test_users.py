@@ -195,7 +195,7 @@ async def test_who_was_verified_becomes_nobody_else(mesh: AccountsMesh) -> None:
     error = await refused(mesh.users.UpdateUser, request, **themselves)
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "IDENTITY_VERIFIED")
     assert error.metadata["fields"] == "name,birth_date,tax_id"
-    reach = pb.UpdateUserRequest(request_id="v-3", user_id=user.id, email="ada@new.example.com")
+    reach = pb.UpdateUserRequest(request_id="v-3", user_id=user.id, phone="+12125550199")
     assert (await call(mesh.users.UpdateUser, reach, **themselves)).user.version == 4
     by_staff = pb.UpdateUserRequest(request_id="v-4", user_id=user.id, name="Ada King")
     assert (await call(mesh.users.UpdateUser, by_staff)).user.name == "Ada King"

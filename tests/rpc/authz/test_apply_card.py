@@ -143,7 +143,7 @@ WRONG: list[tuple[dict[str, object], list[str]]] = [
     ({"root_card_id": ""}, ["root_card_id"]),
     ({"root_card_id": "card_0b" + "0" * 32}, ["root_card_id"]),
     ({"state": 0}, ["state"]),
-    ({"state": 7}, ["state"]),
+    ({"state": 8}, ["state"]),
     ({"expiry_month": 0}, ["expiry_month"]),
     ({"expiry_month": 13}, ["expiry_month"]),
     ({"expiry_year": 90}, ["expiry_year"]),

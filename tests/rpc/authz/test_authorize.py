@@ -73,6 +73,7 @@ async def test_two_hundred_concurrent_purchases_spend_exactly_the_limit(mesh: Au
         (projection.CARD_STATE_CLOSED, "CARD_CLOSED", "14"),
         (projection.CARD_STATE_LOST, "CARD_LOST", "41"),
         (projection.CARD_STATE_STOLEN, "CARD_STOLEN", "43"),
+        (projection.CARD_STATE_SUSPENDED, "CARDHOLDER_SUSPENDED", "62"),
     ],
 )
 async def test_card_state_declines(

@@ -15,6 +15,7 @@ from accounts.card import (
     Transition,
     issue_card,
     move,
+    set_holder_suspended,
     with_number,
 )
 from accounts.machine import IllegalTransition
@@ -113,3 +114,13 @@ def test_with_number() -> None:
     assert (card.bin, card.last4) == ("", "")
     numbered = with_number(card, bin_digits="400000", last4="0002")
     assert numbered == replace(card, bin="400000", last4="0002")
+
+
+@pytest.mark.parametrize("state", CardState)
+def test_suspending_its_holder_leaves_a_card_in_its_state(state: CardState) -> None:
+    card = replace(_card(), state=state)
+    stopped = set_holder_suspended(card, True, now_ms=2_000)
+    assert stopped == replace(card, holder_suspended=True, version=2, update_time_ms=2_000)
+    assert set_holder_suspended(stopped, True, now_ms=3_000) is stopped
+    resumed = set_holder_suspended(stopped, False, now_ms=3_000)
+    assert resumed == replace(card, version=3, update_time_ms=3_000)

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from holdfast.type.v1 import spend_controls_pb2 as holdfast_dot_type_dot_v1_dot_spend__controls__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fholdfast/accounts/v1/card.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xe0\x06\n\x04\x43\x61rd\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x14\n\x0croot_card_id\x18\x03 \x01(\t\x12-\n\x04kind\x18\x04 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.Kind\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .holdfast.accounts.v1.Card.State\x12\r\n\x05last4\x18\x06 \x01(\t\x12\x14\n\x0c\x65xpiry_month\x18\x07 \x01(\x05\x12\x13\n\x0b\x65xpiry_year\x18\x08 \x01(\x05\x12\x0f\n\x07version\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08\x63ontrols\x18\x0c \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControls\x12\x0f\n\x07user_id\x18\r \x01(\t\x12\x0b\n\x03\x62in\x18\x0e \x01(\t\x12\x10\n\x08nickname\x18\x0f \x01(\t\x12\x30\n\x08shipping\x18\x10 \x01(\x0b\x32\x1e.holdfast.accounts.v1.Shipping\x12\x10\n\x08received\x18\x11 \x01(\x08\x12\x18\n\x10replaces_card_id\x18\x12 \x01(\t\x12\x1b\n\x13replaced_by_card_id\x18\x13 \x01(\t\x12\x38\n\x14suspicion_clear_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_VIRTUAL\x10\x01\x12\x11\n\rKIND_PHYSICAL\x10\x02\x12\x13\n\x0fKIND_SINGLE_USE\x10\x03\x12\x18\n\x14KIND_MERCHANT_LOCKED\x10\x04\"\x8a\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_INACTIVE\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x10\n\x0cSTATE_FROZEN\x10\x03\x12\x10\n\x0cSTATE_CLOSED\x10\x04\x12\x0e\n\nSTATE_LOST\x10\x05\x12\x10\n\x0cSTATE_STOLEN\x10\x06\"\xd8\x01\n\x08Shipping\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32$.holdfast.accounts.v1.Shipping.State\x12\x0f\n\x07\x63\x61rrier\x18\x02 \x01(\t\x12\x17\n\x0ftracking_number\x18\x03 \x01(\t\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_ORDERED\x10\x01\x12\x11\n\rSTATE_SHIPPED\x10\x02\x12\x13\n\x0fSTATE_DELIVERED\x10\x03\x12\x12\n\x0eSTATE_RETURNED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fholdfast/accounts/v1/card.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%holdfast/type/v1/spend_controls.proto\"\xfa\x06\n\x04\x43\x61rd\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x14\n\x0croot_card_id\x18\x03 \x01(\t\x12-\n\x04kind\x18\x04 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.Kind\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .holdfast.accounts.v1.Card.State\x12\r\n\x05last4\x18\x06 \x01(\t\x12\x14\n\x0c\x65xpiry_month\x18\x07 \x01(\x05\x12\x13\n\x0b\x65xpiry_year\x18\x08 \x01(\x05\x12\x0f\n\x07version\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08\x63ontrols\x18\x0c \x01(\x0b\x32\x1f.holdfast.type.v1.SpendControls\x12\x0f\n\x07user_id\x18\r \x01(\t\x12\x0b\n\x03\x62in\x18\x0e \x01(\t\x12\x10\n\x08nickname\x18\x0f \x01(\t\x12\x30\n\x08shipping\x18\x10 \x01(\x0b\x32\x1e.holdfast.accounts.v1.Shipping\x12\x10\n\x08received\x18\x11 \x01(\x08\x12\x18\n\x10replaces_card_id\x18\x12 \x01(\t\x12\x1b\n\x13replaced_by_card_id\x18\x13 \x01(\t\x12\x38\n\x14suspicion_clear_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10holder_suspended\x18\x15 \x01(\x08\"p\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_VIRTUAL\x10\x01\x12\x11\n\rKIND_PHYSICAL\x10\x02\x12\x13\n\x0fKIND_SINGLE_USE\x10\x03\x12\x18\n\x14KIND_MERCHANT_LOCKED\x10\x04\"\x8a\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_INACTIVE\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x10\n\x0cSTATE_FROZEN\x10\x03\x12\x10\n\x0cSTATE_CLOSED\x10\x04\x12\x0e\n\nSTATE_LOST\x10\x05\x12\x10\n\x0cSTATE_STOLEN\x10\x06\"\xd8\x01\n\x08Shipping\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32$.holdfast.accounts.v1.Shipping.State\x12\x0f\n\x07\x63\x61rrier\x18\x02 \x01(\t\x12\x17\n\x0ftracking_number\x18\x03 \x01(\t\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_ORDERED\x10\x01\x12\x11\n\rSTATE_SHIPPED\x10\x02\x12\x13\n\x0fSTATE_DELIVERED\x10\x03\x12\x12\n\x0eSTATE_RETURNED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +34,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.accounts.v1.card_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CARD']._serialized_start=130
-  _globals['_CARD']._serialized_end=994
-  _globals['_CARD_KIND']._serialized_start=741
-  _globals['_CARD_KIND']._serialized_end=853
-  _globals['_CARD_STATE']._serialized_start=856
-  _globals['_CARD_STATE']._serialized_end=994
-  _globals['_SHIPPING']._serialized_start=997
-  _globals['_SHIPPING']._serialized_end=1213
-  _globals['_SHIPPING_STATE']._serialized_start=1104
-  _globals['_SHIPPING_STATE']._serialized_end=1213
+  _globals['_CARD']._serialized_end=1020
+  _globals['_CARD_KIND']._serialized_start=767
+  _globals['_CARD_KIND']._serialized_end=879
+  _globals['_CARD_STATE']._serialized_start=882
+  _globals['_CARD_STATE']._serialized_end=1020
+  _globals['_SHIPPING']._serialized_start=1023
+  _globals['_SHIPPING']._serialized_end=1239
+  _globals['_SHIPPING_STATE']._serialized_start=1130
+  _globals['_SHIPPING_STATE']._serialized_end=1239
 # @@protoc_insertion_point(module_scope)

@@ -115,6 +115,7 @@ class Card(_message.Message):
     REPLACES_CARD_ID_FIELD_NUMBER: _builtins.int
     REPLACED_BY_CARD_ID_FIELD_NUMBER: _builtins.int
     SUSPICION_CLEAR_TIME_FIELD_NUMBER: _builtins.int
+    HOLDER_SUSPENDED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`card_` id; carries the account's partition."""
     account_id: _builtins.str
@@ -145,6 +146,10 @@ class Card(_message.Message):
     """Card that this one replaces; empty: none."""
     replaced_by_card_id: _builtins.str
     """Card that replaces this one; empty: none."""
+    holder_suspended: _builtins.bool
+    """Whose card it is was suspended: purchases are declined (CARDHOLDER_SUSPENDED) as long as that
+    lasts. The state is what it would be otherwise.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the card was issued."""
@@ -188,10 +193,11 @@ class Card(_message.Message):
         replaces_card_id: _builtins.str = ...,
         replaced_by_card_id: _builtins.str = ...,
         suspicion_clear_time: _timestamp_pb2.Timestamp | None = ...,
+        holder_suspended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "create_time", b"create_time", "shipping", b"shipping", "suspicion_clear_time", b"suspicion_clear_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "bin", b"bin", "controls", b"controls", "create_time", b"create_time", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "id", b"id", "kind", b"kind", "last4", b"last4", "nickname", b"nickname", "received", b"received", "replaced_by_card_id", b"replaced_by_card_id", "replaces_card_id", b"replaces_card_id", "root_card_id", b"root_card_id", "shipping", b"shipping", "state", b"state", "suspicion_clear_time", b"suspicion_clear_time", "update_time", b"update_time", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "bin", b"bin", "controls", b"controls", "create_time", b"create_time", "expiry_month", b"expiry_month", "expiry_year", b"expiry_year", "holder_suspended", b"holder_suspended", "id", b"id", "kind", b"kind", "last4", b"last4", "nickname", b"nickname", "received", b"received", "replaced_by_card_id", b"replaced_by_card_id", "replaces_card_id", b"replaces_card_id", "root_card_id", b"root_card_id", "shipping", b"shipping", "state", b"state", "suspicion_clear_time", b"suspicion_clear_time", "update_time", b"update_time", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

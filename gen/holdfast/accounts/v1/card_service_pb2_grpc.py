@@ -140,8 +140,8 @@ class CardServiceServicer:
     def IssueCard(self, request, context):
         """Issues a card on an open account, if the settings of a company that owns it allow.
         Errors: INVALID_ARGUMENT, NOT_FOUND (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS),
-        FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, CARD_KIND_NOT_ALLOWED),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE,
+        CARD_KIND_NOT_ALLOWED, TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,8 +233,8 @@ class CardServiceServicer:
         card stays used, a frozen card stays frozen; plastic is inactive as always.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
-        USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: `replaced_by_card_id` in its metadata),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: see `replaced_by_card_id`; TOO_MANY_CARDS if it
+        was lost or stolen before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -266,8 +266,8 @@ class CardServiceServicer:
     def UpdateCard(self, request, context):
         """Changes a card's nickname or user; what is absent stays.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT; CARD_STATE: the
-        user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE;
+        CARD_STATE: the user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,8 +43,8 @@ class CardServiceStub:
     IssueCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.IssueCardRequest, _card_service_pb2.IssueCardResponse]
     """Issues a card on an open account, if the settings of a company that owns it allow.
     Errors: INVALID_ARGUMENT, NOT_FOUND (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS),
-    FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, CARD_KIND_NOT_ALLOWED),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE,
+    CARD_KIND_NOT_ALLOWED, TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.GetCardRequest, _card_service_pb2.GetCardResponse]
     """Returns one card.
@@ -100,8 +100,8 @@ class CardServiceStub:
     card stays used, a frozen card stays frozen; plastic is inactive as always.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
-    USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: `replaced_by_card_id` in its metadata),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: see `replaced_by_card_id`; TOO_MANY_CARDS if it
+    was lost or stolen before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ReissueCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReissueCardRequest, _card_lifecycle_pb2.ReissueCardResponse]
     """Makes a card anew with the same number and a later expiry, e.g. because it is damaged. It stays
@@ -121,8 +121,8 @@ class CardServiceStub:
     UpdateCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.UpdateCardRequest, _card_lifecycle_pb2.UpdateCardResponse]
     """Changes a card's nickname or user; what is absent stays.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT; CARD_STATE: the
-    user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE;
+    CARD_STATE: the user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     UpdateCardShipping: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.UpdateCardShippingRequest, _card_lifecycle_pb2.UpdateCardShippingResponse]
     """Says where plastic is. What it says already changes nothing.
@@ -163,8 +163,8 @@ class CardServiceAsyncStub(CardServiceStub):
     IssueCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.IssueCardRequest, _card_service_pb2.IssueCardResponse]  # type: ignore[assignment]
     """Issues a card on an open account, if the settings of a company that owns it allow.
     Errors: INVALID_ARGUMENT, NOT_FOUND (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS),
-    FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, CARD_KIND_NOT_ALLOWED),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE,
+    CARD_KIND_NOT_ALLOWED, TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.GetCardRequest, _card_service_pb2.GetCardResponse]  # type: ignore[assignment]
     """Returns one card.
@@ -220,8 +220,8 @@ class CardServiceAsyncStub(CardServiceStub):
     card stays used, a frozen card stays frozen; plastic is inactive as always.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
-    USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: `replaced_by_card_id` in its metadata),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: see `replaced_by_card_id`; TOO_MANY_CARDS if it
+    was lost or stolen before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ReissueCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ReissueCardRequest, _card_lifecycle_pb2.ReissueCardResponse]  # type: ignore[assignment]
     """Makes a card anew with the same number and a later expiry, e.g. because it is damaged. It stays
@@ -241,8 +241,8 @@ class CardServiceAsyncStub(CardServiceStub):
     UpdateCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.UpdateCardRequest, _card_lifecycle_pb2.UpdateCardResponse]  # type: ignore[assignment]
     """Changes a card's nickname or user; what is absent stays.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT; CARD_STATE: the
-    user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE;
+    CARD_STATE: the user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     UpdateCardShipping: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.UpdateCardShippingRequest, _card_lifecycle_pb2.UpdateCardShippingResponse]  # type: ignore[assignment]
     """Says where plastic is. What it says already changes nothing.
@@ -286,8 +286,8 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_card_service_pb2.IssueCardResponse, _abc.Awaitable[_card_service_pb2.IssueCardResponse]]:
         """Issues a card on an open account, if the settings of a company that owns it allow.
         Errors: INVALID_ARGUMENT, NOT_FOUND (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS),
-        FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, CARD_KIND_NOT_ALLOWED),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE,
+        CARD_KIND_NOT_ALLOWED, TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -397,8 +397,8 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
         card stays used, a frozen card stays frozen; plastic is inactive as always.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
-        USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: `replaced_by_card_id` in its metadata),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: see `replaced_by_card_id`; TOO_MANY_CARDS if it
+        was lost or stolen before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -436,8 +436,8 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_card_lifecycle_pb2.UpdateCardResponse, _abc.Awaitable[_card_lifecycle_pb2.UpdateCardResponse]]:
         """Changes a card's nickname or user; what is absent stays.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT; CARD_STATE: the
-        user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE;
+        CARD_STATE: the user of a closed card), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -27,7 +27,7 @@ from holdfast.accounts.v1 import card_pb2 as holdfast_dot_accounts_dot_v1_dot_ca
 from holdfast.type.v1 import money_pb2 as holdfast_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$holdfast/accounts/v1/programme.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a\x1choldfast/type/v1/money.proto\"\xfd\x05\n\tProgramme\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x32\n\x04kind\x18\x03 \x01(\x0e\x32$.holdfast.accounts.v1.Programme.Kind\x12\x38\n\x07network\x18\x04 \x01(\x0e\x32\'.holdfast.accounts.v1.Programme.Network\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12\x0b\n\x03\x62in\x18\x06 \x01(\t\x12\x34\n\x05state\x18\x07 \x01(\x0e\x32%.holdfast.accounts.v1.Programme.State\x12\x38\n\x0cunderwriting\x18\x08 \x01(\x0b\x32\".holdfast.accounts.v1.Underwriting\x12\x38\n\x0f\x66irst_card_kind\x18\t \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.Kind\x12\x0f\n\x07version\x18\n \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"B\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_CONSUMER\x10\x01\x12\x11\n\rKIND_BUSINESS\x10\x02\"\x95\x01\n\x07Network\x12\x17\n\x13NETWORK_UNSPECIFIED\x10\x00\x12\x10\n\x0cNETWORK_VISA\x10\x01\x12\x16\n\x12NETWORK_MASTERCARD\x10\x02\x12\x1c\n\x18NETWORK_AMERICAN_EXPRESS\x10\x03\x12\x14\n\x10NETWORK_DISCOVER\x10\x04\x12\x13\n\x0fNETWORK_PRIVATE\x10\x05\"C\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_RETIRED\x10\x02\"\xed\x01\n\x0cUnderwriting\x12\x15\n\rapprove_score\x18\x01 \x01(\x05\x12\x15\n\rdecline_score\x18\x02 \x01(\x05\x12\x31\n\x10\x63redit_limit_min\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x31\n\x10\x63redit_limit_max\x18\x04 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x16\n\x0eincome_percent\x18\x05 \x01(\x05\x12\x15\n\ralways_review\x18\x06 \x01(\x08\x12\x1a\n\x12\x64\x65\x63ide_within_days\x18\x07 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$holdfast/accounts/v1/programme.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a\x1choldfast/type/v1/money.proto\"\x95\x06\n\tProgramme\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x32\n\x04kind\x18\x03 \x01(\x0e\x32$.holdfast.accounts.v1.Programme.Kind\x12\x38\n\x07network\x18\x04 \x01(\x0e\x32\'.holdfast.accounts.v1.Programme.Network\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12\x0b\n\x03\x62in\x18\x06 \x01(\t\x12\x34\n\x05state\x18\x07 \x01(\x0e\x32%.holdfast.accounts.v1.Programme.State\x12\x38\n\x0cunderwriting\x18\x08 \x01(\x0b\x32\".holdfast.accounts.v1.Underwriting\x12\x38\n\x0f\x66irst_card_kind\x18\t \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.Kind\x12\x0f\n\x07version\x18\n \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eopen_cards_max\x18\r \x01(\x05\"B\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_CONSUMER\x10\x01\x12\x11\n\rKIND_BUSINESS\x10\x02\"\x95\x01\n\x07Network\x12\x17\n\x13NETWORK_UNSPECIFIED\x10\x00\x12\x10\n\x0cNETWORK_VISA\x10\x01\x12\x16\n\x12NETWORK_MASTERCARD\x10\x02\x12\x1c\n\x18NETWORK_AMERICAN_EXPRESS\x10\x03\x12\x14\n\x10NETWORK_DISCOVER\x10\x04\x12\x13\n\x0fNETWORK_PRIVATE\x10\x05\"C\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x11\n\rSTATE_RETIRED\x10\x02\"\xed\x01\n\x0cUnderwriting\x12\x15\n\rapprove_score\x18\x01 \x01(\x05\x12\x15\n\rdecline_score\x18\x02 \x01(\x05\x12\x31\n\x10\x63redit_limit_min\x18\x03 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x31\n\x10\x63redit_limit_max\x18\x04 \x01(\x0b\x32\x17.holdfast.type.v1.Money\x12\x16\n\x0eincome_percent\x18\x05 \x01(\x05\x12\x15\n\ralways_review\x18\x06 \x01(\x08\x12\x1a\n\x12\x64\x65\x63ide_within_days\x18\x07 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,13 +35,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.accounts.v1.progra
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROGRAMME']._serialized_start=159
-  _globals['_PROGRAMME']._serialized_end=924
-  _globals['_PROGRAMME_KIND']._serialized_start=637
-  _globals['_PROGRAMME_KIND']._serialized_end=703
-  _globals['_PROGRAMME_NETWORK']._serialized_start=706
-  _globals['_PROGRAMME_NETWORK']._serialized_end=855
-  _globals['_PROGRAMME_STATE']._serialized_start=857
-  _globals['_PROGRAMME_STATE']._serialized_end=924
-  _globals['_UNDERWRITING']._serialized_start=927
-  _globals['_UNDERWRITING']._serialized_end=1164
+  _globals['_PROGRAMME']._serialized_end=948
+  _globals['_PROGRAMME_KIND']._serialized_start=661
+  _globals['_PROGRAMME_KIND']._serialized_end=727
+  _globals['_PROGRAMME_NETWORK']._serialized_start=730
+  _globals['_PROGRAMME_NETWORK']._serialized_end=879
+  _globals['_PROGRAMME_STATE']._serialized_start=881
+  _globals['_PROGRAMME_STATE']._serialized_end=948
+  _globals['_UNDERWRITING']._serialized_start=951
+  _globals['_UNDERWRITING']._serialized_end=1188
 # @@protoc_insertion_point(module_scope)

@@ -121,6 +121,7 @@ class Programme(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    OPEN_CARDS_MAX_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`prog_` and 1 to 32 characters of `[a-z0-9_]`, chosen when it is created."""
     display_name: _builtins.str
@@ -139,6 +140,10 @@ class Programme(_message.Message):
     """Kind of the first card of an account."""
     version: _builtins.int
     """Grows by one with every change; terms have versions of their own."""
+    open_cards_max: _builtins.int
+    """Most open cards of one account: those neither closed, lost, stolen nor expired. Used single-use
+    cards count until they are closed.
+    """
     @_builtins.property
     def underwriting(self) -> Global___Underwriting:
         """What an application for it is judged by."""
@@ -166,10 +171,11 @@ class Programme(_message.Message):
         version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        open_cards_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "underwriting", b"underwriting", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bin", b"bin", "create_time", b"create_time", "currency_code", b"currency_code", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "id", b"id", "kind", b"kind", "network", b"network", "state", b"state", "underwriting", b"underwriting", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bin", b"bin", "create_time", b"create_time", "currency_code", b"currency_code", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "id", b"id", "kind", b"kind", "network", b"network", "open_cards_max", b"open_cards_max", "state", b"state", "underwriting", b"underwriting", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

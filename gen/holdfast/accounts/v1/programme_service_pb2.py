@@ -32,7 +32,7 @@ from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__
 from holdfast.type.v1 import default_rules_pb2 as holdfast_dot_type_dot_v1_dot_default__rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,holdfast/accounts/v1/programme_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a$holdfast/accounts/v1/programme.proto\x1a holdfast/accounts/v1/rules.proto\x1a holdfast/accounts/v1/terms.proto\x1a\x1dholdfast/type/v1/access.proto\x1a$holdfast/type/v1/default_rules.proto\"\x94\x03\n\x16\x43reateProgrammeRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x38\n\x04kind\x18\x04 \x01(\x0e\x32$.holdfast.accounts.v1.Programme.KindB\x04\xe2\x41\x01\x02\x12>\n\x07network\x18\x05 \x01(\x0e\x32\'.holdfast.accounts.v1.Programme.NetworkB\x04\xe2\x41\x01\x02\x12\x1b\n\rcurrency_code\x18\x06 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03\x62in\x18\x07 \x01(\tB\x04\xe2\x41\x01\x02\x12>\n\x0cunderwriting\x18\x08 \x01(\x0b\x32\".holdfast.accounts.v1.UnderwritingB\x04\xe2\x41\x01\x02\x12>\n\x0f\x66irst_card_kind\x18\t \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x01\"M\n\x17\x43reateProgrammeResponse\x12\x32\n\tprogramme\x18\x01 \x01(\x0b\x32\x1f.holdfast.accounts.v1.Programme\"1\n\x13GetProgrammeRequest\x12\x1a\n\x0cprogramme_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"J\n\x14GetProgrammeResponse\x12\x32\n\tprogramme\x18\x01 \x01(\x0b\x32\x1f.holdfast.accounts.v1.Programme\"J\n\x15ListProgrammesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x16ListProgrammesResponse\x12\x33\n\nprogrammes\x18\x01 \x03(\x0b\x32\x1f.holdfast.accounts.v1.Programme\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe4\x02\n\x16UpdateProgrammeRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12>\n\x0cunderwriting\x18\x04 \x01(\x0b\x32\".holdfast.accounts.v1.UnderwritingB\x04\xe2\x41\x01\x01\x12\x43\n\x0f\x66irst_card_kind\x18\x05 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12?\n\x05state\x18\x06 \x01(\x0e\x32%.holdfast.accounts.v1.Programme.StateB\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x42\x0f\n\r_display_nameB\x12\n\x10_first_card_kindB\x08\n\x06_state\"M\n\x17UpdateProgrammeResponse\x12\x32\n\tprogramme\x18\x01 \x01(\x0b\x32\x1f.holdfast.accounts.v1.Programme\"\x82\x01\n\x18\x41\x64\x64ProgrammeTermsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x30\n\x05terms\x18\x03 \x01(\x0b\x32\x1b.holdfast.accounts.v1.TermsB\x04\xe2\x41\x01\x02\"P\n\x19\x41\x64\x64ProgrammeTermsResponse\x12\x33\n\x05terms\x18\x01 \x01(\x0b\x32$.holdfast.accounts.v1.ProgrammeTerms\"M\n\x18GetProgrammeTermsRequest\x12\x1a\n\x0cprogramme_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07on_date\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"P\n\x19GetProgrammeTermsResponse\x12\x33\n\x05terms\x18\x01 \x01(\x0b\x32$.holdfast.accounts.v1.ProgrammeTerms\"j\n\x19ListProgrammeTermsRequest\x12\x1a\n\x0cprogramme_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"j\n\x1aListProgrammeTermsResponse\x12\x33\n\x05terms\x18\x01 \x03(\x0b\x32$.holdfast.accounts.v1.ProgrammeTerms\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x18SetProgrammeRulesRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x05rules\x18\x03 \x01(\x0b\x32\x1e.holdfast.type.v1.DefaultRulesB\x04\xe2\x41\x01\x01\"G\n\x19SetProgrammeRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules\"6\n\x18GetProgrammeRulesRequest\x12\x1a\n\x0cprogramme_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"G\n\x19GetProgrammeRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules2\x8f\x0c\n\x10ProgrammeService\x12\x93\x01\n\x0f\x43reateProgramme\x12,.holdfast.accounts.v1.CreateProgrammeRequest\x1a-.holdfast.accounts.v1.CreateProgrammeResponse\"#\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/programmes:\x01*\x12\x9b\x01\n\x0cGetProgramme\x12).holdfast.accounts.v1.GetProgrammeRequest\x1a*.holdfast.accounts.v1.GetProgrammeResponse\"4\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/programmes/{programme_id}\x12\x92\x01\n\x0eListProgrammes\x12+.holdfast.accounts.v1.ListProgrammesRequest\x1a,.holdfast.accounts.v1.ListProgrammesResponse\"%\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/programmes\x12\xa9\x01\n\x0fUpdateProgramme\x12,.holdfast.accounts.v1.UpdateProgrammeRequest\x1a-.holdfast.accounts.v1.UpdateProgrammeResponse\"9\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02)\"$/v1/programmes/{programme_id}:update:\x01*\x12\xb1\x01\n\x11\x41\x64\x64ProgrammeTerms\x12..holdfast.accounts.v1.AddProgrammeTermsRequest\x1a/.holdfast.accounts.v1.AddProgrammeTermsResponse\";\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02+\"&/v1/programmes/{programme_id}:addTerms:\x01*\x12\xb8\x01\n\x11GetProgrammeTerms\x12..holdfast.accounts.v1.GetProgrammeTermsRequest\x1a/.holdfast.accounts.v1.GetProgrammeTermsResponse\"B\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02-\x12+/v1/programmes/{programme_id}/terms/current\x12\xb3\x01\n\x12ListProgrammeTerms\x12/.holdfast.accounts.v1.ListProgrammeTermsRequest\x1a\x30.holdfast.accounts.v1.ListProgrammeTermsResponse\":\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02%\x12#/v1/programmes/{programme_id}/terms\x12\xb1\x01\n\x11SetProgrammeRules\x12..holdfast.accounts.v1.SetProgrammeRulesRequest\x1a/.holdfast.accounts.v1.SetProgrammeRulesResponse\";\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02+\"&/v1/programmes/{programme_id}:setRules:\x01*\x12\xac\x01\n\x11GetProgrammeRules\x12..holdfast.accounts.v1.GetProgrammeRulesRequest\x1a/.holdfast.accounts.v1.GetProgrammeRulesResponse\"6\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02%\x12#/v1/programmes/{programme_id}/rulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,holdfast/accounts/v1/programme_service.proto\x12\x14holdfast.accounts.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a$holdfast/accounts/v1/programme.proto\x1a holdfast/accounts/v1/rules.proto\x1a holdfast/accounts/v1/terms.proto\x1a\x1dholdfast/type/v1/access.proto\x1a$holdfast/type/v1/default_rules.proto\"\xb2\x03\n\x16\x43reateProgrammeRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x38\n\x04kind\x18\x04 \x01(\x0e\x32$.holdfast.accounts.v1.Programme.KindB\x04\xe2\x41\x01\x02\x12>\n\x07network\x18\x05 \x01(\x0e\x32\'.holdfast.accounts.v1.Programme.NetworkB\x04\xe2\x41\x01\x02\x12\x1b\n\rcurrency_code\x18\x06 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03\x62in\x18\x07 \x01(\tB\x04\xe2\x41\x01\x02\x12>\n\x0cunderwriting\x18\x08 \x01(\x0b\x32\".holdfast.accounts.v1.UnderwritingB\x04\xe2\x41\x01\x02\x12>\n\x0f\x66irst_card_kind\x18\t \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x01\x12\x1c\n\x0eopen_cards_max\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x01\"M\n\x17\x43reateProgrammeResponse\x12\x32\n\tprogramme\x18\x01 \x01(\x0b\x32\x1f.holdfast.accounts.v1.Programme\"1\n\x13GetProgrammeRequest\x12\x1a\n\x0cprogramme_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"J\n\x14GetProgrammeResponse\x12\x32\n\tprogramme\x18\x01 \x01(\x0b\x32\x1f.holdfast.accounts.v1.Programme\"J\n\x15ListProgrammesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x16ListProgrammesResponse\x12\x33\n\nprogrammes\x18\x01 \x03(\x0b\x32\x1f.holdfast.accounts.v1.Programme\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9a\x03\n\x16UpdateProgrammeRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12>\n\x0cunderwriting\x18\x04 \x01(\x0b\x32\".holdfast.accounts.v1.UnderwritingB\x04\xe2\x41\x01\x01\x12\x43\n\x0f\x66irst_card_kind\x18\x05 \x01(\x0e\x32\x1f.holdfast.accounts.v1.Card.KindB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12?\n\x05state\x18\x06 \x01(\x0e\x32%.holdfast.accounts.v1.Programme.StateB\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12!\n\x0eopen_cards_max\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x03\x88\x01\x01\x42\x0f\n\r_display_nameB\x12\n\x10_first_card_kindB\x08\n\x06_stateB\x11\n\x0f_open_cards_max\"M\n\x17UpdateProgrammeResponse\x12\x32\n\tprogramme\x18\x01 \x01(\x0b\x32\x1f.holdfast.accounts.v1.Programme\"\x82\x01\n\x18\x41\x64\x64ProgrammeTermsRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x30\n\x05terms\x18\x03 \x01(\x0b\x32\x1b.holdfast.accounts.v1.TermsB\x04\xe2\x41\x01\x02\"P\n\x19\x41\x64\x64ProgrammeTermsResponse\x12\x33\n\x05terms\x18\x01 \x01(\x0b\x32$.holdfast.accounts.v1.ProgrammeTerms\"M\n\x18GetProgrammeTermsRequest\x12\x1a\n\x0cprogramme_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07on_date\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"P\n\x19GetProgrammeTermsResponse\x12\x33\n\x05terms\x18\x01 \x01(\x0b\x32$.holdfast.accounts.v1.ProgrammeTerms\"j\n\x19ListProgrammeTermsRequest\x12\x1a\n\x0cprogramme_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"j\n\x1aListProgrammeTermsResponse\x12\x33\n\x05terms\x18\x01 \x03(\x0b\x32$.holdfast.accounts.v1.ProgrammeTerms\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x18SetProgrammeRulesRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cprogramme_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x05rules\x18\x03 \x01(\x0b\x32\x1e.holdfast.type.v1.DefaultRulesB\x04\xe2\x41\x01\x01\"G\n\x19SetProgrammeRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules\"6\n\x18GetProgrammeRulesRequest\x12\x1a\n\x0cprogramme_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"G\n\x19GetProgrammeRulesResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.holdfast.accounts.v1.Rules2\x8f\x0c\n\x10ProgrammeService\x12\x93\x01\n\x0f\x43reateProgramme\x12,.holdfast.accounts.v1.CreateProgrammeRequest\x1a-.holdfast.accounts.v1.CreateProgrammeResponse\"#\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/programmes:\x01*\x12\x9b\x01\n\x0cGetProgramme\x12).holdfast.accounts.v1.GetProgrammeRequest\x1a*.holdfast.accounts.v1.GetProgrammeResponse\"4\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/programmes/{programme_id}\x12\x92\x01\n\x0eListProgrammes\x12+.holdfast.accounts.v1.ListProgrammesRequest\x1a,.holdfast.accounts.v1.ListProgrammesResponse\"%\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/programmes\x12\xa9\x01\n\x0fUpdateProgramme\x12,.holdfast.accounts.v1.UpdateProgrammeRequest\x1a-.holdfast.accounts.v1.UpdateProgrammeResponse\"9\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02)\"$/v1/programmes/{programme_id}:update:\x01*\x12\xb1\x01\n\x11\x41\x64\x64ProgrammeTerms\x12..holdfast.accounts.v1.AddProgrammeTermsRequest\x1a/.holdfast.accounts.v1.AddProgrammeTermsResponse\";\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02+\"&/v1/programmes/{programme_id}:addTerms:\x01*\x12\xb8\x01\n\x11GetProgrammeTerms\x12..holdfast.accounts.v1.GetProgrammeTermsRequest\x1a/.holdfast.accounts.v1.GetProgrammeTermsResponse\"B\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02-\x12+/v1/programmes/{programme_id}/terms/current\x12\xb3\x01\n\x12ListProgrammeTerms\x12/.holdfast.accounts.v1.ListProgrammeTermsRequest\x1a\x30.holdfast.accounts.v1.ListProgrammeTermsResponse\":\x90\x02\x01\x92\xb5\x18\x08\n\x04\x02\x08\x03\x04 \x01\x82\xd3\xe4\x93\x02%\x12#/v1/programmes/{programme_id}/terms\x12\xb1\x01\n\x11SetProgrammeRules\x12..holdfast.accounts.v1.SetProgrammeRulesRequest\x1a/.holdfast.accounts.v1.SetProgrammeRulesResponse\";\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02+\"&/v1/programmes/{programme_id}:setRules:\x01*\x12\xac\x01\n\x11GetProgrammeRules\x12..holdfast.accounts.v1.GetProgrammeRulesRequest\x1a/.holdfast.accounts.v1.GetProgrammeRulesResponse\"6\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\x82\xd3\xe4\x93\x02%\x12#/v1/programmes/{programme_id}/rulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,6 +57,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEPROGRAMMEREQUEST'].fields_by_name['underwriting']._serialized_options = b'\342A\001\002'
   _globals['_CREATEPROGRAMMEREQUEST'].fields_by_name['first_card_kind']._loaded_options = None
   _globals['_CREATEPROGRAMMEREQUEST'].fields_by_name['first_card_kind']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEPROGRAMMEREQUEST'].fields_by_name['open_cards_max']._loaded_options = None
+  _globals['_CREATEPROGRAMMEREQUEST'].fields_by_name['open_cards_max']._serialized_options = b'\342A\001\001'
   _globals['_GETPROGRAMMEREQUEST'].fields_by_name['programme_id']._loaded_options = None
   _globals['_GETPROGRAMMEREQUEST'].fields_by_name['programme_id']._serialized_options = b'\342A\001\002'
   _globals['_LISTPROGRAMMESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -75,6 +77,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEPROGRAMMEREQUEST'].fields_by_name['first_card_kind']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEPROGRAMMEREQUEST'].fields_by_name['state']._loaded_options = None
   _globals['_UPDATEPROGRAMMEREQUEST'].fields_by_name['state']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEPROGRAMMEREQUEST'].fields_by_name['open_cards_max']._loaded_options = None
+  _globals['_UPDATEPROGRAMMEREQUEST'].fields_by_name['open_cards_max']._serialized_options = b'\342A\001\001'
   _globals['_ADDPROGRAMMETERMSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_ADDPROGRAMMETERMSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_ADDPROGRAMMETERMSREQUEST'].fields_by_name['programme_id']._loaded_options = None
@@ -118,41 +122,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROGRAMMESERVICE'].methods_by_name['GetProgrammeRules']._loaded_options = None
   _globals['_PROGRAMMESERVICE'].methods_by_name['GetProgrammeRules']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\202\323\344\223\002%\022#/v1/programmes/{programme_id}/rules'
   _globals['_CREATEPROGRAMMEREQUEST']._serialized_start=342
-  _globals['_CREATEPROGRAMMEREQUEST']._serialized_end=746
-  _globals['_CREATEPROGRAMMERESPONSE']._serialized_start=748
-  _globals['_CREATEPROGRAMMERESPONSE']._serialized_end=825
-  _globals['_GETPROGRAMMEREQUEST']._serialized_start=827
-  _globals['_GETPROGRAMMEREQUEST']._serialized_end=876
-  _globals['_GETPROGRAMMERESPONSE']._serialized_start=878
-  _globals['_GETPROGRAMMERESPONSE']._serialized_end=952
-  _globals['_LISTPROGRAMMESREQUEST']._serialized_start=954
-  _globals['_LISTPROGRAMMESREQUEST']._serialized_end=1028
-  _globals['_LISTPROGRAMMESRESPONSE']._serialized_start=1030
-  _globals['_LISTPROGRAMMESRESPONSE']._serialized_end=1132
-  _globals['_UPDATEPROGRAMMEREQUEST']._serialized_start=1135
-  _globals['_UPDATEPROGRAMMEREQUEST']._serialized_end=1491
-  _globals['_UPDATEPROGRAMMERESPONSE']._serialized_start=1493
-  _globals['_UPDATEPROGRAMMERESPONSE']._serialized_end=1570
-  _globals['_ADDPROGRAMMETERMSREQUEST']._serialized_start=1573
-  _globals['_ADDPROGRAMMETERMSREQUEST']._serialized_end=1703
-  _globals['_ADDPROGRAMMETERMSRESPONSE']._serialized_start=1705
-  _globals['_ADDPROGRAMMETERMSRESPONSE']._serialized_end=1785
-  _globals['_GETPROGRAMMETERMSREQUEST']._serialized_start=1787
-  _globals['_GETPROGRAMMETERMSREQUEST']._serialized_end=1864
-  _globals['_GETPROGRAMMETERMSRESPONSE']._serialized_start=1866
-  _globals['_GETPROGRAMMETERMSRESPONSE']._serialized_end=1946
-  _globals['_LISTPROGRAMMETERMSREQUEST']._serialized_start=1948
-  _globals['_LISTPROGRAMMETERMSREQUEST']._serialized_end=2054
-  _globals['_LISTPROGRAMMETERMSRESPONSE']._serialized_start=2056
-  _globals['_LISTPROGRAMMETERMSRESPONSE']._serialized_end=2162
-  _globals['_SETPROGRAMMERULESREQUEST']._serialized_start=2165
-  _globals['_SETPROGRAMMERULESREQUEST']._serialized_end=2298
-  _globals['_SETPROGRAMMERULESRESPONSE']._serialized_start=2300
-  _globals['_SETPROGRAMMERULESRESPONSE']._serialized_end=2371
-  _globals['_GETPROGRAMMERULESREQUEST']._serialized_start=2373
-  _globals['_GETPROGRAMMERULESREQUEST']._serialized_end=2427
-  _globals['_GETPROGRAMMERULESRESPONSE']._serialized_start=2429
-  _globals['_GETPROGRAMMERULESRESPONSE']._serialized_end=2500
-  _globals['_PROGRAMMESERVICE']._serialized_start=2503
-  _globals['_PROGRAMMESERVICE']._serialized_end=4054
+  _globals['_CREATEPROGRAMMEREQUEST']._serialized_end=776
+  _globals['_CREATEPROGRAMMERESPONSE']._serialized_start=778
+  _globals['_CREATEPROGRAMMERESPONSE']._serialized_end=855
+  _globals['_GETPROGRAMMEREQUEST']._serialized_start=857
+  _globals['_GETPROGRAMMEREQUEST']._serialized_end=906
+  _globals['_GETPROGRAMMERESPONSE']._serialized_start=908
+  _globals['_GETPROGRAMMERESPONSE']._serialized_end=982
+  _globals['_LISTPROGRAMMESREQUEST']._serialized_start=984
+  _globals['_LISTPROGRAMMESREQUEST']._serialized_end=1058
+  _globals['_LISTPROGRAMMESRESPONSE']._serialized_start=1060
+  _globals['_LISTPROGRAMMESRESPONSE']._serialized_end=1162
+  _globals['_UPDATEPROGRAMMEREQUEST']._serialized_start=1165
+  _globals['_UPDATEPROGRAMMEREQUEST']._serialized_end=1575
+  _globals['_UPDATEPROGRAMMERESPONSE']._serialized_start=1577
+  _globals['_UPDATEPROGRAMMERESPONSE']._serialized_end=1654
+  _globals['_ADDPROGRAMMETERMSREQUEST']._serialized_start=1657
+  _globals['_ADDPROGRAMMETERMSREQUEST']._serialized_end=1787
+  _globals['_ADDPROGRAMMETERMSRESPONSE']._serialized_start=1789
+  _globals['_ADDPROGRAMMETERMSRESPONSE']._serialized_end=1869
+  _globals['_GETPROGRAMMETERMSREQUEST']._serialized_start=1871
+  _globals['_GETPROGRAMMETERMSREQUEST']._serialized_end=1948
+  _globals['_GETPROGRAMMETERMSRESPONSE']._serialized_start=1950
+  _globals['_GETPROGRAMMETERMSRESPONSE']._serialized_end=2030
+  _globals['_LISTPROGRAMMETERMSREQUEST']._serialized_start=2032
+  _globals['_LISTPROGRAMMETERMSREQUEST']._serialized_end=2138
+  _globals['_LISTPROGRAMMETERMSRESPONSE']._serialized_start=2140
+  _globals['_LISTPROGRAMMETERMSRESPONSE']._serialized_end=2246
+  _globals['_SETPROGRAMMERULESREQUEST']._serialized_start=2249
+  _globals['_SETPROGRAMMERULESREQUEST']._serialized_end=2382
+  _globals['_SETPROGRAMMERULESRESPONSE']._serialized_start=2384
+  _globals['_SETPROGRAMMERULESRESPONSE']._serialized_end=2455
+  _globals['_GETPROGRAMMERULESREQUEST']._serialized_start=2457
+  _globals['_GETPROGRAMMERULESREQUEST']._serialized_end=2511
+  _globals['_GETPROGRAMMERULESRESPONSE']._serialized_start=2513
+  _globals['_GETPROGRAMMERULESRESPONSE']._serialized_end=2584
+  _globals['_PROGRAMMESERVICE']._serialized_start=2587
+  _globals['_PROGRAMMESERVICE']._serialized_end=4138
 # @@protoc_insertion_point(module_scope)

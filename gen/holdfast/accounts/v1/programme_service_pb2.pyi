@@ -38,6 +38,7 @@ class CreateProgrammeRequest(_message.Message):
     BIN_FIELD_NUMBER: _builtins.int
     UNDERWRITING_FIELD_NUMBER: _builtins.int
     FIRST_CARD_KIND_FIELD_NUMBER: _builtins.int
+    OPEN_CARDS_MAX_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
     programme_id: _builtins.str
@@ -54,6 +55,8 @@ class CreateProgrammeRequest(_message.Message):
     """First 6 or 8 digits of its card numbers, as the network begins them."""
     first_card_kind: _card_pb2.Card.Kind.ValueType
     """Kind of the first card of an account. Default: virtual."""
+    open_cards_max: _builtins.int
+    """Most open cards of one account, 1 to 10000. Default: 100."""
     @_builtins.property
     def underwriting(self) -> _programme_pb2.Underwriting:
         """What applications are judged by; limits are required."""
@@ -70,10 +73,11 @@ class CreateProgrammeRequest(_message.Message):
         bin: _builtins.str = ...,
         underwriting: _programme_pb2.Underwriting | None = ...,
         first_card_kind: _card_pb2.Card.Kind.ValueType = ...,
+        open_cards_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["underwriting", b"underwriting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bin", b"bin", "currency_code", b"currency_code", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "kind", b"kind", "network", b"network", "programme_id", b"programme_id", "request_id", b"request_id", "underwriting", b"underwriting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bin", b"bin", "currency_code", b"currency_code", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "kind", b"kind", "network", b"network", "open_cards_max", b"open_cards_max", "programme_id", b"programme_id", "request_id", b"request_id", "underwriting", b"underwriting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -215,6 +219,7 @@ class UpdateProgrammeRequest(_message.Message):
     UNDERWRITING_FIELD_NUMBER: _builtins.int
     FIRST_CARD_KIND_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    OPEN_CARDS_MAX_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
     programme_id: _builtins.str
@@ -225,6 +230,8 @@ class UpdateProgrammeRequest(_message.Message):
     """Kind of the first card of an account."""
     state: _programme_pb2.Programme.State.ValueType
     """Whether it takes new applications."""
+    open_cards_max: _builtins.int
+    """Most open cards of one account, 1 to 10000. Accounts that have more keep them."""
     @_builtins.property
     def underwriting(self) -> _programme_pb2.Underwriting:
         """All of what applications are judged by."""
@@ -238,21 +245,26 @@ class UpdateProgrammeRequest(_message.Message):
         underwriting: _programme_pb2.Underwriting | None = ...,
         first_card_kind: _card_pb2.Card.Kind.ValueType | None = ...,
         state: _programme_pb2.Programme.State.ValueType | None = ...,
+        open_cards_max: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "_first_card_kind", b"_first_card_kind", "_state", b"_state", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "state", b"state", "underwriting", b"underwriting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "_first_card_kind", b"_first_card_kind", "_open_cards_max", b"_open_cards_max", "_state", b"_state", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "open_cards_max", b"open_cards_max", "state", b"state", "underwriting", b"underwriting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "_first_card_kind", b"_first_card_kind", "_state", b"_state", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "programme_id", b"programme_id", "request_id", b"request_id", "state", b"state", "underwriting", b"underwriting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "_first_card_kind", b"_first_card_kind", "_open_cards_max", b"_open_cards_max", "_state", b"_state", "display_name", b"display_name", "first_card_kind", b"first_card_kind", "open_cards_max", b"open_cards_max", "programme_id", b"programme_id", "request_id", b"request_id", "state", b"state", "underwriting", b"underwriting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__display_name: _TypeAlias = _typing.Literal["display_name"]  # noqa: Y015
     _WhichOneofArgType__display_name: _TypeAlias = _typing.Literal["_display_name", b"_display_name"]  # noqa: Y015
     _WhichOneofReturnType__first_card_kind: _TypeAlias = _typing.Literal["first_card_kind"]  # noqa: Y015
     _WhichOneofArgType__first_card_kind: _TypeAlias = _typing.Literal["_first_card_kind", b"_first_card_kind"]  # noqa: Y015
+    _WhichOneofReturnType__open_cards_max: _TypeAlias = _typing.Literal["open_cards_max"]  # noqa: Y015
+    _WhichOneofArgType__open_cards_max: _TypeAlias = _typing.Literal["_open_cards_max", b"_open_cards_max"]  # noqa: Y015
     _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
     _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__display_name) -> _WhichOneofReturnType__display_name | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__first_card_kind) -> _WhichOneofReturnType__first_card_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__open_cards_max) -> _WhichOneofReturnType__open_cards_max | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
 

@@ -33,7 +33,7 @@ from holdfast.accounts.v1 import member_pb2 as holdfast_dot_accounts_dot_v1_dot_
 from holdfast.accounts.v1 import user_pb2 as holdfast_dot_accounts_dot_v1_dot_user__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/accounts/v1/user_export.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"holdfast/accounts/v1/account.proto\x1a\'holdfast/accounts/v1/account_user.proto\x1a&holdfast/accounts/v1/application.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a!holdfast/accounts/v1/change.proto\x1a!holdfast/accounts/v1/member.proto\x1a\x1fholdfast/accounts/v1/user.proto\".\n\x15\x45xportUserDataRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xcf\x03\n\x16\x45xportUserDataResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\x12/\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x1d.holdfast.accounts.v1.Account\x12)\n\x05\x63\x61rds\x18\x03 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x37\n\x0c\x61pplications\x18\x04 \x03(\x0b\x32!.holdfast.accounts.v1.Application\x12\x31\n\x0bmemberships\x18\x05 \x03(\x0b\x32\x1c.holdfast.accounts.v1.Member\x12:\n\x0fshared_accounts\x18\x06 \x03(\x0b\x32!.holdfast.accounts.v1.AccountUser\x12-\n\x07\x63hanges\x18\x07 \x03(\x0b\x32\x1c.holdfast.accounts.v1.Change\x12/\n\x08showings\x18\x08 \x03(\x0b\x32\x1d.holdfast.accounts.v1.Showing\x12\'\n\x04\x61\x63ts\x18\t \x03(\x0b\x32\x19.holdfast.accounts.v1.Act\"\x7f\n\x07Showing\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12-\n\tshow_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x03\x41\x63t\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12,\n\x08\x61\x63t_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/accounts/v1/user_export.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"holdfast/accounts/v1/account.proto\x1a\'holdfast/accounts/v1/account_user.proto\x1a&holdfast/accounts/v1/application.proto\x1a\x1fholdfast/accounts/v1/card.proto\x1a!holdfast/accounts/v1/change.proto\x1a!holdfast/accounts/v1/member.proto\x1a\x1fholdfast/accounts/v1/user.proto\"H\n\x15\x45xportUserDataRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xe8\x03\n\x16\x45xportUserDataResponse\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.holdfast.accounts.v1.User\x12/\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x1d.holdfast.accounts.v1.Account\x12)\n\x05\x63\x61rds\x18\x03 \x03(\x0b\x32\x1a.holdfast.accounts.v1.Card\x12\x37\n\x0c\x61pplications\x18\x04 \x03(\x0b\x32!.holdfast.accounts.v1.Application\x12\x31\n\x0bmemberships\x18\x05 \x03(\x0b\x32\x1c.holdfast.accounts.v1.Member\x12:\n\x0fshared_accounts\x18\x06 \x03(\x0b\x32!.holdfast.accounts.v1.AccountUser\x12-\n\x07\x63hanges\x18\x07 \x03(\x0b\x32\x1c.holdfast.accounts.v1.Change\x12/\n\x08showings\x18\x08 \x03(\x0b\x32\x1d.holdfast.accounts.v1.Showing\x12\'\n\x04\x61\x63ts\x18\t \x03(\x0b\x32\x19.holdfast.accounts.v1.Act\x12\x17\n\x0fnext_page_token\x18\n \x01(\t\"\x7f\n\x07Showing\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12-\n\tshow_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x03\x41\x63t\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12,\n\x08\x61\x63t_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,12 +42,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXPORTUSERDATAREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_EXPORTUSERDATAREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
+  _globals['_EXPORTUSERDATAREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_EXPORTUSERDATAREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_EXPORTUSERDATAREQUEST']._serialized_start=383
-  _globals['_EXPORTUSERDATAREQUEST']._serialized_end=429
-  _globals['_EXPORTUSERDATARESPONSE']._serialized_start=432
-  _globals['_EXPORTUSERDATARESPONSE']._serialized_end=895
-  _globals['_SHOWING']._serialized_start=897
-  _globals['_SHOWING']._serialized_end=1024
-  _globals['_ACT']._serialized_start=1026
-  _globals['_ACT']._serialized_end=1126
+  _globals['_EXPORTUSERDATAREQUEST']._serialized_end=455
+  _globals['_EXPORTUSERDATARESPONSE']._serialized_start=458
+  _globals['_EXPORTUSERDATARESPONSE']._serialized_end=946
+  _globals['_SHOWING']._serialized_start=948
+  _globals['_SHOWING']._serialized_end=1075
+  _globals['_ACT']._serialized_start=1077
+  _globals['_ACT']._serialized_end=1177
 # @@protoc_insertion_point(module_scope)

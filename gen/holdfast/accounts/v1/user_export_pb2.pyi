@@ -33,16 +33,20 @@ class ExportUserDataRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The person, a `usr_` id."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before; empty: from the beginning."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_token", b"page_token", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -50,8 +54,9 @@ Global___ExportUserDataRequest: _TypeAlias = ExportUserDataRequest  # noqa: Y015
 
 @_typing.final
 class ExportUserDataResponse(_message.Message):
-    """A person, and what is the person's. Lists are newest first; one that has as many as it may have
-    may lack older ones.
+    """A person, and what is the person's: newest first, and as much of each list as fits in one answer.
+    `next_page_token` asks for the rest; without one, it is everything there was when the first
+    answer was asked for.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -65,6 +70,9 @@ class ExportUserDataResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     SHOWINGS_FIELD_NUMBER: _builtins.int
     ACTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for what is older; empty: nothing is."""
     @_builtins.property
     def user(self) -> _user_pb2.User:
         """The person, in full."""
@@ -97,8 +105,8 @@ class ExportUserDataResponse(_message.Message):
 
     @_builtins.property
     def showings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Showing]:
-        """Every time that the person, or the number of one of the cards, was shown in full; at most 1,000
-        of each.
+        """Every time that the person, or the number of one of the cards, was shown in full, at most 1,000
+        of each; each answer to this call is one.
         """
 
     @_builtins.property
@@ -117,10 +125,11 @@ class ExportUserDataResponse(_message.Message):
         changes: _abc.Iterable[_change_pb2.Change] | None = ...,
         showings: _abc.Iterable[Global___Showing] | None = ...,
         acts: _abc.Iterable[Global___Act] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "acts", b"acts", "applications", b"applications", "cards", b"cards", "changes", b"changes", "memberships", b"memberships", "shared_accounts", b"shared_accounts", "showings", b"showings", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "acts", b"acts", "applications", b"applications", "cards", b"cards", "changes", b"changes", "memberships", b"memberships", "next_page_token", b"next_page_token", "shared_accounts", b"shared_accounts", "showings", b"showings", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -174,10 +174,14 @@ class UserServiceServicer:
 
     def UpdateUser(self, request, context):
         """Changes what the request has; an empty text removes what is there (the name stays). Once it was
-        checked who the person is, only the bank changes name, birth date and tax id.
+        checked who the person is, only the bank changes name, birth date and tax id. Whoever signs in
+        with an address does so with the new email from then on (the old one, if it is removed): a
+        person changes it with a fresh second factor only, the bank without; nobody to that of another
+        login.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names
-        the fields), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SECOND_FACTOR_REQUIRED: `max_age_s`),
+        FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names the fields), ALREADY_EXISTS
+        (REQUEST_ID_REUSED, EMAIL_TAKEN), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,8 +198,10 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SuspendUser(self, request, context):
-        """Sets a person aside, who cannot sign in and has no session any more. Suspending again
-        changes nothing.
+        """Sets a person aside, who cannot sign in and has no session any more, and gets no new cards.
+        Purchases with any card of theirs, on others' accounts, too, are declined
+        (CARDHOLDER_SUSPENDED) before this is answered; nothing is closed, and others who share the
+        person's accounts go on (SuspendAccount stops those). Suspending again changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -205,7 +211,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReactivateUser(self, request, context):
-        """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED.
+        """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED. The
+        person's cards go on in the states that they are in: what is frozen stays so.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.

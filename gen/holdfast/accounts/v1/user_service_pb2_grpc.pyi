@@ -77,10 +77,14 @@ class UserServiceStub:
     """
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]
     """Changes what the request has; an empty text removes what is there (the name stays). Once it was
-    checked who the person is, only the bank changes name, birth date and tax id.
+    checked who the person is, only the bank changes name, birth date and tax id. Whoever signs in
+    with an address does so with the new email from then on (the old one, if it is removed): a
+    person changes it with a fresh second factor only, the bank without; nobody to that of another
+    login.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names
-    the fields), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SECOND_FACTOR_REQUIRED: `max_age_s`),
+    FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names the fields), ALREADY_EXISTS
+    (REQUEST_ID_REUSED, EMAIL_TAKEN), UNAVAILABLE.
     """
     VerifyUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.VerifyUserRequest, _user_service_pb2.VerifyUserResponse]
     """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
@@ -89,14 +93,17 @@ class UserServiceStub:
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     SuspendUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SuspendUserRequest, _user_service_pb2.SuspendUserResponse]
-    """Sets a person aside, who cannot sign in and has no session any more. Suspending again
-    changes nothing.
+    """Sets a person aside, who cannot sign in and has no session any more, and gets no new cards.
+    Purchases with any card of theirs, on others' accounts, too, are declined
+    (CARDHOLDER_SUSPENDED) before this is answered; nothing is closed, and others who share the
+    person's accounts go on (SuspendAccount stops those). Suspending again changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ReactivateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ReactivateUserRequest, _user_service_pb2.ReactivateUserResponse]
-    """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED.
+    """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED. The
+    person's cards go on in the states that they are in: what is frozen stays so.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -180,10 +187,14 @@ class UserServiceAsyncStub(UserServiceStub):
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]  # type: ignore[assignment]
     """Changes what the request has; an empty text removes what is there (the name stays). Once it was
-    checked who the person is, only the bank changes name, birth date and tax id.
+    checked who the person is, only the bank changes name, birth date and tax id. Whoever signs in
+    with an address does so with the new email from then on (the old one, if it is removed): a
+    person changes it with a fresh second factor only, the bank without; nobody to that of another
+    login.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names
-    the fields), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SECOND_FACTOR_REQUIRED: `max_age_s`),
+    FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names the fields), ALREADY_EXISTS
+    (REQUEST_ID_REUSED, EMAIL_TAKEN), UNAVAILABLE.
     """
     VerifyUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.VerifyUserRequest, _user_service_pb2.VerifyUserResponse]  # type: ignore[assignment]
     """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
@@ -192,14 +203,17 @@ class UserServiceAsyncStub(UserServiceStub):
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     SuspendUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SuspendUserRequest, _user_service_pb2.SuspendUserResponse]  # type: ignore[assignment]
-    """Sets a person aside, who cannot sign in and has no session any more. Suspending again
-    changes nothing.
+    """Sets a person aside, who cannot sign in and has no session any more, and gets no new cards.
+    Purchases with any card of theirs, on others' accounts, too, are declined
+    (CARDHOLDER_SUSPENDED) before this is answered; nothing is closed, and others who share the
+    person's accounts go on (SuspendAccount stops those). Suspending again changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ReactivateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ReactivateUserRequest, _user_service_pb2.ReactivateUserResponse]  # type: ignore[assignment]
-    """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED.
+    """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED. The
+    person's cards go on in the states that they are in: what is frozen stays so.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
     ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -316,10 +330,14 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.UpdateUserResponse, _abc.Awaitable[_user_service_pb2.UpdateUserResponse]]:
         """Changes what the request has; an empty text removes what is there (the name stays). Once it was
-        checked who the person is, only the bank changes name, birth date and tax id.
+        checked who the person is, only the bank changes name, birth date and tax id. Whoever signs in
+        with an address does so with the new email from then on (the old one, if it is removed): a
+        person changes it with a fresh second factor only, the bank without; nobody to that of another
+        login.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names
-        the fields), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (SECOND_FACTOR_REQUIRED: `max_age_s`),
+        FAILED_PRECONDITION (USER_CLOSED; IDENTITY_VERIFIED names the fields), ALREADY_EXISTS
+        (REQUEST_ID_REUSED, EMAIL_TAKEN), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -340,8 +358,10 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.SuspendUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.SuspendUserResponse, _abc.Awaitable[_user_service_pb2.SuspendUserResponse]]:
-        """Sets a person aside, who cannot sign in and has no session any more. Suspending again
-        changes nothing.
+        """Sets a person aside, who cannot sign in and has no session any more, and gets no new cards.
+        Purchases with any card of theirs, on others' accounts, too, are declined
+        (CARDHOLDER_SUSPENDED) before this is answered; nothing is closed, and others who share the
+        person's accounts go on (SuspendAccount stops those). Suspending again changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -353,7 +373,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.ReactivateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.ReactivateUserResponse, _abc.Awaitable[_user_service_pb2.ReactivateUserResponse]]:
-        """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED.
+        """Takes back a suspension, for signing in, too: ACTIVE if ever verified, else UNVERIFIED. The
+        person's cards go on in the states that they are in: what is frozen stays so.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
         ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.

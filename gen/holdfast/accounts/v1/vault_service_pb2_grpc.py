@@ -57,11 +57,13 @@ class VaultServiceServicer:
         """Shows the number and the CVV of a card, to its holder or to an administrator. A holder needs a
         second factor that was given within the last minutes (HOLDFAST_ACCOUNTS_REVEAL_MFA_AGE_S), an
         administrator a reason. Every reveal is recorded before anything is shown; a card is shown so
-        often within an hour and no more. Repeating a request id shows the card again and counts once.
+        often within an hour and no more. Repeating a request id shows the card again, as long as a
+        second factor is fresh, and counts again; then it is refused (REVEAL_EXPIRED).
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (also: the caller's card it is not), PERMISSION_DENIED
-        (SECOND_FACTOR_REQUIRED), FAILED_PRECONDITION (CARD_CLOSED, CARD_HAS_NO_NUMBER),
-        RESOURCE_EXHAUSTED (REVEAL_RATE_EXCEEDED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        (SECOND_FACTOR_REQUIRED), FAILED_PRECONDITION (CARD_CLOSED, CARD_HAS_NO_NUMBER,
+        REVEAL_EXPIRED: `max_age_s`), RESOURCE_EXHAUSTED (REVEAL_RATE_EXCEEDED), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,11 +39,13 @@ class VaultServiceStub:
     """Shows the number and the CVV of a card, to its holder or to an administrator. A holder needs a
     second factor that was given within the last minutes (HOLDFAST_ACCOUNTS_REVEAL_MFA_AGE_S), an
     administrator a reason. Every reveal is recorded before anything is shown; a card is shown so
-    often within an hour and no more. Repeating a request id shows the card again and counts once.
+    often within an hour and no more. Repeating a request id shows the card again, as long as a
+    second factor is fresh, and counts again; then it is refused (REVEAL_EXPIRED).
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (also: the caller's card it is not), PERMISSION_DENIED
-    (SECOND_FACTOR_REQUIRED), FAILED_PRECONDITION (CARD_CLOSED, CARD_HAS_NO_NUMBER),
-    RESOURCE_EXHAUSTED (REVEAL_RATE_EXCEEDED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    (SECOND_FACTOR_REQUIRED), FAILED_PRECONDITION (CARD_CLOSED, CARD_HAS_NO_NUMBER,
+    REVEAL_EXPIRED: `max_age_s`), RESOURCE_EXHAUSTED (REVEAL_RATE_EXCEEDED), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ResolvePan: _grpc.UnaryUnaryMultiCallable[_vault_service_pb2.ResolvePanRequest, _vault_service_pb2.ResolvePanResponse]
     """Returns the token that stands for a card number in every other call. A token never changes, so
@@ -64,11 +66,13 @@ class VaultServiceAsyncStub(VaultServiceStub):
     """Shows the number and the CVV of a card, to its holder or to an administrator. A holder needs a
     second factor that was given within the last minutes (HOLDFAST_ACCOUNTS_REVEAL_MFA_AGE_S), an
     administrator a reason. Every reveal is recorded before anything is shown; a card is shown so
-    often within an hour and no more. Repeating a request id shows the card again and counts once.
+    often within an hour and no more. Repeating a request id shows the card again, as long as a
+    second factor is fresh, and counts again; then it is refused (REVEAL_EXPIRED).
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (also: the caller's card it is not), PERMISSION_DENIED
-    (SECOND_FACTOR_REQUIRED), FAILED_PRECONDITION (CARD_CLOSED, CARD_HAS_NO_NUMBER),
-    RESOURCE_EXHAUSTED (REVEAL_RATE_EXCEEDED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    (SECOND_FACTOR_REQUIRED), FAILED_PRECONDITION (CARD_CLOSED, CARD_HAS_NO_NUMBER,
+    REVEAL_EXPIRED: `max_age_s`), RESOURCE_EXHAUSTED (REVEAL_RATE_EXCEEDED), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ResolvePan: _aio.UnaryUnaryMultiCallable[_vault_service_pb2.ResolvePanRequest, _vault_service_pb2.ResolvePanResponse]  # type: ignore[assignment]
     """Returns the token that stands for a card number in every other call. A token never changes, so
@@ -92,11 +96,13 @@ class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
         """Shows the number and the CVV of a card, to its holder or to an administrator. A holder needs a
         second factor that was given within the last minutes (HOLDFAST_ACCOUNTS_REVEAL_MFA_AGE_S), an
         administrator a reason. Every reveal is recorded before anything is shown; a card is shown so
-        often within an hour and no more. Repeating a request id shows the card again and counts once.
+        often within an hour and no more. Repeating a request id shows the card again, as long as a
+        second factor is fresh, and counts again; then it is refused (REVEAL_EXPIRED).
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (also: the caller's card it is not), PERMISSION_DENIED
-        (SECOND_FACTOR_REQUIRED), FAILED_PRECONDITION (CARD_CLOSED, CARD_HAS_NO_NUMBER),
-        RESOURCE_EXHAUSTED (REVEAL_RATE_EXCEEDED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        (SECOND_FACTOR_REQUIRED), FAILED_PRECONDITION (CARD_CLOSED, CARD_HAS_NO_NUMBER,
+        REVEAL_EXPIRED: `max_age_s`), RESOURCE_EXHAUSTED (REVEAL_RATE_EXCEEDED), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

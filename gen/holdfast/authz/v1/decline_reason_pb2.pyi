@@ -146,22 +146,27 @@ class _DeclineReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decline
     """A control allows purchases at certain times only, and this is none. The cardholder can try
     again within them.
     """
+    DECLINE_REASON_CARDHOLDER_SUSPENDED: _DeclineReason.ValueType  # 38
+    """Whose card it is was suspended by the issuer; the card goes on as it was once that has ended.
+    The cardholder should contact the issuer.
+    """
 
 class DeclineReason(_DeclineReason, metaclass=_DeclineReasonEnumTypeWrapper):
     """Why an authorization was declined.
 
     Numbers are append-only. When several reasons apply, the first one in this order wins:
     FORMAT_ERROR, CARD_NOT_FOUND, CARD_CLOSED, CARD_STOLEN, CARD_LOST, CARD_NOT_ACTIVATED,
-    CARD_FROZEN, CARD_EXPIRED, CRYPTOGRAM_INVALID, EXPIRY_MISMATCH, CVV_MISMATCH, PIN_BLOCKED,
-    PIN_INCORRECT, ACCOUNT_CLOSED, ACCOUNT_SUSPENDED, ACCOUNT_DELINQUENT, CARDHOLDER_NOT_VERIFIED,
-    INVALID_AMOUNT_OR_CURRENCY, AVS_MISMATCH, AUTHENTICATION_REQUIRED, OUTSIDE_ACTIVE_HOURS,
-    CHANNEL_NOT_ALLOWED, COUNTRY_NOT_ALLOWED, MCC_NOT_ALLOWED, MERCHANT_NOT_ALLOWED,
-    PER_TRANSACTION_LIMIT, EXTERNAL_DECLINED, DECISION_TIMEOUT, ORIGINAL_NOT_FOUND,
-    DUPLICATE_TRANSACTION, AUTHORIZATION_REVERSED, SINGLE_USE_ALREADY_USED, SUSPECTED_FRAUD,
-    VELOCITY_COUNT_EXCEEDED, SPEND_LIMIT_EXCEEDED, INSUFFICIENT_CREDIT, SYSTEM_ERROR. The order is
-    `PRECEDENCE` in authz/decision.py; a test compares both. A merchant lock is looked at right after
-    SINGLE_USE_ALREADY_USED. A card that is being tested is SUSPECTED_FRAUD ahead of that, and also
-    instead of every reason that counts as a guess (`GUESSES` in authz/fraud.py).
+    CARD_FROZEN, CARDHOLDER_SUSPENDED, CARD_EXPIRED, CRYPTOGRAM_INVALID, EXPIRY_MISMATCH,
+    CVV_MISMATCH, PIN_BLOCKED, PIN_INCORRECT, ACCOUNT_CLOSED, ACCOUNT_SUSPENDED, ACCOUNT_DELINQUENT,
+    CARDHOLDER_NOT_VERIFIED, INVALID_AMOUNT_OR_CURRENCY, AVS_MISMATCH, AUTHENTICATION_REQUIRED,
+    OUTSIDE_ACTIVE_HOURS, CHANNEL_NOT_ALLOWED, COUNTRY_NOT_ALLOWED, MCC_NOT_ALLOWED,
+    MERCHANT_NOT_ALLOWED, PER_TRANSACTION_LIMIT, EXTERNAL_DECLINED, DECISION_TIMEOUT,
+    ORIGINAL_NOT_FOUND, DUPLICATE_TRANSACTION, AUTHORIZATION_REVERSED, SINGLE_USE_ALREADY_USED,
+    SUSPECTED_FRAUD, VELOCITY_COUNT_EXCEEDED, SPEND_LIMIT_EXCEEDED, INSUFFICIENT_CREDIT,
+    SYSTEM_ERROR. The order is `PRECEDENCE` in authz/decision.py; a test compares both. A merchant
+    lock is looked at right after SINGLE_USE_ALREADY_USED. A card that is being tested is
+    SUSPECTED_FRAUD ahead of that, and also instead of every reason that counts as a guess (`GUESSES`
+    in authz/fraud.py).
     """
 
 DECLINE_REASON_UNSPECIFIED: DeclineReason.ValueType  # 0
@@ -287,5 +292,9 @@ cardholder can start the purchase anew.
 DECLINE_REASON_OUTSIDE_ACTIVE_HOURS: DeclineReason.ValueType  # 37
 """A control allows purchases at certain times only, and this is none. The cardholder can try
 again within them.
+"""
+DECLINE_REASON_CARDHOLDER_SUSPENDED: DeclineReason.ValueType  # 38
+"""Whose card it is was suspended by the issuer; the card goes on as it was once that has ended.
+The cardholder should contact the issuer.
 """
 Global___DeclineReason: _TypeAlias = DeclineReason  # noqa: Y015

@@ -79,6 +79,8 @@ class _CardStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CardState.V
     """Reported lost, for good."""
     CARD_STATE_STOLEN: _CardState.ValueType  # 6
     """Reported stolen, for good."""
+    CARD_STATE_SUSPENDED: _CardState.ValueType  # 7
+    """Usable, were its holder not suspended."""
 
 class CardState(_CardState, metaclass=_CardStateEnumTypeWrapper):
     """State of a card as the authorizer needs it."""
@@ -97,6 +99,8 @@ CARD_STATE_LOST: CardState.ValueType  # 5
 """Reported lost, for good."""
 CARD_STATE_STOLEN: CardState.ValueType  # 6
 """Reported stolen, for good."""
+CARD_STATE_SUSPENDED: CardState.ValueType  # 7
+"""Usable, were its holder not suspended."""
 Global___CardState: _TypeAlias = CardState  # noqa: Y015
 
 @_typing.final

@@ -25,12 +25,13 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from holdfast.gateway.v1 import session_pb2 as holdfast_dot_gateway_dot_v1_dot_session__pb2
+from holdfast.gateway.v1 import sign_in_email_pb2 as holdfast_dot_gateway_dot_v1_dot_sign__in__email__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import options_pb2 as holdfast_dot_type_dot_v1_dot_options__pb2
 from holdfast.type.v1 import rate_limit_pb2 as holdfast_dot_type_dot_v1_dot_rate__limit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)holdfast/gateway/v1/session_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a!holdfast/gateway/v1/session.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1eholdfast/type/v1/options.proto\x1a!holdfast/type/v1/rate_limit.proto\"l\n\x0fRegisterRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08password\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"#\n\x10RegisterResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"m\n\x0cLoginRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08password\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x04\x63ode\x18\x04 \x01(\tB\x08\xe2\x41\x01\x01\x90\xb5\x18\x01\"n\n\rLoginResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.holdfast.gateway.v1.Session\x12.\n\x06tokens\x18\x02 \x01(\x0b\x32\x1e.holdfast.gateway.v1.TokenPair\"G\n\x0eRefreshRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rrefresh_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"p\n\x0fRefreshResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.holdfast.gateway.v1.Session\x12.\n\x06tokens\x18\x02 \x01(\x0b\x32\x1e.holdfast.gateway.v1.TokenPair\"<\n\rLogoutRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03\x61ll\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x10\n\x0eLogoutResponse\"e\n\x15\x43hangePasswordRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08password\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cnew_password\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\x18\n\x16\x43hangePasswordResponse\"-\n\x11GetSessionRequest\x12\x18\n\nsession_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"C\n\x12GetSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.holdfast.gateway.v1.Session\"H\n\x13ListSessionsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.holdfast.gateway.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x14RevokeSessionRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsession_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15RevokeSessionResponse\"\xa9\x01\n\x14SetUserAccessRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05roles\x18\x03 \x03(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ncompany_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x64isabled\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0bmerchant_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"r\n\x15SetUserAccessResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x12\n\ncompany_id\x18\x03 \x01(\t\x12\x10\n\x08\x64isabled\x18\x04 \x01(\x08\x12\x13\n\x0bmerchant_id\x18\x05 \x01(\t\"\xe8\x01\n\x10SetSignInRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x43\n\x07sign_in\x18\x03 \x01(\x0e\x32,.holdfast.gateway.v1.SetSignInRequest.SignInB\x04\xe2\x41\x01\x02\"a\n\x06SignIn\x12\x17\n\x13SIGN_IN_UNSPECIFIED\x10\x00\x12\x13\n\x0fSIGN_IN_ALLOWED\x10\x01\x12\x12\n\x0eSIGN_IN_BARRED\x10\x02\x12\x15\n\x11SIGN_IN_FORGOTTEN\x10\x03\"$\n\x11SetSignInResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"u\n\x14SetMembershipRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ncompany_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x15\n\x07manages\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"(\n\x15SetMembershipResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x32\x91\x0c\n\x0eSessionService\x12\x84\x01\n\x08Register\x12$.holdfast.gateway.v1.RegisterRequest\x1a%.holdfast.gateway.v1.RegisterResponse\"+\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02\x17\"\x12/v1/users:register:\x01*\x12{\n\x05Login\x12!.holdfast.gateway.v1.LoginRequest\x1a\".holdfast.gateway.v1.LoginResponse\"+\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02\x17\"\x12/v1/sessions:login:\x01*\x12\x83\x01\n\x07Refresh\x12#.holdfast.gateway.v1.RefreshRequest\x1a$.holdfast.gateway.v1.RefreshResponse\"-\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02\x19\"\x14/v1/sessions:refresh:\x01*\x12\x81\x01\n\x06Logout\x12\".holdfast.gateway.v1.LogoutRequest\x1a#.holdfast.gateway.v1.LogoutResponse\".\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x18\"\x13/v1/sessions:logout:\x01*\x12\x9e\x01\n\x0e\x43hangePassword\x12*.holdfast.gateway.v1.ChangePasswordRequest\x1a+.holdfast.gateway.v1.ChangePasswordResponse\"3\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/users:changePassword:\x01*\x12\x90\x01\n\nGetSession\x12&.holdfast.gateway.v1.GetSessionRequest\x1a\'.holdfast.gateway.v1.GetSessionResponse\"1\x90\x02\x01\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/sessions/{session_id}\x12\x89\x01\n\x0cListSessions\x12(.holdfast.gateway.v1.ListSessionsRequest\x1a).holdfast.gateway.v1.ListSessionsResponse\"$\x90\x02\x01\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/sessions\x12\xa3\x01\n\rRevokeSession\x12).holdfast.gateway.v1.RevokeSessionRequest\x1a*.holdfast.gateway.v1.RevokeSessionResponse\";\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02%\" /v1/sessions/{session_id}:revoke:\x01*\x12\x9a\x01\n\rSetUserAccess\x12).holdfast.gateway.v1.SetUserAccessRequest\x1a*.holdfast.gateway.v1.SetUserAccessResponse\"2\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\"\"\x1d/v1/users/{user_id}:setAccess:\x01*\x12p\n\tSetSignIn\x12%.holdfast.gateway.v1.SetSignInRequest\x1a&.holdfast.gateway.v1.SetSignInResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12|\n\rSetMembership\x12).holdfast.gateway.v1.SetMembershipRequest\x1a*.holdfast.gateway.v1.SetMembershipResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ountsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)holdfast/gateway/v1/session_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a!holdfast/gateway/v1/session.proto\x1a\'holdfast/gateway/v1/sign_in_email.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1eholdfast/type/v1/options.proto\x1a!holdfast/type/v1/rate_limit.proto\"l\n\x0fRegisterRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08password\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"#\n\x10RegisterResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"m\n\x0cLoginRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08password\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x04\x63ode\x18\x04 \x01(\tB\x08\xe2\x41\x01\x01\x90\xb5\x18\x01\"n\n\rLoginResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.holdfast.gateway.v1.Session\x12.\n\x06tokens\x18\x02 \x01(\x0b\x32\x1e.holdfast.gateway.v1.TokenPair\"G\n\x0eRefreshRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rrefresh_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"p\n\x0fRefreshResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.holdfast.gateway.v1.Session\x12.\n\x06tokens\x18\x02 \x01(\x0b\x32\x1e.holdfast.gateway.v1.TokenPair\"<\n\rLogoutRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03\x61ll\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x10\n\x0eLogoutResponse\"e\n\x15\x43hangePasswordRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08password\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cnew_password\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\x18\n\x16\x43hangePasswordResponse\"-\n\x11GetSessionRequest\x12\x18\n\nsession_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"C\n\x12GetSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.holdfast.gateway.v1.Session\"H\n\x13ListSessionsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.holdfast.gateway.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x14RevokeSessionRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsession_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15RevokeSessionResponse\"\xa9\x01\n\x14SetUserAccessRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05roles\x18\x03 \x03(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ncompany_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x64isabled\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0bmerchant_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"r\n\x15SetUserAccessResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x12\n\ncompany_id\x18\x03 \x01(\t\x12\x10\n\x08\x64isabled\x18\x04 \x01(\x08\x12\x13\n\x0bmerchant_id\x18\x05 \x01(\t\"\xe8\x01\n\x10SetSignInRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x43\n\x07sign_in\x18\x03 \x01(\x0e\x32,.holdfast.gateway.v1.SetSignInRequest.SignInB\x04\xe2\x41\x01\x02\"a\n\x06SignIn\x12\x17\n\x13SIGN_IN_UNSPECIFIED\x10\x00\x12\x13\n\x0fSIGN_IN_ALLOWED\x10\x01\x12\x12\n\x0eSIGN_IN_BARRED\x10\x02\x12\x15\n\x11SIGN_IN_FORGOTTEN\x10\x03\"$\n\x11SetSignInResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"u\n\x14SetMembershipRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ncompany_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x15\n\x07manages\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"(\n\x15SetMembershipResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x32\x92\r\n\x0eSessionService\x12\x84\x01\n\x08Register\x12$.holdfast.gateway.v1.RegisterRequest\x1a%.holdfast.gateway.v1.RegisterResponse\"+\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02\x17\"\x12/v1/users:register:\x01*\x12{\n\x05Login\x12!.holdfast.gateway.v1.LoginRequest\x1a\".holdfast.gateway.v1.LoginResponse\"+\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02\x17\"\x12/v1/sessions:login:\x01*\x12\x83\x01\n\x07Refresh\x12#.holdfast.gateway.v1.RefreshRequest\x1a$.holdfast.gateway.v1.RefreshResponse\"-\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02\x19\"\x14/v1/sessions:refresh:\x01*\x12\x81\x01\n\x06Logout\x12\".holdfast.gateway.v1.LogoutRequest\x1a#.holdfast.gateway.v1.LogoutResponse\".\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x18\"\x13/v1/sessions:logout:\x01*\x12\x9e\x01\n\x0e\x43hangePassword\x12*.holdfast.gateway.v1.ChangePasswordRequest\x1a+.holdfast.gateway.v1.ChangePasswordResponse\"3\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/users:changePassword:\x01*\x12\x90\x01\n\nGetSession\x12&.holdfast.gateway.v1.GetSessionRequest\x1a\'.holdfast.gateway.v1.GetSessionResponse\"1\x90\x02\x01\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/sessions/{session_id}\x12\x89\x01\n\x0cListSessions\x12(.holdfast.gateway.v1.ListSessionsRequest\x1a).holdfast.gateway.v1.ListSessionsResponse\"$\x90\x02\x01\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/sessions\x12\xa3\x01\n\rRevokeSession\x12).holdfast.gateway.v1.RevokeSessionRequest\x1a*.holdfast.gateway.v1.RevokeSessionResponse\";\x90\x02\x02\x92\xb5\x18\t\n\x05\x02\x03\x04\x05\x08 \x01\x82\xd3\xe4\x93\x02%\" /v1/sessions/{session_id}:revoke:\x01*\x12\x9a\x01\n\rSetUserAccess\x12).holdfast.gateway.v1.SetUserAccessRequest\x1a*.holdfast.gateway.v1.SetUserAccessResponse\"2\x90\x02\x02\x92\xb5\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\"\"\x1d/v1/users/{user_id}:setAccess:\x01*\x12p\n\tSetSignIn\x12%.holdfast.gateway.v1.SetSignInRequest\x1a&.holdfast.gateway.v1.SetSignInResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12\x7f\n\x0eSetSignInEmail\x12*.holdfast.gateway.v1.SetSignInEmailRequest\x1a+.holdfast.gateway.v1.SetSignInEmailResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ounts\x12|\n\rSetMembership\x12).holdfast.gateway.v1.SetMembershipRequest\x1a*.holdfast.gateway.v1.SetMembershipResponse\"\x14\x90\x02\x02\x92\xb5\x18\r\n\x01\x07*\x08\x61\x63\x63ountsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -123,54 +124,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONSERVICE'].methods_by_name['SetUserAccess']._serialized_options = b'\220\002\002\222\265\030\003\n\001\002\202\323\344\223\002\"\"\035/v1/users/{user_id}:setAccess:\001*'
   _globals['_SESSIONSERVICE'].methods_by_name['SetSignIn']._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['SetSignIn']._serialized_options = b'\220\002\002\222\265\030\r\n\001\007*\010accounts'
+  _globals['_SESSIONSERVICE'].methods_by_name['SetSignInEmail']._loaded_options = None
+  _globals['_SESSIONSERVICE'].methods_by_name['SetSignInEmail']._serialized_options = b'\220\002\002\222\265\030\r\n\001\007*\010accounts'
   _globals['_SESSIONSERVICE'].methods_by_name['SetMembership']._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['SetMembership']._serialized_options = b'\220\002\002\222\265\030\r\n\001\007*\010accounts'
-  _globals['_REGISTERREQUEST']._serialized_start=262
-  _globals['_REGISTERREQUEST']._serialized_end=370
-  _globals['_REGISTERRESPONSE']._serialized_start=372
-  _globals['_REGISTERRESPONSE']._serialized_end=407
-  _globals['_LOGINREQUEST']._serialized_start=409
-  _globals['_LOGINREQUEST']._serialized_end=518
-  _globals['_LOGINRESPONSE']._serialized_start=520
-  _globals['_LOGINRESPONSE']._serialized_end=630
-  _globals['_REFRESHREQUEST']._serialized_start=632
-  _globals['_REFRESHREQUEST']._serialized_end=703
-  _globals['_REFRESHRESPONSE']._serialized_start=705
-  _globals['_REFRESHRESPONSE']._serialized_end=817
-  _globals['_LOGOUTREQUEST']._serialized_start=819
-  _globals['_LOGOUTREQUEST']._serialized_end=879
-  _globals['_LOGOUTRESPONSE']._serialized_start=881
-  _globals['_LOGOUTRESPONSE']._serialized_end=897
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=899
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1000
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=1002
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=1026
-  _globals['_GETSESSIONREQUEST']._serialized_start=1028
-  _globals['_GETSESSIONREQUEST']._serialized_end=1073
-  _globals['_GETSESSIONRESPONSE']._serialized_start=1075
-  _globals['_GETSESSIONRESPONSE']._serialized_end=1142
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=1144
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1216
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1218
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1313
-  _globals['_REVOKESESSIONREQUEST']._serialized_start=1315
-  _globals['_REVOKESESSIONREQUEST']._serialized_end=1389
-  _globals['_REVOKESESSIONRESPONSE']._serialized_start=1391
-  _globals['_REVOKESESSIONRESPONSE']._serialized_end=1414
-  _globals['_SETUSERACCESSREQUEST']._serialized_start=1417
-  _globals['_SETUSERACCESSREQUEST']._serialized_end=1586
-  _globals['_SETUSERACCESSRESPONSE']._serialized_start=1588
-  _globals['_SETUSERACCESSRESPONSE']._serialized_end=1702
-  _globals['_SETSIGNINREQUEST']._serialized_start=1705
-  _globals['_SETSIGNINREQUEST']._serialized_end=1937
-  _globals['_SETSIGNINREQUEST_SIGNIN']._serialized_start=1840
-  _globals['_SETSIGNINREQUEST_SIGNIN']._serialized_end=1937
-  _globals['_SETSIGNINRESPONSE']._serialized_start=1939
-  _globals['_SETSIGNINRESPONSE']._serialized_end=1975
-  _globals['_SETMEMBERSHIPREQUEST']._serialized_start=1977
-  _globals['_SETMEMBERSHIPREQUEST']._serialized_end=2094
-  _globals['_SETMEMBERSHIPRESPONSE']._serialized_start=2096
-  _globals['_SETMEMBERSHIPRESPONSE']._serialized_end=2136
-  _globals['_SESSIONSERVICE']._serialized_start=2139
-  _globals['_SESSIONSERVICE']._serialized_end=3692
+  _globals['_REGISTERREQUEST']._serialized_start=303
+  _globals['_REGISTERREQUEST']._serialized_end=411
+  _globals['_REGISTERRESPONSE']._serialized_start=413
+  _globals['_REGISTERRESPONSE']._serialized_end=448
+  _globals['_LOGINREQUEST']._serialized_start=450
+  _globals['_LOGINREQUEST']._serialized_end=559
+  _globals['_LOGINRESPONSE']._serialized_start=561
+  _globals['_LOGINRESPONSE']._serialized_end=671
+  _globals['_REFRESHREQUEST']._serialized_start=673
+  _globals['_REFRESHREQUEST']._serialized_end=744
+  _globals['_REFRESHRESPONSE']._serialized_start=746
+  _globals['_REFRESHRESPONSE']._serialized_end=858
+  _globals['_LOGOUTREQUEST']._serialized_start=860
+  _globals['_LOGOUTREQUEST']._serialized_end=920
+  _globals['_LOGOUTRESPONSE']._serialized_start=922
+  _globals['_LOGOUTRESPONSE']._serialized_end=938
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=940
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1041
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=1043
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=1067
+  _globals['_GETSESSIONREQUEST']._serialized_start=1069
+  _globals['_GETSESSIONREQUEST']._serialized_end=1114
+  _globals['_GETSESSIONRESPONSE']._serialized_start=1116
+  _globals['_GETSESSIONRESPONSE']._serialized_end=1183
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1185
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1257
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1259
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1354
+  _globals['_REVOKESESSIONREQUEST']._serialized_start=1356
+  _globals['_REVOKESESSIONREQUEST']._serialized_end=1430
+  _globals['_REVOKESESSIONRESPONSE']._serialized_start=1432
+  _globals['_REVOKESESSIONRESPONSE']._serialized_end=1455
+  _globals['_SETUSERACCESSREQUEST']._serialized_start=1458
+  _globals['_SETUSERACCESSREQUEST']._serialized_end=1627
+  _globals['_SETUSERACCESSRESPONSE']._serialized_start=1629
+  _globals['_SETUSERACCESSRESPONSE']._serialized_end=1743
+  _globals['_SETSIGNINREQUEST']._serialized_start=1746
+  _globals['_SETSIGNINREQUEST']._serialized_end=1978
+  _globals['_SETSIGNINREQUEST_SIGNIN']._serialized_start=1881
+  _globals['_SETSIGNINREQUEST_SIGNIN']._serialized_end=1978
+  _globals['_SETSIGNINRESPONSE']._serialized_start=1980
+  _globals['_SETSIGNINRESPONSE']._serialized_end=2016
+  _globals['_SETMEMBERSHIPREQUEST']._serialized_start=2018
+  _globals['_SETMEMBERSHIPREQUEST']._serialized_end=2135
+  _globals['_SETMEMBERSHIPRESPONSE']._serialized_start=2137
+  _globals['_SETMEMBERSHIPRESPONSE']._serialized_end=2177
+  _globals['_SESSIONSERVICE']._serialized_start=2180
+  _globals['_SESSIONSERVICE']._serialized_end=3862
 # @@protoc_insertion_point(module_scope)

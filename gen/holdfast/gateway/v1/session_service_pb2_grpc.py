@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from holdfast.gateway.v1 import session_service_pb2 as holdfast_dot_gateway_dot_v1_dot_session__service__pb2
+from holdfast.gateway.v1 import sign_in_email_pb2 as holdfast_dot_gateway_dot_v1_dot_sign__in__email__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -88,6 +89,11 @@ class SessionServiceStub:
                 '/holdfast.gateway.v1.SessionService/SetSignIn',
                 request_serializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInRequest.SerializeToString,
                 response_deserializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInResponse.FromString,
+                _registered_method=True)
+        self.SetSignInEmail = channel.unary_unary(
+                '/holdfast.gateway.v1.SessionService/SetSignInEmail',
+                request_serializer=holdfast_dot_gateway_dot_v1_dot_sign__in__email__pb2.SetSignInEmailRequest.SerializeToString,
+                response_deserializer=holdfast_dot_gateway_dot_v1_dot_sign__in__email__pb2.SetSignInEmailResponse.FromString,
                 _registered_method=True)
         self.SetMembership = channel.unary_unary(
                 '/holdfast.gateway.v1.SessionService/SetMembership',
@@ -208,6 +214,18 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetSignInEmail(self, request, context):
+        """Takes over the address that accounts has of a person: whoever signs in with one does so with
+        this one from now on; sessions go on. An address that somebody else signs in with is not taken
+        over, and is answered as taken. Versions that are not higher change nothing, nor does a person
+        who does not sign in with an address.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetMembership(self, request, context):
         """Takes over what accounts says of a user in a company: who is removed, or made an employee, is
         no manager of it any more, and every session ends; a user with no other role cannot sign in.
@@ -273,6 +291,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.SetSignIn,
                     request_deserializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInRequest.FromString,
                     response_serializer=holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInResponse.SerializeToString,
+            ),
+            'SetSignInEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSignInEmail,
+                    request_deserializer=holdfast_dot_gateway_dot_v1_dot_sign__in__email__pb2.SetSignInEmailRequest.FromString,
+                    response_serializer=holdfast_dot_gateway_dot_v1_dot_sign__in__email__pb2.SetSignInEmailResponse.SerializeToString,
             ),
             'SetMembership': grpc.unary_unary_rpc_method_handler(
                     servicer.SetMembership,
@@ -555,6 +578,33 @@ class SessionService:
             '/holdfast.gateway.v1.SessionService/SetSignIn',
             holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInRequest.SerializeToString,
             holdfast_dot_gateway_dot_v1_dot_session__service__pb2.SetSignInResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSignInEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.gateway.v1.SessionService/SetSignInEmail',
+            holdfast_dot_gateway_dot_v1_dot_sign__in__email__pb2.SetSignInEmailRequest.SerializeToString,
+            holdfast_dot_gateway_dot_v1_dot_sign__in__email__pb2.SetSignInEmailResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from holdfast.gateway.v1 import session_service_pb2 as _session_service_pb2
+from holdfast.gateway.v1 import sign_in_email_pb2 as _sign_in_email_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -102,6 +103,14 @@ class SessionServiceStub:
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
+    SetSignInEmail: _grpc.UnaryUnaryMultiCallable[_sign_in_email_pb2.SetSignInEmailRequest, _sign_in_email_pb2.SetSignInEmailResponse]
+    """Takes over the address that accounts has of a person: whoever signs in with one does so with
+    this one from now on; sessions go on. An address that somebody else signs in with is not taken
+    over, and is answered as taken. Versions that are not higher change nothing, nor does a person
+    who does not sign in with an address.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
     SetMembership: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.SetMembershipRequest, _session_service_pb2.SetMembershipResponse]
     """Takes over what accounts says of a user in a company: who is removed, or made an employee, is
     no manager of it any more, and every session ends; a user with no other role cannot sign in.
@@ -183,6 +192,14 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Takes over what accounts says of a person: who is suspended or closed cannot sign in, nor has a
     session; of who is erased everything is forgotten. Versions that are not higher change nothing,
     nor does a person who cannot sign in anyway. What SetUserAccess says counts beside it.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    SetSignInEmail: _aio.UnaryUnaryMultiCallable[_sign_in_email_pb2.SetSignInEmailRequest, _sign_in_email_pb2.SetSignInEmailResponse]  # type: ignore[assignment]
+    """Takes over the address that accounts has of a person: whoever signs in with one does so with
+    this one from now on; sessions go on. An address that somebody else signs in with is not taken
+    over, and is answered as taken. Versions that are not higher change nothing, nor does a person
+    who does not sign in with an address.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -324,6 +341,20 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes over what accounts says of a person: who is suspended or closed cannot sign in, nor has a
         session; of who is erased everything is forgotten. Versions that are not higher change nothing,
         nor does a person who cannot sign in anyway. What SetUserAccess says counts beside it.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def SetSignInEmail(
+        self,
+        request: _sign_in_email_pb2.SetSignInEmailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sign_in_email_pb2.SetSignInEmailResponse, _abc.Awaitable[_sign_in_email_pb2.SetSignInEmailResponse]]:
+        """Takes over the address that accounts has of a person: whoever signs in with one does so with
+        this one from now on; sessions go on. An address that somebody else signs in with is not taken
+        over, and is answered as taken. Versions that are not higher change nothing, nor does a person
+        who does not sign in with an address.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
