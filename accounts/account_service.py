@@ -15,8 +15,10 @@ from accounts.account import (
     update_credit_limit,
 )
 from accounts.account_user import AccountUser, add_user, set_user_controls
+from accounts.caller import calling_user
 from accounts.company_settings import member_controls, programme_of
 from accounts.company_store import Companies
+from accounts.freezing import Authority, authority_over
 from accounts.leaving import leave
 from accounts.mutation import Context, Mutations
 from accounts.ownership_store import OwnershipStore
@@ -241,6 +243,8 @@ class AccountService(AccountServiceServicer):
             # Locked for a change: nobody gives the user a card in the meantime.
             account = await transaction.account(request.account_id)
             if account is None:
+                raise convert.account_not_found(request.account_id)
+            if authority_over(account) is Authority.USER and request.user_id != calling_user():
                 raise convert.account_not_found(request.account_id)
             user = await transaction.account_user(request.account_id, request.user_id)
             changed = await leave(transaction, user, now_ms=now_ms)

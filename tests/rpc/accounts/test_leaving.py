@@ -219,6 +219,31 @@ async def test_strangers_do_not_keep_a_person_from_closing(mesh: AccountsMesh) -
     assert await mesh.pool.fetchval("SELECT state FROM account") == "OPEN"
 
 
+async def test_who_was_added_may_leave_and_sends_nobody_else_away(mesh: AccountsMesh) -> None:
+    """Goal: of others who share the account, or own it, be rid. Only of oneself: the card ends."""
+    account = await mesh.open_account(OTHER_OWNER)
+    cards = [await card_of(mesh, account.id, user_id) for user_id in (ANNA, BORIS)]
+
+    def remove(user_id: str) -> RemoveAccountUserRequest:
+        return RemoveAccountUserRequest(
+            request_id=mesh.request_id(), account_id=account.id, user_id=user_id
+        )
+
+    for by, user_id in ((BORIS, ANNA), (BORIS, OTHER_OWNER), (CHLOE, ANNA), (CHLOE, CHLOE)):
+        error = await refused(mesh.accounts.RemoveAccountUser, remove(user_id), **as_user(by))
+        assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "ACCOUNT_NOT_FOUND")
+    answer = await call(mesh.accounts.RemoveAccountUser, remove(BORIS), **as_user(BORIS))
+    assert answer.account_user.state == AccountUser.STATE_REMOVED
+    assert [told(mesh, card.id).state for card in cards] == [
+        projection.CARD_STATE_ACTIVE,
+        projection.CARD_STATE_CLOSED,
+    ]
+    error = await refused(mesh.accounts.RemoveAccountUser, remove(BORIS), **as_user(BORIS))
+    assert error.reason == "ACCOUNT_NOT_FOUND"
+    owners = await call(mesh.accounts.RemoveAccountUser, remove(ANNA), **as_user(OTHER_OWNER))
+    assert owners.account_user.state == AccountUser.STATE_REMOVED
+
+
 async def test_a_person_who_is_not_closed_keeps_the_shares(mesh: AccountsMesh) -> None:
     user_id = await person(mesh)
     await mesh.open_account(user_id)

@@ -192,7 +192,8 @@ class AccountServiceServicer:
     def AddAccountUser(self, request, context):
         """Shares an open account with a user, who can be given cards of it from now on, with controls of
         their own: they bind all cards of the user on the account. Adding a user who shares it already
-        replaces the controls. The owner needs not be added.
+        replaces the controls. The owner needs not be added. The user is not asked: nothing of theirs
+        is shown, they owe nothing, and may leave at any time (RemoveAccountUser).
 
         Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
         (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ACTIVE), ALREADY_EXISTS
@@ -205,7 +206,8 @@ class AccountServiceServicer:
     def RemoveAccountUser(self, request, context):
         """Ends the sharing: all cards that the user has on the account are closed with it, and none of
         them pays any more once this has answered. Controls are kept for a user who is added again.
-        Removing a user who was removed changes nothing.
+        Removing a user who was removed changes nothing. Users may remove themselves, and nobody else:
+        to who has left, the account does not exist.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (account), FAILED_PRECONDITION (USER_NOT_ON_ACCOUNT: never
         added), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
