@@ -99,7 +99,7 @@ class Settings(BaseSettings):
         description="Which of its two endpoint slots this server takes.",
     )
     latency_target_ms: int = Field(
-        default=35,
+        default=30,
         ge=1,
         le=10_000,
         description="Card networks' calls are shed while a tenth of them takes longer than this:"
