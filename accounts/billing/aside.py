@@ -20,6 +20,9 @@ def opened(
     """
     demands, opening = account.demands, account.opening
     if shown_due is not None:
+        dispute = replace(
+            dispute, demands_before=demands, minimum_before_minor=opening.minimum_minor
+        )
         demands, minimum_minor = relieved(
             demands,
             minimum_minor=opening.minimum_minor,

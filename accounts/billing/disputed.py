@@ -47,6 +47,9 @@ class Disputed:
     credited_minor: int = 0
     #: Whether the cycles before its end have been made good.
     corrected: bool = False
+    #: What was asked for before it came in, and the last statement's minimum; None: the same.
+    demands_before: tuple[Demand, ...] | None = None
+    minimum_before_minor: int = 0
 
     @property
     def lost_minor(self) -> int:

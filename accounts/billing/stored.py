@@ -65,6 +65,11 @@ def dumped(account: BillingAccount) -> str:
             ],
             "year": [account.year.year, account.year.fees_minor, account.year.interest_minor],
             "disputes": [_dispute(one) for one in account.disputes],
+            "relieved": {
+                one.dispute_id: [_demands(one.demands_before), one.minimum_before_minor]
+                for one in account.disputes
+                if one.demands_before is not None
+            },
         }
     )
 
@@ -111,7 +116,9 @@ def loaded(
         off_minor=off_minor,
         off_number=off_number,
         year=YearToDate(year=year, fees_minor=fees_minor, interest_minor=interest_minor),
-        disputes=tuple(_disputed(one) for one in found.get("disputes", ())),
+        disputes=tuple(
+            _disputed(one, found.get("relieved", {})) for one in found.get("disputes", ())
+        ),
     )
 
 
@@ -162,10 +169,15 @@ def _dispute(one: Disputed) -> dict[str, Any]:
     }
 
 
-def _disputed(found: dict[str, Any]) -> Disputed:
+def _disputed(found: dict[str, Any], relieved: dict[str, list[Any]]) -> Disputed:
+    demands, minimum_minor = relieved.get(found["dispute_id"], (None, 0))
+    before = {
+        "demands_before": None if demands is None else _demanded(demands),
+        "minimum_before_minor": minimum_minor,
+    }
     days = {"on": _day(found["on"]), "since": _day(found["since"])}
     own = {**found, "category": Category(found["category"]), "settled": _optional(found["settled"])}
-    return Disputed(**{**own, **days})
+    return Disputed(**{**own, **days, **before})
 
 
 def _parts(found: dict[str, int]) -> dict[Category, int]:

@@ -202,6 +202,12 @@ def _as_of(account: BillingAccount, cycle: Cycle, day: date) -> BillingAccount:
         account = replace(account, opening=replace(opening, issued_on=None))
     if account.charged_off_on is not None and day < account.charged_off_on:
         account = replace(account, charged_off_on=None)
+    later = [one for one in account.disputes if one.since > day]
+    first = next((one for one in later if one.demands_before is not None), None)
+    if first is not None and first.demands_before is not None:
+        # It was still asked for on that day.
+        opening = replace(account.opening, minimum_minor=first.minimum_before_minor)
+        account = replace(account, demands=first.demands_before, opening=opening)
     return replace(account, off_minor=0)
 
 

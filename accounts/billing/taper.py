@@ -65,7 +65,7 @@ class Taper:
             return 0
         async with self._pool.acquire() as connection:
             last = await Tape(connection).last_day()
-        over = _last_over(now_ms - self._delay_ms)
+        over = last_over(now_ms - self._delay_ms)
         day = over if last is None else last + timedelta(days=1)
         while day <= over:
             found = await self.write(day, now_ms=now_ms, again=False)
@@ -162,7 +162,7 @@ def _next(row: TapeRow, before: Kept | None) -> Kept:
     return Kept(account_id=row.account_id, version=version, body=row.body())
 
 
-def _last_over(now_ms: int) -> date:
+def last_over(now_ms: int) -> date:
     """The last day that is over everywhere."""
     day = datetime_of(now_ms).date()
     while ended_everywhere(day) > datetime_of(now_ms):

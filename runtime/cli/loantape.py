@@ -13,14 +13,14 @@ import typer
 from rich.text import Text
 
 from accounts.billing.convert_tape import FILE_ROWS, as_csv
-from accounts.billing.tape_store import Tape, rows_of
-from accounts.billing.taper import Taper, Written
+from accounts.billing.tape_store import Tape, is_complete, rows_of
+from accounts.billing.taper import Taper, Written, last_over
 from accounts.settings import AccountsSettings
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.cli.running import run_to_end
-from runtime.clock import SystemClock
 from runtime.devstack import state
+from runtime.moved_clock import clock_of_home
 from runtime.postgres import connect_pool
 from runtime.settings import Settings
 
@@ -100,12 +100,22 @@ def export(
     """Writes a day's rows to a CSV file."""
     output, on = Output(as_json=as_json), _day(day)
     settings, _ = state.running(load_settings(home))
+    run_to_end(_with_pool(settings, lambda pool: _check_complete(pool, on)))
     try:
         with file.open("xb") as target:
             rows = run_to_end(_with_pool(settings, lambda pool: _export(pool, on, target)))
     except OSError as error:
         raise CliError(f"cannot write {file}: {error}", exit_code=ExitCode.USAGE) from None
     output.result({"rows": rows}, shown=Text(f"{rows} rows"))
+
+
+async def _check_complete(pool: Any, day: date) -> None:
+    if not await is_complete(pool, day):
+        raise CliError(
+            f"the tape of {day} is not complete",
+            hint=f"`holdfast loantape build {day}` writes what it lacks",
+            exit_code=ExitCode.USAGE,
+        )
 
 
 async def _export(pool: Any, day: date, target: Any) -> int:
@@ -132,7 +142,8 @@ def _run(
         )
     settings, _ = state.running(load_settings(home))
     delay_ms = AccountsSettings(home=settings.home).accounts_billing_delay_s * 1000
-    now_ms = SystemClock().now_ms()
+    now_ms = clock_of_home(settings.home).now_ms()
+    _refuse_before_its_end(last, now_ms - delay_ms)
 
     async def through(pool: Any) -> dict[str, Written]:
         taper, found = Taper(pool, known_ms=lambda: now_ms, delay_ms=delay_ms), {}
@@ -153,6 +164,16 @@ def _run(
     )
     if differs:
         raise typer.Exit(ExitCode.DIFFERENCES)
+
+
+def _refuse_before_its_end(day: date, now_ms: int) -> None:
+    over = last_over(now_ms)
+    if day > over:
+        raise CliError(
+            f"{day} is not over everywhere yet; the last day that is, is {over}",
+            hint="a day is over at 12:00 UTC of the next one",
+            exit_code=ExitCode.USAGE,
+        )
 
 
 def _line(day: str, found: Written) -> str:
