@@ -18,15 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import grpc
 import pytest
 
 from holdfast.authz.v1.authorization_pb2 import Merchant
 from holdfast.authz.v1.authorization_service_pb2 import AuthorizeRequest
 from holdfast.type.v1.money_pb2 import Money
+from runtime import pki
+from runtime.channel import unix_channel
 from runtime.cli.token import issue_token
 from runtime.devstack.supervisor import Devstack
 from runtime.mesh_client import MeshClient, connect
 from tests.e2e.edge.world import until
+from tests.policies import ask
 
 UNKNOWN_CARD = "card_0a" + "4" * 32
 
@@ -164,6 +168,52 @@ async def test_whom_envoy_refuses_is_in_the_audit_log_once(
     usage = await client.web.get("/v1/usage", params={"trace_id": f"{name}-role"})
     [record] = usage.json()["records"]
     assert (record["caller"], record["method"]) == (user, method)
+
+
+async def test_what_networks_and_services_are_refused_is_in_the_audit_log(
+    full_mesh: Devstack,
+) -> None:
+    """A card network where only staff may call; a service at a method that is another's. What a
+    network is refused of its own methods is not there: nobody waits for it.
+    """
+    name = f"refused-{uuid.uuid4().hex}"
+    settings, path = full_mesh.settings, "/holdfast.accounts.v1.CardService/FreezeCard"
+    identity = pki.load_credentials(settings, "network-demo")
+    trust = grpc.ssl_channel_credentials(
+        pki.ca_path(settings).read_bytes(), identity.private_key, identity.certificate
+    )
+    own = "/holdfast.authz.v1.AuthorizationService/Authorize"
+    async with (
+        grpc.aio.secure_channel(f"localhost:{full_mesh.ports['network']}", trust) as network,
+        unix_channel(settings.egress_socket("notify")) as service,
+    ):
+        for channel, method, word in (
+            (network, path, "n"),
+            (network, own, "o"),
+            (service, path, "s"),
+        ):
+            code = await ask(channel, method, [("x-request-id", f"{name}-{word}")])
+            assert code is not grpc.StatusCode.OK, word
+    log = await asyncpg.connect(full_mesh.owner_dsn)
+    found: dict[str, Any] = {}
+
+    async def arrived() -> bool:
+        rows = await log.fetch(
+            "SELECT * FROM audit.entry WHERE starts_with(trace_id, $1) AND service = 'gateway'",
+            name,
+        )
+        found.update({row["actor"].partition("/")[2]: row for row in rows})
+        return len(found) >= 2
+
+    try:
+        await until(arrived)
+    finally:
+        await log.close()
+    whose = f"/{settings.trust_domain}"
+    assert found.keys() == {f"{whose}/network/demo", f"{whose}/service/notify"}
+    for row in found.values():
+        assert (row["method"], row["code"]) == (path, "PERMISSION_DENIED")
+        assert row["reason"] == "ROLE_REFUSED"
 
 
 async def test_an_administrator_who_is_made_at_the_machine_is_recorded(full_mesh: Devstack) -> None:

@@ -80,7 +80,10 @@ class BillingServiceServicer:
     def WaiveInterest(self, request, context):
         """Gives interest back, all that is left of one charge or a part, as WaiveFee does.
 
-        Errors: as WaiveFee; NOT_INTEREST instead of NOT_A_FEE.
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (ACCOUNT_NOT_FOUND, NOT_BILLED,
+        ENTRY_NOT_FOUND: no entry of this account, or not taken in yet), FAILED_PRECONDITION
+        (NOT_INTEREST, WAIVER_EXCEEDS: more than is left of it), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

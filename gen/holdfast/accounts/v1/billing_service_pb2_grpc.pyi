@@ -50,7 +50,10 @@ class BillingServiceStub:
     WaiveInterest: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.WaiveInterestRequest, _billing_service_pb2.WaiveInterestResponse]
     """Gives interest back, all that is left of one charge or a part, as WaiveFee does.
 
-    Errors: as WaiveFee; NOT_INTEREST instead of NOT_A_FEE.
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (ACCOUNT_NOT_FOUND, NOT_BILLED,
+    ENTRY_NOT_FOUND: no entry of this account, or not taken in yet), FAILED_PRECONDITION
+    (NOT_INTEREST, WAIVER_EXCEEDS: more than is left of it), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
     ListDelinquencyChanges: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.ListDelinquencyChangesRequest, _billing_service_pb2.ListDelinquencyChangesResponse]
     """Lists each change of how late an account is, latest first.
@@ -80,7 +83,10 @@ class BillingServiceAsyncStub(BillingServiceStub):
     WaiveInterest: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.WaiveInterestRequest, _billing_service_pb2.WaiveInterestResponse]  # type: ignore[assignment]
     """Gives interest back, all that is left of one charge or a part, as WaiveFee does.
 
-    Errors: as WaiveFee; NOT_INTEREST instead of NOT_A_FEE.
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (ACCOUNT_NOT_FOUND, NOT_BILLED,
+    ENTRY_NOT_FOUND: no entry of this account, or not taken in yet), FAILED_PRECONDITION
+    (NOT_INTEREST, WAIVER_EXCEEDS: more than is left of it), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
     ListDelinquencyChanges: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.ListDelinquencyChangesRequest, _billing_service_pb2.ListDelinquencyChangesResponse]  # type: ignore[assignment]
     """Lists each change of how late an account is, latest first.
@@ -119,7 +125,10 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_service_pb2.WaiveInterestResponse, _abc.Awaitable[_billing_service_pb2.WaiveInterestResponse]]:
         """Gives interest back, all that is left of one charge or a part, as WaiveFee does.
 
-        Errors: as WaiveFee; NOT_INTEREST instead of NOT_A_FEE.
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (ACCOUNT_NOT_FOUND, NOT_BILLED,
+        ENTRY_NOT_FOUND: no entry of this account, or not taken in yet), FAILED_PRECONDITION
+        (NOT_INTEREST, WAIVER_EXCEEDS: more than is left of it), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -70,7 +70,8 @@ class LoanTapeServiceServicer:
         """Returns the same as a CSV file (RFC 4180, UTF-8), at most 5,000 accounts of it: go on with the
         last one's id, until there is only the heading.
 
-        Errors: as ListLoanTape.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (LOAN_TAPE_NOT_FOUND: not every account has its row of this
+        day, yet or at all), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

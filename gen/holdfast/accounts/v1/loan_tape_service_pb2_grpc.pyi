@@ -47,7 +47,8 @@ class LoanTapeServiceStub:
     """Returns the same as a CSV file (RFC 4180, UTF-8), at most 5,000 accounts of it: go on with the
     last one's id, until there is only the heading.
 
-    Errors: as ListLoanTape.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (LOAN_TAPE_NOT_FOUND: not every account has its row of this
+    day, yet or at all), UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -68,7 +69,8 @@ class LoanTapeServiceAsyncStub(LoanTapeServiceStub):
     """Returns the same as a CSV file (RFC 4180, UTF-8), at most 5,000 accounts of it: go on with the
     last one's id, until there is only the heading.
 
-    Errors: as ListLoanTape.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (LOAN_TAPE_NOT_FOUND: not every account has its row of this
+    day, yet or at all), UNAVAILABLE.
     """
 
 class LoanTapeServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -98,7 +100,8 @@ class LoanTapeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns the same as a CSV file (RFC 4180, UTF-8), at most 5,000 accounts of it: go on with the
         last one's id, until there is only the heading.
 
-        Errors: as ListLoanTape.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (LOAN_TAPE_NOT_FOUND: not every account has its row of this
+        day, yet or at all), UNAVAILABLE.
         """
 
 def add_LoanTapeServiceServicer_to_server(servicer: LoanTapeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -83,7 +83,7 @@ class StatementServiceServicer:
     def DownloadStatement(self, request, context):
         """Returns a statement as a file.
 
-        Errors: as GetStatement.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, STATEMENT_NOT_FOUND), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

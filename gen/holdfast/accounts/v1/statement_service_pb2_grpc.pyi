@@ -47,7 +47,7 @@ class StatementServiceStub:
     DownloadStatement: _grpc.UnaryUnaryMultiCallable[_statement_service_pb2.DownloadStatementRequest, _httpbody_pb2.HttpBody]
     """Returns a statement as a file.
 
-    Errors: as GetStatement.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, STATEMENT_NOT_FOUND), UNAVAILABLE.
     """
     GetBillingSummary: _grpc.UnaryUnaryMultiCallable[_statement_service_pb2.GetBillingSummaryRequest, _statement_service_pb2.GetBillingSummaryResponse]
     """Returns what is due, when, and how late an account is.
@@ -74,7 +74,7 @@ class StatementServiceAsyncStub(StatementServiceStub):
     DownloadStatement: _aio.UnaryUnaryMultiCallable[_statement_service_pb2.DownloadStatementRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Returns a statement as a file.
 
-    Errors: as GetStatement.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, STATEMENT_NOT_FOUND), UNAVAILABLE.
     """
     GetBillingSummary: _aio.UnaryUnaryMultiCallable[_statement_service_pb2.GetBillingSummaryRequest, _statement_service_pb2.GetBillingSummaryResponse]  # type: ignore[assignment]
     """Returns what is due, when, and how late an account is.
@@ -116,7 +116,7 @@ class StatementServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """Returns a statement as a file.
 
-        Errors: as GetStatement.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, STATEMENT_NOT_FOUND), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

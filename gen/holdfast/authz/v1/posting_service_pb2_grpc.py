@@ -105,7 +105,9 @@ class PostingServiceServicer:
     def ReturnPayment(self, request, context):
         """Takes a payment back (NSF, dispute): balance and available credit are as if it never came.
 
-        Errors: as ReleasePayment; PAYMENT_STATE means that it was returned before.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, PAYMENT_NOT_FOUND),
+        FAILED_PRECONDITION (PAYMENT_STATE: returned before), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -58,7 +58,9 @@ class PostingServiceStub:
     ReturnPayment: _grpc.UnaryUnaryMultiCallable[_posting_service_pb2.ReturnPaymentRequest, _posting_service_pb2.ReturnPaymentResponse]
     """Takes a payment back (NSF, dispute): balance and available credit are as if it never came.
 
-    Errors: as ReleasePayment; PAYMENT_STATE means that it was returned before.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, PAYMENT_NOT_FOUND),
+    FAILED_PRECONDITION (PAYMENT_STATE: returned before), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
     GetOwed: _grpc.UnaryUnaryMultiCallable[_posting_service_pb2.GetOwedRequest, _posting_service_pb2.GetOwedResponse]
     """Returns what an account owes at this moment.
@@ -102,7 +104,9 @@ class PostingServiceAsyncStub(PostingServiceStub):
     ReturnPayment: _aio.UnaryUnaryMultiCallable[_posting_service_pb2.ReturnPaymentRequest, _posting_service_pb2.ReturnPaymentResponse]  # type: ignore[assignment]
     """Takes a payment back (NSF, dispute): balance and available credit are as if it never came.
 
-    Errors: as ReleasePayment; PAYMENT_STATE means that it was returned before.
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, PAYMENT_NOT_FOUND),
+    FAILED_PRECONDITION (PAYMENT_STATE: returned before), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
     GetOwed: _aio.UnaryUnaryMultiCallable[_posting_service_pb2.GetOwedRequest, _posting_service_pb2.GetOwedResponse]  # type: ignore[assignment]
     """Returns what an account owes at this moment.
@@ -161,7 +165,9 @@ class PostingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_posting_service_pb2.ReturnPaymentResponse, _abc.Awaitable[_posting_service_pb2.ReturnPaymentResponse]]:
         """Takes a payment back (NSF, dispute): balance and available credit are as if it never came.
 
-        Errors: as ReleasePayment; PAYMENT_STATE means that it was returned before.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, PAYMENT_NOT_FOUND),
+        FAILED_PRECONDITION (PAYMENT_STATE: returned before), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

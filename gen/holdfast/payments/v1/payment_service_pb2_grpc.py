@@ -106,8 +106,13 @@ class PaymentServiceServicer:
         and again. If the service was away on several of its days, it pays once for all of them. An
         amount above what may be paid by then is lowered; if nothing is owed, it is canceled.
 
-        Errors: as MakePayment, but what is owed counts when the payment begins; RESOURCE_EXHAUSTED
-        (TOO_MANY_PAYMENTS: so many are scheduled for the account).
+        What is owed counts when the payment begins.
+
+        Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND,
+        FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION (ACCOUNT_CLOSED, NO_FUNDING_SOURCE,
+        FUNDING_SOURCE_NOT_VERIFIED, SOURCE_NOT_AVAILABLE, NOT_BILLED), RESOURCE_EXHAUSTED
+        (TOO_MANY_PAYMENTS: so many are scheduled for the account), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,7 +150,10 @@ class PaymentServiceServicer:
         """Sets what is paid by itself, or that nothing is. A statement whose day of payment has passed
         is paid at once.
 
-        Errors: as MakePayment, without those about what is owed.
+        Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND,
+        FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION (ACCOUNT_CLOSED, NO_FUNDING_SOURCE,
+        FUNDING_SOURCE_NOT_VERIFIED, SOURCE_NOT_AVAILABLE, NOT_BILLED), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

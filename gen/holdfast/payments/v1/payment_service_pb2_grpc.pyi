@@ -54,8 +54,13 @@ class PaymentServiceStub:
     and again. If the service was away on several of its days, it pays once for all of them. An
     amount above what may be paid by then is lowered; if nothing is owed, it is canceled.
 
-    Errors: as MakePayment, but what is owed counts when the payment begins; RESOURCE_EXHAUSTED
-    (TOO_MANY_PAYMENTS: so many are scheduled for the account).
+    What is owed counts when the payment begins.
+
+    Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND,
+    FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION (ACCOUNT_CLOSED, NO_FUNDING_SOURCE,
+    FUNDING_SOURCE_NOT_VERIFIED, SOURCE_NOT_AVAILABLE, NOT_BILLED), RESOURCE_EXHAUSTED
+    (TOO_MANY_PAYMENTS: so many are scheduled for the account), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CancelPayment: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.CancelPaymentRequest, _payment_service_pb2.CancelPaymentResponse]
     """Calls off a payment before anybody was asked for money.
@@ -77,7 +82,10 @@ class PaymentServiceStub:
     """Sets what is paid by itself, or that nothing is. A statement whose day of payment has passed
     is paid at once.
 
-    Errors: as MakePayment, without those about what is owed.
+    Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND,
+    FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION (ACCOUNT_CLOSED, NO_FUNDING_SOURCE,
+    FUNDING_SOURCE_NOT_VERIFIED, SOURCE_NOT_AVAILABLE, NOT_BILLED), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetAutopay: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.GetAutopayRequest, _payment_service_pb2.GetAutopayResponse]
     """Returns what is paid by itself; `enabled` is false if nothing was ever set.
@@ -111,8 +119,13 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     and again. If the service was away on several of its days, it pays once for all of them. An
     amount above what may be paid by then is lowered; if nothing is owed, it is canceled.
 
-    Errors: as MakePayment, but what is owed counts when the payment begins; RESOURCE_EXHAUSTED
-    (TOO_MANY_PAYMENTS: so many are scheduled for the account).
+    What is owed counts when the payment begins.
+
+    Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND,
+    FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION (ACCOUNT_CLOSED, NO_FUNDING_SOURCE,
+    FUNDING_SOURCE_NOT_VERIFIED, SOURCE_NOT_AVAILABLE, NOT_BILLED), RESOURCE_EXHAUSTED
+    (TOO_MANY_PAYMENTS: so many are scheduled for the account), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     CancelPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.CancelPaymentRequest, _payment_service_pb2.CancelPaymentResponse]  # type: ignore[assignment]
     """Calls off a payment before anybody was asked for money.
@@ -134,7 +147,10 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     """Sets what is paid by itself, or that nothing is. A statement whose day of payment has passed
     is paid at once.
 
-    Errors: as MakePayment, without those about what is owed.
+    Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND,
+    FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION (ACCOUNT_CLOSED, NO_FUNDING_SOURCE,
+    FUNDING_SOURCE_NOT_VERIFIED, SOURCE_NOT_AVAILABLE, NOT_BILLED), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetAutopay: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.GetAutopayRequest, _payment_service_pb2.GetAutopayResponse]  # type: ignore[assignment]
     """Returns what is paid by itself; `enabled` is false if nothing was ever set.
@@ -177,8 +193,13 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         and again. If the service was away on several of its days, it pays once for all of them. An
         amount above what may be paid by then is lowered; if nothing is owed, it is canceled.
 
-        Errors: as MakePayment, but what is owed counts when the payment begins; RESOURCE_EXHAUSTED
-        (TOO_MANY_PAYMENTS: so many are scheduled for the account).
+        What is owed counts when the payment begins.
+
+        Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND,
+        FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION (ACCOUNT_CLOSED, NO_FUNDING_SOURCE,
+        FUNDING_SOURCE_NOT_VERIFIED, SOURCE_NOT_AVAILABLE, NOT_BILLED), RESOURCE_EXHAUSTED
+        (TOO_MANY_PAYMENTS: so many are scheduled for the account), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -224,7 +245,10 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sets what is paid by itself, or that nothing is. A statement whose day of payment has passed
         is paid at once.
 
-        Errors: as MakePayment, without those about what is owed.
+        Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND,
+        FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION (ACCOUNT_CLOSED, NO_FUNDING_SOURCE,
+        FUNDING_SOURCE_NOT_VERIFIED, SOURCE_NOT_AVAILABLE, NOT_BILLED), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
