@@ -34,6 +34,7 @@ from runtime.clock import SystemClock
 from runtime.events.catalogue import CATALOGUE, Event
 from runtime.events.outbox import emit
 from runtime.mesh_client import CALL_TIMEOUT_S, connect
+from runtime.queries import load_queries
 from runtime.settings import PARTITIONS
 from runtime.tasks import end
 
@@ -52,6 +53,8 @@ _LOOK_S = 0.5
 _NOTIFY = "notify"
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _TYPE = "authorization.captured"
+
+_SQL = load_queries(Path(__file__).with_name("sql") / "webhooks.sql")
 
 
 async def webhooks(session: Session) -> None:
@@ -175,14 +178,15 @@ async def _measured(session: Session, mesh: Mesh, sink: _Sink) -> dict[str, Any]
         "receivers": report,
         "cpu_us_per_event": {**each, "receivers": round(report["cpu_s"] * 1e6 / events)},
         "notify_mb": peak.found(),
-        "waiting": await _waiting(mesh),
+        **await _stages(mesh),
     }
     session.say(
         f"webhooks: {found['rate']:,.0f} events/s to {ENDPOINTS} endpoints, {len(DEAD)} dead:"
         f" p50 {latency.p50_ms:.0f}  p95 {latency.p95_ms:.0f}  p99 {latency.p99_ms:.0f}"
         f"  max {latency.max_ms:.0f} ms; {len(seconds):,} delivered, the last"
         f" {found['last_after_s']} s after the last event; notify {found['notify_mb']} MB;"
-        f" CPU µs per event: {found['cpu_us_per_event']}"
+        f" CPU µs per event: {found['cpu_us_per_event']}; p95 until taken in"
+        f" {found['taken_in_p95_ms']}, from there to the first attempt {found['begun_p95_ms']} ms"
     )
     return found
 
@@ -220,16 +224,14 @@ def _company(number: int) -> str:
     return f"co_{number % PARTITIONS:02x}{number:032x}"
 
 
-async def _waiting(mesh: Mesh) -> int:
-    """Deliveries that wait for the dead."""
+async def _stages(mesh: Mesh) -> dict[str, Any]:
+    """Where the time went, p95 in ms, and how many deliveries wait for the dead."""
     connection = await asyncpg.connect(mesh.stack.owner_dsn)
     try:
-        found: int = await connection.fetchval(
-            "SELECT count(*) FROM notify.webhook_delivery WHERE state = 'PENDING'"
-        )
-        return found
+        row = await connection.fetchrow(_SQL["stages"])
     finally:
         await connection.close()
+    return dict(row)
 
 
 class _Peak:

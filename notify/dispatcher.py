@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 LEAD_INTERVAL_S = 1.0
 REFRESH_S = 1.0
 #: How often is looked for what is due, at most and at least.
-LOOK_S_MIN = 0.02
+LOOK_S_MIN = 0.05
 LOOK_S_MAX = 0.1
 #: Results that one transaction writes.
 BATCH = 500
