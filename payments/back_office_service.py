@@ -13,6 +13,8 @@ from payments.holders import Holder, Holders
 from payments.mutation import Mutations, nothing
 from payments.payment import Payment, Source, WrongState
 from payments.transaction import Transaction
+from payments.transfer import is_same
+from payments.transfer_store import Transfers
 from runtime import ids
 from runtime.clock import Clock
 from runtime.errors import AlreadyExists, InvalidArgument, Violation
@@ -64,7 +66,12 @@ class BackOfficeService(BackOfficeServiceServicer):
                 now_ms=now_ms,
             )
             assert made is not None
-            if not await transaction.insert_payment(made):
+            transfers = Transfers(transaction)
+            await transfers.lock()
+            kept = await transfers.kept(source, request.bank_reference)
+            if kept is not None and not kept.done and not is_same(made, kept.transfer):
+                made = None
+            elif not await transaction.insert_payment(made):
                 made = await transaction.transfer(source, request.bank_reference)
             if made is None or (made.account_id, made.amount_minor) != (
                 request.account_id,
@@ -75,6 +82,7 @@ class BackOfficeService(BackOfficeServiceServicer):
                     reason="TRANSFER_EXISTS",
                     metadata={"payment_id": made.id if made else ""},
                 )
+            await transfers.finish(source, request.bank_reference)
             answer = pb.RecordTransferResponse(payment=convert.payment(made))
             await transaction.record(after=answer.payment)
             return answer

@@ -69,6 +69,15 @@ def check_verified(source: FundingSource) -> None:
         )
 
 
+def wrong_source_state(source: FundingSource) -> FailedPrecondition:
+    """The error for a funding source that nobody has to verify, or nobody may any more."""
+    return FailedPrecondition(
+        f"the funding source is {source.state}",
+        reason="FUNDING_SOURCE_STATE",
+        metadata={"funding_source_id": source.id, "state": source.state},
+    )
+
+
 def check_available(source: Source, available: Container[Source]) -> None:
     """Refuses what this installation has no processor for."""
     if source not in available:

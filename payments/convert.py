@@ -17,7 +17,7 @@ from holdfast.payments.v1 import (
 )
 from holdfast.type.v1.money_pb2 import Money
 from payments.autopay import DAYS_BEFORE_DUE_MAX, Autopay
-from payments.funding import NAMED, FundingSource
+from payments.funding import DEPOSIT_MINOR_MAX, DEPOSITS, NAMED, FundingSource
 from payments.payment import (
     HOLD_DAYS_MAX,
     TRANSFERS,
@@ -53,10 +53,10 @@ _INTERVALS = {
     payment_pb2.PAYMENT_INTERVAL_BIWEEKLY: Interval.BIWEEKLY,
     payment_pb2.PAYMENT_INTERVAL_MONTHLY: Interval.MONTHLY,
 }
-_SOURCES = {payment_pb2.PaymentSource.Value(f"PAYMENT_SOURCE_{one.name}"): one for one in Source}
+SOURCES = {payment_pb2.PaymentSource.Value(f"PAYMENT_SOURCE_{one.name}"): one for one in Source}
 _BASIS_NUMBERS = {one: number for number, one in _BASES.items()}
 _INTERVAL_NUMBERS = {one: number for number, one in _INTERVALS.items()}
-_SOURCE_NUMBERS = {one: number for number, one in _SOURCES.items()}
+SOURCE_NUMBERS = {one: number for number, one in SOURCES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +90,8 @@ def schedule_payment(
     violations = Violations()
     key = key_of(request, context, violations)
     wanted = _wanted(request, violations)
-    day = _date("date", request.date, violations)
-    end = _date("end_date", request.end_date, violations) if request.end_date else None
+    day = date_of("date", request.date, violations)
+    end = date_of("end_date", request.end_date, violations) if request.end_date else None
     violations.enum("interval", request.interval, _INTERVALS)
     if end is not None and day is not None:
         if not request.interval:
@@ -132,7 +132,7 @@ def record_transfer(
     violations = Violations()
     key = key_of(request, context, violations)
     violations.id("account_id", request.account_id, ids.ACCOUNT)
-    source = _SOURCES.get(request.source)
+    source = SOURCES.get(request.source)
     if source not in TRANSFERS:
         violations.add("source", "must be WIRE or ZELLE")
     violations.text(
@@ -157,12 +157,12 @@ def set_hold_days(
     violations = Violations()
     key = key_of(request, context, violations)
     violations.id("account_id", request.account_id, ids.ACCOUNT)
-    violations.enum("source", request.source, _SOURCES, required=True)
+    violations.enum("source", request.source, SOURCES, required=True)
     days = request.hold_days if request.HasField("hold_days") else None
     if days is not None and not 0 <= days <= HOLD_DAYS_MAX:
         violations.add("hold_days", f"must be 0 to {HOLD_DAYS_MAX}")
     violations.raise_if_any()
-    return key, _SOURCES[request.source], days
+    return key, SOURCES[request.source], days
 
 
 def add_deposit(request: back_office_service_pb2.AddDepositRequest, context: Any) -> RequestKey:
@@ -202,7 +202,7 @@ def add_funding_source(
     violations = Violations()
     key = key_of(request, context, violations)
     violations.id("account_id", request.account_id, ids.ACCOUNT)
-    source = _SOURCES.get(request.source)
+    source = SOURCES.get(request.source)
     if source not in NAMED:
         violations.add("source", "must be STRIPE_CARD, ACH or IN_HOUSE")
     elif source is Source.IN_HOUSE:
@@ -215,6 +215,20 @@ def add_funding_source(
     violations.raise_if_any()
     assert source is not None, "checked above"
     return key, source
+
+
+def verify_funding_source(
+    request: funding_source_service_pb2.VerifyFundingSourceRequest, context: Any
+) -> tuple[RequestKey, str, list[int]]:
+    """Checks VerifyFundingSourceRequest; returns the amounts in their order."""
+    violations = Violations()
+    key = key_of(request, context, violations)
+    violations.id("funding_source_id", request.funding_source_id, ids.FUNDING_SOURCE)
+    amounts = list(request.amounts_minor)
+    if len(amounts) != DEPOSITS or not all(0 < one <= DEPOSIT_MINOR_MAX for one in amounts):
+        violations.add("amounts_minor", f"must be {DEPOSITS} amounts, 1 to {DEPOSIT_MINOR_MAX}")
+    violations.raise_if_any()
+    return key, request.funding_source_id, sorted(amounts)
 
 
 def funding_source_key(request: Any, context: Any) -> tuple[RequestKey, str]:
@@ -254,7 +268,7 @@ def payment(one: Payment) -> payment_pb2.Payment:
         id=one.id,
         account_id=one.account_id,
         state=payment_pb2.Payment.State.Value(f"STATE_{one.state}"),
-        source=_SOURCE_NUMBERS[one.source],
+        source=SOURCE_NUMBERS[one.source],
         funding_source_id=one.funding_source_id,
         basis=_BASIS_NUMBERS[one.basis],
         cause=payment_pb2.Payment.Cause.Value(f"CAUSE_{one.cause}"),
@@ -300,7 +314,7 @@ def funding_source(one: FundingSource) -> funding_source_pb2.FundingSource:
     return funding_source_pb2.FundingSource(
         id=one.id,
         account_id=one.account_id,
-        source=_SOURCE_NUMBERS[one.source],
+        source=SOURCE_NUMBERS[one.source],
         state=funding_source_pb2.FundingSource.State.Value(f"STATE_{one.state}"),
         is_default=one.is_default,
         display_name=one.display_name,
@@ -382,7 +396,8 @@ def _wanted(request: Any, violations: Violations) -> Wanted:
     )
 
 
-def _date(field: str, value: str, violations: Violations) -> date | None:
+def date_of(field: str, value: str, violations: Violations) -> date | None:
+    """A date as the contract writes it; what is none is named."""
     try:
         found = date.fromisoformat(value)
     except ValueError:

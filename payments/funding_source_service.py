@@ -9,7 +9,7 @@ from typing import Any
 from holdfast.payments.v1 import funding_source_service_pb2 as pb
 from holdfast.payments.v1.funding_source_service_pb2_grpc import FundingSourceServiceServicer
 from payments import checks, convert, funding, happenings
-from payments.funding import SOURCES_MAX, FundingSource, FundingState
+from payments.funding import ATTEMPTS_MAX, SOURCES_MAX, FundingSource, FundingState, Verdict
 from payments.holders import Holders
 from payments.mutation import Mutations, nothing
 from payments.payment import Source
@@ -67,16 +67,17 @@ class FundingSourceService(FundingSourceServiceServicer):
                     f"an account has at most {SOURCES_MAX} funding sources; remove one",
                     reason="TOO_MANY_FUNDING_SOURCES",
                 )
-            now_ms = self._clock.now_ms()
+            now_ms, asked = self._clock.now_ms(), bool(connected.verification)
             made = FundingSource(
                 id=self._ids.new(ids.FUNDING_SOURCE, ids.partition_of(account_id)),
                 account_id=account_id,
                 source=source,
-                state=FundingState.VERIFIED,
-                is_default=await transaction.default_source(account_id) is None,
+                state=FundingState.UNVERIFIED if asked else FundingState.VERIFIED,
+                is_default=not asked and await transaction.default_source(account_id) is None,
                 display_name=connected.display_name,
                 token=request.processor_token,
                 customer=connected.customer,
+                verification=connected.verification,
                 create_ms=now_ms,
                 update_ms=now_ms,
             )
@@ -87,6 +88,45 @@ class FundingSourceService(FundingSourceServiceServicer):
 
         return await self._mutations.run(
             key, context, pb.AddFundingSourceResponse, ask=ask, change=change
+        )
+
+    async def VerifyFundingSource(
+        self, request: pb.VerifyFundingSourceRequest, context: Any
+    ) -> pb.VerifyFundingSourceResponse:
+        """Verifies a bank account by what was deposited on it."""
+        key, source_id, amounts_minor = convert.verify_funding_source(request, context)
+
+        async def ask() -> Verdict:
+            found = await self._tried(source_id)
+            try:
+                return await self._connectors[found.source].verify(found, amounts_minor)
+            except OutcomeUnknown as error:
+                await self._untried(source_id)
+                raise _no_answer() from error
+
+        async def change(
+            transaction: Transaction, verdict: Verdict
+        ) -> pb.VerifyFundingSourceResponse:
+            found = await self._locked(transaction, source_id)
+            after = funding.judged(
+                found,
+                verdict,
+                is_default=await transaction.default_source(found.account_id) is None,
+                now_ms=self._clock.now_ms(),
+            )
+            if after is not found:
+                await transaction.update_source(after)
+            answer = pb.VerifyFundingSourceResponse(
+                funding_source=convert.funding_source(after),
+                attempts_left=ATTEMPTS_MAX - after.attempts if funding.may_try(after) else 0,
+            )
+            await transaction.record(
+                before=convert.funding_source(found), after=answer.funding_source
+            )
+            return answer
+
+        return await self._mutations.run(
+            key, context, pb.VerifyFundingSourceResponse, ask=ask, change=change
         )
 
     async def SetDefaultFundingSource(
@@ -171,10 +211,26 @@ class FundingSourceService(FundingSourceServiceServicer):
                 metadata={"processor_reason": str(error)},
             ) from error
         except OutcomeUnknown as error:
-            raise Unavailable(
-                "the processor gives no answer; repeat the same request",
-                reason="PROCESSOR_UNAVAILABLE",
-            ) from error
+            raise _no_answer() from error
+
+    async def _tried(self, source_id: str) -> FundingSource:
+        """Counts an answer before anybody is asked whether it is right."""
+        now_ms = self._clock.now_ms()
+        async with self._store.transaction(now_ms=now_ms) as transaction:
+            found = await self._locked(transaction, source_id)
+            if not funding.may_try(found) or found.source not in self._connectors:
+                raise checks.wrong_source_state(found)
+            after = funding.tried(found, now_ms=now_ms)
+            await transaction.update_source(after)
+            return after
+
+    async def _untried(self, source_id: str) -> None:
+        now_ms = self._clock.now_ms()
+        async with self._store.transaction(now_ms=now_ms) as transaction:
+            found = await self._locked(transaction, source_id)
+            after = funding.untried(found, now_ms=now_ms)
+            if after is not found:
+                await transaction.update_source(after)
 
     async def _locked(self, transaction: Transaction, source_id: str) -> FundingSource:
         """A funding source, with its account, so that one default follows another."""
@@ -183,3 +239,10 @@ class FundingSourceService(FundingSourceServiceServicer):
             raise convert.funding_source_not_found(source_id)
         await transaction.lock_account(found.account_id)
         return found
+
+
+def _no_answer() -> Unavailable:
+    return Unavailable(
+        "the processor gives no answer; repeat the same request",
+        reason="PROCESSOR_UNAVAILABLE",
+    )

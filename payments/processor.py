@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from payments.funding import FundingSource
+from payments.funding import FundingSource, Verdict
 from payments.payment import Payment, Source
 
 
@@ -42,6 +43,8 @@ class Connected:
 
     customer: str
     display_name: str
+    #: What the processor calls the verification that has to come first; empty: none has to.
+    verification: str = ""
 
 
 class SourceRefused(Exception):
@@ -57,6 +60,10 @@ class Connector(Protocol):
 
     async def connect(self, account_id: str, source: Source, token: str) -> Connected:
         """Keeps it for payments to come. Raises SourceRefused and OutcomeUnknown."""
+        ...
+
+    async def verify(self, source: FundingSource, amounts_minor: Sequence[int]) -> Verdict:
+        """Says whether these were deposited on it. Raises OutcomeUnknown."""
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -97,6 +98,11 @@ class Store:
                 _SQL["select_hold_days"], account_id, source
             )
         return found
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Rows, for stores beside this one."""
+        with refusing_when_down():
+            return list(await self._pool.fetch(query, *arguments))
 
     async def claim_payments(
         self, *, now_ms: int, until_ms: int, limit: int

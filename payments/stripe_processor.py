@@ -11,14 +11,15 @@ The library takes its time and memory: nobody imports this module where Stripe i
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, TypeVar
 
 import stripe
 
-from payments.funding import FundingSource
+from payments.funding import FundingSource, Verdict
 from payments.payment import Payment, Source
 from payments.processor import Connected, Outcome, OutcomeUnknown, Result, SourceRefused
+from payments.reconcile import Charge
 from payments.stripe_words import TYPES, Event, WrongSignature, event_of
 from runtime.log import get_logger
 
@@ -26,8 +27,13 @@ from runtime.log import get_logger
 CALL_TIMEOUT_S = 10
 #: How long ago an event may have been signed.
 TOLERANCE_S = 300
+#: Charges of one page of a list.
+PAGE = 100
 DECLINED = "DECLINED"
 AUTHENTICATION_REQUIRED = "AUTHENTICATION_REQUIRED"
+#: How Stripe asks whether a bank account is its customer's, and what it says to a wrong answer.
+BY_DEPOSITS = "verify_with_microdeposits"
+WRONG_AMOUNTS = "payment_method_microdeposit_verification_amounts_mismatch"
 
 Answer = TypeVar("Answer")
 
@@ -50,6 +56,7 @@ class StripeProcessor:
         self._intents: Any = client.v1.payment_intents
         self._customers: Any = client.v1.customers
         self._methods: Any = client.v1.payment_methods
+        self._setups: Any = client.v1.setup_intents
         self._events: Any = client.v1.events
 
     async def close(self) -> None:
@@ -96,12 +103,69 @@ class StripeProcessor:
             raise SourceRefused(f"IS_{method.type}".upper())
         shown = getattr(method, method.type)
         name = getattr(shown, "brand", None) or getattr(shown, "bank_name", None) or method.type
-        return Connected(customer=customer.id, display_name=f"{name.upper()} {shown.last4}")
+        return Connected(
+            customer=customer.id,
+            display_name=f"{name.upper()} {shown.last4}",
+            verification=await self._begin(customer.id, method) if source is Source.ACH else "",
+        )
+
+    async def verify(self, source: FundingSource, amounts_minor: Sequence[int]) -> Verdict:
+        """Says whether these were deposited. An answer that was lost is found in the intent."""
+        asked = self._setups.verify_microdeposits_async(
+            source.verification, {"amounts": list(amounts_minor)}
+        )
+        try:
+            intent = await asked
+        except (stripe.CardError, stripe.InvalidRequestError) as error:
+            if error.code == WRONG_AMOUNTS:
+                return Verdict.WRONG
+            intent = await _known(self._setups.retrieve_async(source.verification))
+        except stripe.StripeError as error:
+            raise _unknown(error) from error
+        if intent.status == "requires_action":
+            return Verdict.WRONG
+        return Verdict.RIGHT if intent.status == "succeeded" else Verdict.CLOSED
 
     async def events(self, kind: str, *, limit: int) -> list[Event]:
         """The latest events of a type, latest first."""
         found = await _known(self._events.list_async({"type": kind, "limit": limit}))
         return [event_of(json.loads(str(one))) for one in found.data]
+
+    async def charges(self) -> AsyncIterator[list[Charge]]:
+        """Everything that was ever asked for, in pages."""
+        more: dict[str, str] = {}
+        while True:
+            found = await _known(self._intents.list_async({"limit": PAGE, **more}))
+            yield [_charge_of(one) for one in found.data]
+            if not found.has_more or not found.data:
+                return
+            more = {"starting_after": found.data[-1].id}
+
+    async def _begin(self, customer: str, method: Any) -> str:
+        """Lets a bank account be debited; returns the verification that has to come first."""
+        made = self._setups.create_async(
+            {
+                "customer": customer,
+                "payment_method": method.id,
+                "payment_method_types": [method.type],
+                "usage": "off_session",
+                "confirm": True,
+                # The issuer has the customer's agreement: it is part of how they have signed in.
+                "mandate_data": {"customer_acceptance": {"type": "offline"}},
+            },
+            {"idempotency_key": f"{method.id}.setup"},
+        )
+        try:
+            intent = await made
+        except (stripe.CardError, stripe.InvalidRequestError) as error:
+            raise SourceRefused(_reason(error)) from error
+        except stripe.StripeError as error:
+            raise _unknown(error) from error
+        if intent.status == "succeeded":
+            return ""
+        if intent.status == "requires_action" and intent.next_action.type == BY_DEPOSITS:
+            return str(intent.id)
+        raise SourceRefused(f"IS_{intent.status}".upper())
 
     async def _prepare(self, payment: Payment, source: FundingSource) -> Outcome:
         created = self._intents.create_async(
@@ -138,6 +202,16 @@ class StripeProcessor:
             error = intent.last_payment_error
             reason = _upper(getattr(error, "decline_code", None) or getattr(error, "code", None))
         return Outcome(result=Result.REFUSED, reference=intent.id, reason=reason)
+
+
+def _charge_of(intent: Any) -> Charge:
+    return Charge(
+        reference=intent.id,
+        payment_id=json.loads(str(intent.metadata or "{}")).get("payment_id", ""),
+        amount_minor=intent.amount,
+        currency_code=intent.currency.upper(),
+        came=intent.status == "succeeded",
+    )
 
 
 def verify(body: bytes, header: str, secret: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from holdfast.payments.v1 import (
     funding_source_service_pb2,
     hook_service_pb2,
     payment_service_pb2,
+    transfer_service_pb2,
 )
 from holdfast.payments.v1.back_office_service_pb2_grpc import (
     add_BackOfficeServiceServicer_to_server,
@@ -25,6 +27,7 @@ from holdfast.payments.v1.funding_source_service_pb2_grpc import (
 )
 from holdfast.payments.v1.hook_service_pb2_grpc import add_HookServiceServicer_to_server
 from holdfast.payments.v1.payment_service_pb2_grpc import add_PaymentServiceServicer_to_server
+from holdfast.payments.v1.transfer_service_pb2_grpc import add_TransferServiceServicer_to_server
 from payments import ownership
 from payments.back_office_service import BackOfficeService
 from payments.books import Books
@@ -42,6 +45,7 @@ from payments.settings import PaymentsSettings
 from payments.steps import Steps
 from payments.store import Store
 from payments.stripe_words import TYPES
+from payments.transfer_service import TransferService
 from payments.worker import Worker
 from runtime.clock import Clock
 from runtime.events.outbox import EventOutbox
@@ -57,6 +61,7 @@ SERVICE_NAMES = (
     back_office_service_pb2.DESCRIPTOR.services_by_name["BackOfficeService"].full_name,
     hook_service_pb2.DESCRIPTOR.services_by_name["HookService"].full_name,
     event_feed_service_pb2.DESCRIPTOR.services_by_name["EventFeedService"].full_name,
+    transfer_service_pb2.DESCRIPTOR.services_by_name["TransferService"].full_name,
 )
 
 
@@ -128,11 +133,8 @@ def add_services(
     )
     hooks = Hooks(store, clock, wake=worker.wake)
     add_HookServiceServicer_to_server(HookService(hooks, verify), services)
-    add_BackOfficeServiceServicer_to_server(
-        BackOfficeService(
-            mutations, holders, clock, hold_days=settings.hold_days, wake=worker.wake
-        ),
-        services,
+    _add_office(
+        services, store, mutations, clock, holders=holders, settings=settings, wake=worker.wake
     )
     return Parts(
         store=store,
@@ -143,6 +145,23 @@ def add_services(
         events=_events(services, pool),
         stripe=through,
     )
+
+
+def _add_office(
+    services: Any,
+    store: Store,
+    mutations: Mutations,
+    clock: Clock,
+    *,
+    holders: Holders,
+    settings: PaymentsSettings,
+    wake: Callable[[], None],
+) -> None:
+    """What the issuer's staff do."""
+    office = BackOfficeService(mutations, holders, clock, hold_days=settings.hold_days, wake=wake)
+    add_BackOfficeServiceServicer_to_server(office, services)
+    transfers = TransferService(store, mutations, holders, clock, wake=wake)
+    add_TransferServiceServicer_to_server(transfers, services)
 
 
 def _events(services: Any, pool: asyncpg.Pool) -> EventOutbox:

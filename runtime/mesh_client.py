@@ -32,6 +32,7 @@ from holdfast.notify.v1 import webhook_service_pb2_grpc as webhook_grpc
 from holdfast.payments.v1 import back_office_service_pb2_grpc as back_office_grpc
 from holdfast.payments.v1 import funding_source_service_pb2_grpc as funding_source_grpc
 from holdfast.payments.v1 import payment_service_pb2_grpc as payment_grpc
+from holdfast.payments.v1 import transfer_service_pb2_grpc as transfer_grpc
 from runtime import pki
 from runtime.access import TOKEN_ROLES
 from runtime.cli.token import issue_token
@@ -130,6 +131,7 @@ class MeshClient:
     back_office: back_office_grpc.BackOfficeServiceAsyncStub
     events: event_grpc.EventServiceAsyncStub
     webhooks: webhook_grpc.WebhookServiceAsyncStub
+    transfers: transfer_grpc.TransferServiceAsyncStub
     #: JSON over HTTPS, with the same token.
     web: httpx.AsyncClient
 
@@ -188,6 +190,7 @@ async def connect(
             back_office=back_office_grpc.BackOfficeServiceStub(edge_channel),
             events=event_grpc.EventServiceStub(edge_channel),
             webhooks=webhook_grpc.WebhookServiceStub(edge_channel),
+            transfers=transfer_grpc.TransferServiceStub(edge_channel),
             web=web,
         )
 

@@ -1,5 +1,5 @@
 """Stripe for tests: localstripe on loopback, in this process, behind what it lacks: idempotency
-keys, and a network that fails.
+keys, deposits that verify bank accounts, and a network that fails.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ class Emulator:
 
     url: str = ""
     #: "before": refused unread; "after": done, and the answer lost; "500": done, and denied.
+    #: What was deposited on bank accounts; None: their banks have said whose they are.
+    deposits: tuple[int, int] | None = None
+    setups: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     posts: list[str] = field(default_factory=list)
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
@@ -52,10 +55,20 @@ class Emulator:
         name: str = made.json()["id"]
         return name
 
+    async def bank_account(self) -> str:
+        """What Stripe's form makes of the number of a bank account."""
+        async with httpx.AsyncClient(base_url=self.url, auth=(KEY, "")) as client:
+            made = await client.post(
+                "/v1/payment_methods",
+                data={"type": "sepa_debit", "sepa_debit[iban]": "DE89370400440532013000"},
+            )
+        name: str = made.json()["id"]
+        return name
+
     async def charges(self) -> list[dict[str, Any]]:
         """All that was charged with success."""
         async with httpx.AsyncClient(base_url=self.url, auth=(KEY, "")) as client:
-            found = await client.get("/v1/charges", params={"limit": 100})
+            found = await client.get("/v1/charges", params={"limit": 10_000})
         return [one for one in found.json()["data"] if one["status"] == "succeeded"]
 
 
@@ -88,6 +101,38 @@ async def _once(request: web.Request, handler: Handler) -> web.StreamResponse:
     return web.json_response(json.loads(body), status=status)
 
 
+def _setup(name: str, status: str) -> web.Response:
+    action = {"type": "verify_with_microdeposits"} if status == "requires_action" else None
+    shown = {"id": name, "object": "setup_intent", "status": status, "next_action": action}
+    return web.json_response(shown)
+
+
+async def _set_up(request: web.Request) -> web.StreamResponse:
+    emulator = request.app[_EMULATOR]
+    name = f"seti_{len(emulator.setups)}"
+    emulator.setups[name] = "requires_action" if emulator.deposits else "succeeded"
+    return _setup(name, emulator.setups[name])
+
+
+async def _set_up_now(request: web.Request) -> web.StreamResponse:
+    name = request.match_info["id"]
+    return _setup(name, request.app[_EMULATOR].setups[name])
+
+
+async def _verify(request: web.Request) -> web.StreamResponse:
+    emulator, name = request.app[_EMULATOR], request.match_info["id"]
+    asked = await request.post()
+    amounts = sorted(int(str(asked[f"amounts[{number}]"])) for number in range(2))
+    code = "setup_intent_unexpected_state"
+    if emulator.setups[name] == "requires_action":
+        if amounts == sorted(emulator.deposits or ()):
+            emulator.setups[name] = "succeeded"
+            return _setup(name, "succeeded")
+        code = "payment_method_microdeposit_verification_amounts_mismatch"
+    error = {"type": "invalid_request_error", "code": code, "message": code}
+    return web.json_response({"error": error}, status=400)
+
+
 @asynccontextmanager
 async def stripe_emulator() -> AsyncIterator[Emulator]:
     """Runs it on a free port, with nothing remembered."""
@@ -100,6 +145,9 @@ async def stripe_emulator() -> AsyncIterator[Emulator]:
     emulator = Emulator()
     app = web.Application(middlewares=[_once, *server.app.middlewares])
     app[_EMULATOR] = emulator
+    app.router.add_post("/v1/setup_intents", _set_up)
+    app.router.add_get("/v1/setup_intents/{id}", _set_up_now)
+    app.router.add_post("/v1/setup_intents/{id}/verify_microdeposits", _verify)
     for route in server.app.router.routes():
         app.router.add_route(route.method, route.resource.canonical, route.handler)
     runner = web.AppRunner(app)

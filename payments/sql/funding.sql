@@ -24,17 +24,19 @@ LIMIT $3
 
 -- insert_source --
 -- Adds a funding source. Params: $1 id, $2 account_id, $3 source, $4 state, $5 is_default,
--- $6 display_name, $7 token, $8 customer, $9 version, $10 create_time, $11 update_time.
+-- $6 display_name, $7 token, $8 customer, $9 verification, $10 attempts, $11 version,
+-- $12 create_time, $13 update_time.
 INSERT INTO funding_source (
-    id, account_id, source, state, is_default, display_name, token, customer, version, create_time,
-    update_time
+    id, account_id, source, state, is_default, display_name, token, customer, verification,
+    attempts, version, create_time, update_time
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- update_source --
 -- Writes the next version of a locked funding source. Params: $1 id, $2 version, $3 state,
--- $4 is_default, $5 update_time.
-UPDATE funding_source SET version = $2, state = $3, is_default = $4, update_time = $5
+-- $4 is_default, $5 attempts, $6 update_time.
+UPDATE funding_source
+SET version = $2, state = $3, is_default = $4, attempts = $5, update_time = $6
 WHERE id = $1 AND version = $2 - 1
 
 -- add_deposit --

@@ -29,6 +29,7 @@ from runtime.cli.csv_file import (
     CREATED,
     EXISTED,
     REFUSED,
+    UNMATCHED,
     CsvFile,
     Outcome,
     Row,
@@ -78,6 +79,7 @@ class Report:
         return {
             "rows": self.rows,
             **{word: self.counts[word] for word in (CREATED, EXISTED, REFUSED)},
+            **{word: self.counts[word] for word in (UNMATCHED,) if self.counts[word]},
             "errors": [{"line": line, **wrong._asdict()} for line, wrong in self.shown],
         }
 
@@ -152,7 +154,7 @@ def import_command(
     seconds = round(time.monotonic() - begun, 3)
     document = {"file": str(path), "dry_run": dry_run, **report.document(), "seconds": seconds}
     output.result(document, shown=_shown(report, dry_run=dry_run, seconds=seconds))
-    if report.counts[REFUSED]:
+    if report.counts[REFUSED] or report.counts[UNMATCHED]:
         raise typer.Exit(ExitCode.DIFFERENCES)
 
 
@@ -239,6 +241,8 @@ def _shown(report: Report, *, dry_run: bool, seconds: float) -> Group:
         f"{report.rows:,} rows in {seconds:.1f} s: {counts[CREATED]:,} {made},"
         f" {counts[EXISTED]:,} there before, {counts[REFUSED]:,} refused"
     )
+    if counts[UNMATCHED]:
+        line += f", {counts[UNMATCHED]:,} kept for staff"
     if not report.shown:
         return Group(Text(line))
     table = Table("line", "field", "what is wrong")

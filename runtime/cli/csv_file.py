@@ -18,6 +18,8 @@ FIELD_LENGTH_MAX = 4_096
 
 #: A row was made, was there before, or was refused.
 CREATED, EXISTED, REFUSED = "created", "existed", "refused"
+#: It is kept, and somebody has to say whose it is.
+UNMATCHED = "unmatched"
 
 
 class Wrong(NamedTuple):

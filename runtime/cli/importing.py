@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from runtime.cli.bulk_cards import import_cards
+from runtime.cli.bulk_transfers import import_transfers
 from runtime.cli.bulk_users import import_users
 
 app = typer.Typer(
@@ -22,3 +23,4 @@ def _root() -> None:
 
 app.command("users")(import_users)
 app.command("cards")(import_cards)
+app.command("transfers")(import_transfers)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,8 @@ from rich.text import Text
 from authz.reconcile import Difference
 from authz.reconcile_flow import Books, Reconciler
 from authz.reconcile_store import open_store
+from runtime.cli import reconcile_payments
+from runtime.cli.differences import difference_writer
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.cli.reconcile_configuration import reconcile_configuration
@@ -40,6 +41,10 @@ def run(
     settle_timeout_s: Annotated[
         float, typer.Option("--timeout", min=0, help="Seconds to wait for the settler.")
     ] = 30.0,
+    only_payments: Annotated[
+        bool,
+        typer.Option("--payments", help="Compare payments with the ledger and their processors."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compares every account in Valkey with the ledger, the ledger with itself, and what the
@@ -50,9 +55,12 @@ def run(
     """
     output = Output(as_json=as_json)
     settings, _ = state.running(load_settings(home))
+    if only_payments:
+        reconcile_payments.run(settings, output, csv_file)
+        return
     kept: list[Difference] = []
     with ExitStack() as stack:
-        write = _writer(csv_file, stack)
+        write = difference_writer(csv_file, stack, Difference)
 
         def tell(difference: Difference) -> None:
             write(difference)
@@ -115,16 +123,3 @@ def shown(books: Books, kept: list[Difference]) -> Group:
     more = books.differences - len(kept)
     rest = [Text(f"… and {more} more; --csv FILE writes them all")] if more else []
     return Group(table, *rest, line)
-
-
-def _writer(path: Path | None, stack: ExitStack) -> Callable[[Difference], None]:
-    """Writes each difference to the file, if there is one."""
-    if path is None:
-        return lambda _: None
-    try:
-        file = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
-    except OSError as error:
-        raise CliError(f"cannot write {path}: {error.strerror}") from None
-    writer = csv.DictWriter(file, [field.name for field in fields(Difference)])
-    writer.writeheader()
-    return lambda difference: writer.writerow(asdict(difference))

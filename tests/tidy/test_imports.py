@@ -84,8 +84,10 @@ PURE = frozenset(
         "payments.making",
         "payments.owed",
         "payments.payment",
+        "payments.reconcile",
         "payments.requests",
         "payments.stripe_words",
+        "payments.transfer",
     }
 )
 #: What pure modules may use of `runtime`.

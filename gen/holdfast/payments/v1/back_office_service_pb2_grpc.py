@@ -72,7 +72,8 @@ class BackOfficeServiceServicer:
 
     def RecordTransfer(self, request, context):
         """Credits a transfer that has arrived at the bank: a wire, or Zelle. It is taken whatever is
-        owed: the money is there. A transfer with the same source and reference is taken once.
+        owed: the money is there. A transfer with the same source and reference is taken once; one that
+        TransferService has kept for staff is off its list then.
 
         Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND),
         ALREADY_EXISTS (REQUEST_ID_REUSED, TRANSFER_EXISTS: this reference came with other content),

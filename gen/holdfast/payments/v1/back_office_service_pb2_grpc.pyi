@@ -38,7 +38,8 @@ class BackOfficeServiceStub:
     def __new__(cls, channel: _aio.Channel) -> BackOfficeServiceAsyncStub: ...
     RecordTransfer: _grpc.UnaryUnaryMultiCallable[_back_office_service_pb2.RecordTransferRequest, _back_office_service_pb2.RecordTransferResponse]
     """Credits a transfer that has arrived at the bank: a wire, or Zelle. It is taken whatever is
-    owed: the money is there. A transfer with the same source and reference is taken once.
+    owed: the money is there. A transfer with the same source and reference is taken once; one that
+    TransferService has kept for staff is off its list then.
 
     Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND),
     ALREADY_EXISTS (REQUEST_ID_REUSED, TRANSFER_EXISTS: this reference came with other content),
@@ -82,7 +83,8 @@ class BackOfficeServiceAsyncStub(BackOfficeServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordTransfer: _aio.UnaryUnaryMultiCallable[_back_office_service_pb2.RecordTransferRequest, _back_office_service_pb2.RecordTransferResponse]  # type: ignore[assignment]
     """Credits a transfer that has arrived at the bank: a wire, or Zelle. It is taken whatever is
-    owed: the money is there. A transfer with the same source and reference is taken once.
+    owed: the money is there. A transfer with the same source and reference is taken once; one that
+    TransferService has kept for staff is off its list then.
 
     Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND),
     ALREADY_EXISTS (REQUEST_ID_REUSED, TRANSFER_EXISTS: this reference came with other content),
@@ -129,7 +131,8 @@ class BackOfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_back_office_service_pb2.RecordTransferResponse, _abc.Awaitable[_back_office_service_pb2.RecordTransferResponse]]:
         """Credits a transfer that has arrived at the bank: a wire, or Zelle. It is taken whatever is
-        owed: the money is there. A transfer with the same source and reference is taken once.
+        owed: the money is there. A transfer with the same source and reference is taken once; one that
+        TransferService has kept for staff is off its list then.
 
         Errors: INVALID_ARGUMENT (also: another currency), NOT_FOUND (ACCOUNT_NOT_FOUND),
         ALREADY_EXISTS (REQUEST_ID_REUSED, TRANSFER_EXISTS: this reference came with other content),

@@ -29,7 +29,7 @@ from holdfast.payments.v1 import payment_pb2 as holdfast_dot_payments_dot_v1_dot
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1holdfast/payments/v1/funding_source_service.proto\x12\x14holdfast.payments.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a)holdfast/payments/v1/funding_source.proto\x1a\"holdfast/payments/v1/payment.proto\x1a\x1dholdfast/type/v1/access.proto\"\xa7\x01\n\x17\x41\x64\x64\x46undingSourceRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x39\n\x06source\x18\x03 \x01(\x0e\x32#.holdfast.payments.v1.PaymentSourceB\x04\xe2\x41\x01\x02\x12\x1d\n\x0fprocessor_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x18\x41\x64\x64\x46undingSourceResponse\x12;\n\x0e\x66unding_source\x18\x01 \x01(\x0b\x32#.holdfast.payments.v1.FundingSource\"[\n\x1eSetDefaultFundingSourceRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x66unding_source_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"^\n\x1fSetDefaultFundingSourceResponse\x12;\n\x0e\x66unding_source\x18\x01 \x01(\x0b\x32#.holdfast.payments.v1.FundingSource\"W\n\x1aRemoveFundingSourceRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x66unding_source_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Z\n\x1bRemoveFundingSourceResponse\x12;\n\x0e\x66unding_source\x18\x01 \x01(\x0b\x32#.holdfast.payments.v1.FundingSource\"h\n\x19ListFundingSourcesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x1aListFundingSourcesResponse\x12<\n\x0f\x66unding_sources\x18\x01 \x03(\x0b\x32#.holdfast.payments.v1.FundingSource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd8\x06\n\x14\x46undingSourceService\x12\xbe\x01\n\x10\x41\x64\x64\x46undingSource\x12-.holdfast.payments.v1.AddFundingSourceRequest\x1a..holdfast.payments.v1.AddFundingSourceResponse\"K\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02-\"(/v1/accounts/{account_id}/fundingSources:\x01*\x12\xe3\x01\n\x17SetDefaultFundingSource\x12\x34.holdfast.payments.v1.SetDefaultFundingSourceRequest\x1a\x35.holdfast.payments.v1.SetDefaultFundingSourceResponse\"[\x90\x02\x02\x92\xb5\x18\x18\n\x03\x02\x03\x04\x12\x11\x66unding_source_id\x82\xd3\xe4\x93\x02\x36\"1/v1/fundingSources/{funding_source_id}:setDefault:\x01*\x12\xd3\x01\n\x13RemoveFundingSource\x12\x30.holdfast.payments.v1.RemoveFundingSourceRequest\x1a\x31.holdfast.payments.v1.RemoveFundingSourceResponse\"W\x90\x02\x02\x92\xb5\x18\x18\n\x03\x02\x03\x04\x12\x11\x66unding_source_id\x82\xd3\xe4\x93\x02\x32\"-/v1/fundingSources/{funding_source_id}:remove:\x01*\x12\xc2\x01\n\x12ListFundingSources\x12/.holdfast.payments.v1.ListFundingSourcesRequest\x1a\x30.holdfast.payments.v1.ListFundingSourcesResponse\"I\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02*\x12(/v1/accounts/{account_id}/fundingSourcesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1holdfast/payments/v1/funding_source_service.proto\x12\x14holdfast.payments.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a)holdfast/payments/v1/funding_source.proto\x1a\"holdfast/payments/v1/payment.proto\x1a\x1dholdfast/type/v1/access.proto\"\xa7\x01\n\x17\x41\x64\x64\x46undingSourceRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x39\n\x06source\x18\x03 \x01(\x0e\x32#.holdfast.payments.v1.PaymentSourceB\x04\xe2\x41\x01\x02\x12\x1d\n\x0fprocessor_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x18\x41\x64\x64\x46undingSourceResponse\x12;\n\x0e\x66unding_source\x18\x01 \x01(\x0b\x32#.holdfast.payments.v1.FundingSource\"t\n\x1aVerifyFundingSourceRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x66unding_source_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\ramounts_minor\x18\x03 \x03(\x05\x42\x04\xe2\x41\x01\x02\"q\n\x1bVerifyFundingSourceResponse\x12;\n\x0e\x66unding_source\x18\x01 \x01(\x0b\x32#.holdfast.payments.v1.FundingSource\x12\x15\n\rattempts_left\x18\x02 \x01(\x05\"[\n\x1eSetDefaultFundingSourceRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x66unding_source_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"^\n\x1fSetDefaultFundingSourceResponse\x12;\n\x0e\x66unding_source\x18\x01 \x01(\x0b\x32#.holdfast.payments.v1.FundingSource\"W\n\x1aRemoveFundingSourceRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x66unding_source_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Z\n\x1bRemoveFundingSourceResponse\x12;\n\x0e\x66unding_source\x18\x01 \x01(\x0b\x32#.holdfast.payments.v1.FundingSource\"h\n\x19ListFundingSourcesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x1aListFundingSourcesResponse\x12<\n\x0f\x66unding_sources\x18\x01 \x03(\x0b\x32#.holdfast.payments.v1.FundingSource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xae\x08\n\x14\x46undingSourceService\x12\xbe\x01\n\x10\x41\x64\x64\x46undingSource\x12-.holdfast.payments.v1.AddFundingSourceRequest\x1a..holdfast.payments.v1.AddFundingSourceResponse\"K\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02-\"(/v1/accounts/{account_id}/fundingSources:\x01*\x12\xd3\x01\n\x13VerifyFundingSource\x12\x30.holdfast.payments.v1.VerifyFundingSourceRequest\x1a\x31.holdfast.payments.v1.VerifyFundingSourceResponse\"W\x90\x02\x02\x92\xb5\x18\x18\n\x03\x02\x03\x04\x12\x11\x66unding_source_id\x82\xd3\xe4\x93\x02\x32\"-/v1/fundingSources/{funding_source_id}:verify:\x01*\x12\xe3\x01\n\x17SetDefaultFundingSource\x12\x34.holdfast.payments.v1.SetDefaultFundingSourceRequest\x1a\x35.holdfast.payments.v1.SetDefaultFundingSourceResponse\"[\x90\x02\x02\x92\xb5\x18\x18\n\x03\x02\x03\x04\x12\x11\x66unding_source_id\x82\xd3\xe4\x93\x02\x36\"1/v1/fundingSources/{funding_source_id}:setDefault:\x01*\x12\xd3\x01\n\x13RemoveFundingSource\x12\x30.holdfast.payments.v1.RemoveFundingSourceRequest\x1a\x31.holdfast.payments.v1.RemoveFundingSourceResponse\"W\x90\x02\x02\x92\xb5\x18\x18\n\x03\x02\x03\x04\x12\x11\x66unding_source_id\x82\xd3\xe4\x93\x02\x32\"-/v1/fundingSources/{funding_source_id}:remove:\x01*\x12\xc2\x01\n\x12ListFundingSources\x12/.holdfast.payments.v1.ListFundingSourcesRequest\x1a\x30.holdfast.payments.v1.ListFundingSourcesResponse\"I\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02*\x12(/v1/accounts/{account_id}/fundingSourcesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDFUNDINGSOURCEREQUEST'].fields_by_name['source']._serialized_options = b'\342A\001\002'
   _globals['_ADDFUNDINGSOURCEREQUEST'].fields_by_name['processor_token']._loaded_options = None
   _globals['_ADDFUNDINGSOURCEREQUEST'].fields_by_name['processor_token']._serialized_options = b'\342A\001\001'
+  _globals['_VERIFYFUNDINGSOURCEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_VERIFYFUNDINGSOURCEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_VERIFYFUNDINGSOURCEREQUEST'].fields_by_name['funding_source_id']._loaded_options = None
+  _globals['_VERIFYFUNDINGSOURCEREQUEST'].fields_by_name['funding_source_id']._serialized_options = b'\342A\001\002'
+  _globals['_VERIFYFUNDINGSOURCEREQUEST'].fields_by_name['amounts_minor']._loaded_options = None
+  _globals['_VERIFYFUNDINGSOURCEREQUEST'].fields_by_name['amounts_minor']._serialized_options = b'\342A\001\002'
   _globals['_SETDEFAULTFUNDINGSOURCEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETDEFAULTFUNDINGSOURCEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_SETDEFAULTFUNDINGSOURCEREQUEST'].fields_by_name['funding_source_id']._loaded_options = None
@@ -60,6 +66,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTFUNDINGSOURCESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_FUNDINGSOURCESERVICE'].methods_by_name['AddFundingSource']._loaded_options = None
   _globals['_FUNDINGSOURCESERVICE'].methods_by_name['AddFundingSource']._serialized_options = b'\220\002\002\222\265\030\021\n\003\002\003\004\022\naccount_id\202\323\344\223\002-\"(/v1/accounts/{account_id}/fundingSources:\001*'
+  _globals['_FUNDINGSOURCESERVICE'].methods_by_name['VerifyFundingSource']._loaded_options = None
+  _globals['_FUNDINGSOURCESERVICE'].methods_by_name['VerifyFundingSource']._serialized_options = b'\220\002\002\222\265\030\030\n\003\002\003\004\022\021funding_source_id\202\323\344\223\0022\"-/v1/fundingSources/{funding_source_id}:verify:\001*'
   _globals['_FUNDINGSOURCESERVICE'].methods_by_name['SetDefaultFundingSource']._loaded_options = None
   _globals['_FUNDINGSOURCESERVICE'].methods_by_name['SetDefaultFundingSource']._serialized_options = b'\220\002\002\222\265\030\030\n\003\002\003\004\022\021funding_source_id\202\323\344\223\0026\"1/v1/fundingSources/{funding_source_id}:setDefault:\001*'
   _globals['_FUNDINGSOURCESERVICE'].methods_by_name['RemoveFundingSource']._loaded_options = None
@@ -70,18 +78,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDFUNDINGSOURCEREQUEST']._serialized_end=416
   _globals['_ADDFUNDINGSOURCERESPONSE']._serialized_start=418
   _globals['_ADDFUNDINGSOURCERESPONSE']._serialized_end=505
-  _globals['_SETDEFAULTFUNDINGSOURCEREQUEST']._serialized_start=507
-  _globals['_SETDEFAULTFUNDINGSOURCEREQUEST']._serialized_end=598
-  _globals['_SETDEFAULTFUNDINGSOURCERESPONSE']._serialized_start=600
-  _globals['_SETDEFAULTFUNDINGSOURCERESPONSE']._serialized_end=694
-  _globals['_REMOVEFUNDINGSOURCEREQUEST']._serialized_start=696
-  _globals['_REMOVEFUNDINGSOURCEREQUEST']._serialized_end=783
-  _globals['_REMOVEFUNDINGSOURCERESPONSE']._serialized_start=785
-  _globals['_REMOVEFUNDINGSOURCERESPONSE']._serialized_end=875
-  _globals['_LISTFUNDINGSOURCESREQUEST']._serialized_start=877
-  _globals['_LISTFUNDINGSOURCESREQUEST']._serialized_end=981
-  _globals['_LISTFUNDINGSOURCESRESPONSE']._serialized_start=983
-  _globals['_LISTFUNDINGSOURCESRESPONSE']._serialized_end=1098
-  _globals['_FUNDINGSOURCESERVICE']._serialized_start=1101
-  _globals['_FUNDINGSOURCESERVICE']._serialized_end=1957
+  _globals['_VERIFYFUNDINGSOURCEREQUEST']._serialized_start=507
+  _globals['_VERIFYFUNDINGSOURCEREQUEST']._serialized_end=623
+  _globals['_VERIFYFUNDINGSOURCERESPONSE']._serialized_start=625
+  _globals['_VERIFYFUNDINGSOURCERESPONSE']._serialized_end=738
+  _globals['_SETDEFAULTFUNDINGSOURCEREQUEST']._serialized_start=740
+  _globals['_SETDEFAULTFUNDINGSOURCEREQUEST']._serialized_end=831
+  _globals['_SETDEFAULTFUNDINGSOURCERESPONSE']._serialized_start=833
+  _globals['_SETDEFAULTFUNDINGSOURCERESPONSE']._serialized_end=927
+  _globals['_REMOVEFUNDINGSOURCEREQUEST']._serialized_start=929
+  _globals['_REMOVEFUNDINGSOURCEREQUEST']._serialized_end=1016
+  _globals['_REMOVEFUNDINGSOURCERESPONSE']._serialized_start=1018
+  _globals['_REMOVEFUNDINGSOURCERESPONSE']._serialized_end=1108
+  _globals['_LISTFUNDINGSOURCESREQUEST']._serialized_start=1110
+  _globals['_LISTFUNDINGSOURCESREQUEST']._serialized_end=1214
+  _globals['_LISTFUNDINGSOURCESRESPONSE']._serialized_start=1216
+  _globals['_LISTFUNDINGSOURCESRESPONSE']._serialized_end=1331
+  _globals['_FUNDINGSOURCESERVICE']._serialized_start=1334
+  _globals['_FUNDINGSOURCESERVICE']._serialized_end=2404
 # @@protoc_insertion_point(module_scope)

@@ -79,6 +79,66 @@ class AddFundingSourceResponse(_message.Message):
 Global___AddFundingSourceResponse: _TypeAlias = AddFundingSourceResponse  # noqa: Y015
 
 @_typing.final
+class VerifyFundingSourceRequest(_message.Message):
+    """Says what has arrived on a bank account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FUNDING_SOURCE_ID_FIELD_NUMBER: _builtins.int
+    AMOUNTS_MINOR_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    funding_source_id: _builtins.str
+    """The funding source."""
+    @_builtins.property
+    def amounts_minor(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The two amounts in minor units, each 1 to 99, in any order."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        funding_source_id: _builtins.str = ...,
+        amounts_minor: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts_minor", b"amounts_minor", "funding_source_id", b"funding_source_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyFundingSourceRequest: _TypeAlias = VerifyFundingSourceRequest  # noqa: Y015
+
+@_typing.final
+class VerifyFundingSourceResponse(_message.Message):
+    """What the answer makes of the funding source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FUNDING_SOURCE_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_LEFT_FIELD_NUMBER: _builtins.int
+    attempts_left: _builtins.int
+    """How many answers are left."""
+    @_builtins.property
+    def funding_source(self) -> _funding_source_pb2.FundingSource:
+        """The funding source: VERIFIED, UNVERIFIED or REFUSED."""
+
+    def __init__(
+        self,
+        *,
+        funding_source: _funding_source_pb2.FundingSource | None = ...,
+        attempts_left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["funding_source", b"funding_source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts_left", b"attempts_left", "funding_source", b"funding_source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyFundingSourceResponse: _TypeAlias = VerifyFundingSourceResponse  # noqa: Y015
+
+@_typing.final
 class SetDefaultFundingSourceRequest(_message.Message):
     """Makes a funding source the default."""
 

@@ -43,6 +43,11 @@ class FundingSourceServiceStub:
                 request_serializer=holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.AddFundingSourceRequest.SerializeToString,
                 response_deserializer=holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.AddFundingSourceResponse.FromString,
                 _registered_method=True)
+        self.VerifyFundingSource = channel.unary_unary(
+                '/holdfast.payments.v1.FundingSourceService/VerifyFundingSource',
+                request_serializer=holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.VerifyFundingSourceRequest.SerializeToString,
+                response_deserializer=holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.VerifyFundingSourceResponse.FromString,
+                _registered_method=True)
         self.SetDefaultFundingSource = channel.unary_unary(
                 '/holdfast.payments.v1.FundingSourceService/SetDefaultFundingSource',
                 request_serializer=holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.SetDefaultFundingSourceRequest.SerializeToString,
@@ -68,12 +73,27 @@ class FundingSourceServiceServicer:
     """
 
     def AddFundingSource(self, request, context):
-        """Adds a funding source. IN_HOUSE is verified at once; the others as their processor says.
+        """Adds a funding source. Cards and IN_HOUSE are verified at once; a bank account is, if its bank
+        has told the processor whose it is. Otherwise two small amounts arrive on it within days: see
+        VerifyFundingSource.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
         (SOURCE_NOT_AVAILABLE: this installation has no processor for it, FUNDING_SOURCE_REFUSED: the
         processor does not know it), RESOURCE_EXHAUSTED (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyFundingSource(self, request, context):
+        """Says which two amounts have arrived on a bank account: whoever knows them has access to it.
+        Three answers are possible. A wrong one is an answer, too: the account stays UNVERIFIED, and
+        after the third it is REFUSED. A verified one becomes the default if there is none.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION
+        (FUNDING_SOURCE_STATE: it is verified, or refused), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE (also PROCESSOR_UNAVAILABLE: the answer did not count).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,6 +136,11 @@ def add_FundingSourceServiceServicer_to_server(servicer, server):
                     servicer.AddFundingSource,
                     request_deserializer=holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.AddFundingSourceRequest.FromString,
                     response_serializer=holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.AddFundingSourceResponse.SerializeToString,
+            ),
+            'VerifyFundingSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyFundingSource,
+                    request_deserializer=holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.VerifyFundingSourceRequest.FromString,
+                    response_serializer=holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.VerifyFundingSourceResponse.SerializeToString,
             ),
             'SetDefaultFundingSource': grpc.unary_unary_rpc_method_handler(
                     servicer.SetDefaultFundingSource,
@@ -164,6 +189,33 @@ class FundingSourceService:
             '/holdfast.payments.v1.FundingSourceService/AddFundingSource',
             holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.AddFundingSourceRequest.SerializeToString,
             holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.AddFundingSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyFundingSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.payments.v1.FundingSourceService/VerifyFundingSource',
+            holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.VerifyFundingSourceRequest.SerializeToString,
+            holdfast_dot_payments_dot_v1_dot_funding__source__service__pb2.VerifyFundingSourceResponse.FromString,
             options,
             channel_credentials,
             insecure,

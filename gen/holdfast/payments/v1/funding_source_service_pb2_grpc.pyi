@@ -38,12 +38,23 @@ class FundingSourceServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FundingSourceServiceAsyncStub: ...
     AddFundingSource: _grpc.UnaryUnaryMultiCallable[_funding_source_service_pb2.AddFundingSourceRequest, _funding_source_service_pb2.AddFundingSourceResponse]
-    """Adds a funding source. IN_HOUSE is verified at once; the others as their processor says.
+    """Adds a funding source. Cards and IN_HOUSE are verified at once; a bank account is, if its bank
+    has told the processor whose it is. Otherwise two small amounts arrive on it within days: see
+    VerifyFundingSource.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
     (SOURCE_NOT_AVAILABLE: this installation has no processor for it, FUNDING_SOURCE_REFUSED: the
     processor does not know it), RESOURCE_EXHAUSTED (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    VerifyFundingSource: _grpc.UnaryUnaryMultiCallable[_funding_source_service_pb2.VerifyFundingSourceRequest, _funding_source_service_pb2.VerifyFundingSourceResponse]
+    """Says which two amounts have arrived on a bank account: whoever knows them has access to it.
+    Three answers are possible. A wrong one is an answer, too: the account stays UNVERIFIED, and
+    after the third it is REFUSED. A verified one becomes the default if there is none.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION
+    (FUNDING_SOURCE_STATE: it is verified, or refused), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE (also PROCESSOR_UNAVAILABLE: the answer did not count).
     """
     SetDefaultFundingSource: _grpc.UnaryUnaryMultiCallable[_funding_source_service_pb2.SetDefaultFundingSourceRequest, _funding_source_service_pb2.SetDefaultFundingSourceResponse]
     """Makes a funding source the default of its account.
@@ -74,12 +85,23 @@ class FundingSourceServiceAsyncStub(FundingSourceServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AddFundingSource: _aio.UnaryUnaryMultiCallable[_funding_source_service_pb2.AddFundingSourceRequest, _funding_source_service_pb2.AddFundingSourceResponse]  # type: ignore[assignment]
-    """Adds a funding source. IN_HOUSE is verified at once; the others as their processor says.
+    """Adds a funding source. Cards and IN_HOUSE are verified at once; a bank account is, if its bank
+    has told the processor whose it is. Otherwise two small amounts arrive on it within days: see
+    VerifyFundingSource.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
     (SOURCE_NOT_AVAILABLE: this installation has no processor for it, FUNDING_SOURCE_REFUSED: the
     processor does not know it), RESOURCE_EXHAUSTED (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    VerifyFundingSource: _aio.UnaryUnaryMultiCallable[_funding_source_service_pb2.VerifyFundingSourceRequest, _funding_source_service_pb2.VerifyFundingSourceResponse]  # type: ignore[assignment]
+    """Says which two amounts have arrived on a bank account: whoever knows them has access to it.
+    Three answers are possible. A wrong one is an answer, too: the account stays UNVERIFIED, and
+    after the third it is REFUSED. A verified one becomes the default if there is none.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION
+    (FUNDING_SOURCE_STATE: it is verified, or refused), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE (also PROCESSOR_UNAVAILABLE: the answer did not count).
     """
     SetDefaultFundingSource: _aio.UnaryUnaryMultiCallable[_funding_source_service_pb2.SetDefaultFundingSourceRequest, _funding_source_service_pb2.SetDefaultFundingSourceResponse]  # type: ignore[assignment]
     """Makes a funding source the default of its account.
@@ -113,12 +135,29 @@ class FundingSourceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _funding_source_service_pb2.AddFundingSourceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_funding_source_service_pb2.AddFundingSourceResponse, _abc.Awaitable[_funding_source_service_pb2.AddFundingSourceResponse]]:
-        """Adds a funding source. IN_HOUSE is verified at once; the others as their processor says.
+        """Adds a funding source. Cards and IN_HOUSE are verified at once; a bank account is, if its bank
+        has told the processor whose it is. Otherwise two small amounts arrive on it within days: see
+        VerifyFundingSource.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
         (SOURCE_NOT_AVAILABLE: this installation has no processor for it, FUNDING_SOURCE_REFUSED: the
         processor does not know it), RESOURCE_EXHAUSTED (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyFundingSource(
+        self,
+        request: _funding_source_service_pb2.VerifyFundingSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_funding_source_service_pb2.VerifyFundingSourceResponse, _abc.Awaitable[_funding_source_service_pb2.VerifyFundingSourceResponse]]:
+        """Says which two amounts have arrived on a bank account: whoever knows them has access to it.
+        Three answers are possible. A wrong one is an answer, too: the account stays UNVERIFIED, and
+        after the third it is REFUSED. A verified one becomes the default if there is none.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (FUNDING_SOURCE_NOT_FOUND), FAILED_PRECONDITION
+        (FUNDING_SOURCE_STATE: it is verified, or refused), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE (also PROCESSOR_UNAVAILABLE: the answer did not count).
         """
 
     @_abc_1.abstractmethod
