@@ -90,7 +90,7 @@ async def webhook(stage: Stage) -> None:
     stage.check("the forgery", found=forged == listener.body, expected=False)
     stage.check("its signature", found=_is_ours(made.secret, listener, forged), expected=False)
     stage.tell(
-        "the same with another amount: not signed by us, refused", style="yellow", forged=True
+        "the same with another amount: not signed by us, refused", style="yellow", forged="refused"
     )
 
 
