@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from accounts.holding import of_holder
 from holdfast.accounts.v1 import card_bulk_service_pb2 as bulk
 from holdfast.accounts.v1 import card_lifecycle_pb2 as life
 from holdfast.accounts.v1 import user_service_pb2
@@ -138,6 +139,21 @@ async def test_no_change_of_a_card_lets_the_suspended_pay(mesh: AccountsMesh) ->
     given = life.UpdateCardRequest(request_id="g", card_id=new.id, user_id=OTHER_OWNER)
     assert not (await call(mesh.cards.UpdateCard, given)).card.holder_suspended
     assert usable(mesh, new, other) == [ACTIVE, ACTIVE]
+
+
+async def test_a_first_card_that_is_due_is_stopped_as_it_is_made(mesh: AccountsMesh) -> None:
+    """What was approved before the suspension is opened all the same, and cannot be used."""
+    user_id = await person(mesh)
+    card = await mesh.issue_card((await mesh.open_account(user_id)).id)
+    made = await mesh.store.card(card.id)
+    assert made is not None
+    for name, suspended in (("SuspendUser", True), ("ReactivateUser", False)):
+        await move(mesh, name, user_id)
+        async with mesh.store.transaction(now_ms=mesh.clock.now_ms()) as transaction:
+            due = await of_holder(transaction, made, user_id)
+            others = await of_holder(transaction, made, OTHER_OWNER)
+        assert (due.holder_suspended, due.version) == (suspended, made.version)
+        assert not others.holder_suspended
 
 
 async def test_suspending_misses_no_card_that_is_made_at_once(mesh: AccountsMesh) -> None:

@@ -142,7 +142,7 @@ class Programme(_message.Message):
     """Grows by one with every change; terms have versions of their own."""
     open_cards_max: _builtins.int
     """Most open cards of one account: those neither closed, lost, stolen nor expired. Used single-use
-    cards count until they are closed.
+    cards count until they are closed. ImportCards may bring more.
     """
     @_builtins.property
     def underwriting(self) -> Global___Underwriting:
