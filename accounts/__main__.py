@@ -174,7 +174,7 @@ async def main() -> None:
                 upkeep.follow_keys(vault.rotate, people.rotate, applications.rotation.rotate),
                 audit.run(),
                 upkeep.follow_epochs(ProjectionStore(pool), outbox, projector),
-                _events(process, pool, owners).run(clock),
+                _events(process, pool, owners, people).run(clock),
                 upkeep.forget_requests(store, clock, lifetime_h=lifetime_h),
             )
         ]
@@ -217,10 +217,13 @@ def _users(
     )
 
 
-def _events(process: server.Server, pool: Any, owners: OwnershipStore) -> EventOutbox:
+def _events(
+    process: server.Server, pool: Any, owners: OwnershipStore, people: UserStore
+) -> EventOutbox:
     """What happened; adds what hands it to notify."""
     events = EventOutbox(pool)
-    add_EventFeedServiceServicer_to_server(EventFeedService(events, owners), process.services)
+    feed = EventFeedService(events, owners, people)
+    add_EventFeedServiceServicer_to_server(feed, process.services)
     return events
 
 

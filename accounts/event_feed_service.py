@@ -1,10 +1,12 @@
-"""EventFeedService: hands events to notify."""
+"""EventFeedService: hands notify what it needs: events, and how people are reached."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from accounts import convert_user
 from accounts.ownership_store import OwnershipStore
+from accounts.user_store import UserStore
 from holdfast.accounts.v1 import event_feed_service_pb2 as pb
 from holdfast.accounts.v1.event_feed_service_pb2_grpc import EventFeedServiceServicer
 from runtime import ids
@@ -20,9 +22,10 @@ _PRINCIPAL_LENGTH_MAX = 256
 class EventFeedService(EventFeedServiceServicer):
     """Reads the events that were written beside changes."""
 
-    def __init__(self, events: EventOutbox, owners: OwnershipStore) -> None:
+    def __init__(self, events: EventOutbox, owners: OwnershipStore, people: UserStore) -> None:
         self._events = events
         self._owners = owners
+        self._people = people
 
     async def FollowEvents(
         self, request: pb.FollowEventsRequest, context: Any
@@ -63,3 +66,17 @@ class EventFeedService(EventFeedServiceServicer):
         violations.raise_if_any()
         belongs = await self._owners.company_belongs(request.company_id, request.user_id)
         return pb.CheckManagerResponse(dismissed=belongs is not None and belongs.dismissed)
+
+    async def GetContact(
+        self, request: pb.GetContactRequest, context: Any
+    ) -> pb.GetContactResponse:
+        """Says how a user is reached."""
+        del context
+        violations = Violations()
+        violations.id("user_id", request.user_id, ids.USER)
+        violations.raise_if_any()
+        found = await self._people.user(request.user_id)
+        if found is None or found.erase_time_ms is not None:
+            raise convert_user.user_not_found(request.user_id)
+        personal = found.personal
+        return pb.GetContactResponse(name=personal.name, email=personal.email, phone=personal.phone)

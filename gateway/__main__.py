@@ -9,7 +9,7 @@ import httpx
 import uvloop
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from gateway import scripts, upkeep
+from gateway import notices, scripts, upkeep
 from gateway.access_tokens import AccessTokens
 from gateway.cache_watch import CacheWatch
 from gateway.credential_store import CredentialStore
@@ -18,6 +18,8 @@ from gateway.oidc import Issuer
 from gateway.oidc_provider import Provider
 from gateway.oidc_service import OidcService
 from gateway.oidc_sign_in import FlowStore, OidcSignIn
+from gateway.password_reset import PasswordResets
+from gateway.password_service import PasswordService
 from gateway.passwords import Passwords
 from gateway.profiles import Profiles
 from gateway.registration import Registration, deliverer
@@ -30,6 +32,7 @@ from gateway.session_service import SessionService
 from gateway.session_store import SessionStore
 from gateway.settings import GatewaySettings, OidcIssuer
 from gateway.sign_in import SignIn
+from gateway.telling import Telling
 from gateway.token_keys import TokenKeys
 from holdfast.gateway.v1 import (
     api_key_service_pb2,
@@ -37,12 +40,14 @@ from holdfast.gateway.v1 import (
     jwks_service_pb2_grpc,
     oidc_service_pb2,
     oidc_service_pb2_grpc,
+    password_service_pb2,
     second_factor_service_pb2,
     second_factor_service_pb2_grpc,
     session_service_pb2,
     session_service_pb2_grpc,
     usage_service_pb2,
 )
+from holdfast.gateway.v1.password_service_pb2_grpc import add_PasswordServiceServicer_to_server
 from runtime import server
 from runtime.audit.writer import AuditLog, spool_of
 from runtime.channel import unix_channel
@@ -59,6 +64,7 @@ from runtime.wire import Wire, connect
 SERVICE_NAMES = (
     jwks_service_pb2.DESCRIPTOR.services_by_name["JwksService"].full_name,
     session_service_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name,
+    password_service_pb2.DESCRIPTOR.services_by_name["PasswordService"].full_name,
     second_factor_service_pb2.DESCRIPTOR.services_by_name["SecondFactorService"].full_name,
     oidc_service_pb2.DESCRIPTOR.services_by_name["OidcService"].full_name,
     api_key_service_pb2.DESCRIPTOR.services_by_name["ApiKeyService"].full_name,
@@ -147,6 +153,10 @@ def add_sessions(
         new_ids=new_ids,
         clock=clock,
     )
+    resets = PasswordResets(
+        credentials, sessions, passwords, sign_in=sign_in, rings=rings, clock=clock
+    )
+    add_PasswordServiceServicer_to_server(PasswordService(resets, rings=rings), grpc.services)
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(
         SessionService(registration, sign_in, sessions, rings=rings), grpc.services
     )
@@ -220,7 +230,14 @@ async def serve(settings: GatewaySettings) -> None:
         # Asked by Envoy about every call of the edge: the server that takes least.
         grpc = server.Server(settings.socket, kind="native", audit=audit)
         rings = Rings.of(secrets_of(settings), clock)
-        outbox = Outbox(pool, deliverer(rings, Profiles(channel).create))
+        deliver = notices.deliverer(
+            rings,
+            CredentialStore(pool),
+            clock,
+            profiles=deliverer(rings, Profiles(channel).create),
+            tell=Telling(channel).tell,
+        )
+        outbox = Outbox(pool, deliver)
         add_services(
             grpc,
             pool,

@@ -69,7 +69,7 @@ class LoginCommand:
 def register(request: pb.RegisterRequest, context: Any, rings: Rings) -> tuple[RequestKey, NewUser]:
     """Checks RegisterRequest. Its request ids are unique for the address: nobody has signed in."""
     violations = Violations()
-    email = _email(request.email, violations)
+    email = email_of(request.email, violations)
     password = normalized_password(request.password)
     if wrong := password_violation(password, email=email):
         violations.add("password", wrong)
@@ -84,7 +84,7 @@ def login(request: pb.LoginRequest, context: Any) -> LoginCommand:
     """Checks LoginRequest. A password is only measured: what is wrong with it is not said."""
     violations = Violations()
     request_id = request_id_of(request.request_id, context.invocation_metadata(), violations)
-    email = _email(request.email, violations)
+    email = email_of(request.email, violations)
     _some_password("password", request.password, violations)
     violations.text("code", request.code, limit=_CODE_LENGTH_MAX)
     violations.raise_if_any()
@@ -156,7 +156,7 @@ def set_email(request: email_pb.SetSignInEmailRequest) -> SetEmail:
     violations.id("user_id", request.user_id, ids.USER)
     if request.version < 1:
         violations.add("version", "must be at least 1")
-    email = _email(request.email, violations)
+    email = email_of(request.email, violations)
     violations.raise_if_any()
     return SetEmail(
         user_id=request.user_id,
@@ -312,7 +312,8 @@ def given_password(request: ProvenRequest, violations: Violations) -> str:
     return normalized_password(request.password)
 
 
-def _email(text: str, violations: Violations) -> str:
+def email_of(text: str, violations: Violations) -> str:
+    """The one way in which an address is written."""
     email = normalized_email(text)
     if not email:
         violations.add("email", "must be an e-mail address" if text else "is required")

@@ -15,6 +15,7 @@ from gateway.credential import Credential
 from gateway.factor_store import FactorStore
 from gateway.identity_store import IdentityStore
 from gateway.requests import RequestKey
+from gateway.resets import Reset
 from runtime import outbox
 from runtime.audit import log as audit
 from runtime.clock import datetime_of, ms_of
@@ -26,6 +27,7 @@ from runtime.queries import load_queries
 FORGET_BATCH = 1_000
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "credentials.sql")
+_RESETS = load_queries(Path(__file__).with_name("sql") / "resets.sql")
 _MEMBERSHIPS = load_queries(Path(__file__).with_name("sql") / "memberships.sql")
 
 
@@ -171,6 +173,15 @@ class Transaction:
             taken = await self._connection.fetchval(_MEMBERSHIPS["select_membership"], *place)
         return int(taken)
 
+    async def take_reset(self, token_hash: bytes) -> Reset | None:
+        """Uses up what resets a password."""
+        row = await self._connection.fetchrow(_RESETS["take_reset"], token_hash)
+        if row is None:
+            return None
+        return Reset(
+            user_id=row["user_id"], version=row["version"], expire_ms=ms_of(row["expire_time"])
+        )
+
     async def forget(self, user_id: str) -> None:
         """Forgets how a locked user signs in."""
         await self.factors.remove(user_id)
@@ -240,6 +251,17 @@ class CredentialStore:
                 credential.email_hash,
                 credential.email_key,
                 credential.password_hash,
+            )
+
+    async def put_reset(self, credential: Credential, token_hash: bytes, *, expire_ms: int) -> None:
+        """Lets a token reset the password of a user, as long as it is at this version."""
+        with refusing_when_down():
+            await self._pool.execute(
+                _RESETS["upsert_reset"],
+                credential.user_id,
+                token_hash,
+                credential.version,
+                datetime_of(expire_ms),
             )
 
     async def forget_requests(self, *, before_ms: int) -> int:

@@ -10,6 +10,7 @@ from gateway import totp
 from gateway.credential import Credential
 from gateway.credential_store import CredentialStore, Transaction
 from gateway.factor_store import Factor, FactorStore
+from gateway.notices import Notices, Told
 from gateway.requests import RequestKey
 from gateway.rings import Rings
 from runtime.clock import Clock, datetime_of
@@ -33,6 +34,7 @@ class SecondFactors:
         self._issuer = issuer
         self._clock = clock
         self._random_bytes = random_bytes
+        self._notices = Notices(rings, clock)
 
     async def enroll(self, proved: Credential) -> tuple[str, str]:
         """Begins a second factor of a user who has just proved who it is; returns its secret as
@@ -65,6 +67,7 @@ class SecondFactors:
             codes = totp.new_recovery_codes(self._random_bytes)
             hashes = [self._rings.recovery.mac(self._recovery(user_id, one))[1] for one in codes]
             await transaction.factors.confirm(user_id, hashes, datetime_of(now_ms))
+            await self._tell(transaction, user_id)
             return self._rings.users.seal(json.dumps(codes).encode(), context=context)
 
         sealed, stored = await self._credentials.run(key, effect, now_ms=now_ms)
@@ -96,6 +99,7 @@ class SecondFactors:
         async def effect(transaction: Transaction) -> bytes:
             await self._demand(transaction.factors, user_id, code)
             await transaction.factors.remove(user_id)
+            await self._tell(transaction, user_id)
             return b""
 
         _, stored = await self._credentials.run(key, effect, now_ms=self._clock.now_ms())
@@ -113,10 +117,16 @@ class SecondFactors:
                 raise wrong_state("there is no second factor")
             await transaction.factors.remove(user_id)
             await transaction.update(credential.touched(now_ms=now_ms))
+            await self._tell(transaction, user_id)
             return b""
 
         _, stored = await self._credentials.run(key, effect, now_ms=now_ms)
         return stored
+
+    async def _tell(self, transaction: Transaction, user_id: str) -> None:
+        """Has the user told."""
+        message = self._notices.message(user_id, Told.SECOND_FACTOR_CHANGED)
+        await transaction.deliver(message)
 
     async def _demand(self, store: FactorStore, user_id: str, code: str) -> None:
         factor = await store.find(user_id)

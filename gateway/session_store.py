@@ -189,6 +189,16 @@ class SessionStore:
         known_ms = KNOWN_MS if attempt.origin else 0
         await self._pipe.run(FORGIVE_ATTEMPTS, attempt.keys, (str(known_ms),))
 
+    async def is_new_place(self, user_id: str, attempt: Attempt) -> bool:
+        """Whether a user who has signed in before never did from there, as far as it is known: the
+        first sign-in is no news, nor is the first one after this store was lost.
+        """
+        known = await self._pipe.command("EXISTS", attempt.keys[-1])
+        before = await self._pipe.command(
+            "SET", f"signed-in-ever:{user_id}", "1", "GET", "PX", str(KNOWN_MS)
+        )
+        return before is not None and not known
+
     async def _ids(self, user_id: str, *, first: int, last: int) -> list[str]:
         found: list[str] = await self._pipe.command(
             "ZRANGE", _sessions_key(user_id), str(first), str(last)

@@ -12,6 +12,7 @@ from gateway.access_tokens import AccessTokens
 from gateway.credential import Credential
 from gateway.credential_store import CredentialStore, Transaction
 from gateway.limits import customer_of
+from gateway.notices import Notices, Told
 from gateway.passwords import Passwords
 from gateway.requests import RequestKey
 from gateway.rings import Rings
@@ -75,6 +76,7 @@ class SignIn:
         self._ids = new_ids
         self._clock = clock
         self._random_bytes = random_bytes
+        self._notices = Notices(rings, clock)
 
     async def login(
         self, *, request_id: str, email: str, password: str, code: str, client: Client
@@ -89,15 +91,21 @@ class SignIn:
         if credential is None or not verified or not credential.may_sign_in:
             raise wrong_credentials()
         mfa_ms = await self.second_factor(credential.user_id, code)
+        is_new_place = await self._sessions.is_new_place(credential.user_id, attempt)
         await self._sessions.forgive(attempt)
         await self._renew_hashes(credential, email=email, password=password)
-        return await self.begin(
+        begun = await self.begin(
             credential,
             request_id=request_id,
             client=client,
             mfa_ms=mfa_ms,
             answer=lambda session: LoginResponse(session=session_message(session)),
         )
+        if is_new_place:
+            message = self._notices.message(credential.user_id, Told.NEW_SIGN_IN)
+            async with self._credentials.transaction(now_ms=self._clock.now_ms()) as transaction:
+                await transaction.deliver(message)
+        return begun
 
     async def begin(
         self,
@@ -197,6 +205,8 @@ class SignIn:
             await transaction.update(credential.with_password(hashed, now_ms=self._clock.now_ms()))
             # Whoever knew the password could have linked an identity of its own.
             await transaction.identities.unlink_all(session.user_id)
+            message = self._notices.message(session.user_id, Told.PASSWORD_CHANGED)
+            await transaction.deliver(message)
             return b""
 
         _, stored = await self._credentials.run(key, effect, now_ms=self._clock.now_ms())

@@ -6,7 +6,11 @@ import asyncio
 
 import uvloop
 
-from holdfast.notify.v1 import event_service_pb2, webhook_service_pb2
+from holdfast.notify.v1 import (
+    event_service_pb2,
+    notification_service_pb2,
+    webhook_service_pb2,
+)
 from holdfast.notify.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from holdfast.notify.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
 from notify import ownership, upkeep
@@ -15,6 +19,8 @@ from notify.event_service import EventService
 from notify.event_store import EventStore
 from notify.intake import Intake
 from notify.mutations import Mutations
+from notify.notices.store import NoticeStore
+from notify.notices.wiring import add_notifications, carriers, planner
 from notify.secrets import RING, Secrets
 from notify.sender import Sender
 from notify.settings import NotifySettings
@@ -34,6 +40,7 @@ from runtime.secrets import secrets_of
 SERVICE_NAMES = (
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"].full_name,
+    notification_service_pb2.DESCRIPTOR.services_by_name["NotificationService"].full_name,
 )
 
 
@@ -56,7 +63,7 @@ async def serve(settings: NotifySettings) -> None:
         unix_channel(settings.egress_socket("notify")) as channel,
     ):
         events, webhooks, accounts = EventStore(pool), WebhookStore(pool), AccountsFeed(channel)
-        payments, intake = PaymentsFeed(channel), Intake(accounts, clock)
+        payments, intake = PaymentsFeed(channel), Intake(accounts, clock, planner(settings, clock))
         secrets = Secrets(key_ring(secrets_of(settings), RING, clock))
         audit = AuditLog(pool, settings.secret("audit-seal"), spool_of(settings, "notify"))
         process = server.Server(settings.socket, audit=audit)
@@ -68,6 +75,10 @@ async def serve(settings: NotifySettings) -> None:
             WebhookService(webhooks, secrets, clock, allowed=settings.allowed_networks),
             process.services,
         )
+        carried = carriers(settings)
+        notices = add_notifications(
+            process, pool, channel, webhooks, carried=carried, settings=settings, clock=clock
+        )
         senders = (sender(settings), sender(settings))
         dispatcher = Dispatcher(pool, *senders, secrets=secrets, intake=intake, clock=clock)
         work = [
@@ -78,9 +89,11 @@ async def serve(settings: NotifySettings) -> None:
                 Feed(pool, intake, source="accounts", ask=accounts.events_after).run(),
                 Feed(pool, intake, source="payments", ask=payments.events_after).run(),
                 dispatcher.run(),
+                notices.run(),
                 upkeep.forget(
                     events,
                     webhooks,
+                    NoticeStore(pool),
                     clock,
                     days=settings.notify_event_days,
                     requests_h=settings.notify_request_lifetime_h,
@@ -95,6 +108,8 @@ async def serve(settings: NotifySettings) -> None:
             await asyncio.gather(*work, return_exceptions=True)
             for one in senders:
                 await one.close()
+            for carrier in carried.values():
+                await carrier.close()
 
 
 def main() -> None:

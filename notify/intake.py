@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from notify.endpoint import wants
 from notify.event import Incoming
+from notify.notices.planner import Planner
+from notify.notices.planning import Happened, is_told
 from runtime.clock import Clock, datetime_of
 from runtime.metrics import EVENTS
 from runtime.queries import load_queries
@@ -33,12 +35,13 @@ class Owners(Protocol):
 
 class Intake:
     """Adds events on a connection, in its transaction. `owners` is asked about accounts that were
-    never met before.
+    never met before, `planner` lets users be told.
     """
 
-    def __init__(self, owners: Owners, clock: Clock) -> None:
+    def __init__(self, owners: Owners, clock: Clock, planner: Planner | None = None) -> None:
         self._owners = owners
         self._clock = clock
+        self._planner = planner
 
     async def take(self, connection: Any, incoming: Sequence[Incoming]) -> None:
         """Adds events in this order."""
@@ -66,6 +69,7 @@ class Intake:
         added = await connection.fetch(_SQL["insert_events"], *map(list, zip(*rows, strict=True)))
         numbers = {row["id"]: row["number"] for row in added}
         await self._fan_out(connection, [(numbers[row[0]], row) for row in rows])
+        await self._tell_users(connection, incoming, owners)
         for one in incoming:
             EVENTS.labels(one.event.type).inc()
 
@@ -87,6 +91,24 @@ class Intake:
             columns = map(list, zip(*deliveries, strict=True))
             now = datetime_of(self._clock.now_ms())
             await connection.execute(_SQL["insert_deliveries"], *columns, now)
+
+    async def _tell_users(
+        self, connection: Any, incoming: Sequence[Incoming], owners: dict[str, str]
+    ) -> None:
+        """Lets users be told; of what did not happen nobody is."""
+        if self._planner is None:
+            return
+        now_ms = self._clock.now_ms()
+        happened = [
+            Happened(
+                id=one.id,
+                event=one.event,
+                owner_id=one.event.owner_id or owners.get(one.event.account_id, ""),
+            )
+            for one in incoming
+            if not one.test and is_told(one.event, now_ms=now_ms)
+        ]
+        await self._planner.plan(connection, happened)
 
     async def _resolve(self, connection: Any, incoming: Sequence[Incoming]) -> dict[str, str]:
         wanted = {

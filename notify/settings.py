@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from notify.notices.mail import smtp_server
+from notify.notices.phones import is_safe
 from runtime.settings import Settings
 
 
@@ -34,3 +36,68 @@ class NotifySettings(Settings):
     notify_event_days: int = Field(
         default=90, ge=1, le=3_650, description="How long events can be listed and sent again."
     )
+    notify_email_per_hour: int = Field(
+        default=30,
+        ge=1,
+        le=10_000,
+        description="Mails to one user in an hour, but for those that must be sent.",
+    )
+    notify_sms_per_hour: int = Field(
+        default=10, ge=1, le=10_000, description="The same of text messages."
+    )
+    notify_push_per_hour: int = Field(
+        default=60, ge=1, le=10_000, description="The same of messages to the issuer's app."
+    )
+    smtp_url: str = Field(
+        default="",
+        description="Who takes mails: `smtp://host:587` (STARTTLS), `smtps://user:password@host`;"
+        " none: they are written to `mails/` in the home folder, for development.",
+    )
+    notify_sender: str = Field(
+        default="Holdfast <notices@holdfast.local>",
+        pattern=r"^[^\r\n<>]{0,100}<[^\s<>@]{1,64}@[^\s<>@]{1,255}>$",
+        description="From whom mails are.",
+    )
+    notify_site_url: str = Field(
+        default="https://localhost:8443",
+        pattern=r"^https://[^\s?#]{1,200}[^\s?#/]$",
+        description="Your site, to which links of mails lead: `/reset-password?token=…`,"
+        " `/unsubscribe?token=…`.",
+    )
+    notify_api_url: str = Field(
+        default="https://localhost:8443",
+        pattern=r"^https://[^\s?#]{1,200}[^\s?#/]$",
+        description="The edge as mail programs reach it, to unsubscribe.",
+    )
+    notify_sms_url: str = Field(
+        default="",
+        description="Who sends text messages, by an interface like Twilio's: its base URL. Its"
+        " token is the secret `sms-token`. None: they are logged without content.",
+    )
+    notify_sms_account: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_-]{0,64}$",
+        description="The account there.",
+    )
+    notify_sms_sender: str = Field(
+        default="", pattern=r"^[A-Za-z0-9+ ]{0,20}$", description="The number there."
+    )
+    notify_push_url: str = Field(
+        default="",
+        description="Your server that sends messages to the devices of a user, by POST; its bearer"
+        " token is the secret `push-token`. None: they are logged without content.",
+    )
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: str) -> str:
+        if value:
+            smtp_server(value)
+        return value
+
+    @field_validator("notify_sms_url", "notify_push_url")
+    @classmethod
+    def _safe(cls, value: str) -> str:
+        if value and not is_safe(value):
+            raise ValueError("must be https, unless it is on this machine")
+        return value

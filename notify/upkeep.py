@@ -6,6 +6,7 @@ import asyncio
 
 from notify import event_store
 from notify.event_store import EventStore
+from notify.notices.store import NoticeStore
 from notify.webhook_store import WebhookStore
 from runtime.clock import Clock
 from runtime.log import get_logger
@@ -18,9 +19,15 @@ logger = get_logger()
 
 
 async def forget(
-    events: EventStore, webhooks: WebhookStore, clock: Clock, *, days: int, requests_h: int
+    events: EventStore,
+    webhooks: WebhookStore,
+    notices: NoticeStore,
+    clock: Clock,
+    *,
+    days: int,
+    requests_h: int,
 ) -> None:
-    """Forgets old events, deliveries and request ids, for ever; no failure ends it."""
+    """Forgets old events, deliveries, notices and request ids, for ever; no failure ends it."""
     while True:
         more, now_ms = False, clock.now_ms()
         before_ms = now_ms - days * _DAY_MS
@@ -30,6 +37,7 @@ async def forget(
             )
             forgotten = await events.forget(before_ms=before_ms)
             more = more or forgotten == event_store.FORGET_BATCH
+            more = await notices.forget(before_ms=before_ms) or more
         except Exception:
             logger.exception("forget_failed")
         await asyncio.sleep(0 if more else INTERVAL_S)

@@ -101,6 +101,10 @@ WEBHOOK_ATTEMPTS = Counter("holdfast_webhook_attempts_total", "Webhooks sent.", 
 WEBHOOK_SECONDS = Histogram(
     "holdfast_webhook_seconds", "Time of an endpoint.", buckets=(0.01, 0.05, 0.2, 1, 5, 10, 30)
 )
+#: Notifications of users, by channel and what became of them; DELAYED: each try that failed.
+NOTIFICATIONS = Counter(
+    "holdfast_notifications_total", "Notifications of users.", ["channel", "state"]
+)
 #: Requests at the edge that the usage log lacks.
 USAGE_DROPPED = Counter("holdfast_usage_dropped_total", "Usage rows dropped.")
 #: Audit entries that wait in a file, because PostgreSQL could not be used.

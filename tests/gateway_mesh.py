@@ -14,12 +14,14 @@ import asyncpg
 import grpc
 import jwt
 
-from gateway import scripts
+from gateway import notices, scripts
 from gateway.access_tokens import AccessTokens
 from gateway.credential_store import CredentialStore
 from gateway.oidc_provider import Provider
 from gateway.oidc_service import OidcService
 from gateway.oidc_sign_in import FlowStore, OidcSignIn
+from gateway.password_reset import PasswordResets
+from gateway.password_service import PasswordService
 from gateway.passwords import Passwords
 from gateway.registration import Profile, Registration, deliverer
 from gateway.rings import Rings
@@ -35,6 +37,10 @@ from holdfast.gateway.v1 import session_service_pb2 as pb
 from holdfast.gateway.v1.oidc_service_pb2_grpc import (
     OidcServiceStub,
     add_OidcServiceServicer_to_server,
+)
+from holdfast.gateway.v1.password_service_pb2_grpc import (
+    PasswordServiceStub,
+    add_PasswordServiceServicer_to_server,
 )
 from holdfast.gateway.v1.second_factor_service_pb2_grpc import (
     SecondFactorServiceStub,
@@ -91,11 +97,27 @@ class FakeAccounts:
         self.profiles.append(profile)
 
 
+class FakeNotify:
+    """Keeps what users are told. `refusing`: it is down."""
+
+    def __init__(self) -> None:
+        self.told: list[notices.Notice] = []
+        self.refusing = False
+
+    async def tell(self, notice: notices.Notice) -> None:
+        if self.refusing:
+            raise DeliveryFailed("notify is down")
+        if notice not in self.told:
+            self.told.append(notice)
+
+
 @dataclass
 class GatewayMesh:
     """A running SessionService, its stub, and shortcuts."""
 
     stub: SessionServiceStub
+    passwords: PasswordServiceStub
+    notify: FakeNotify
     factors: SecondFactorServiceStub
     pool: asyncpg.Pool
     clock: ManualClock
@@ -219,7 +241,15 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
             socket, kind="native", audit=AuditLog(pool, SEAL_KEY, Spool(folder / "audit"))
         )
         credentials, sessions = CredentialStore(pool), SessionStore(pipe)
-        outbox = Outbox(pool, deliverer(rings, accounts.create))
+        notify = FakeNotify()
+        deliver = notices.deliverer(
+            rings,
+            credentials,
+            clock,
+            profiles=deliverer(rings, accounts.create),
+            tell=notify.tell,
+        )
+        outbox = Outbox(pool, deliver)
         tokens = AccessTokens(keys, clock, database.settings)
         factors = SecondFactors(credentials, rings=rings, issuer="holdfast.local", clock=clock)
         sign_in = SignIn(
@@ -243,6 +273,10 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
         )
         service = SessionService(registration, sign_in, sessions, rings=rings)
         add_SessionServiceServicer_to_server(service, server.services)
+        resets = PasswordResets(
+            credentials, sessions, passwords, sign_in=sign_in, rings=rings, clock=clock
+        )
+        add_PasswordServiceServicer_to_server(PasswordService(resets, rings=rings), server.services)
         add_SecondFactorServiceServicer_to_server(
             SecondFactorService(
                 factors, sign_in, sessions, rings=rings, tokens=tokens, clock=clock
@@ -265,6 +299,8 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
         try:
             yield GatewayMesh(
                 stub=SessionServiceStub(channel),
+                passwords=PasswordServiceStub(channel),
+                notify=notify,
                 factors=SecondFactorServiceStub(channel),
                 pool=pool,
                 clock=clock,

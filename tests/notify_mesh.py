@@ -14,11 +14,16 @@ import asyncpg
 import grpc
 
 from holdfast.notify.v1 import event_service_pb2_grpc as event_grpc
+from holdfast.notify.v1 import notification_service_pb2_grpc as notification_grpc
 from holdfast.notify.v1 import webhook_service_pb2 as webhook_pb
 from holdfast.notify.v1 import webhook_service_pb2_grpc as webhook_grpc
 from holdfast.notify.v1.event_service_pb2_grpc import (
     EventServiceStub,
     add_EventServiceServicer_to_server,
+)
+from holdfast.notify.v1.notification_service_pb2_grpc import (
+    NotificationServiceStub,
+    add_NotificationServiceServicer_to_server,
 )
 from holdfast.notify.v1.webhook_service_pb2_grpc import (
     WebhookServiceStub,
@@ -31,6 +36,13 @@ from notify.event_service import EventService
 from notify.event_store import EventStore
 from notify.intake import Intake
 from notify.mutations import Mutations
+from notify.notices import unsubscribing, worker
+from notify.notices.carrying import Carrier, Message, NotCarried
+from notify.notices.kind import Channel
+from notify.notices.planner import Planner
+from notify.notices.service import NotificationService
+from notify.notices.store import NoticeStore
+from notify.notices.worker import Contact, Links, NoticeWorker
 from notify.secrets import RING, Secrets
 from notify.sender import Sender
 from notify.sources import Feed
@@ -40,6 +52,7 @@ from runtime.audit.spool import Spool
 from runtime.audit.writer import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
+from runtime.events.catalogue import money
 from runtime.key_ring import key_ring
 from runtime.postgres import connect_pool
 from runtime.secrets import FileSecrets
@@ -51,6 +64,12 @@ COMPANY, OTHER_COMPANY = "co_0a" + "1" * 32, "co_0b" + "1" * 32
 USER, OTHER_USER = "usr_0a" + "2" * 32, "usr_0b" + "2" * 32
 ACCOUNT, OTHER_ACCOUNT, PERSONAL = (f"acct_{tag}" + "3" * 32 for tag in ("0a", "0b", "0c"))
 CARD = "card_0a" + "4" * 32
+ENTRY, AUTHORIZATION = "ent_0c" + "5" * 32, "auth_0c" + "6" * 32
+
+#: Notifications of tests.
+CAPS = {Channel.EMAIL: 4, Channel.SMS: 2, Channel.PUSH: 4}
+LINKS = Links(site="https://bank.example", api="https://api.example")
+NAME, EMAIL, PHONE = "Ada Featherstone", "ada.featherstone@example.com", "+12025550143"
 
 #: Receivers of tests are there.
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -95,6 +114,33 @@ class FakeAccounts:
         return (company_id, user_id) in self.dismissed
 
 
+class Post:
+    """Carries messages, and keeps them."""
+
+    def __init__(self) -> None:
+        self.carried: list[Message] = []
+        #: Whom it asks for, before it takes a message; raises what it wants to fail with.
+        self.fails: list[Exception] = []
+        self.contacts = {
+            USER: Contact(name=NAME, email=EMAIL, phone=PHONE),
+            OTHER_USER: Contact(name="Bo", email="bo@example.com"),
+        }
+        self.accounts_down = False
+
+    async def carry(self, message: Message) -> None:
+        if self.fails:
+            raise self.fails.pop(0)
+        self.carried.append(message)
+
+    async def close(self) -> None:
+        pass
+
+    async def contact(self, user_id: str) -> Contact | None:
+        if self.accounts_down:
+            raise NotCarried("CONTACT_UNAVAILABLE")
+        return self.contacts.get(user_id)
+
+
 @dataclass
 class NotifyMesh:
     """A running notify, its stubs, and shortcuts."""
@@ -110,6 +156,11 @@ class NotifyMesh:
     #: That of another process.
     other_dispatcher: Callable[[], Dispatcher]
     channel: grpc.aio.Channel
+    notifications: notification_grpc.NotificationServiceAsyncStub
+    post: Post
+    tokens: unsubscribing.Tokens
+    #: What sends to `post`, or to other carriers: one more process each time.
+    worker: Callable[..., NoticeWorker]
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     def request_id(self) -> str:
@@ -140,6 +191,28 @@ class NotifyMesh:
             state="FROZEN",
         )
 
+    def buy(self, what: str = "approved", *, minor: int = 1_000, left: int = 90_000) -> None:
+        """The user has bought something."""
+        more = {"authorization_id": AUTHORIZATION} if what == "approved" else {}
+        self.happen(
+            f"authorization.{what}",
+            account_id=PERSONAL,
+            user_id=USER,
+            entry_id=ENTRY,
+            amount=money(minor, "USD"),
+            available_credit=money(left, "USD"),
+            merchant_id="mer_1",
+            **({"decline_reason": "INSUFFICIENT_FUNDS"} if what == "declined" else more),
+        )
+
+    async def told(self) -> list[Message]:
+        """Everything is taken in, and users are told what is due; returns what they were told."""
+        await self.caught_up()
+        before = len(self.post.carried)
+        while await self.worker().step():
+            pass
+        return self.post.carried[before:]
+
     async def endpoint(self, url: str, *, owner_id: str = COMPANY, **fields: Any) -> Any:
         """A new endpoint, with its secret."""
         request = webhook_pb.CreateWebhookEndpointRequest(
@@ -162,7 +235,8 @@ async def emptied(database: Database) -> None:
     connection = await asyncpg.connect(database.dsn("notify"))
     await connection.execute(
         "TRUNCATE event, sequence_head, account_owner, feed_position, request_record,"
-        " webhook_endpoint, webhook_delivery, webhook_attempt"
+        " webhook_endpoint, webhook_delivery, webhook_attempt, notification,"
+        " notification_preference"
     )
     await connection.close()
 
@@ -177,8 +251,21 @@ async def notify_mesh(database: Database, folder: Path) -> AsyncIterator[NotifyM
     ):
         audit = AuditLog(pool, SEAL_KEY, Spool(folder / "audit"))
         server = Server(socket, audit=audit)
-        intake, store = Intake(accounts, clock), WebhookStore(pool)
-        secrets = Secrets(key_ring(FileSecrets(folder / "secrets"), RING, clock))
+        intake, store = Intake(accounts, clock, Planner(clock, caps=CAPS)), WebhookStore(pool)
+        files = FileSecrets(folder / "secrets")
+        secrets = Secrets(key_ring(files, RING, clock))
+        tokens = unsubscribing.Tokens(key_ring(files, unsubscribing.RING, clock))
+        ring, post, notices = key_ring(files, worker.RING, clock), Post(), NoticeStore(pool)
+        add_NotificationServiceServicer_to_server(
+            NotificationService(notices, store, clock, tokens=tokens, ring=ring), server.services
+        )
+
+        def notice_worker(**carriers: Carrier) -> NoticeWorker:
+            carried = {one: carriers.get(one.lower(), post) for one in Channel}
+            return NoticeWorker(
+                notices, carried, post.contact, clock, tokens=tokens, ring=ring, links=LINKS
+            )
+
         server.services.know_owners(ownership.lookups(store, accounts.has_dismissed))
         add_EventServiceServicer_to_server(
             EventService(EventStore(pool), Mutations(store), intake, clock), server.services
@@ -204,6 +291,10 @@ async def notify_mesh(database: Database, folder: Path) -> AsyncIterator[NotifyM
                 dispatcher=dispatcher(),
                 other_dispatcher=dispatcher,
                 channel=channel,
+                notifications=NotificationServiceStub(channel),
+                post=post,
+                tokens=tokens,
+                worker=notice_worker,
             )
         finally:
             for sender in senders:

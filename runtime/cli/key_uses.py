@@ -47,8 +47,7 @@ def uses(*, accounts_request_h: int, gateway_request_h: int) -> dict[str, Use]:
             service="gateway",
             # What a ring has sealed says with which version: 29 characters behind the first byte.
             sql="SELECT convert_from(substring(secret FROM 2 FOR 29), 'UTF8') FROM second_factor"
-            " UNION SELECT convert_from(substring(payload FROM 2 FOR 29), 'UTF8') FROM outbox"
-            " WHERE topic = 'profile'",
+            " UNION SELECT convert_from(substring(payload FROM 2 FOR 29), 'UTF8') FROM outbox",
         ),
         "gateway-requests": Use(age_ms=gateway_ms),
         "gateway-refresh-tokens": Use(age_ms=_SESSION_MS),
@@ -58,6 +57,11 @@ def uses(*, accounts_request_h: int, gateway_request_h: int) -> dict[str, Use]:
             sql="SELECT convert_from(substring(secret FROM 2 FOR 29), 'UTF8') FROM webhook_endpoint"
             " UNION SELECT convert_from(substring(previous_secret FROM 2 FOR 29), 'UTF8')"
             " FROM webhook_endpoint WHERE previous_secret IS NOT NULL",
+        ),
+        "notify-notices": Use(
+            service="notify",
+            sql="SELECT convert_from(substring(secret FROM 2 FOR 29), 'UTF8') FROM notification"
+            " WHERE secret IS NOT NULL",
         ),
         "person-wrapping": Use(
             age_ms=accounts_ms,

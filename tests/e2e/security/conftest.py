@@ -38,6 +38,7 @@ async def told(
     ):
         person = Person(web, told)
         await person.sign_up()
+        await person.forget_the_password(full_mesh.settings.home)
         await person.second_factor()
         staff = Staff(client, person)
         await staff.look_people_up()

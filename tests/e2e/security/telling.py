@@ -11,6 +11,7 @@ import base64
 import time
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -27,11 +28,13 @@ from runtime import pki
 from runtime.devstack.supervisor import Devstack
 from runtime.mesh_client import MeshClient
 from tests.e2e.edge.world import until
+from tests.mailbox import reset_token
 
 NAME = "Wilhelmina Featherstonehaugh"
 EMAIL = f"w.featherstonehaugh.{uuid.uuid4().hex[:8]}@example.com"
 GUEST = f"guest.of.featherstonehaugh.{uuid.uuid4().hex[:8]}@example.com"
 PASSWORD, SECOND_PASSWORD = "umbrella-Kestrel-quartz-58", "lantern-Osprey-basalt-61"
+THIRD_PASSWORD = "harbour-Heron-marble-93"
 WRONG_PASSWORD = "wrong-Kestrel-granite-77"
 PHONE, BIRTH_DATE, TAX_ID = "+12025550143", "1951-02-27", "519-37-4862"
 STREET = "4417 Quince Orchard Lane"
@@ -48,6 +51,8 @@ class Told:
     application_id: str = ""
 
     secret: dict[str, str | bytes] = field(default_factory=dict)
+    #: Secrets that mails carry, and nothing else.
+    mailed: dict[str, str | bytes] = field(default_factory=dict)
     personal: dict[str, str | bytes] = field(
         default_factory=lambda: {
             "the name": NAME,
@@ -97,6 +102,15 @@ class Person:
         answer = await self.web.post("/v1/sessions:login", content=broken)
         assert answer.status_code == 400
 
+    async def forget_the_password(self, home: Path) -> None:
+        """A token comes by mail; it is in no other place, and the mail is for one person."""
+        self.token = ""
+        self.keep(latest=THIRD_PASSWORD)
+        await self.post("/v1/users:requestPasswordReset", email=EMAIL)
+        token = self.told.mailed["reset token"] = await reset_token(home, EMAIL)
+        await self.post("/v1/users:resetPassword", token=token, new_password=THIRD_PASSWORD)
+        await self.sign_in(THIRD_PASSWORD)
+
     async def sign_in(self, password: str) -> None:
         self.token = ""
         found = (await self.post("/v1/sessions:login", email=EMAIL, password=password))["tokens"]
@@ -110,7 +124,7 @@ class Person:
         self.token = tokens["access_token"]
 
     async def second_factor(self) -> None:
-        enrolled = await self.post("/v1/secondFactors:enroll", password=SECOND_PASSWORD)
+        enrolled = await self.post("/v1/secondFactors:enroll", password=THIRD_PASSWORD)
         self.keep(totp=enrolled["secret"], uri=enrolled["uri"])
         padded = enrolled["secret"] + "=" * (-len(enrolled["secret"]) % 8)
         secret = base64.b32decode(padded)

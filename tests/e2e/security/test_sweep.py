@@ -22,7 +22,7 @@ async def test_the_stores_hold_nothing_in_clear(full_mesh: Devstack, told: Told)
         async with redis.client(settings, url or "", server=server, user="test") as valkey:
             places[server] = await sweep.keys(valkey)
     assert all(len(one) > 500 for one in places.values())
-    needles = {**told.secret, **told.personal, **sweep.key_material(full_mesh)}
+    needles = {**told.secret, **told.mailed, **told.personal, **sweep.key_material(full_mesh)}
     assert not sweep.leaks(places, needles)
     assert not sweep.card_numbers(places)
 
@@ -37,7 +37,14 @@ async def test_the_files_hold_nothing_in_clear(full_mesh: Devstack, told: Told) 
         assert any(part in name for name in places), f"nothing of {part}"
     for part in (".aof", "pg_wal", "envoy.log", "gateway.log", "envoy.yaml"):
         assert any(part in name for name in places), f"no {part}"
-    needles = {**told.secret, **told.personal, **sweep.key_material(full_mesh)}
+    needles = {**told.secret, **told.mailed, **told.personal, **sweep.key_material(full_mesh)}
+    # Mails name those whom they are for, and carry what is for them; nothing else is in them.
+    mails = {name: places.pop(name) for name in list(places) if name.startswith("mails/")}
+    addressed = (told.personal["the name"], told.personal["the email"])
+    others = {name: one for name, one in told.personal.items() if one not in addressed}
+    assert mails
+    assert not sweep.leaks(mails, {**told.secret, **others, **sweep.key_material(full_mesh)})
+    assert not sweep.card_numbers(mails)
     # What the database itself knows was looked through in every form above; here it is large, and
     # has what was deleted, too.
     large = {name: places.pop(name) for name in list(places) if "postgres/" in name}
@@ -51,5 +58,5 @@ async def test_no_process_is_told_a_secret_where_others_see_it(
     full_mesh: Devstack, told: Told
 ) -> None:
     """Command lines and environments."""
-    needles = {**told.secret, **sweep.key_material(full_mesh)}
+    needles = {**told.secret, **told.mailed, **sweep.key_material(full_mesh)}
     assert not sweep.leaks(sweep.processes(), needles)

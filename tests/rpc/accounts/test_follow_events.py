@@ -56,7 +56,8 @@ async def feed(mesh: AccountsMesh) -> AsyncIterator[Feed]:
     await mesh.pool.execute("TRUNCATE event")
     await mesh.pool.execute("UPDATE event_head SET last = 0")
     server = Server(mesh.folder / "feed.sock")
-    service = EventFeedService(EventOutbox(mesh.pool), OwnershipStore(mesh.pool))
+    owners = OwnershipStore(mesh.pool)
+    service = EventFeedService(EventOutbox(mesh.pool), owners, mesh.people)
     add_EventFeedServiceServicer_to_server(service, server.services)
     await server.start([])
     async with unix_channel(server.socket) as channel:
@@ -203,6 +204,30 @@ async def test_owners_of_accounts(mesh: AccountsMesh, feed: Feed) -> None:
     assert [(one.account_id, one.owner_id) for one in answer.owners] == [(account.id, OWNER)]
 
 
+async def test_how_somebody_is_reached(mesh: AccountsMesh, feed: Feed) -> None:
+    created = await call(
+        mesh.users.CreateUser,
+        user_service_pb2.CreateUserRequest(
+            request_id=mesh.request_id(),
+            name="Ada Roe",
+            email="ada@example.com",
+            phone="+12025550143",
+        ),
+    )
+    request = pb.GetContactRequest(user_id=created.user.id)
+    answer = await feed.stub.GetContact(request, metadata=[NOTIFY])
+    assert (answer.name, answer.email) == ("Ada Roe", "ada@example.com")
+    assert answer.phone == "+12025550143"
+    for transition in ("Close", "Erase"):
+        kind = getattr(user_service_pb2, f"{transition}UserRequest")
+        await call(
+            getattr(mesh.users, f"{transition}User"),
+            kind(request_id=mesh.request_id(), user_id=created.user.id),
+        )
+    error = await refused(feed.stub.GetContact, request, principal=NOTIFY)
+    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "USER_NOT_FOUND")
+
+
 @pytest.mark.parametrize(
     ("method", "request_", "fields"),
     [
@@ -214,6 +239,7 @@ async def test_owners_of_accounts(mesh: AccountsMesh, feed: Feed) -> None:
             ["account_ids"],
         ),
         ("ResolveOwners", pb.ResolveOwnersRequest(account_ids=["x"]), ["account_ids[0]"]),
+        ("GetContact", pb.GetContactRequest(user_id="x"), ["user_id"]),
     ],
 )
 async def test_what_cannot_be_meant(

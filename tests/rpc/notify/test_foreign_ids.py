@@ -7,7 +7,7 @@ import pytest
 
 from runtime.access import OWNING_ROLES
 from tests.accounts_mesh import refusal_of
-from tests.notify_mesh import ACCOUNT, COMPANY, NotifyMesh
+from tests.notify_mesh import ACCOUNT, COMPANY, USER, NotifyMesh
 from tests.policies import about_owners, fields_of, filled, stub_of
 
 STRANGER = "usr_0d" + "6" * 32
@@ -24,6 +24,7 @@ async def test_foreign_things_are_not_there(mesh: NotifyMesh) -> None:
         "endpoint_id": made.id,
         "event_id": event_id,
         "owner_id": COMPANY,
+        "user_id": USER,
     }
     for policy in about_owners("notify"):
         name = policy.path.rpartition("/")[2]

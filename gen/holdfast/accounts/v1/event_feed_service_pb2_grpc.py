@@ -51,6 +51,11 @@ class EventFeedServiceStub:
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.CheckManagerRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.CheckManagerResponse.FromString,
                 _registered_method=True)
+        self.GetContact = channel.unary_unary(
+                '/holdfast.accounts.v1.EventFeedService/GetContact',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.GetContactRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.GetContactResponse.FromString,
+                _registered_method=True)
 
 
 class EventFeedServiceServicer:
@@ -86,6 +91,15 @@ class EventFeedServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetContact(self, request, context):
+        """Says how a user is reached, for one message that is sent now: it is not to be kept.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (USER_NOT_FOUND: also who was erased), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventFeedServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -103,6 +117,11 @@ def add_EventFeedServiceServicer_to_server(servicer, server):
                     servicer.CheckManager,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.CheckManagerRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.CheckManagerResponse.SerializeToString,
+            ),
+            'GetContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetContact,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.GetContactRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.GetContactResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -188,6 +207,33 @@ class EventFeedService:
             '/holdfast.accounts.v1.EventFeedService/CheckManager',
             holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.CheckManagerRequest.SerializeToString,
             holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.CheckManagerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.EventFeedService/GetContact',
+            holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.GetContactRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.GetContactResponse.FromString,
             options,
             channel_credentials,
             insecure,

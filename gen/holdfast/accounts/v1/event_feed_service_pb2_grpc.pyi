@@ -51,6 +51,11 @@ class EventFeedServiceStub:
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
+    GetContact: _grpc.UnaryUnaryMultiCallable[_event_feed_service_pb2.GetContactRequest, _event_feed_service_pb2.GetContactResponse]
+    """Says how a user is reached, for one message that is sent now: it is not to be kept.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (USER_NOT_FOUND: also who was erased), UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class EventFeedServiceAsyncStub(EventFeedServiceStub):
@@ -74,6 +79,11 @@ class EventFeedServiceAsyncStub(EventFeedServiceStub):
     """Says whether a company has removed a user from its managers: a token may not know yet.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    GetContact: _aio.UnaryUnaryMultiCallable[_event_feed_service_pb2.GetContactRequest, _event_feed_service_pb2.GetContactResponse]  # type: ignore[assignment]
+    """Says how a user is reached, for one message that is sent now: it is not to be kept.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (USER_NOT_FOUND: also who was erased), UNAVAILABLE.
     """
 
 class EventFeedServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -113,6 +123,17 @@ class EventFeedServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says whether a company has removed a user from its managers: a token may not know yet.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetContact(
+        self,
+        request: _event_feed_service_pb2.GetContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_feed_service_pb2.GetContactResponse, _abc.Awaitable[_event_feed_service_pb2.GetContactResponse]]:
+        """Says how a user is reached, for one message that is sent now: it is not to be kept.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (USER_NOT_FOUND: also who was erased), UNAVAILABLE.
         """
 
 def add_EventFeedServiceServicer_to_server(servicer: EventFeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
