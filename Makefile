@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PACKAGES := runtime authz accounts payments gateway notify loadtest tests tools
+PACKAGES := runtime authz accounts payments gateway notify stats loadtest tests tools
 
 # An environment made in another folder (a moved or copied checkout) is made anew.
 ifneq ($(shell head -n 1 $(STAMP) 2>/dev/null),$(shell pwd -P))

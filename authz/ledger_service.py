@@ -262,11 +262,14 @@ def _entry(row: Any, lines: list[pb.Line]) -> pb.Entry:
     if kind in DECISIONS:
         request = rpc.AuthorizeRequest.FromString(row["request"])
         entry.merchant.CopyFrom(request.merchant)
+        entry.entry_mode = request.point_of_sale.entry_mode
     elif kind is EntryType.FORCE_POST:
         forced = movements.ForcePostRequest.FromString(row["request"])
         entry.merchant.CopyFrom(forced.merchant)
     else:
         _add_merchant(entry, row)
+    if entry.authorization_id:
+        entry.approved.CopyFrom(money("hold_approved"))
     if row["merchant_amount_minor"] is not None:
         entry.merchant_amount.currency_code = row["merchant_currency"]
         entry.merchant_amount.amount_minor = row["merchant_amount_minor"]

@@ -265,7 +265,7 @@ def _grpc_servers(settings: Settings, workers: list[str]) -> dict[str, list[str]
     """The sockets of each cluster, in both slots."""
     servers = {
         "authz": workers,
-        **{name: [name] for name in ("accounts", "payments", "gateway", "notify")},
+        **{name: [name] for name in ("accounts", "payments", "gateway", "notify", "stats")},
     }
     # The same server, asked by Envoy itself.
     servers["gateway-checks"] = servers["gateway"]

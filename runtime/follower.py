@@ -3,7 +3,8 @@ once, in order within its partition.
 
 The positions stand in the follower's own schema (table `ledger_position`) and move in the
 transaction that takes the entries in: who dies in between has done nothing. Several processes of
-one service may follow; they take turns.
+one service may follow; they take turns. The partitions may be shared out: then each share has turns
+of its own.
 """
 
 from __future__ import annotations
@@ -55,8 +56,11 @@ class Follower:
         take: Take,
         *,
         posted_only: bool = False,
+        share: int = 0,
+        shares: int = 1,
     ) -> None:
         self._pool = pool
+        self._share, self._shares = share, shares
         self._posted_only = posted_only
         self._ledger: Any = LedgerServiceStub(channel)
         self._take = take
@@ -85,8 +89,8 @@ class Follower:
     async def step(self) -> bool:
         """Takes one page in; True if there is more."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_SQL["take_turns"])
-            rows = await connection.fetch(_SQL["select_positions"])
+            await connection.execute(_SQL["take_turns"], self._share)
+            rows = await connection.fetch(_SQL["select_positions"], self._share, self._shares)
             positions = {row["partition"]: row["pseq"] for row in rows}
             answer: ledger_service_pb2.FollowEntriesResponse = await self._ledger.FollowEntries(
                 ledger_service_pb2.FollowEntriesRequest(

@@ -33,6 +33,7 @@ from holdfast.payments.v1 import back_office_service_pb2_grpc as back_office_grp
 from holdfast.payments.v1 import funding_source_service_pb2_grpc as funding_source_grpc
 from holdfast.payments.v1 import payment_service_pb2_grpc as payment_grpc
 from holdfast.payments.v1 import transfer_service_pb2_grpc as transfer_grpc
+from holdfast.stats.v1 import stats_service_pb2_grpc as stats_grpc
 from runtime import pki
 from runtime.access import TOKEN_ROLES
 from runtime.cli.token import issue_token
@@ -132,6 +133,7 @@ class MeshClient:
     events: event_grpc.EventServiceAsyncStub
     webhooks: webhook_grpc.WebhookServiceAsyncStub
     transfers: transfer_grpc.TransferServiceAsyncStub
+    stats: stats_grpc.StatsServiceAsyncStub
     #: JSON over HTTPS, with the same token.
     web: httpx.AsyncClient
 
@@ -191,6 +193,7 @@ async def connect(
             events=event_grpc.EventServiceStub(edge_channel),
             webhooks=webhook_grpc.WebhookServiceStub(edge_channel),
             transfers=transfer_grpc.TransferServiceStub(edge_channel),
+            stats=stats_grpc.StatsServiceStub(edge_channel),
             web=web,
         )
 

@@ -105,6 +105,12 @@ WEBHOOK_SECONDS = Histogram(
 NOTIFICATIONS = Counter(
     "holdfast_notifications_total", "Notifications of users.", ["channel", "state"]
 )
+#: Entries of the ledger counted by stats.
+STATS_ENTRIES = Counter("holdfast_stats_entries_total", "Ledger entries counted.")
+#: How long after it was recorded the last entry was counted by stats.
+STATS_LAG = Gauge("holdfast_stats_lag_seconds", "Age of the last entry when it was counted.")
+#: Closed periods written by stats, by length.
+STATS_CLOSED = Counter("holdfast_stats_closed_total", "Closed periods written.", ["type"])
 #: Requests at the edge that the usage log lacks.
 USAGE_DROPPED = Counter("holdfast_usage_dropped_total", "Usage rows dropped.")
 #: Audit entries that wait in a file, because PostgreSQL could not be used.

@@ -27,7 +27,7 @@ from runtime.settings import Settings
 
 #: Services with a role, a schema and a secret `postgres-<service>`. Nobody runs as `audit`: it owns
 #: what the others may add to and not change.
-SERVICES = ("authz", "accounts", "payments", "gateway", "notify", "vault", "audit")
+SERVICES = ("authz", "accounts", "payments", "gateway", "notify", "stats", "vault", "audit")
 #: Where the migrations of those lie that are a part of something else.
 _PARTS = {"vault": "accounts/vault", "audit": "runtime/audit"}
 

@@ -20,7 +20,7 @@ OPERATOR = "usr_operator"
 LIMIT_MAX = 600_000
 
 #: What the servers of one installation are called; also their sockets, certificates and metrics.
-SERVICES = ("authz", "settler", "accounts", "payments", "gateway", "notify")
+SERVICES = ("authz", "settler", "accounts", "payments", "gateway", "notify", "stats")
 
 #: A server runs in one of two; a restart starts the other one first.
 SLOTS = ("a", "b")

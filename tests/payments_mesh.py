@@ -81,6 +81,21 @@ class FakeAccounts(HolderServiceServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, "NOT_BILLED")
         return holder_service_pb2.GetBillResponse(summary=self.bills[request.account_id])
 
+    async def FindSubject(
+        self, request: holder_service_pb2.FindSubjectRequest, context: Any
+    ) -> holder_service_pb2.FindSubjectResponse:
+        raise NotImplementedError
+
+    async def ResolveTimeZones(
+        self, request: holder_service_pb2.ResolveTimeZonesRequest, context: Any
+    ) -> holder_service_pb2.ResolveTimeZonesResponse:
+        raise NotImplementedError
+
+    async def ResolveDepartments(
+        self, request: holder_service_pb2.ResolveDepartmentsRequest, context: Any
+    ) -> holder_service_pb2.ResolveDepartmentsResponse:
+        raise NotImplementedError
+
 
 class AsPayments(grpc.aio.UnaryUnaryClientInterceptor):
     """Says who calls, as Envoy does."""

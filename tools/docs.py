@@ -28,6 +28,7 @@ from notify.settings import NotifySettings
 from runtime.devstack.settings import StackSettings
 from runtime.openapi import document
 from runtime.settings import Settings
+from stats.settings import StatsSettings
 from tools.access_page import access_page
 from tools.events_page import events_page
 from tools.reference_page import reference_page
@@ -73,6 +74,7 @@ SETTINGS: tuple[tuple[type[Settings], str], ...] = (
     (AccountsSettings, "Accounts"),
     (GatewaySettings, "Gateway"),
     (NotifySettings, "Notify"),
+    (StatsSettings, "Stats"),
 )
 
 

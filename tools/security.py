@@ -23,7 +23,10 @@ PYTHON = ROOT / ".venv" / "bin" / "python"
 PINNED = ROOT / "requirements" / "security.txt"
 STAMP = FOLDER / ".installed"
 #: What people write and run.
-CODE = ("runtime", "authz", "accounts", "payments", "gateway", "notify", "loadtest", "tools")
+CODE = (
+    *("runtime", "authz", "accounts", "payments", "gateway", "notify", "stats"),
+    *("loadtest", "tools"),
+)
 #: What is installed, where it runs and where it is developed.
 INSTALLED = ("runtime", "dev", "security")
 AUDIT_TIMEOUT_S = 300

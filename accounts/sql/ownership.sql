@@ -60,3 +60,57 @@ SELECT $1::text AS owner_id, false AS is_user, EXISTS (
     SELECT FROM company_member
     WHERE company_id = $1 AND user_id = $2 AND (NOT active OR role = 'EMPLOYEE')
 ) AS dismissed
+
+-- company_known --
+-- A company that exists or owns accounts, as company_belongs. Params: $1 id, $2 user id.
+SELECT $1::text AS owner_id, false AS is_user, EXISTS (
+    SELECT FROM company_member
+    WHERE company_id = $1 AND user_id = $2 AND (NOT active OR role = 'EMPLOYEE')
+) AS dismissed
+WHERE EXISTS (SELECT FROM company WHERE id = $1)
+    OR EXISTS (SELECT FROM account WHERE owner_id = $1)
+
+-- department_belongs --
+-- A department belongs to its company. Params: $1 id, $2 user id.
+SELECT d.company_id AS owner_id, false AS is_user,
+    m.user_id IS NOT NULL AND (NOT m.active OR m.role = 'EMPLOYEE') AS dismissed
+FROM department d
+LEFT JOIN company_member m ON m.company_id = d.company_id AND m.user_id = $2
+WHERE d.id = $1
+
+-- user_known --
+-- A user belongs to itself. Params: $1 id, $2 user id, which makes no difference.
+SELECT $1::text AS owner_id, $2::text = $1 AS is_user, false AS dismissed
+WHERE EXISTS (SELECT FROM person WHERE id = $1)
+    OR EXISTS (SELECT FROM account WHERE owner_id = $1)
+    OR EXISTS (SELECT FROM account_user WHERE user_id = $1)
+
+-- programme_known --
+-- A programme is the issuer's. Params: $1 id, $2 user id, which makes no difference.
+SELECT '' AS owner_id, $2::text IS NULL AS is_user, false AS dismissed
+WHERE EXISTS (SELECT FROM programme WHERE id = $1)
+    OR EXISTS (SELECT FROM account WHERE programme_id = $1)
+
+-- currency_of_account --
+-- The currency of an account. Params: $1 account id.
+SELECT currency_code FROM account WHERE id = $1
+
+-- currency_of_card --
+-- The currency of a card's account. Params: $1 card id.
+SELECT a.currency_code FROM card c JOIN account a ON a.id = c.account_id WHERE c.id = $1
+
+-- terms_of_accounts --
+-- The last terms of the programmes of accounts. Params: $1 account ids.
+SELECT a.id, t.terms FROM account a
+LEFT JOIN LATERAL (
+    SELECT terms FROM programme_terms
+    WHERE programme_id = a.programme_id ORDER BY version DESC LIMIT 1
+) t ON true
+WHERE a.id = ANY($1::text[])
+
+-- departments_of --
+-- The departments of members. Params: $1 companies, $2 the user of each.
+SELECT m.company_id, m.user_id, m.department_id
+FROM unnest($1::text[], $2::text[]) AS n (company_id, user_id)
+JOIN company_member m ON m.company_id = n.company_id AND m.user_id = n.user_id
+WHERE m.active AND m.department_id IS NOT NULL

@@ -44,6 +44,7 @@ POSTGRES_SECRETS = (
     "postgres-payments",
     "postgres-gateway",
     "postgres-notify",
+    "postgres-stats",
     "postgres-vault",
     "postgres-audit",
 )

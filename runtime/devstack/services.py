@@ -23,6 +23,8 @@ from runtime.settings import Settings
 NICENESS = 5
 #: Whoever may lag behind has its turn after all others.
 NICENESS_LAST = 10
+#: On a busy machine they also start last.
+READY_TIMEOUT_LAST_S = 60.0
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -73,8 +75,16 @@ def mesh(*, authz_workers: int) -> tuple[ServiceSpec, ...]:
         *workers,
         ServiceSpec(instance="accounts", arguments=("-m", "accounts")),
         ServiceSpec(instance="payments", arguments=("-m", "payments")),
-        # What it tells may wait; nobody waits for it.
-        ServiceSpec(instance="notify", arguments=("-m", "notify"), niceness=NICENESS_LAST),
+        # What they tell may wait; nobody waits for it.
+        *(
+            ServiceSpec(
+                instance=name,
+                arguments=("-m", name),
+                ready_timeout_s=READY_TIMEOUT_LAST_S,
+                niceness=NICENESS_LAST,
+            )
+            for name in ("notify", "stats")
+        ),
     )
 
 

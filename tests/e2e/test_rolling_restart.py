@@ -128,7 +128,9 @@ async def traffic(mesh: Devstack) -> AsyncIterator[Traffic]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.mark.parametrize("name", ["authz", "accounts", "payments", "gateway", "notify", "settler"])
+@pytest.mark.parametrize(
+    "name", ["authz", "accounts", "payments", "gateway", "notify", "stats", "settler"]
+)
 async def test_no_call_fails(mesh: Devstack, name: str) -> None:
     """Goal: the service's processes are others afterwards, and nobody noticed."""
     before = {instance: process.pid for instance, process in mesh.processes.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Packages that are processes of the mesh. None imports another.
-SERVICES = ("authz", "accounts", "payments", "gateway", "notify")
+SERVICES = ("authz", "accounts", "payments", "gateway", "notify", "stats")
 #: gRPC services that Holdfast calls and its users implement.
 IMPLEMENTED_BY_OTHERS = frozenset({"holdfast.authz.v1.ExternalDecisionService"})
 #: Folders of our own Python that is not a test.

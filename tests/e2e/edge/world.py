@@ -184,6 +184,7 @@ async def _start_servers(
     payments = Server(settings.socket_of("payments"))
     gateway = Server(settings.socket_of("gateway"))
     notify = Server(settings.socket_of("notify"))
+    stats = Server(settings.socket_of("stats"))
     keys = TokenKeys(settings, SystemClock())
     keys.ensure()
     jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), gateway.services)
@@ -196,6 +197,7 @@ async def _start_servers(
         (payments, add_fakes(payments, "payments", recorder)),
         (gateway, add_fakes(gateway, "gateway", recorder)),
         (notify, add_fakes(notify, "notify", recorder)),
+        (stats, add_fakes(stats, "stats", recorder)),
     ):
         await server.start(names)
         await server.set_serving(True)
@@ -205,6 +207,7 @@ async def _start_servers(
         "payments": payments,
         "gateway": gateway,
         "notify": notify,
+        "stats": stats,
     }
 
     async def stop() -> None:
@@ -260,6 +263,6 @@ async def _is_ready(admin: httpx.AsyncClient) -> bool:
     except httpx.TransportError:
         return False
     values = dict(line.rsplit(": ", 1) for line in stats.splitlines() if ": " in line)
-    clusters = ("authz", "accounts", "payments", "gateway", "notify")
+    clusters = ("authz", "accounts", "payments", "gateway", "notify", "stats")
     healthy = all(values.get(f"cluster.{name}.membership_healthy") == "1" for name in clusters)
     return healthy and all(values.get(name, "0") != "0" for name in envoyconfig.JWKS_READY_STATS)

@@ -66,7 +66,7 @@ def test_up_status_doctor_down(command: Command) -> None:
     instances = [process["instance"] for process in document["processes"]]
     assert instances == [
         *("postgres", "valkey-money", "valkey-cache"),
-        *("gateway", "settler", "authz-0", "accounts", "payments", "notify", "envoy"),
+        *("gateway", "settler", "authz-0", "accounts", "payments", "notify", "stats", "envoy"),
     ]
     code, stdout, _ = command.run("status", "--json")
     assert code == 0

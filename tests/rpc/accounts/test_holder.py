@@ -14,6 +14,7 @@ from tests.accounts_mesh import (
     refused,
 )
 
+STATS = ("x-auth-spiffe", "spiffe://holdfast.local/service/stats")
 PAYMENTS = ("x-auth-spiffe", "spiffe://holdfast.local/service/payments")
 
 
@@ -64,3 +65,59 @@ async def test_refusals(mesh: AccountsMesh) -> None:
             HolderServiceStub(mesh.channel).GetHolder, request, principal=principal
         )
         assert found.reason == "PERMISSION_DENIED"
+
+
+async def test_find_subject(mesh: AccountsMesh) -> None:
+    """Whose it is, whatever it is; owners are known by what they own."""
+    account = await mesh.open_account()
+    card = await mesh.issue_card(account.id)
+    stub = HolderServiceStub(mesh.channel)
+    for subject_id, owner_id, currency in (
+        (account.id, OWNER, "USD"),
+        (card.id, OWNER, "USD"),
+        (OWNER, OWNER, ""),
+        (account.programme_id, "", ""),
+    ):
+        request = pb.FindSubjectRequest(subject_id=subject_id)
+        found = await call(stub.FindSubject, request, principal=STATS)
+        assert found == pb.FindSubjectResponse(owner_id=owner_id, currency_code=currency)
+    for prefix in ("acct", "card", "usr", "co", "dept"):
+        request = pb.FindSubjectRequest(subject_id=f"{prefix}_0a{'0' * 32}")
+        error = await refused(stub.FindSubject, request, principal=STATS)
+        assert error.reason.endswith("_NOT_FOUND")
+    request = pb.FindSubjectRequest(subject_id="prog_unknown")
+    error = await refused(stub.FindSubject, request, principal=STATS)
+    assert error.reason == "PROGRAMME_NOT_FOUND"
+    error = await refused(stub.FindSubject, pb.FindSubjectRequest(), principal=STATS)
+    assert error.fields == ["subject_id"]
+    error = await refused(stub.FindSubject, request, principal=PAYMENTS)
+    assert error.reason == "PERMISSION_DENIED"
+
+
+async def test_timezones_and_departments(mesh: AccountsMesh) -> None:
+    """Those that are not known are left out."""
+    account = await mesh.open_account()
+    stub = HolderServiceStub(mesh.channel)
+    zones = pb.ResolveTimeZonesRequest(account_ids=[account.id, UNKNOWN_ACCOUNT])
+    found = await call(stub.ResolveTimeZones, zones, principal=STATS)
+    assert [(one.account_id, one.time_zone) for one in found.zones] == [(account.id, "UTC")]
+    members = pb.ResolveDepartmentsRequest(
+        members=[pb.CompanyUser(company_id="co_0a" + "0" * 32, user_id=OTHER_OWNER)]
+    )
+    assert not (await call(stub.ResolveDepartments, members, principal=STATS)).departments
+    for method, request, fields in (
+        (stub.ResolveTimeZones, pb.ResolveTimeZonesRequest(), ["account_ids"]),
+        (
+            stub.ResolveTimeZones,
+            pb.ResolveTimeZonesRequest(account_ids=["x"]),
+            ["account_ids[0]"],
+        ),
+        (stub.ResolveDepartments, pb.ResolveDepartmentsRequest(), ["members"]),
+        (
+            stub.ResolveDepartments,
+            pb.ResolveDepartmentsRequest(members=[pb.CompanyUser()]),
+            ["members[0].company_id", "members[0].user_id"],
+        ),
+    ):
+        error = await refused(method, request, principal=STATS)
+        assert error.fields == fields

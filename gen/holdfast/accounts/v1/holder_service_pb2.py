@@ -28,7 +28,7 @@ from holdfast.accounts.v1 import statement_pb2 as holdfast_dot_accounts_dot_v1_d
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)holdfast/accounts/v1/holder_service.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\"holdfast/accounts/v1/account.proto\x1a$holdfast/accounts/v1/statement.proto\x1a\x1dholdfast/type/v1/access.proto\"*\n\x0eGetBillRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"H\n\x0fGetBillResponse\x12\x35\n\x07summary\x18\x01 \x01(\x0b\x32$.holdfast.accounts.v1.BillingSummary\"C\n\x10GetHolderRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xa6\x01\n\x11GetHolderResponse\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0e\n\x06shared\x18\x02 \x01(\x08\x12\x11\n\tdismissed\x18\x03 \x01(\x08\x12\x32\n\x05state\x18\x04 \x01(\x0e\x32#.holdfast.accounts.v1.Account.State\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t2\xf1\x01\n\rHolderService\x12r\n\tGetHolder\x12&.holdfast.accounts.v1.GetHolderRequest\x1a\'.holdfast.accounts.v1.GetHolderResponse\"\x14\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08payments\x12l\n\x07GetBill\x12$.holdfast.accounts.v1.GetBillRequest\x1a%.holdfast.accounts.v1.GetBillResponse\"\x14\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08paymentsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)holdfast/accounts/v1/holder_service.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\"holdfast/accounts/v1/account.proto\x1a$holdfast/accounts/v1/statement.proto\x1a\x1dholdfast/type/v1/access.proto\"*\n\x0eGetBillRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"H\n\x0fGetBillResponse\x12\x35\n\x07summary\x18\x01 \x01(\x0b\x32$.holdfast.accounts.v1.BillingSummary\"C\n\x10GetHolderRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xa6\x01\n\x11GetHolderResponse\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0e\n\x06shared\x18\x02 \x01(\x08\x12\x11\n\tdismissed\x18\x03 \x01(\x08\x12\x32\n\x05state\x18\x04 \x01(\x0e\x32#.holdfast.accounts.v1.Account.State\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\"E\n\x12\x46indSubjectRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"a\n\x13\x46indSubjectResponse\x12\x10\n\x08owner_id\x18\x01 \x01(\t\x12\x0e\n\x06shared\x18\x02 \x01(\x08\x12\x11\n\tdismissed\x18\x03 \x01(\x08\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\"4\n\x17ResolveTimeZonesRequest\x12\x19\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"8\n\x0f\x41\x63\x63ountTimeZone\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\"P\n\x18ResolveTimeZonesResponse\x12\x34\n\x05zones\x18\x01 \x03(\x0b\x32%.holdfast.accounts.v1.AccountTimeZone\"2\n\x0b\x43ompanyUser\x12\x12\n\ncompany_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"U\n\x19ResolveDepartmentsRequest\x12\x38\n\x07members\x18\x01 \x03(\x0b\x32!.holdfast.accounts.v1.CompanyUserB\x04\xe2\x41\x01\x02\"N\n\x10MemberDepartment\x12\x12\n\ncompany_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x15\n\rdepartment_id\x18\x03 \x01(\t\"Y\n\x1aResolveDepartmentsResponse\x12;\n\x0b\x64\x65partments\x18\x01 \x03(\x0b\x32&.holdfast.accounts.v1.MemberDepartment2\xfc\x04\n\rHolderService\x12r\n\tGetHolder\x12&.holdfast.accounts.v1.GetHolderRequest\x1a\'.holdfast.accounts.v1.GetHolderResponse\"\x14\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08payments\x12u\n\x0b\x46indSubject\x12(.holdfast.accounts.v1.FindSubjectRequest\x1a).holdfast.accounts.v1.FindSubjectResponse\"\x11\x90\x02\x01\x92\xb5\x18\n\n\x01\x07*\x05stats\x12\x84\x01\n\x10ResolveTimeZones\x12-.holdfast.accounts.v1.ResolveTimeZonesRequest\x1a..holdfast.accounts.v1.ResolveTimeZonesResponse\"\x11\x90\x02\x01\x92\xb5\x18\n\n\x01\x07*\x05stats\x12\x8a\x01\n\x12ResolveDepartments\x12/.holdfast.accounts.v1.ResolveDepartmentsRequest\x1a\x30.holdfast.accounts.v1.ResolveDepartmentsResponse\"\x11\x90\x02\x01\x92\xb5\x18\n\n\x01\x07*\x05stats\x12l\n\x07GetBill\x12$.holdfast.accounts.v1.GetBillRequest\x1a%.holdfast.accounts.v1.GetBillResponse\"\x14\x90\x02\x01\x92\xb5\x18\r\n\x01\x07*\x08paymentsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETHOLDERREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\002'
   _globals['_GETHOLDERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_GETHOLDERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\001'
+  _globals['_FINDSUBJECTREQUEST'].fields_by_name['subject_id']._loaded_options = None
+  _globals['_FINDSUBJECTREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\002'
+  _globals['_FINDSUBJECTREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_FINDSUBJECTREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\001'
+  _globals['_RESOLVETIMEZONESREQUEST'].fields_by_name['account_ids']._loaded_options = None
+  _globals['_RESOLVETIMEZONESREQUEST'].fields_by_name['account_ids']._serialized_options = b'\342A\001\002'
+  _globals['_RESOLVEDEPARTMENTSREQUEST'].fields_by_name['members']._loaded_options = None
+  _globals['_RESOLVEDEPARTMENTSREQUEST'].fields_by_name['members']._serialized_options = b'\342A\001\002'
   _globals['_HOLDERSERVICE'].methods_by_name['GetHolder']._loaded_options = None
   _globals['_HOLDERSERVICE'].methods_by_name['GetHolder']._serialized_options = b'\220\002\001\222\265\030\r\n\001\007*\010payments'
+  _globals['_HOLDERSERVICE'].methods_by_name['FindSubject']._loaded_options = None
+  _globals['_HOLDERSERVICE'].methods_by_name['FindSubject']._serialized_options = b'\220\002\001\222\265\030\n\n\001\007*\005stats'
+  _globals['_HOLDERSERVICE'].methods_by_name['ResolveTimeZones']._loaded_options = None
+  _globals['_HOLDERSERVICE'].methods_by_name['ResolveTimeZones']._serialized_options = b'\220\002\001\222\265\030\n\n\001\007*\005stats'
+  _globals['_HOLDERSERVICE'].methods_by_name['ResolveDepartments']._loaded_options = None
+  _globals['_HOLDERSERVICE'].methods_by_name['ResolveDepartments']._serialized_options = b'\220\002\001\222\265\030\n\n\001\007*\005stats'
   _globals['_HOLDERSERVICE'].methods_by_name['GetBill']._loaded_options = None
   _globals['_HOLDERSERVICE'].methods_by_name['GetBill']._serialized_options = b'\220\002\001\222\265\030\r\n\001\007*\010payments'
   _globals['_GETBILLREQUEST']._serialized_start=205
@@ -53,6 +67,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETHOLDERREQUEST']._serialized_end=390
   _globals['_GETHOLDERRESPONSE']._serialized_start=393
   _globals['_GETHOLDERRESPONSE']._serialized_end=559
-  _globals['_HOLDERSERVICE']._serialized_start=562
-  _globals['_HOLDERSERVICE']._serialized_end=803
+  _globals['_FINDSUBJECTREQUEST']._serialized_start=561
+  _globals['_FINDSUBJECTREQUEST']._serialized_end=630
+  _globals['_FINDSUBJECTRESPONSE']._serialized_start=632
+  _globals['_FINDSUBJECTRESPONSE']._serialized_end=729
+  _globals['_RESOLVETIMEZONESREQUEST']._serialized_start=731
+  _globals['_RESOLVETIMEZONESREQUEST']._serialized_end=783
+  _globals['_ACCOUNTTIMEZONE']._serialized_start=785
+  _globals['_ACCOUNTTIMEZONE']._serialized_end=841
+  _globals['_RESOLVETIMEZONESRESPONSE']._serialized_start=843
+  _globals['_RESOLVETIMEZONESRESPONSE']._serialized_end=923
+  _globals['_COMPANYUSER']._serialized_start=925
+  _globals['_COMPANYUSER']._serialized_end=975
+  _globals['_RESOLVEDEPARTMENTSREQUEST']._serialized_start=977
+  _globals['_RESOLVEDEPARTMENTSREQUEST']._serialized_end=1062
+  _globals['_MEMBERDEPARTMENT']._serialized_start=1064
+  _globals['_MEMBERDEPARTMENT']._serialized_end=1142
+  _globals['_RESOLVEDEPARTMENTSRESPONSE']._serialized_start=1144
+  _globals['_RESOLVEDEPARTMENTSRESPONSE']._serialized_end=1233
+  _globals['_HOLDERSERVICE']._serialized_start=1236
+  _globals['_HOLDERSERVICE']._serialized_end=1872
 # @@protoc_insertion_point(module_scope)

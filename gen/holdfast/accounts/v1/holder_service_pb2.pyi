@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from holdfast.accounts.v1 import account_pb2 as _account_pb2
 from holdfast.accounts.v1 import statement_pb2 as _statement_pb2
 import builtins as _builtins
@@ -133,3 +135,241 @@ class GetHolderResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetHolderResponse: _TypeAlias = GetHolderResponse  # noqa: Y015
+
+@_typing.final
+class FindSubjectRequest(_message.Message):
+    """Asks about something that statistics are about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    subject_id: _builtins.str
+    """An account, card, user, company, department or programme."""
+    user_id: _builtins.str
+    """The user who wants something about it; empty: nobody."""
+    def __init__(
+        self,
+        *,
+        subject_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject_id", b"subject_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSubjectRequest: _TypeAlias = FindSubjectRequest  # noqa: Y015
+
+@_typing.final
+class FindSubjectResponse(_message.Message):
+    """Whose it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_ID_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
+    DISMISSED_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    owner_id: _builtins.str
+    """Owner, a `usr_` or `co_` id; empty: a programme is the issuer's."""
+    shared: _builtins.bool
+    """True if the user shares the account, or uses the card."""
+    dismissed: _builtins.bool
+    """True if the company that owns it has removed the user, whatever the user's token says."""
+    currency_code: _builtins.str
+    """Billing currency of an account or a card's account; empty for others."""
+    def __init__(
+        self,
+        *,
+        owner_id: _builtins.str = ...,
+        shared: _builtins.bool = ...,
+        dismissed: _builtins.bool = ...,
+        currency_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "dismissed", b"dismissed", "owner_id", b"owner_id", "shared", b"shared"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSubjectResponse: _TypeAlias = FindSubjectResponse  # noqa: Y015
+
+@_typing.final
+class ResolveTimeZonesRequest(_message.Message):
+    """Asks for timezones."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Accounts, 1 to 1000 of them."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveTimeZonesRequest: _TypeAlias = ResolveTimeZonesRequest  # noqa: Y015
+
+@_typing.final
+class AccountTimeZone(_message.Message):
+    """The timezone of an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    time_zone: _builtins.str
+    """IANA name: that of the terms of its programme, UTC if it has none."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountTimeZone: _TypeAlias = AccountTimeZone  # noqa: Y015
+
+@_typing.final
+class ResolveTimeZonesResponse(_message.Message):
+    """The timezones."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ZONES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def zones(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountTimeZone]:
+        """In no particular order."""
+
+    def __init__(
+        self,
+        *,
+        zones: _abc.Iterable[Global___AccountTimeZone] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["zones", b"zones"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveTimeZonesResponse: _TypeAlias = ResolveTimeZonesResponse  # noqa: Y015
+
+@_typing.final
+class CompanyUser(_message.Message):
+    """A user and a company."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPANY_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    company_id: _builtins.str
+    """The company."""
+    user_id: _builtins.str
+    """The user."""
+    def __init__(
+        self,
+        *,
+        company_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["company_id", b"company_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompanyUser: _TypeAlias = CompanyUser  # noqa: Y015
+
+@_typing.final
+class ResolveDepartmentsRequest(_message.Message):
+    """Asks for departments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompanyUser]:
+        """Members, 1 to 1000 of them."""
+
+    def __init__(
+        self,
+        *,
+        members: _abc.Iterable[Global___CompanyUser] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveDepartmentsRequest: _TypeAlias = ResolveDepartmentsRequest  # noqa: Y015
+
+@_typing.final
+class MemberDepartment(_message.Message):
+    """The department of a member."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPANY_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    DEPARTMENT_ID_FIELD_NUMBER: _builtins.int
+    company_id: _builtins.str
+    """The company."""
+    user_id: _builtins.str
+    """The user."""
+    department_id: _builtins.str
+    """A `dept_` id."""
+    def __init__(
+        self,
+        *,
+        company_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        department_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["company_id", b"company_id", "department_id", b"department_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberDepartment: _TypeAlias = MemberDepartment  # noqa: Y015
+
+@_typing.final
+class ResolveDepartmentsResponse(_message.Message):
+    """The departments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def departments(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberDepartment]:
+        """In no particular order."""
+
+    def __init__(
+        self,
+        *,
+        departments: _abc.Iterable[Global___MemberDepartment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departments", b"departments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveDepartmentsResponse: _TypeAlias = ResolveDepartmentsResponse  # noqa: Y015

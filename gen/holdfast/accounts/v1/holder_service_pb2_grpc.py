@@ -41,6 +41,21 @@ class HolderServiceStub:
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.GetHolderRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.GetHolderResponse.FromString,
                 _registered_method=True)
+        self.FindSubject = channel.unary_unary(
+                '/holdfast.accounts.v1.HolderService/FindSubject',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.FindSubjectRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.FindSubjectResponse.FromString,
+                _registered_method=True)
+        self.ResolveTimeZones = channel.unary_unary(
+                '/holdfast.accounts.v1.HolderService/ResolveTimeZones',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveTimeZonesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveTimeZonesResponse.FromString,
+                _registered_method=True)
+        self.ResolveDepartments = channel.unary_unary(
+                '/holdfast.accounts.v1.HolderService/ResolveDepartments',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveDepartmentsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveDepartmentsResponse.FromString,
+                _registered_method=True)
         self.GetBill = channel.unary_unary(
                 '/holdfast.accounts.v1.HolderService/GetBill',
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.GetBillRequest.SerializeToString,
@@ -57,6 +72,35 @@ class HolderServiceServicer:
         """Returns to whom an account belongs, and what a user may do about it.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindSubject(self, request, context):
+        """Returns to whom something belongs that statistics are about, and what a user may do about it.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, CARD_NOT_FOUND, USER_NOT_FOUND,
+        COMPANY_NOT_FOUND, DEPARTMENT_NOT_FOUND, PROGRAMME_NOT_FOUND), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveTimeZones(self, request, context):
+        """Returns the timezones that accounts' days are counted in. Unknown accounts are left out.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveDepartments(self, request, context):
+        """Returns the departments of members of companies. Those who are none, or have no department, are
+        left out.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +123,21 @@ def add_HolderServiceServicer_to_server(servicer, server):
                     servicer.GetHolder,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.GetHolderRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.GetHolderResponse.SerializeToString,
+            ),
+            'FindSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSubject,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.FindSubjectRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.FindSubjectResponse.SerializeToString,
+            ),
+            'ResolveTimeZones': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveTimeZones,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveTimeZonesRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveTimeZonesResponse.SerializeToString,
+            ),
+            'ResolveDepartments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveDepartments,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveDepartmentsRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveDepartmentsResponse.SerializeToString,
             ),
             'GetBill': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBill,
@@ -115,6 +174,87 @@ class HolderService:
             '/holdfast.accounts.v1.HolderService/GetHolder',
             holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.GetHolderRequest.SerializeToString,
             holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.GetHolderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.HolderService/FindSubject',
+            holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.FindSubjectRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.FindSubjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveTimeZones(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.HolderService/ResolveTimeZones',
+            holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveTimeZonesRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveTimeZonesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveDepartments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.HolderService/ResolveDepartments',
+            holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveDepartmentsRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_holder__service__pb2.ResolveDepartmentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,23 @@ class HolderServiceStub:
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), UNAVAILABLE.
     """
+    FindSubject: _grpc.UnaryUnaryMultiCallable[_holder_service_pb2.FindSubjectRequest, _holder_service_pb2.FindSubjectResponse]
+    """Returns to whom something belongs that statistics are about, and what a user may do about it.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, CARD_NOT_FOUND, USER_NOT_FOUND,
+    COMPANY_NOT_FOUND, DEPARTMENT_NOT_FOUND, PROGRAMME_NOT_FOUND), UNAVAILABLE.
+    """
+    ResolveTimeZones: _grpc.UnaryUnaryMultiCallable[_holder_service_pb2.ResolveTimeZonesRequest, _holder_service_pb2.ResolveTimeZonesResponse]
+    """Returns the timezones that accounts' days are counted in. Unknown accounts are left out.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    ResolveDepartments: _grpc.UnaryUnaryMultiCallable[_holder_service_pb2.ResolveDepartmentsRequest, _holder_service_pb2.ResolveDepartmentsResponse]
+    """Returns the departments of members of companies. Those who are none, or have no department, are
+    left out.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
     GetBill: _grpc.UnaryUnaryMultiCallable[_holder_service_pb2.GetBillRequest, _holder_service_pb2.GetBillResponse]
     """Returns what is due, when, and how late an account is, as StatementService.GetBillingSummary.
 
@@ -58,6 +75,23 @@ class HolderServiceAsyncStub(HolderServiceStub):
     """Returns to whom an account belongs, and what a user may do about it.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), UNAVAILABLE.
+    """
+    FindSubject: _aio.UnaryUnaryMultiCallable[_holder_service_pb2.FindSubjectRequest, _holder_service_pb2.FindSubjectResponse]  # type: ignore[assignment]
+    """Returns to whom something belongs that statistics are about, and what a user may do about it.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, CARD_NOT_FOUND, USER_NOT_FOUND,
+    COMPANY_NOT_FOUND, DEPARTMENT_NOT_FOUND, PROGRAMME_NOT_FOUND), UNAVAILABLE.
+    """
+    ResolveTimeZones: _aio.UnaryUnaryMultiCallable[_holder_service_pb2.ResolveTimeZonesRequest, _holder_service_pb2.ResolveTimeZonesResponse]  # type: ignore[assignment]
+    """Returns the timezones that accounts' days are counted in. Unknown accounts are left out.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    ResolveDepartments: _aio.UnaryUnaryMultiCallable[_holder_service_pb2.ResolveDepartmentsRequest, _holder_service_pb2.ResolveDepartmentsResponse]  # type: ignore[assignment]
+    """Returns the departments of members of companies. Those who are none, or have no department, are
+    left out.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
     GetBill: _aio.UnaryUnaryMultiCallable[_holder_service_pb2.GetBillRequest, _holder_service_pb2.GetBillResponse]  # type: ignore[assignment]
     """Returns what is due, when, and how late an account is, as StatementService.GetBillingSummary.
@@ -80,6 +114,41 @@ class HolderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns to whom an account belongs, and what a user may do about it.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def FindSubject(
+        self,
+        request: _holder_service_pb2.FindSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holder_service_pb2.FindSubjectResponse, _abc.Awaitable[_holder_service_pb2.FindSubjectResponse]]:
+        """Returns to whom something belongs that statistics are about, and what a user may do about it.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, CARD_NOT_FOUND, USER_NOT_FOUND,
+        COMPANY_NOT_FOUND, DEPARTMENT_NOT_FOUND, PROGRAMME_NOT_FOUND), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveTimeZones(
+        self,
+        request: _holder_service_pb2.ResolveTimeZonesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holder_service_pb2.ResolveTimeZonesResponse, _abc.Awaitable[_holder_service_pb2.ResolveTimeZonesResponse]]:
+        """Returns the timezones that accounts' days are counted in. Unknown accounts are left out.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveDepartments(
+        self,
+        request: _holder_service_pb2.ResolveDepartmentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holder_service_pb2.ResolveDepartmentsResponse, _abc.Awaitable[_holder_service_pb2.ResolveDepartmentsResponse]]:
+        """Returns the departments of members of companies. Those who are none, or have no department, are
+        left out.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -215,6 +215,8 @@ class Entry(_message.Message):
     RELATED_ENTRY_ID_FIELD_NUMBER: _builtins.int
     MERCHANT_AMOUNT_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    ENTRY_MODE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`ent_` id."""
     partition: _builtins.int
@@ -255,6 +257,8 @@ class Entry(_message.Message):
     """Entry that this one reverses or corrects."""
     late: Global___Entry.Late.ValueType
     """Whether it came after the end of its account or card."""
+    entry_mode: _authorization_pb2.EntryMode.ValueType
+    """How the card number was read, for decisions."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Amount of the movement: held, captured or released; 0 for declines and configuration."""
@@ -295,6 +299,10 @@ class Entry(_message.Message):
     def merchant_amount(self) -> _money_pb2.Money:
         """What the merchant asked for, if that was in another currency than the account's."""
 
+    @_builtins.property
+    def approved(self) -> _money_pb2.Money:
+        """Approved amount of the authorization after the entry, if one is involved."""
+
     def __init__(
         self,
         *,
@@ -328,10 +336,12 @@ class Entry(_message.Message):
         related_entry_id: _builtins.str = ...,
         merchant_amount: _money_pb2.Money | None = ...,
         late: Global___Entry.Late.ValueType = ...,
+        approved: _money_pb2.Money | None = ...,
+        entry_mode: _authorization_pb2.EntryMode.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "posted", b"posted", "record_time", b"record_time", "unreleased", b"unreleased"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "approved", b"approved", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "posted", b"posted", "record_time", b"record_time", "unreleased", b"unreleased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "external_reason", b"external_reason", "held", b"held", "id", b"id", "late", b"late", "lines", b"lines", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "approved", b"approved", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "entry_mode", b"entry_mode", "external_reason", b"external_reason", "held", b"held", "id", b"id", "late", b"late", "lines", b"lines", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

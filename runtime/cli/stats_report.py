@@ -1,0 +1,125 @@
+"""What `holdfast stats` prints and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from holdfast.stats.v1 import stat_pb2 as pb
+from runtime.cli.output import CliError, ExitCode
+from runtime.money import EXPONENTS, format_minor
+from stats.period import PeriodType, period_of
+from stats.rebuild import Rebuilt
+
+#: Characters of the longest bar.
+_BAR_WIDTH = 24
+_CHART_INCHES = (10.0, 4.5)
+_CHART_DPI = 150
+
+
+def document(one: pb.PeriodStats) -> dict[str, Any]:
+    """A period for programs."""
+    totals = one.totals
+    return {
+        "period": _label(one),
+        "start_date": one.start_date,
+        "end_date": one.end_date,
+        "currency_code": one.currency_code,
+        "net_spend_minor": totals.net_spend.amount_minor,
+        "purchase_count": totals.purchases.count,
+        "purchase_minor": totals.purchases.amount.amount_minor,
+        "refund_count": totals.refunds.count,
+        "refund_minor": totals.refunds.amount.amount_minor,
+        "payment_minor": totals.payments.amount.amount_minor,
+        "declined_count": totals.declined_count,
+        "correction_count": totals.correction_count,
+    }
+
+
+def bars(found: Sequence[pb.PeriodStats]) -> Group:
+    """A bar for each period; what came back more than was spent is red."""
+    largest = max((abs(one.totals.net_spend.amount_minor) for one in found), default=0) or 1
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("period", no_wrap=True)
+    table.add_column("net spend", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True, min_width=_BAR_WIDTH)
+    for heading in ("bought", "refunded", "declined"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in found:
+        totals, currency = one.totals, one.currency_code
+        net_minor = totals.net_spend.amount_minor
+        bar = "█" * max(round(abs(net_minor) / largest * _BAR_WIDTH), 1 if net_minor else 0)
+        table.add_row(
+            _label(one) + (" *" if totals.correction_count else ""),
+            format_minor(net_minor, currency),
+            Text(bar, style="red" if net_minor < 0 else "green"),
+            str(totals.purchases.count or ""),
+            str(totals.refunds.count or ""),
+            str(totals.declined_count or ""),
+        )
+    corrected = any(one.totals.correction_count for one in found)
+    note = [Text("* corrected by what came later", style="dim")] if corrected else []
+    return Group(table, *note)
+
+
+def draw(found: Sequence[pb.PeriodStats], path: Path, *, title: str) -> None:
+    """Draws net spend into a PNG: bars side by side for each currency."""
+    try:
+        import matplotlib as mpl  # noqa: PLC0415  only charts need it, and not every installation
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError:
+        raise CliError(
+            "charts need matplotlib, which is not installed",
+            hint="install requirements/dev.txt, or leave --png out",
+            exit_code=ExitCode.ENVIRONMENT,
+        ) from None
+    mpl.use("agg")
+    figure = Figure(figsize=_CHART_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    labels = list(dict.fromkeys(_label(one) for one in found))
+    currencies = sorted({one.currency_code for one in found})
+    width = 0.8 / len(currencies)
+    for number, currency in enumerate(currencies):
+        mine = [one for one in found if one.currency_code == currency]
+        unit = 10 ** EXPONENTS[currency]
+        axes.bar(
+            [labels.index(_label(one)) + number * width for one in mine],
+            [one.totals.net_spend.amount_minor / unit for one in mine],
+            width,
+            label=currency,
+        )
+    axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize="small")
+    axes.set_ylabel("net spend")
+    axes.set_title(title)
+    axes.grid(visible=True, axis="y", alpha=0.25)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=_CHART_DPI)
+
+
+def _label(one: pb.PeriodStats) -> str:
+    kind = PeriodType(pb.PeriodType.Name(one.type).removeprefix("PERIOD_TYPE_"))
+    return period_of(kind, date.fromisoformat(one.start_date)).label
+
+
+def differences(rebuilt: Rebuilt) -> Group:
+    """What differs, if anything, and the line that says it all."""
+    count = len(rebuilt.differences)
+    line = Text(
+        f"{rebuilt.entries:,} entries counted again, {rebuilt.days:,} days of subjects: "
+        f"{count:,} differences{' (repaired)' if rebuilt.repaired else ''}",
+        style="bold red" if count else "bold green",
+    )
+    if not count:
+        return Group(line)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("what", "subject", "day", "found", "expected"):
+        table.add_column(heading, overflow="fold")
+    for one in rebuilt.differences:
+        table.add_row(one.what, one.subject_id, one.day, one.found, one.expected)
+    return Group(table, line)

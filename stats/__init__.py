@@ -1,0 +1,1 @@
+"""Statistics: what was spent by day, week and month, counted from the ledger."""

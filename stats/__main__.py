@@ -1,0 +1,76 @@
+"""Runs stats."""
+
+from __future__ import annotations
+
+import asyncio
+
+import uvloop
+
+from holdfast.stats.v1 import stats_service_pb2
+from holdfast.stats.v1.stats_service_pb2_grpc import add_StatsServiceServicer_to_server
+from runtime import server
+from runtime.channel import unix_channel
+from runtime.follower import Follower
+from runtime.log import configure_logging
+from runtime.moved_clock import clock_of
+from runtime.postgres import connect_pool
+from stats.closer import Closer
+from stats.intake import SHARES, Intake
+from stats.service import StatsService
+from stats.settings import StatsSettings
+from stats.sources import AccountsClient
+from stats.store import StatsStore
+from stats.subjects import Subjects, lookups
+
+SERVICE_NAMES = (stats_service_pb2.DESCRIPTOR.services_by_name["StatsService"].full_name,)
+
+
+async def serve(settings: StatsSettings) -> None:
+    """Serves until SIGTERM."""
+    clock = clock_of(settings)
+    async with (
+        await connect_pool(settings, "stats", max_size=settings.stats_postgres_connections) as pool,
+        unix_channel(settings.egress_socket("stats")) as channel,
+    ):
+        accounts, store = AccountsClient(channel), StatsStore(pool)
+        subjects = Subjects(accounts)
+        intake = Intake(accounts, clock, correction_delay_s=settings.stats_correction_delay_s)
+        process = server.Server(settings.socket)
+        process.services.know_owners(lookups(subjects, store))
+        add_StatsServiceServicer_to_server(StatsService(store, subjects), process.services)
+        followers = [
+            Follower(pool, channel, intake.take, share=share, shares=SHARES)
+            for share in range(SHARES)
+        ]
+
+        def counted_until_ms() -> int | None:
+            """Everything that was recorded by then is counted, as far as this process knows."""
+            known = [one.followed_until_ms for one in followers]
+            found = [one for one in known if one is not None]
+            return min(found) if len(found) == len(known) else None
+
+        closer = Closer(
+            pool,
+            clock,
+            delay_h=settings.stats_close_delay_h,
+            counted_until_ms=counted_until_ms,
+        )
+        work = [asyncio.create_task(one.run()) for one in followers]
+        work.append(asyncio.create_task(closer.run()))
+        try:
+            await server.run(settings, process, SERVICE_NAMES)
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+
+
+def main() -> None:
+    """Entry point."""
+    settings = StatsSettings()
+    configure_logging(instance=settings.instance, level=settings.log_level)
+    uvloop.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

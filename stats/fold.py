@@ -1,0 +1,257 @@
+"""Counts movements. No I/O, no clock, no grpc.
+
+What is given back of something counts on the day of that something: a reversal on that of its
+authorization, a return on that of its payment. The *origin* of each is remembered for that. If it
+is not known (networks send messages in any order), the movement counts on its own day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+
+from runtime.record import record
+from stats.measures import Measures
+from stats.movement import Movement, Place
+
+
+@record
+class Cell:
+    """A day at one place, counted for one partition of the ledger."""
+
+    partition: int
+    day: date
+    place: Place
+
+
+@record
+class Origin:
+    """Something of which some may be given back later."""
+
+    id: str
+    partition: int
+    day: date
+    place: Place
+    #: Of an authorization: approved. Of a refund or a payment: what is left of it.
+    amount_minor: int
+    #: An authorization that has been counted; others are only known of.
+    counted: bool
+
+
+class Fold:
+    """Counts one movement after the other, in the order of their partition. `origins` are those
+    that are known of what the movements are about, by id.
+    """
+
+    def __init__(self, origins: dict[str, Origin]) -> None:
+        self._origins = origins
+        self.cells: dict[Cell, Measures] = {}
+        #: What is new, or has changed.
+        self.changed: dict[str, Origin] = {}
+        #: Names of merchants.
+        self.names: dict[str, str] = {}
+
+    def take(self, one: Movement) -> None:
+        """Counts a movement."""
+        if one.merchant_name:
+            self.names[one.place.merchant] = one.merchant_name
+        _RULES[one.type](self, one)
+
+    def decided(self, one: Movement) -> None:
+        """An authorization, or more of it. It counts once, with what is approved in the end."""
+        origin = self._origin(one.authorization_id) or self._begin(one, one.authorization_id)
+        counts = origin
+        if not origin.counted:
+            # What was only known of counts where it was approved.
+            counts = replace(origin, day=one.day, place=one.place)
+            if one.type == "INCREMENT":
+                counts = origin
+        measures = self._at(one, counts.day, _approved(counts.place))
+        measures.authorized_count += not origin.counted
+        measures.authorized_minor += one.approved_minor - origin.amount_minor
+        if origin.counted:
+            self._correct(measures, one, origin.day)
+        self._keep(replace(counts, amount_minor=one.approved_minor, counted=True))
+
+    def declined(self, one: Movement) -> None:
+        """A decline; its clearing may come all the same."""
+        self._at(one, one.day, one.place).declined_count += 1
+        if one.authorization_id and self._origin(one.authorization_id) is None:
+            self._begin(one, one.authorization_id)
+
+    def single(self, one: Movement) -> None:
+        """Authorized and posted at once."""
+        self.decided(one)
+        self.purchased(one)
+
+    def given_back(self, one: Movement) -> None:
+        """A reversal, or an expiry."""
+        if not one.amount_minor:
+            return
+        origin = self._origin(one.authorization_id)
+        if origin is None:
+            measures = self._at(one, one.day, one.place)
+        else:
+            measures = self._at(one, origin.day, _approved(origin.place))
+            self._correct(measures, one, origin.day)
+        if one.type == "EXPIRY":
+            measures.expired_count += 1
+            measures.expired_minor += one.amount_minor
+        else:
+            measures.reversed_count += 1
+            measures.reversed_minor += one.amount_minor
+
+    def purchased(self, one: Movement) -> None:
+        """A clearing."""
+        measures = self._at(one, one.day, self._posted_at(one))
+        measures.purchase_count += 1
+        measures.purchase_minor += one.amount_minor
+        measures.largest_minor = max(measures.largest_minor, one.amount_minor)
+        if one.authorization_id and self._origin(one.authorization_id) is None:
+            self._begin(one, one.authorization_id)
+
+    def refunded(self, one: Movement) -> None:
+        """A refund."""
+        place = self._posted_at(one)
+        measures = self._at(one, one.day, place)
+        measures.refund_count += 1
+        measures.refund_minor += one.amount_minor
+        self._keep(self._origin_at(one, one.entry_id, place, one.amount_minor))
+
+    def refund_taken_back(self, one: Movement) -> None:
+        """Corrects the day of the refund."""
+        measures, whole = self._taken_back(one, one.related_entry_id)
+        measures.refund_count -= whole
+        measures.refund_minor -= one.amount_minor
+
+    def paid(self, one: Movement) -> None:
+        """A payment."""
+        measures = self._at(one, one.day, one.place)
+        measures.payment_count += 1
+        measures.payment_minor += one.amount_minor
+        self._keep(self._origin_at(one, one.payment_id, one.place, one.amount_minor))
+
+    def returned(self, one: Movement) -> None:
+        """Corrects the day of the payment."""
+        measures, whole = self._taken_back(one, one.payment_id)
+        measures.payment_count -= whole
+        measures.payment_minor -= one.amount_minor
+
+    def fee(self, one: Movement) -> None:
+        """A fee."""
+        measures = self._at(one, one.day, one.place)
+        measures.fee_count += 1
+        measures.fee_minor += one.amount_minor
+
+    def interest(self, one: Movement) -> None:
+        """Interest."""
+        measures = self._at(one, one.day, one.place)
+        measures.interest_count += 1
+        measures.interest_minor += one.amount_minor
+
+    def debited(self, one: Movement) -> None:
+        """An adjustment that the customer owes."""
+        measures = self._at(one, one.day, one.place)
+        measures.adjustment_count += 1
+        measures.adjustment_minor += one.amount_minor
+
+    def credited(self, one: Movement) -> None:
+        """An adjustment in the customer's favour."""
+        measures = self._at(one, one.day, one.place)
+        measures.adjustment_count += 1
+        measures.adjustment_minor -= one.amount_minor
+
+    def _at(self, one: Movement, day: date, place: Place) -> Measures:
+        cell = Cell(partition=one.partition, day=day, place=place)
+        found = self.cells.get(cell)
+        if found is None:
+            found = self.cells[cell] = Measures()
+        return found
+
+    def _origin(self, name: str) -> Origin | None:
+        return self._origins.get(name) if name else None
+
+    def _keep(self, origin: Origin) -> None:
+        if origin.id:
+            self._origins[origin.id] = self.changed[origin.id] = origin
+            # The row of its place is needed, whatever counts there.
+            cell = Cell(partition=origin.partition, day=origin.day, place=origin.place)
+            self.cells.setdefault(cell, Measures())
+
+    def _begin(self, one: Movement, name: str) -> Origin:
+        origin = self._origin_at(one, name, one.place, 0)
+        origin = replace(origin, counted=False)
+        self._keep(origin)
+        return origin
+
+    def _origin_at(self, one: Movement, name: str, place: Place, amount_minor: int) -> Origin:
+        return Origin(
+            id=name,
+            partition=one.partition,
+            day=one.day,
+            place=place,
+            amount_minor=amount_minor,
+            counted=True,
+        )
+
+    def _posted_at(self, one: Movement) -> Place:
+        """The place of a posting: what it leaves out is that of its authorization."""
+        place, origin = one.place, self._origin(one.authorization_id)
+        if origin is None:
+            return replace(place, merchant_currency=place.merchant_currency or place.currency)
+        known, names_one = origin.place, bool(place.merchant)
+        return replace(
+            place,
+            card_id=place.card_id or known.card_id,
+            merchant=place.merchant if names_one else known.merchant,
+            category=place.category or ("" if names_one else known.category),
+            country=place.country or ("" if names_one else known.country),
+            channel=place.channel or known.channel,
+            merchant_currency=place.merchant_currency or known.merchant_currency,
+        )
+
+    def _taken_back(self, one: Movement, name: str) -> tuple[Measures, bool]:
+        """Where it counts, and whether nothing is left of it."""
+        origin = self._origin(name)
+        if origin is None:
+            return self._at(one, one.day, one.place), True
+        measures = self._at(one, origin.day, origin.place)
+        self._correct(measures, one, origin.day)
+        left = origin.amount_minor - one.amount_minor
+        self._keep(replace(origin, amount_minor=left))
+        return measures, left <= 0 < origin.amount_minor
+
+    def _correct(self, measures: Measures, one: Movement, day: date) -> None:
+        """What comes on a later day corrects an earlier one, and the day says so."""
+        if one.day > day:
+            measures.correction_count += 1
+            measures.corrected_ms = max(measures.corrected_ms, one.record_time_ms)
+
+
+def _approved(place: Place) -> Place:
+    """The place of something that was declined first and approved later."""
+    return replace(place, decline_reason="") if place.decline_reason else place
+
+
+_RULES: dict[str, Callable[[Fold, Movement], None]] = {
+    "AUTHORIZATION": Fold.decided,
+    "ADVICE": Fold.decided,
+    "INCREMENT": Fold.decided,
+    "DECLINE": Fold.declined,
+    "FINANCIAL": Fold.single,
+    "REVERSAL": Fold.given_back,
+    "EXPIRY": Fold.given_back,
+    "CAPTURE": Fold.purchased,
+    "FORCE_POST": Fold.purchased,
+    "REFUND": Fold.refunded,
+    "REFUND_REVERSAL": Fold.refund_taken_back,
+    "PAYMENT_CREDIT": Fold.paid,
+    "PAYMENT_RETURN": Fold.returned,
+    "FEE": Fold.fee,
+    "INTEREST": Fold.interest,
+    "ADJUSTMENT_DEBIT": Fold.debited,
+    "PROVISIONAL_CREDIT_REVERSAL": Fold.debited,
+    "ADJUSTMENT_CREDIT": Fold.credited,
+    "PROVISIONAL_CREDIT": Fold.credited,
+}

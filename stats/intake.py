@@ -1,0 +1,292 @@
+"""Takes entries of the ledger in: counts them, and writes what was counted.
+
+Whoever takes entries in does so in the transaction that moves the positions (`runtime.follower`):
+who dies in between has counted nothing. Counting is adding, so that a page writes each row once,
+however many of its entries count there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+
+from holdfast.authz.v1 import ledger_pb2
+from runtime.clock import Clock, datetime_of
+from runtime.metrics import STATS_ENTRIES, STATS_LAG
+from runtime.queries import load_queries
+from runtime.validate import milliseconds
+from stats.closing import reopened
+from stats.fold import Cell, Fold, Origin
+from stats.measures import COLUMNS, Measures
+from stats.movement import PLACE, Movement, Place, values_of
+from stats.period import PeriodType
+from stats.sources import TIME_ZONE_DEFAULT, Member, counts, movement_of
+
+#: Shares of the partitions that are counted at the same time, each by whoever has its turn.
+SHARES = 2
+#: How long a department is believed.
+DEPARTMENT_TTL_MS = 60_000
+#: Timezones and members that are remembered.
+REMEMBERED_MAX = 20_000
+
+_SQL = load_queries(Path(__file__).with_name("sql") / "intake.sql")
+_LIVE, _AGAIN = "live_", "again_"
+_CELL_COLUMNS = (
+    "authorized_count",
+    "authorized_minor",
+    "declined_count",
+    "purchase_count",
+    "purchase_minor",
+    "refund_count",
+    "refund_minor",
+)
+
+
+class Accounts(Protocol):
+    """What accounts knows."""
+
+    async def zones_of(self, account_ids: Collection[str]) -> dict[str, str]:
+        """The timezones of those accounts that are known."""
+        ...
+
+    async def departments_of(self, members: Collection[Member]) -> dict[Member, str]:
+        """The departments of those members who have one."""
+        ...
+
+
+class Intake:
+    """Counts entries as they come."""
+
+    def __init__(self, accounts: Accounts, clock: Clock, *, correction_delay_s: int = 0) -> None:
+        self._accounts = accounts
+        self._clock = clock
+        self._correction_delay_ms = correction_delay_s * 1000
+        self._zones: dict[str, str] = {}
+        self._asked_ms: dict[Member, int] = {}
+
+    async def take(self, connection: Any, entries: Sequence[ledger_pb2.Entry]) -> None:
+        """Counts a page."""
+        counted = [one for one in entries if counts(one)]
+        if not counted:
+            return
+        await self._learn_zones(connection, counted)
+        await self._learn_departments(connection, counted)
+        fold = await self._count(connection, counted, prefix=_LIVE)
+        if fold.names:
+            await connection.execute(_SQL["put_names"], list(fold.names), list(fold.names.values()))
+        await self._reopen(connection, fold.cells)
+        STATS_ENTRIES.inc(len(counted))
+        recorded_ms = milliseconds(counted[-1].record_time)
+        STATS_LAG.set(max(self._clock.now_ms() - recorded_ms, 0) / 1000)
+
+    async def take_again(self, connection: Any, entries: Sequence[ledger_pb2.Entry]) -> None:
+        """Counts a page beside what was counted, with the same timezones and departments."""
+        counted = [one for one in entries if counts(one)]
+        if counted:
+            await self._count(connection, counted, prefix=_AGAIN)
+
+    async def _count(
+        self, connection: Any, entries: Sequence[ledger_pb2.Entry], *, prefix: str
+    ) -> Fold:
+        zones = await self._known_zones(connection, entries)
+        departments = await _departments(connection, entries)
+        movements = [
+            movement_of(
+                one,
+                zone=zones.get(one.account_id, TIME_ZONE_DEFAULT),
+                department_of=departments.of,
+            )
+            for one in entries
+        ]
+        fold = Fold(await _origins(connection, movements, prefix))
+        for one in movements:
+            fold.take(one)
+        await _write(connection, fold, prefix)
+        return fold
+
+    async def _known_zones(
+        self, connection: Any, entries: Sequence[ledger_pb2.Entry]
+    ) -> dict[str, str]:
+        wanted = {one.account_id for one in entries}
+        missing = wanted - self._zones.keys()
+        if missing:
+            if len(self._zones) > REMEMBERED_MAX:
+                self._zones.clear()
+                missing = wanted
+            for row in await connection.fetch(_SQL["select_zones"], list(missing)):
+                self._zones[row["account_id"]] = row["time_zone"]
+        return {one: self._zones[one] for one in wanted if one in self._zones}
+
+    async def _learn_zones(self, connection: Any, entries: Sequence[ledger_pb2.Entry]) -> None:
+        """Asks for the timezones of accounts that were never met."""
+        known = await self._known_zones(connection, entries)
+        missing = {one.account_id for one in entries} - known.keys()
+        if not missing:
+            return
+        found = await self._accounts.zones_of(missing)
+        zones = [found.get(one, TIME_ZONE_DEFAULT) for one in missing]
+        await connection.execute(_SQL["insert_zones"], list(missing), zones)
+
+    async def _learn_departments(
+        self, connection: Any, entries: Sequence[ledger_pb2.Entry]
+    ) -> None:
+        """Asks for the departments of members, now and then."""
+        now_ms = self._clock.now_ms()
+        first: dict[Member, int] = {}
+        for one in entries:
+            if one.company_id and one.user_id:
+                first.setdefault((one.company_id, one.user_id), one.pseq)
+        old = now_ms - DEPARTMENT_TTL_MS
+        wanted = [one for one in first if not old < self._asked_ms.get(one, 0) <= now_ms]
+        if not wanted:
+            return
+        known = await _departments(connection, entries)
+        found = await self._accounts.departments_of(wanted)
+        changed = [one for one in wanted if known.last(one) != found.get(one, "")]
+        if changed:
+            await connection.execute(
+                _SQL["insert_departments"],
+                [company for company, _ in changed],
+                [user for _, user in changed],
+                [first[one] for one in changed],
+                [found.get(one, "") for one in changed],
+            )
+        if len(self._asked_ms) > REMEMBERED_MAX:
+            self._asked_ms.clear()
+        self._asked_ms |= dict.fromkeys(wanted, now_ms)
+
+    async def _reopen(self, connection: Any, cells: Iterable[Cell]) -> None:
+        """What comes in for a closed period is looked at again."""
+        await connection.execute(_SQL["share_closing"])
+        rows = await connection.fetch(_SQL["select_closing"])
+        until = {PeriodType(row["type"]): row["closed_until"] for row in rows}
+        found = reopened(
+            {(subject, one.day) for one in cells for subject in one.place.subjects}, until
+        )
+        if found:
+            subjects, periods = zip(*found, strict=True)
+            due_time = datetime_of(self._clock.now_ms() + self._correction_delay_ms)
+            await connection.execute(
+                _SQL["reopen"],
+                subjects,
+                [str(one.type) for one in periods],
+                [one.start for one in periods],
+                due_time,
+            )
+
+
+class _Departments:
+    """The departments that members have had."""
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self._found: dict[Member, list[tuple[int, str]]] = {}
+        for row in rows:
+            member = (row["company_id"], row["user_id"])
+            self._found.setdefault(member, []).append((row["from_pseq"], row["department_id"]))
+
+    def of(self, entry: ledger_pb2.Entry) -> str:
+        """That for which an entry counts."""
+        found = ""
+        for from_pseq, department_id in self._found.get((entry.company_id, entry.user_id), ()):
+            if from_pseq <= entry.pseq:
+                found = department_id
+        return found
+
+    def last(self, member: Member) -> str:
+        """The last one; '': none."""
+        found = self._found.get(member)
+        return found[-1][1] if found else ""
+
+
+async def _departments(connection: Any, entries: Sequence[ledger_pb2.Entry]) -> _Departments:
+    members = {(one.company_id, one.user_id) for one in entries if one.company_id and one.user_id}
+    if not members:
+        return _Departments(())
+    companies, users = zip(*members, strict=True)
+    return _Departments(await connection.fetch(_SQL["select_departments"], companies, users))
+
+
+async def _origins(
+    connection: Any, movements: Sequence[Movement], prefix: str
+) -> dict[str, Origin]:
+    """What is known of what movements are about."""
+    wanted = {
+        name
+        for one in movements
+        for name in (one.authorization_id, one.payment_id, one.related_entry_id)
+        if name
+    }
+    if not wanted:
+        return {}
+    rows = await connection.fetch(_query("select_origins", prefix), list(wanted))
+    return {
+        row["id"]: Origin(
+            id=row["id"],
+            partition=row["partition"],
+            day=row["day"],
+            place=Place(**{name: row[name] for name in PLACE}),
+            amount_minor=row["amount_minor"],
+            counted=row["counted"],
+        )
+        for row in rows
+    }
+
+
+async def _write(connection: Any, fold: Fold, prefix: str) -> None:
+    """Adds what was counted to what was there."""
+    digests = {place: place.digest() for place in {one.place for one in fold.cells}}
+    totals: dict[tuple[str, date, str, int], Measures] = {}
+    cells: dict[tuple[date, Place], Measures] = {}
+    for cell, measures in fold.cells.items():
+        place = cell.place
+        cells.setdefault((cell.day, place), Measures()).add(measures)
+        if measures == _NOTHING:
+            continue
+        for subject in place.subjects:
+            key = (subject, cell.day, place.currency, cell.partition)
+            totals.setdefault(key, Measures()).add(measures)
+    if totals:
+        ordered = sorted(totals.items(), key=_key)
+        rows = [(*key, *_values(measures, COLUMNS)) for key, measures in ordered]
+        await connection.execute(_query("add_totals", prefix), *_columns(rows))
+    rows = [
+        (digests[place], day, *values_of(place), *_values(measures, _CELL_COLUMNS))
+        for (day, place), measures in cells.items()
+    ]
+    rows.sort(key=lambda row: (row[2], row[1], row[0]))
+    await connection.execute(_query("add_cells", prefix), *_columns(rows))
+    origins = [
+        (
+            one.id,
+            one.partition,
+            one.place.account_id,
+            one.day,
+            digests[one.place],
+            one.amount_minor,
+            one.counted,
+        )
+        for one in fold.changed.values()
+    ]
+    if origins:
+        await connection.execute(_query("put_origins", prefix), *_columns(origins))
+
+
+_NOTHING = Measures()
+
+
+def _query(name: str, prefix: str) -> str:
+    return _SQL[name].replace(_LIVE, prefix)
+
+
+def _key(item: tuple[tuple[str, date, str, int], Measures]) -> tuple[str, date, str, int]:
+    return item[0]
+
+
+def _values(measures: Measures, names: Iterable[str]) -> list[int]:
+    return [getattr(measures, name) for name in names]
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

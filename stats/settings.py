@@ -1,0 +1,30 @@
+"""Settings of stats."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from runtime.settings import Settings
+
+
+class StatsSettings(Settings):
+    """What can be set beyond what every process shares."""
+
+    instance: str = "stats"
+    stats_postgres_connections: int = Field(
+        default=6, ge=4, le=64, description="Most connections to PostgreSQL at once."
+    )
+    stats_close_delay_h: int = Field(
+        default=6,
+        ge=0,
+        le=24 * 31,
+        description="How long a period waits to be closed once its last day has ended in every"
+        " timezone. What comes in later makes another version.",
+    )
+    stats_correction_delay_s: int = Field(
+        default=600,
+        ge=0,
+        le=7 * 86_400,
+        description="How long what comes in for a closed period waits for more to come before"
+        " another version is made.",
+    )

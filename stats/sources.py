@@ -1,0 +1,136 @@
+"""What stats asks of others: the ledger's entries as movements, and what accounts knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import grpc
+
+from holdfast.accounts.v1 import holder_service_pb2 as accounts
+from holdfast.accounts.v1.holder_service_pb2_grpc import HolderServiceStub
+from holdfast.authz.v1 import authorization_pb2, decline_reason_pb2, ledger_pb2
+from runtime.validate import milliseconds
+from stats.movement import COUNTED, Movement, Place
+from stats.period import day_of
+
+CALL_TIMEOUT_S = 5.0
+#: Accounts or members of one call.
+PAGE = 1_000
+TIME_ZONE_DEFAULT = "UTC"
+
+_TYPES = {
+    number: name.removeprefix("TYPE_")
+    for name, number in ledger_pb2.Entry.Type.items()
+    if name.removeprefix("TYPE_") in COUNTED
+}
+_REASONS = {
+    number: name.removeprefix("DECLINE_REASON_")
+    for name, number in decline_reason_pb2.DeclineReason.items()
+}
+_CHANNELS = {
+    number: name.removeprefix("ENTRY_MODE_") if number else ""
+    for name, number in authorization_pb2.EntryMode.items()
+}
+#: Of these the currency that the merchant asked for is known, if only to be the account's.
+_ASKED = frozenset({"AUTHORIZATION", "DECLINE", "ADVICE", "FINANCIAL", "FORCE_POST"})
+
+#: Company and user.
+Member = tuple[str, str]
+
+
+class AccountsClient:
+    """What accounts knows."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: Any = HolderServiceStub(channel)
+
+    async def zones_of(self, account_ids: Collection[str]) -> dict[str, str]:
+        """The timezones of those accounts that are known."""
+        wanted, found = sorted(account_ids), dict[str, str]()
+        for start in range(0, len(wanted), PAGE):
+            request = accounts.ResolveTimeZonesRequest(account_ids=wanted[start : start + PAGE])
+            answer = await self._stub.ResolveTimeZones(request, timeout=CALL_TIMEOUT_S)
+            found |= {one.account_id: one.time_zone for one in answer.zones}
+        return found
+
+    async def departments_of(self, members: Collection[Member]) -> dict[Member, str]:
+        """The departments of those members who have one."""
+        wanted, found = sorted(members), dict[Member, str]()
+        for start in range(0, len(wanted), PAGE):
+            request = accounts.ResolveDepartmentsRequest(
+                members=[
+                    accounts.CompanyUser(company_id=company, user_id=user)
+                    for company, user in wanted[start : start + PAGE]
+                ]
+            )
+            answer = await self._stub.ResolveDepartments(request, timeout=CALL_TIMEOUT_S)
+            found |= {
+                (one.company_id, one.user_id): one.department_id for one in answer.departments
+            }
+        return found
+
+    async def subject(self, subject_id: str, user_id: str) -> accounts.FindSubjectResponse:
+        """Whose something is; raises grpc's error, NOT_FOUND if there is no such thing."""
+        request = accounts.FindSubjectRequest(subject_id=subject_id, user_id=user_id)
+        answer: accounts.FindSubjectResponse = await self._stub.FindSubject(
+            request, timeout=CALL_TIMEOUT_S
+        )
+        return answer
+
+
+def counts(entry: ledger_pb2.Entry) -> bool:
+    """True if statistics are about it: not configuration, and not a card that nobody knows."""
+    return bool(entry.account_id) and entry.type in _TYPES
+
+
+def movement_of(
+    entry: ledger_pb2.Entry, *, zone: str, department_of: Callable[[ledger_pb2.Entry], str]
+) -> Movement:
+    """An entry that counts."""
+    kind = _TYPES[entry.type]
+    merchant = entry.merchant
+    currency = entry.posted.currency_code or entry.amount.currency_code
+    asked = entry.merchant_amount.currency_code or (currency if kind in _ASKED else "")
+    declined = kind == "DECLINE"
+    place = Place(
+        account_id=entry.account_id,
+        card_id=entry.card_id,
+        user_id=entry.user_id,
+        company_id=entry.company_id,
+        department_id=department_of(entry),
+        programme_id=entry.programme_id,
+        currency=currency,
+        merchant=merchant.id or merchant.descriptor,
+        category=merchant.category_code,
+        country=merchant.country_code,
+        channel=_CHANNELS.get(entry.entry_mode, ""),
+        merchant_currency=asked,
+        decline_reason=_REASONS[entry.decline_reason] if declined else "",
+    )
+    return Movement(
+        entry_id=entry.id,
+        partition=entry.partition,
+        pseq=entry.pseq,
+        type=kind,
+        amount_minor=entry.amount.amount_minor,
+        approved_minor=entry.approved.amount_minor,
+        authorization_id=entry.authorization_id,
+        payment_id=entry.payment_id,
+        related_entry_id=entry.related_entry_id,
+        day=day_of(milliseconds(entry.effective_time), zone_info(zone)),
+        record_time_ms=milliseconds(entry.record_time),
+        place=place,
+        merchant_name=merchant.descriptor,
+    )
+
+
+@lru_cache(maxsize=1_024)
+def zone_info(name: str) -> ZoneInfo:
+    """A timezone; one that this machine does not know counts as UTC."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo(TIME_ZONE_DEFAULT)

@@ -1,0 +1,137 @@
+-- add_totals --
+-- Adds to the totals of days. Params, of all rows:
+-- $1 subject_id, $2 day, $3 currency, $4 partition, $5 authorized_count, $6 authorized_minor,
+-- $7 reversed_count, $8 reversed_minor, $9 expired_count, $10 expired_minor, $11 declined_count,
+-- $12 purchase_count, $13 purchase_minor, $14 refund_count, $15 refund_minor, $16 payment_count,
+-- $17 payment_minor, $18 fee_count, $19 fee_minor, $20 interest_count, $21 interest_minor,
+-- $22 adjustment_count, $23 adjustment_minor, $24 correction_count, $25 largest_minor,
+-- $26 corrected_ms.
+INSERT INTO live_total AS t (
+    subject_id, day, currency, partition, authorized_count, authorized_minor, reversed_count,
+    reversed_minor, expired_count, expired_minor, declined_count, purchase_count, purchase_minor,
+    refund_count, refund_minor, payment_count, payment_minor, fee_count, fee_minor,
+    interest_count, interest_minor, adjustment_count, adjustment_minor, correction_count,
+    largest_minor, corrected_ms
+)
+SELECT * FROM unnest(
+    $1::text[], $2::date[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
+    $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
+    $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[],
+    $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[],
+    $26::bigint[]
+)
+ON CONFLICT (subject_id, day, currency, partition) DO UPDATE SET
+    authorized_count = t.authorized_count + excluded.authorized_count,
+    authorized_minor = t.authorized_minor + excluded.authorized_minor,
+    reversed_count = t.reversed_count + excluded.reversed_count,
+    reversed_minor = t.reversed_minor + excluded.reversed_minor,
+    expired_count = t.expired_count + excluded.expired_count,
+    expired_minor = t.expired_minor + excluded.expired_minor,
+    declined_count = t.declined_count + excluded.declined_count,
+    purchase_count = t.purchase_count + excluded.purchase_count,
+    purchase_minor = t.purchase_minor + excluded.purchase_minor,
+    refund_count = t.refund_count + excluded.refund_count,
+    refund_minor = t.refund_minor + excluded.refund_minor,
+    payment_count = t.payment_count + excluded.payment_count,
+    payment_minor = t.payment_minor + excluded.payment_minor,
+    fee_count = t.fee_count + excluded.fee_count, fee_minor = t.fee_minor + excluded.fee_minor,
+    interest_count = t.interest_count + excluded.interest_count,
+    interest_minor = t.interest_minor + excluded.interest_minor,
+    adjustment_count = t.adjustment_count + excluded.adjustment_count,
+    adjustment_minor = t.adjustment_minor + excluded.adjustment_minor,
+    correction_count = t.correction_count + excluded.correction_count,
+    largest_minor = greatest(t.largest_minor, excluded.largest_minor),
+    corrected_ms = greatest(t.corrected_ms, excluded.corrected_ms)
+
+-- add_cells --
+-- Adds to the cells of days. Params, of all rows:
+-- $1 digest, $2 day, $3 account_id, $4 card_id, $5 user_id, $6 company_id, $7 department_id,
+-- $8 programme_id, $9 currency, $10 merchant, $11 category, $12 country, $13 channel,
+-- $14 merchant_currency, $15 decline_reason, $16 authorized_count, $17 authorized_minor,
+-- $18 declined_count, $19 purchase_count, $20 purchase_minor, $21 refund_count,
+-- $22 refund_minor.
+INSERT INTO live_cell AS t (
+    digest, day, account_id, card_id, user_id, company_id, department_id, programme_id, currency,
+    merchant, category, country, channel, merchant_currency, decline_reason, authorized_count,
+    authorized_minor, declined_count, purchase_count, purchase_minor, refund_count, refund_minor
+)
+SELECT * FROM unnest(
+    $1::bytea[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+    $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
+    $15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[],
+    $21::bigint[], $22::bigint[]
+)
+ON CONFLICT (account_id, day, digest) DO UPDATE SET
+    authorized_count = t.authorized_count + excluded.authorized_count,
+    authorized_minor = t.authorized_minor + excluded.authorized_minor,
+    declined_count = t.declined_count + excluded.declined_count,
+    purchase_count = t.purchase_count + excluded.purchase_count,
+    purchase_minor = t.purchase_minor + excluded.purchase_minor,
+    refund_count = t.refund_count + excluded.refund_count,
+    refund_minor = t.refund_minor + excluded.refund_minor
+
+-- put_origins --
+-- Remembers what may be given back. Params, of all rows:
+-- $1 id, $2 partition, $3 account_id, $4 day, $5 digest, $6 amount_minor, $7 counted.
+INSERT INTO live_origin AS o (id, partition, account_id, day, digest, amount_minor, counted)
+SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::date[], $5::bytea[], $6::bigint[],
+    $7::boolean[])
+ON CONFLICT (id) DO UPDATE SET day = excluded.day, digest = excluded.digest,
+    amount_minor = excluded.amount_minor, counted = excluded.counted
+
+-- select_origins --
+-- What is known of some of them. Params: $1 ids.
+SELECT o.id, o.partition, o.day, o.amount_minor, o.counted,
+    c.account_id, c.card_id, c.user_id, c.company_id,
+    c.department_id, c.programme_id, c.currency, c.merchant, c.category, c.country,
+    c.channel, c.merchant_currency, c.decline_reason
+FROM live_origin o
+JOIN live_cell c ON c.account_id = o.account_id AND c.day = o.day AND c.digest = o.digest
+WHERE o.id = ANY($1::text[])
+
+-- put_names --
+-- What merchants are called. Params: $1 keys, $2 the name of each.
+INSERT INTO merchant (key, name)
+SELECT * FROM unnest($1::text[], $2::text[]) AS n (key, name) ORDER BY key
+ON CONFLICT (key) DO NOTHING
+
+-- select_zones --
+-- Timezones that are kept. Params: $1 account ids.
+SELECT account_id, time_zone FROM account_zone WHERE account_id = ANY($1::text[])
+
+-- insert_zones --
+-- Keeps timezones. Params: $1 account ids, $2 the timezone of each.
+INSERT INTO account_zone (account_id, time_zone)
+SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (account_id) DO NOTHING
+
+-- select_departments --
+-- The departments that members have had. Params: $1 companies, $2 the user of each.
+SELECT m.company_id, m.user_id, m.from_pseq, m.department_id
+FROM unnest($1::text[], $2::text[]) AS n (company_id, user_id)
+JOIN member_department m ON m.company_id = n.company_id AND m.user_id = n.user_id
+ORDER BY m.company_id, m.user_id, m.from_pseq
+
+-- insert_departments --
+-- Keeps since when members count for departments. Params: $1 companies,
+-- $2 users, $3 the first entry of each, $4 departments.
+INSERT INTO member_department (company_id, user_id, from_pseq, department_id)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
+ON CONFLICT (company_id, user_id, from_pseq) DO NOTHING
+
+-- share_closing --
+-- Nobody begins to close a period until the end of the transaction.
+SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '.closing', 0))
+
+-- select_closing --
+-- How far periods are closed.
+SELECT type, closed_until, done_until FROM closing
+
+-- reopen --
+-- Remembers what has come in for closed periods. A row that is there is locked: nobody looks at it
+-- and takes it away before what has come in can be seen. Params: $1 subjects, $2 types, $3 first
+-- days, $4 when they are looked at.
+INSERT INTO reopened AS r (subject_id, type, start_date, due_time)
+SELECT n.*, $4::timestamptz FROM unnest($1::text[], $2::text[], $3::date[]) AS n
+ORDER BY 1, 2, 3
+ON CONFLICT (subject_id, type, start_date) DO UPDATE SET due_time = r.due_time

@@ -1,0 +1,125 @@
+"""What a real authorizer books is counted once, by several, and counting again finds the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+
+import pytest
+from redis.asyncio import Redis
+
+from holdfast.authz.v1 import authorization_pb2 as pb
+from stats.measures import Measures
+from stats.store import StatsStore
+from tests.authz_checks import approved
+from tests.authz_mesh import ADMIN, NETWORK, capture_of, purchase, reversal_of
+from tests.databases import Database
+from tests.stats_mesh import NOON, LedgerStats, ledger_stats
+
+TODAY = NOON.date()
+
+
+@pytest.fixture
+async def running(database: Database, money: Redis) -> AsyncIterator[LedgerStats]:
+    async with ledger_stats(database, money) as found:
+        yield found
+
+
+async def day_of(store: StatsStore, subject_id: str, day: date = TODAY) -> Measures:
+    found = await store.days(subject_id, day, day, currency="")
+    return found[0].measures if found else Measures()
+
+
+async def busy(running: LedgerStats) -> str:
+    """An account on which a bit of everything happens."""
+    authz = running.authz
+    account = await authz.open_account(100_000)
+    card = await authz.issue_card(account)
+    held = await approved(authz, card, 1_000)
+    await authz.authorization.CaptureAuthorization(capture_of(held, 700), metadata=ADMIN)
+    given_back = await approved(authz, card, 500)
+    await authz.authorization.ReverseAuthorization(reversal_of(given_back, 200), metadata=ADMIN)
+    await authz.authorization.Authorize(purchase(card, 10_000_000), metadata=NETWORK)
+    single = purchase(card, 60)
+    single.message_type = pb.MESSAGE_TYPE_FINANCIAL_AUTHORIZATION
+    await authz.authorization.Authorize(single, metadata=NETWORK)
+    return account
+
+
+async def test_everything_is_counted_as_it_was_booked(running: LedgerStats) -> None:
+    account = await busy(running)
+    await running.count()
+    assert await day_of(running.store, account) == Measures(
+        authorized_count=3,
+        authorized_minor=1_560,
+        reversed_count=1,
+        reversed_minor=200,
+        declined_count=1,
+        purchase_count=2,
+        purchase_minor=760,
+        largest_minor=700,
+    )
+    # The clearing names no merchant: it has that of its authorization.
+    rows = await running.pool.fetch(
+        "SELECT merchant, category, sum(purchase_minor)::bigint AS minor FROM live_cell"
+        " WHERE account_id = $1 GROUP BY 1, 2",
+        account,
+    )
+    assert [tuple(row) for row in rows] == [("m-1", "5411", 760)]
+
+
+async def test_several_count_each_entry_once(running: LedgerStats) -> None:
+    """Goal: those who follow at the same time share the work, and count nothing twice. Method: six
+    of them on the same positions, while purchases go on in many partitions.
+    """
+    authz = running.authz
+    accounts = [await authz.open_account(partition=number) for number in range(8)]
+    cards = [await authz.issue_card(account) for account in accounts]
+
+    async def follow() -> None:
+        for _ in range(10):
+            await asyncio.gather(*(one.caught_up() for one in running.followers * 3))
+
+    async def spend() -> None:
+        for _ in range(5):
+            await asyncio.gather(*(approved(authz, card, 100) for card in cards))
+            await authz.settle()
+
+    await asyncio.gather(follow(), spend())
+    await running.count()
+    found = [await day_of(running.store, account) for account in accounts]
+    assert [(one.authorized_count, one.authorized_minor) for one in found] == [(5, 500)] * 8
+    assert (await day_of(running.store, "prog_standard")).authorized_count == 40
+
+
+async def test_counting_again_finds_the_same(running: LedgerStats) -> None:
+    for _ in range(3):
+        await busy(running)
+    await running.count()
+    found = await running.rebuild().run(repair=False)
+    assert found.entries == await running.pool.fetchval("SELECT sum(pseq) FROM ledger_position")
+    assert found.days > 0
+    assert (found.differences, found.repaired) == ((), False)
+
+
+async def test_what_is_wrong_is_found_and_mended(running: LedgerStats) -> None:
+    account = await busy(running)
+    await running.count()
+    right = await day_of(running.store, account)
+    await running.pool.execute(
+        "UPDATE live_total SET purchase_minor = purchase_minor + 1 WHERE subject_id = $1", account
+    )
+    await running.pool.execute("DELETE FROM live_cell WHERE account_id = $1", account)
+    found = await running.rebuild().run(repair=False)
+    assert {one.what for one in found.differences} == {"total", "breakdown"}
+    assert {one.subject_id for one in found.differences} == {account}
+    mended = await running.rebuild().run(repair=True)
+    assert mended.repaired
+    assert await day_of(running.store, account) == right
+    assert not (await running.rebuild().run(repair=False)).differences
+    # And counting goes on from there.
+    card = await running.authz.issue_card(account)
+    await approved(running.authz, card, 10)
+    await running.count()
+    assert (await day_of(running.store, account)).authorized_minor == right.authorized_minor + 10

@@ -1,0 +1,156 @@
+"""Histories of an account, and a model of what they come to that shares no code with the fold."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from stats.movement import Movement, Place
+
+ACCOUNT, CARD = "acct_01" + "1" * 32, "card_01" + "1" * 32
+FIRST_DAY = date(2026, 1, 30)
+PLACE = Place(
+    account_id=ACCOUNT,
+    card_id=CARD,
+    user_id="",
+    company_id="co_01" + "1" * 32,
+    department_id="",
+    programme_id="prog_demo",
+    currency="USD",
+    merchant="",
+    category="",
+    country="",
+    channel="",
+    merchant_currency="",
+    decline_reason="",
+)
+
+
+def movement(kind: str, *, day: int = 0, number: int = 1, **fields: Any) -> Movement:
+    """A movement; what is not said is nothing."""
+    given: dict[str, Any] = {
+        "entry_id": f"ent_{number}",
+        "partition": 1,
+        "pseq": number,
+        "type": kind,
+        "amount_minor": 0,
+        "approved_minor": 0,
+        "authorization_id": "",
+        "payment_id": "",
+        "related_entry_id": "",
+        "day": FIRST_DAY + timedelta(days=day),
+        "record_time_ms": number,
+        "place": PLACE,
+        "merchant_name": "",
+    }
+    return Movement(**(given | fields))
+
+
+@dataclass
+class Model:
+    """Counts in the plainest way: each fact with the day that it belongs to."""
+
+    facts: dict[date, dict[str, int]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(int))
+    )
+    approved: dict[str, tuple[date, int]] = field(default_factory=dict)
+    left: dict[str, tuple[date, int]] = field(default_factory=dict)
+
+    def count(self, day: date, name: str, amount_minor: int, times: int = 1) -> None:
+        self.facts[day][f"{name}_count"] += times
+        self.facts[day][f"{name}_minor"] += amount_minor
+
+    def take(self, one: Movement) -> None:
+        amount, kind = one.amount_minor, one.type
+        if kind in {"AUTHORIZATION", "INCREMENT", "ADVICE", "FINANCIAL"}:
+            known = self.approved.get(one.authorization_id)
+            day, had = known or (one.day, 0)
+            self.count(day, "authorized", one.approved_minor - had, times=0 if known else 1)
+            self.approved[one.authorization_id] = (day, one.approved_minor)
+        if kind in {"CAPTURE", "FORCE_POST", "FINANCIAL"}:
+            self.count(one.day, "purchase", amount)
+        if kind == "DECLINE":
+            self.facts[one.day]["declined_count"] += 1
+        if kind in {"REVERSAL", "EXPIRY"} and amount:
+            day = self.approved.get(one.authorization_id, (one.day, 0))[0]
+            self.count(day, "reversed" if kind == "REVERSAL" else "expired", amount)
+        if kind in {"REFUND", "PAYMENT_CREDIT"}:
+            self.count(one.day, "refund" if kind == "REFUND" else "payment", amount)
+            self.left[one.payment_id or one.entry_id] = (one.day, amount)
+        if kind in {"REFUND_REVERSAL", "PAYMENT_RETURN"}:
+            name = one.payment_id or one.related_entry_id
+            day, left = self.left[name]
+            gone = left - amount == 0
+            self.count(day, "payment" if one.payment_id else "refund", -amount, -1 if gone else 0)
+            self.left[name] = (day, left - amount)
+        for kinds, name, sign in (
+            ({"FEE"}, "fee", 1),
+            ({"INTEREST"}, "interest", 1),
+            ({"ADJUSTMENT_DEBIT", "PROVISIONAL_CREDIT_REVERSAL"}, "adjustment", 1),
+            ({"ADJUSTMENT_CREDIT", "PROVISIONAL_CREDIT"}, "adjustment", -1),
+        ):
+            if kind in kinds:
+                self.count(one.day, name, sign * amount)
+
+
+def counted(movements: Iterable[Movement]) -> dict[date, dict[str, int]]:
+    """What the model has of each day, without zeros."""
+    model = Model()
+    for one in movements:
+        model.take(one)
+    found = {day: {k: v for k, v in facts.items() if v} for day, facts in model.facts.items()}
+    return {day: facts for day, facts in found.items() if facts}
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Movement]:
+    """Up to sixty movements of one account, in the order of the ledger, on any days."""
+    found: list[Movement] = []
+    approved: dict[str, int] = {}
+    refunds: dict[str, int] = {}
+    payments: dict[str, int] = {}
+    for number in range(1, draw(st.integers(1, 60)) + 1):
+        day, amount = draw(st.integers(0, 5)), draw(st.integers(1, 10_000))
+        kind = draw(st.sampled_from(_KINDS))
+        fields: dict[str, Any] = {"day": day, "number": number, "amount_minor": amount}
+        if kind in {"AUTHORIZATION", "FINANCIAL"}:
+            name = f"auth_{number}"
+            approved[name] = amount
+            fields |= {"authorization_id": name, "approved_minor": amount}
+        elif kind in {"INCREMENT", "ADVICE", "REVERSAL", "EXPIRY", "CAPTURE"}:
+            if not approved:
+                continue
+            name = draw(st.sampled_from(sorted(approved)))
+            if kind == "INCREMENT":
+                approved[name] += amount
+            if kind == "ADVICE":
+                approved[name] = amount
+            fields |= {"authorization_id": name, "approved_minor": approved[name]}
+        elif kind == "REFUND":
+            refunds[f"ent_{number}"] = amount
+        elif kind == "PAYMENT_CREDIT":
+            payments[f"pay_{number}"] = amount
+            fields["payment_id"] = f"pay_{number}"
+        elif kind in {"REFUND_REVERSAL", "PAYMENT_RETURN"}:
+            several = refunds if kind == "REFUND_REVERSAL" else payments
+            if not (some := sorted(name for name, left in several.items() if left)):
+                continue
+            name = draw(st.sampled_from(some))
+            fields["amount_minor"] = draw(st.integers(1, several[name]))
+            several[name] -= fields["amount_minor"]
+            fields["related_entry_id" if several is refunds else "payment_id"] = name
+        found.append(movement(kind, **fields))
+    return found
+
+
+_KINDS = (
+    *("AUTHORIZATION", "FINANCIAL", "INCREMENT", "ADVICE", "REVERSAL", "EXPIRY", "CAPTURE"),
+    *("DECLINE", "FORCE_POST", "REFUND", "REFUND_REVERSAL", "PAYMENT_CREDIT", "PAYMENT_RETURN"),
+    *("FEE", "INTEREST", "ADJUSTMENT_DEBIT", "ADJUSTMENT_CREDIT", "PROVISIONAL_CREDIT"),
+    "PROVISIONAL_CREDIT_REVERSAL",
+)

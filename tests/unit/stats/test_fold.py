@@ -1,0 +1,199 @@
+"""What movements come to, on which day and at which place."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stats.fold import Fold, Origin
+from stats.measures import Measures, total
+from stats.movement import COUNTED, Movement
+from tests.unit.stats.histories import FIRST_DAY, PLACE, counted, histories, movement
+
+AUTH: dict[str, Any] = {"authorization_id": "auth_1"}
+SHOP = replace(
+    PLACE,
+    merchant="shop",
+    category="5411",
+    country="GB",
+    channel="CHIP",
+    merchant_currency="GBP",
+)
+
+
+def folded(
+    movements: list[Movement], sizes: tuple[int, ...] = (1_000,)
+) -> tuple[dict[date, Measures], Fold]:
+    """The days of movements that are taken in in pages of these sizes, and the last page."""
+    origins: dict[str, Origin] = {}
+    days: dict[date, list[Measures]] = {}
+    rest, number = movements, 0
+    while True:
+        size = sizes[number % len(sizes)]
+        page, rest, number = rest[:size], rest[size:], number + 1
+        fold = Fold(dict(origins))
+        for one in page:
+            fold.take(one)
+        origins |= fold.changed
+        for cell, measures in fold.cells.items():
+            days.setdefault(cell.day, []).append(measures)
+        if not rest:
+            return {day: total(several) for day, several in days.items()}, fold
+
+
+def summed(days: dict[date, Measures]) -> dict[date, dict[str, int]]:
+    """Without zeros, and without what the model does not know."""
+    unknown = {"correction_count", "corrected_ms", "largest_minor"}
+    found = {
+        day: {k: v for k, v in asdict(one).items() if v and k not in unknown}
+        for day, one in days.items()
+    }
+    return {day: facts for day, facts in found.items() if facts}
+
+
+@given(movements=histories(), sizes=st.lists(st.integers(1, 20), min_size=1, max_size=5))
+def test_pages_of_any_size_come_to_what_the_model_has(
+    movements: list[Movement], sizes: list[int]
+) -> None:
+    days, _ = folded(movements, tuple(sizes))
+    assert summed(days) == counted(movements)
+    # And however it is cut, to the very same.
+    assert {day: one for day, one in folded(movements)[0].items() if one != Measures()} == {
+        day: one for day, one in days.items() if one != Measures()
+    }
+
+
+def test_every_type_that_counts_has_its_rule() -> None:
+    for kind in COUNTED:
+        folded([movement(kind, amount_minor=1)])
+
+
+@pytest.mark.parametrize(
+    ("movements", "first", "second"),
+    [
+        # What is given back on a later day corrects the first one, and the day says so.
+        (
+            [
+                movement("AUTHORIZATION", amount_minor=70, approved_minor=70, **AUTH),
+                movement("REVERSAL", day=1, number=2, amount_minor=70, approved_minor=70, **AUTH),
+            ],
+            Measures(
+                authorized_count=1,
+                authorized_minor=70,
+                reversed_count=1,
+                reversed_minor=70,
+                correction_count=1,
+                corrected_ms=2,
+            ),
+            None,
+        ),
+        # On the same day nothing is corrected.
+        (
+            [
+                movement("PAYMENT_CREDIT", amount_minor=70, payment_id="pay_1"),
+                movement("PAYMENT_RETURN", number=2, amount_minor=70, payment_id="pay_1"),
+            ],
+            Measures(),
+            None,
+        ),
+        # A part of a refund is taken back: it is still one.
+        (
+            [
+                movement("REFUND", amount_minor=70),
+                movement(
+                    "REFUND_REVERSAL", day=1, number=2, amount_minor=20, related_entry_id="ent_1"
+                ),
+            ],
+            Measures(refund_count=1, refund_minor=50, correction_count=1, corrected_ms=2),
+            None,
+        ),
+        # The first message is the reversal of something unknown: it counts on its own day.
+        (
+            [movement("REVERSAL", day=1, amount_minor=5, **AUTH)],
+            None,
+            Measures(reversed_count=1, reversed_minor=5),
+        ),
+        # A reversal of what was never held gives nothing back.
+        ([movement("REVERSAL", amount_minor=0, **AUTH)], None, None),
+        # The clearing comes before its authorization.
+        (
+            [
+                movement("CAPTURE", amount_minor=30, **AUTH),
+                movement(
+                    "AUTHORIZATION", day=1, number=2, amount_minor=30, approved_minor=30, **AUTH
+                ),
+            ],
+            Measures(purchase_count=1, purchase_minor=30, largest_minor=30),
+            Measures(authorized_count=1, authorized_minor=30),
+        ),
+        # Declined by us, approved by the network all the same.
+        (
+            [
+                movement("DECLINE", place=replace(PLACE, decline_reason="STOLEN"), **AUTH),
+                movement("ADVICE", day=1, number=2, amount_minor=9, approved_minor=9, **AUTH),
+            ],
+            Measures(declined_count=1),
+            Measures(authorized_count=1, authorized_minor=9),
+        ),
+        # An increment on a later day: more of the same purchase.
+        (
+            [
+                movement("AUTHORIZATION", amount_minor=50, approved_minor=50, **AUTH),
+                movement("INCREMENT", day=1, number=2, amount_minor=25, approved_minor=75, **AUTH),
+            ],
+            Measures(authorized_count=1, authorized_minor=75, correction_count=1, corrected_ms=2),
+            None,
+        ),
+    ],
+)
+def test_the_day_that_it_belongs_to(
+    movements: list[Movement], first: Measures | None, second: Measures | None
+) -> None:
+    days, _ = folded(movements, (1,))
+    nothing = Measures()
+    assert days.get(FIRST_DAY, nothing) == (first or nothing)
+    assert days.get(FIRST_DAY + timedelta(days=1), nothing) == (second or nothing)
+
+
+def test_a_clearing_that_names_no_merchant_has_that_of_its_authorization() -> None:
+    _, fold = folded(
+        [
+            movement("AUTHORIZATION", amount_minor=5, approved_minor=5, place=SHOP, **AUTH),
+            movement("CAPTURE", day=1, number=2, amount_minor=5, **AUTH),
+            movement("REFUND", day=2, number=3, amount_minor=2, **AUTH),
+        ]
+    )
+    assert {(cell.day - FIRST_DAY).days: cell.place for cell in fold.cells} == {
+        0: SHOP,
+        1: SHOP,
+        2: SHOP,
+    }
+
+
+def test_a_clearing_that_names_another_merchant_has_nothing_of_it() -> None:
+    other = replace(PLACE, merchant="other")
+    _, fold = folded(
+        [
+            movement("AUTHORIZATION", amount_minor=5, approved_minor=5, place=SHOP, **AUTH),
+            movement("CAPTURE", day=1, number=2, amount_minor=5, place=other, **AUTH),
+        ]
+    )
+    (place,) = (cell.place for cell in fold.cells if cell.day > FIRST_DAY)
+    assert (place.merchant, place.category, place.country) == ("other", "", "")
+    assert (place.channel, place.merchant_currency) == ("CHIP", "GBP")
+
+
+def test_whose_totals_it_is_in() -> None:
+    assert PLACE.subjects == (
+        PLACE.account_id,
+        PLACE.card_id,
+        PLACE.company_id,
+        PLACE.programme_id,
+    )
+    assert PLACE.digest() != SHOP.digest()
+    assert len(PLACE.digest()) == 16
