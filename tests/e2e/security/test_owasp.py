@@ -93,6 +93,7 @@ async def victims_things(admin: MeshClient, owner: str = "") -> dict[str, str]:
     partition = owner[4:6]
     return {
         "account_id": opened.account.id,
+        "subject_id": opened.account.id,
         "card_id": issued.card.id,
         "authorization_id": f"auth_{partition}{uuid.uuid4().hex}",
         "company_id": f"co_{partition}{uuid.uuid4().hex}",
@@ -105,6 +106,7 @@ async def victims_things(admin: MeshClient, owner: str = "") -> dict[str, str]:
                 ("payment", ids.PAYMENT),
                 ("funding_source", ids.FUNDING_SOURCE),
                 ("endpoint", ids.WEBHOOK_ENDPOINT),
+                ("stat", ids.STAT),
             )
         },
     }
