@@ -52,7 +52,7 @@ class ServiceSpec:
     #: Arguments of this Python interpreter: `-m <module>`.
     arguments: tuple[str, ...]
     readiness: Readiness = Readiness.GRPC
-    ready_timeout_s: float = 30.0
+    ready_timeout_s: float = 60.0
     stop_timeout_s: float = 8.0
     niceness: int = NICENESS
 
