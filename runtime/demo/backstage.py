@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from typing import Any
 
 import asyncpg
@@ -80,6 +82,15 @@ class Backstage:
         """Waits until everything is settled; returns the entries that are not."""
         async with open_store(self._stack.settings) as store:
             return await drain(store, timeout_s=_SETTLE_TIMEOUT_S)
+
+    def mails(self, to: str) -> list[EmailMessage]:
+        """Mails to somebody: files, because this mesh has no mail server."""
+        found = []
+        for path in (self._stack.settings.home / "mails").glob("*.eml"):
+            mail = message_from_bytes(path.read_bytes(), policy=policy.default)
+            if isinstance(mail, EmailMessage) and mail["To"] == to:
+                found.append(mail)
+        return found
 
     async def reconciled(self) -> Books:
         """Compares Valkey and ledger: `holdfast reconcile`."""

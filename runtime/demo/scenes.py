@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from runtime.demo import billing, books, customers, edge, households, lives, paying, rush, telling
+from runtime.demo import (
+    billing,
+    books,
+    customers,
+    edge,
+    households,
+    lives,
+    mails,
+    paying,
+    rush,
+    telling,
+)
 from runtime.demo.stage import Stage
 
 Scene = Callable[[Stage], Awaitable[None]]
@@ -38,7 +49,7 @@ PARTS: tuple[tuple[str, tuple[Scene, ...]], ...] = (
     ),
     (
         "Paying the balance, and telling the world",
-        (paying.pay, paying.schedule, paying.give_back, telling.webhook),
+        (paying.pay, paying.schedule, paying.give_back, telling.webhook, mails.told),
     ),
     ("The edge: who may do what, and how often", (edge.session, edge.api_key, edge.rotate_keys)),
     (
