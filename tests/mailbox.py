@@ -38,7 +38,7 @@ def text_of(one: EmailMessage) -> str:
     """What it says."""
     body = one.get_body(("plain",))
     assert body is not None
-    text: str = body.get_content()
+    text: str = body.get_content().replace("\r\n", "\n")
     return text
 
 

@@ -64,15 +64,10 @@ class Links:
     """Where links of mails lead."""
 
     site: str
-    api: str
 
     def reset(self, token: str) -> str:
         """Where a password is reset."""
         return f"{self.site}/reset-password?token={quote(token)}"
-
-    def unsubscribe(self, token: str) -> str:
-        """What mail programs call."""
-        return f"{self.api}/v1/notifications:unsubscribe?token={quote(token)}"
 
     def leave(self, token: str) -> str:
         """What people open."""
@@ -160,7 +155,7 @@ class NoticeWorker:
         await self._finish(notice, NoticeState.SENT)
 
     def _message(self, notice: Notice, contact: Contact, to: str, *, now_ms: int) -> Message:
-        secret = link = leave = unsubscribe = ""
+        secret = link = leave = ""
         if notice.secret is not None:
             secret = self._ring.open(notice.secret, context=notice.id.encode()).decode()
         if notice.kind is Kind.PASSWORD_RESET:
@@ -169,14 +164,14 @@ class NoticeWorker:
             Subscription(user_id=notice.user_id, kind=notice.kind, channel=notice.channel)
         )
         if token:
-            unsubscribe, leave = self._links.unsubscribe(token), self._links.leave(token)
+            leave = self._links.leave(token)
         return Message(
             id=notice.id,
             kind=notice.kind,
             user_id=notice.user_id,
             to=to,
             words=words(notice, name=contact.name, token=secret, link=link, unsubscribe=leave),
-            unsubscribe=unsubscribe,
+            unsubscribe=leave,
             time_ms=now_ms,
         )
 

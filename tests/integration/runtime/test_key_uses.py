@@ -12,6 +12,7 @@ import pytest
 from accounts.person_keys import person_keys
 from accounts.vault.keys import vault_keys
 from gateway.rings import Rings
+from notify.notices.worker import RING as NOTICES
 from notify.secrets import RING as WEBHOOKS
 from runtime.cli.key_uses import uses
 from runtime.cli.keys_prune import prune
@@ -57,7 +58,7 @@ def test_every_ring_has_its_rule(tmp_path: Path, clock: ManualClock) -> None:
         person_keys(secrets, clock),
     ]
     names = {getattr(rings, one.name)._name for rings in made for one in fields(rings)}
-    assert set(USES) == (names | {"gateway-api-keys", WEBHOOKS}) - NEVER
+    assert set(USES) == (names | {"gateway-api-keys", NOTICES, WEBHOOKS}) - NEVER
 
 
 @pytest.mark.parametrize("name", USES)
