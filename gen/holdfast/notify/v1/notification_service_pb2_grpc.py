@@ -106,8 +106,8 @@ class NotificationServiceServicer:
 
     def Unsubscribe(self, request, context):
         """Takes a user off one kind, on one channel: the token of a mail says whom, and nobody else can
-        make one. Nothing is asked for but the token, in the URL, and no login: the page behind the link
-        of a mail calls it. Repeated: nothing more.
+        make one. Nothing is asked for but the token, in the URL, and no login: the page behind a link
+        calls it. Repeated: nothing more.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """

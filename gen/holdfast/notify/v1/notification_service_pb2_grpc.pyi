@@ -57,8 +57,8 @@ class NotificationServiceStub:
     """
     Unsubscribe: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.UnsubscribeRequest, _notification_service_pb2.UnsubscribeResponse]
     """Takes a user off one kind, on one channel: the token of a mail says whom, and nobody else can
-    make one. Nothing is asked for but the token, in the URL, and no login: the page behind the link
-    of a mail calls it. Repeated: nothing more.
+    make one. Nothing is asked for but the token, in the URL, and no login: the page behind a link
+    calls it. Repeated: nothing more.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -97,8 +97,8 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
     """
     Unsubscribe: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.UnsubscribeRequest, _notification_service_pb2.UnsubscribeResponse]  # type: ignore[assignment]
     """Takes a user off one kind, on one channel: the token of a mail says whom, and nobody else can
-    make one. Nothing is asked for but the token, in the URL, and no login: the page behind the link
-    of a mail calls it. Repeated: nothing more.
+    make one. Nothing is asked for but the token, in the URL, and no login: the page behind a link
+    calls it. Repeated: nothing more.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -158,8 +158,8 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_notification_service_pb2.UnsubscribeResponse, _abc.Awaitable[_notification_service_pb2.UnsubscribeResponse]]:
         """Takes a user off one kind, on one channel: the token of a mail says whom, and nobody else can
-        make one. Nothing is asked for but the token, in the URL, and no login: the page behind the link
-        of a mail calls it. Repeated: nothing more.
+        make one. Nothing is asked for but the token, in the URL, and no login: the page behind a link
+        calls it. Repeated: nothing more.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
