@@ -1,30 +1,18 @@
-"""`holdfast stats`, and that what it shows is what the real purchases of a file come to."""
+"""`holdfast stats`: bars, a chart, and counting again."""
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import gzip
-import itertools
 import json
 import time
-import uuid
-from collections import defaultdict
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-
-import pytest
 
 from holdfast.stats.v1 import stats_service_pb2 as rpc
 from runtime.devstack.supervisor import Devstack
 from runtime.mesh_client import MeshClient
-from runtime.replay.rows import RowFile
-from runtime.replay.sending import Sender
 from tests.e2e.cli.conftest import Cardholder, Holdfast, capture, purchase
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "purchase-cards-2014-2016.csv.gz"
-ROWS = 300
 #: How long counting may lag on a busy machine.
 PATIENCE_S = 60.0
 
@@ -83,57 +71,3 @@ async def test_unknown_and_malformed(full_mesh: Devstack, holdfast: Holdfast) ->
     assert (await holdfast("stats", "show", unknown, *home)).code == 1
     assert (await holdfast("stats", "show", unknown, *home, "--until", "soon")).code == 2
     assert (await holdfast("stats", "show", unknown, *home, "--png", "chart.gif")).code == 2
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.skipif(not SHARED.exists(), reason="the file of purchases is not there")
-async def test_a_replayed_file_comes_to_what_the_file_says(mesh: MeshClient) -> None:
-    """Goal: every month of every card, to the cent. Method: the file's own sums, by csv alone."""
-    run_id = f"stats-{uuid.uuid4().hex[:10]}"
-    bad: list[int] = []
-    with RowFile(SHARED) as rows:
-        sender = Sender(
-            mesh,
-            run_id=run_id,
-            credit_limit=Decimal(10_000_000),
-            rate=None,
-            on_bad=lambda row: bad.append(row.line),
-        )
-        await sender.run(itertools.islice(rows.rows(), ROWS))
-    cards = sender.tally.cards
-    assert sender.tally.declined == 0
-    expected: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    with gzip.open(SHARED, "rt", newline="") as file:
-        for line, row in enumerate(itertools.islice(csv.DictReader(file), ROWS), 2):
-            if line in bad:
-                continue
-            amount = int(row["amount_minor"])
-            sums = expected[row["card_last4"], row["date"][:7]]
-            sums[0 if amount > 0 else 2] += 1
-            sums[1 if amount > 0 else 3] += abs(amount)
-    for last4, tally in cards.items():
-        months = sorted(month for card, month in expected if card == last4)
-        if not months:
-            continue
-        want = {month: tuple(expected[last4, month]) for month in months}
-        until = time.monotonic() + PATIENCE_S
-        while True:
-            request = rpc.GetMonthlyStatsRequest(
-                subject_id=tally.card_id,
-                start_date=f"{months[0]}-01",
-                end_date=f"{months[-1]}-01",
-            )
-            answer = await mesh.stats.GetMonthlyStats(request, timeout=10)
-            found = {
-                one.start_date[:7]: (
-                    one.totals.purchases.count,
-                    one.totals.purchases.amount.amount_minor,
-                    one.totals.refunds.count,
-                    one.totals.refunds.amount.amount_minor,
-                )
-                for one in answer.periods
-            }
-            if {month: sums for month, sums in found.items() if any(sums)} == want:
-                break
-            assert time.monotonic() < until, (last4, found, want)
-            await asyncio.sleep(0.2)
