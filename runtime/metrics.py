@@ -111,6 +111,8 @@ STATS_ENTRIES = Counter("holdfast_stats_entries_total", "Ledger entries counted.
 STATS_LAG = Gauge("holdfast_stats_lag_seconds", "Age of the last entry when it was counted.")
 #: Closed periods written by stats, by length.
 STATS_CLOSED = Counter("holdfast_stats_closed_total", "Closed periods written.", ["type"])
+#: Reports that were made, or could not be, by format and state.
+STATS_REPORTS = Counter("holdfast_stats_reports_total", "Reports made.", ["format", "state"])
 #: Requests at the edge that the usage log lacks.
 USAGE_DROPPED = Counter("holdfast_usage_dropped_total", "Usage rows dropped.")
 #: Audit entries that wait in a file, because PostgreSQL could not be used.

@@ -6,23 +6,30 @@ import asyncio
 
 import uvloop
 
-from holdfast.stats.v1 import stats_service_pb2
+from holdfast.stats.v1 import report_service_pb2, stats_service_pb2
 from holdfast.stats.v1.stats_service_pb2_grpc import add_StatsServiceServicer_to_server
 from runtime import server
+from runtime.audit.writer import AuditLog, spool_of
 from runtime.channel import unix_channel
 from runtime.follower import Follower
 from runtime.log import configure_logging
 from runtime.moved_clock import clock_of
+from runtime.objects import objects_of
 from runtime.postgres import connect_pool
 from stats.closer import Closer
 from stats.intake import SHARES, Intake
+from stats.reports import wiring
+from stats.reports.store import ReportStore
 from stats.service import StatsService
 from stats.settings import StatsSettings
 from stats.sources import AccountsClient
 from stats.store import StatsStore
 from stats.subjects import Subjects, lookups
 
-SERVICE_NAMES = (stats_service_pb2.DESCRIPTOR.services_by_name["StatsService"].full_name,)
+SERVICE_NAMES = (
+    stats_service_pb2.DESCRIPTOR.services_by_name["StatsService"].full_name,
+    report_service_pb2.DESCRIPTOR.services_by_name["ReportService"].full_name,
+)
 
 
 async def serve(settings: StatsSettings) -> None:
@@ -35,9 +42,15 @@ async def serve(settings: StatsSettings) -> None:
         accounts, store = AccountsClient(channel), StatsStore(pool)
         subjects = Subjects(accounts)
         intake = Intake(accounts, clock, correction_delay_s=settings.stats_correction_delay_s)
-        process = server.Server(settings.socket)
-        process.services.know_owners(lookups(subjects, store))
+        audit = AuditLog(pool, settings.secret("audit-seal"), spool_of(settings, "stats"))
+        process = server.Server(settings.socket, audit=audit)
+        process.services.know_owners(
+            {**lookups(subjects, store), **wiring.lookups(subjects, ReportStore(pool))}
+        )
         add_StatsServiceServicer_to_server(StatsService(store, subjects), process.services)
+        reports = wiring.add_reports(
+            process, pool, subjects, objects_of(settings), settings=settings, clock=clock
+        )
         followers = [
             Follower(pool, channel, intake.take, share=share, shares=SHARES)
             for share in range(SHARES)
@@ -56,7 +69,7 @@ async def serve(settings: StatsSettings) -> None:
             counted_until_ms=counted_until_ms,
         )
         work = [asyncio.create_task(one.run()) for one in followers]
-        work.append(asyncio.create_task(closer.run()))
+        work += [asyncio.create_task(one) for one in (closer.run(), audit.run(), reports.run())]
         try:
             await server.run(settings, process, SERVICE_NAMES)
         finally:

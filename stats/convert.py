@@ -54,8 +54,8 @@ def wanted(request: GetPeriods, kind: PeriodType) -> Wanted:
     """Checks GetDailyStats, GetWeeklyStats and GetMonthlyStats."""
     violations = Violations()
     check_subject(request.subject_id, violations)
-    start = _day("start_date", request.start_date, violations)
-    end = _day("end_date", request.end_date or request.start_date, violations)
+    start = day_field("start_date", request.start_date, violations)
+    end = day_field("end_date", request.end_date or request.start_date, violations)
     week_start = MONDAY
     if isinstance(request, rpc.GetWeeklyStatsRequest):
         violations.enum("week_start", request.week_start, _WEEK_STARTS)
@@ -169,7 +169,8 @@ def day_at(place: int) -> date:
     return date.fromordinal(place) if 0 < place <= date.max.toordinal() else date.max
 
 
-def _day(field: str, text: str, violations: Violations) -> date | None:
+def day_field(field: str, text: str, violations: Violations) -> date | None:
+    """A day that a request names; None if it is wrong."""
     if not text:
         violations.add(field, "is required")
         return None

@@ -28,3 +28,6 @@ class StatsSettings(Settings):
         description="How long what comes in for a closed period waits for more to come before"
         " another version is made.",
     )
+    stats_report_days: int = Field(
+        default=30, ge=1, le=3660, description="How long reports are kept once they are ready."
+    )

@@ -18,7 +18,7 @@ from stats.period import Period
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "stats.sql")
 #: In which column of the cells subjects are, by prefix.
-_COLUMN = {
+COLUMN = {
     ids.ACCOUNT: "account_id",
     ids.CARD: "card_id",
     ids.USER: "user_id",
@@ -26,7 +26,7 @@ _COLUMN = {
     ids.DEPARTMENT: "department_id",
     ids.PROGRAMME: "programme_id",
 }
-SUBJECTS = tuple(_COLUMN)
+SUBJECTS = tuple(COLUMN)
 
 
 @record
@@ -88,7 +88,7 @@ async def slices_of(
     connection: Any, subject_id: str, period: Period, *, currency: str, top: int
 ) -> list[Slice]:
     """The largest slices of each dimension, the largest first."""
-    query = _SQL["select_slices"].replace("subject_column", _COLUMN[subject_id.partition("_")[0]])
+    query = _SQL["select_slices"].replace("subject_column", COLUMN[subject_id.partition("_")[0]])
     rows = await connection.fetch(query, subject_id, period.start, period.end, currency, top)
     return [Slice(**row) for row in rows]
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 
 from holdfast.accounts.v1 import holder_service_pb2 as holders
 from holdfast.authz.v1 import ledger_pb2
+from holdfast.stats.v1 import report_service_pb2_grpc as reports_grpc
 from holdfast.stats.v1 import stat_pb2 as pb
 from holdfast.stats.v1 import stats_service_pb2 as rpc
 from holdfast.stats.v1 import stats_service_pb2_grpc as stats_grpc
@@ -22,17 +24,24 @@ from holdfast.stats.v1.stats_service_pb2_grpc import (
     add_StatsServiceServicer_to_server,
 )
 from holdfast.type.v1.money_pb2 import Money
+from runtime.audit.spool import Spool
+from runtime.audit.writer import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
 from runtime.follower import Follower
 from runtime.identity import ROLES_HEADER, SPIFFE_HEADER, SUBJECT_HEADER
+from runtime.objects import objects_of
 from runtime.postgres import connect_pool
 from runtime.server import Server
 from runtime.validate import timestamp
 from stats.closer import Closer
 from stats.intake import SHARES, Intake
 from stats.rebuild import Rebuild
+from stats.reports import wiring
+from stats.reports.store import ReportStore
+from stats.reports.worker import ReportWorker
 from stats.service import StatsService
+from stats.settings import StatsSettings
 from stats.sources import Member
 from stats.store import StatsStore
 from stats.subjects import Subjects, lookups
@@ -197,6 +206,10 @@ class StatsMesh(Counting):
 
     channel: grpc.aio.Channel
     stats: stats_grpc.StatsServiceAsyncStub
+    reports: reports_grpc.ReportServiceAsyncStub
+    report_worker: ReportWorker
+    #: Where files lie.
+    documents: Path
 
     async def daily(
         self, subject_id: str, start: str, end: str = "", caller: Headers = ADMIN, **fields: Any
@@ -226,9 +239,16 @@ async def stats_mesh(database: Database, folder: Any) -> AsyncIterator[StatsMesh
         await connect_pool(database.settings, "stats") as pool,
         unix_channel(socket) as channel,
     ):
-        server, store, subjects = Server(socket), StatsStore(pool), Subjects(accounts)
-        server.services.know_owners(lookups(subjects, store))
+        audit = AuditLog(pool, "a key of the tests", Spool(folder / "audit"))
+        server, store, subjects = Server(socket, audit=audit), StatsStore(pool), Subjects(accounts)
+        server.services.know_owners(
+            {**lookups(subjects, store), **wiring.lookups(subjects, ReportStore(pool))}
+        )
         add_StatsServiceServicer_to_server(StatsService(store, subjects), server.services)
+        settings = StatsSettings(home=folder / "home")
+        report_worker = wiring.add_reports(
+            server, pool, subjects, objects_of(settings), settings=settings, clock=clock
+        )
         await server.start([])
         try:
             yield StatsMesh(
@@ -240,6 +260,9 @@ async def stats_mesh(database: Database, folder: Any) -> AsyncIterator[StatsMesh
                 book=Book(),
                 channel=channel,
                 stats=StatsServiceStub(channel),
+                reports=reports_grpc.ReportServiceStub(channel),
+                report_worker=report_worker,
+                documents=settings.home / "documents",
             )
         finally:
             await server.grpc_server.stop(0)

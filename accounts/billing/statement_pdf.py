@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from accounts.billing.paper import FONT, LINE, MARGIN, Paper, Rows, latin
 from holdfast.accounts.v1 import statement_pb2 as pb
 from holdfast.type.v1.money_pb2 import Money
 from runtime.money import format_minor
+from runtime.paper import FONT, LINE, MARGIN, Paper, Rows, latin
 
 #: Two columns of amounts, with a gap between them.
 _COLUMN, _GAP = 84, 12

@@ -24,6 +24,7 @@ COMMANDS = {
     "reconcile": ("reconcile", "Compare every balance with the ledger; exit 1 if one differs."),
     "journal": ("journal", "Show what happened to an account, entry by entry."),
     "stats": ("stats", "Show what was spent, or count everything again and compare."),
+    "reports": ("reports", "Have reports made as files, list them, fetch them."),
     "audit": ("audit", "List who did what, and check that nobody has changed the list."),
     "events": ("events", "Show what happens as it happens, and try out who is told of it."),
     "loantape": ("loantape", "Write, compare or export where accounts stood at the end of a day."),

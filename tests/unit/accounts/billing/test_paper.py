@@ -7,10 +7,10 @@ import zlib
 
 import pytest
 
-from accounts.billing.paper import latin
 from accounts.billing.statement_pdf import as_pdf
 from holdfast.accounts.v1 import statement_pb2 as pb
 from holdfast.type.v1.money_pb2 import Money
+from runtime.paper import latin
 
 
 def usd(minor: int) -> Money:

@@ -1,4 +1,6 @@
-"""Paper that statements are printed on: a running head, page numbers, titles, texts and tables."""
+"""Paper that statements and reports are printed on: a running head, page numbers, titles, texts
+and tables.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Reports: files of what was spent, and journals for accounting."""

@@ -1,0 +1,53 @@
+"""Makes the file of a report, with few rows in memory at any time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stats.reports import spending
+from stats.reports.report import Format, Report, percent
+from stats.reports.writers import spending_writer
+
+if TYPE_CHECKING:
+    import asyncpg
+
+#: Percent and rows.
+Reach = Callable[[int, int], None]
+#: Kinds of files with pictures.
+_PICTURES = (Format.PDF, Format.XLSX)
+
+
+class Making:
+    """Makes files."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def make(self, report: Report, folder: Path, reach: Reach) -> Path:
+        """Makes the file in a folder; `reach` is told how far it is."""
+        path = folder / "report"
+        await self._spending(report, path, reach)
+        return path
+
+    async def _spending(self, report: Report, path: Path, reach: Reach) -> None:
+        """Everything is of one moment: the rows come to the totals."""
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            pictures = report.wanted.format in _PICTURES
+            found = await spending.overview(connection, report, tops=pictures)
+            writer = await asyncio.to_thread(spending_writer, path, report, found)
+            done = 0
+            try:
+                async for rows, whole in spending.groups(connection, report):
+                    await asyncio.to_thread(writer.write, rows)
+                    done += len(rows)
+                    reach(percent(done, whole), done)
+                await asyncio.to_thread(writer.end)
+            except BaseException:
+                writer.give_up()
+                raise

@@ -1,0 +1,193 @@
+"""ReportService: convert, load, decide, commit, convert."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.message import Message
+
+from holdfast.stats.v1 import report_service_pb2 as pb
+from holdfast.stats.v1.report_service_pb2_grpc import ReportServiceServicer
+from runtime import ids
+from runtime.audit.log import REPLAYED_REASON
+from runtime.clock import Clock
+from runtime.errors import RequestIdReused, ResourceExhausted, Unavailable
+from runtime.log import get_logger
+from runtime.objects import ObjectsUnavailable
+from runtime.pages import cut
+from runtime.request_id import REPLAYED
+from stats.reports import convert
+from stats.reports.files import KEY_BYTES, ReportFiles
+from stats.reports.report import Report, State, Wanted
+from stats.reports.store import ReportStore, RequestKey, Transaction
+from stats.subjects import Subjects
+
+#: Reports of one subject that wait or are made at the same time.
+OPEN_MAX = 20
+#: Programmes are in all partitions.
+_PARTITION = 0
+_DAY_MS = 86_400_000
+
+_Answer = TypeVar("_Answer", bound=Message)
+
+logger = get_logger()
+
+
+class ReportService(ReportServiceServicer):
+    """Has reports made, and hands them out. `wake` lets whoever makes them look."""
+
+    def __init__(
+        self,
+        store: ReportStore,
+        files: ReportFiles,
+        subjects: Subjects,
+        clock: Clock,
+        *,
+        kept_days: int,
+        wake: Callable[[], None],
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._subjects = subjects
+        self._clock = clock
+        self._kept_ms = kept_days * _DAY_MS
+        self._wake = wake
+        self._random_bytes = random_bytes
+        self._ids = ids.IdSource(clock, random_bytes)
+
+    async def CreateReport(
+        self, request: pb.CreateReportRequest, context: Any
+    ) -> pb.CreateReportResponse:
+        """Has a report made."""
+        key, wanted, start, end = convert.create(request, context)
+        await self._subjects.currency_of(wanted.subject_id)
+        now_ms = self._clock.now_ms()
+        report = Report(
+            id=self._ids.new(ids.REPORT, _partition_of(wanted)),
+            wanted=wanted,
+            start=start,
+            end=end,
+            state=State.QUEUED,
+            progress_percent=0,
+            row_count=0,
+            size_bytes=0,
+            part_count=0,
+            sha256="",
+            failure="",
+            key=self._random_bytes(KEY_BYTES),
+            schedule_id="",
+            principal=key.principal,
+            attempts=0,
+            create_time_ms=now_ms,
+            end_time_ms=None,
+            expire_time_ms=now_ms + self._kept_ms,
+        )
+
+        async def effect(transaction: Transaction) -> pb.CreateReportResponse:
+            if await transaction.count_open(wanted.subject_id) >= OPEN_MAX:
+                raise ResourceExhausted(
+                    f"{OPEN_MAX} reports about it are not done yet; wait, or delete one",
+                    reason="TOO_MANY_REPORTS",
+                )
+            await transaction.insert(report)
+            shown = convert.report(report)
+            await transaction.record(after=shown)
+            return pb.CreateReportResponse(report=shown)
+
+        answer = await self._once(key, effect, pb.CreateReportResponse, context, now_ms=now_ms)
+        self._wake()
+        return answer
+
+    async def GetReport(self, request: pb.GetReportRequest, context: Any) -> pb.GetReportResponse:
+        """Returns a report."""
+        found = await self._found(convert.report_id(request))
+        return pb.GetReportResponse(report=convert.report(found))
+
+    async def ListReports(
+        self, request: pb.ListReportsRequest, context: Any
+    ) -> pb.ListReportsResponse:
+        """Lists reports."""
+        page = convert.list_reports(request)
+        if request.subject_id:
+            await self._subjects.currency_of(request.subject_id)
+        found = await self._store.reports(page, subject_id=request.subject_id)
+        shown, token = cut(page, found, lambda one: one.id)
+        return pb.ListReportsResponse(
+            reports=[convert.report(one) for one in shown], next_page_token=token
+        )
+
+    async def DownloadReport(self, request: pb.DownloadReportRequest, context: Any) -> HttpBody:
+        """Returns a part of a file."""
+        report_id, number = convert.download(request)
+        found = await self._found(report_id)
+        if found.state is not State.READY:
+            raise convert.not_ready(found)
+        if number > found.part_count:
+            raise convert.no_part(found)
+        try:
+            part = await self._files.part(found, number)
+        except ObjectsUnavailable as error:
+            logger.warning("reports_unavailable", error=str(error))
+            raise _unavailable() from error
+        if part is None:
+            logger.error("report_part_missing", report_id=found.id, part=number)
+            raise _unavailable()
+        return HttpBody(content_type=found.content_type, data=part)
+
+    async def DeleteReport(
+        self, request: pb.DeleteReportRequest, context: Any
+    ) -> pb.DeleteReportResponse:
+        """Removes a report."""
+        key = convert.delete(request, context)
+
+        async def effect(transaction: Transaction) -> pb.DeleteReportResponse:
+            if not await transaction.delete(request.report_id):
+                raise convert.not_found(request.report_id)
+            await transaction.record()
+            return pb.DeleteReportResponse()
+
+        now_ms = self._clock.now_ms()
+        return await self._once(key, effect, pb.DeleteReportResponse, context, now_ms=now_ms)
+
+    async def _found(self, report_id: str) -> Report:
+        found = await self._store.report(report_id)
+        if found is None or found.state is State.DELETED:
+            raise convert.not_found(report_id)
+        return found
+
+    async def _once(
+        self,
+        key: RequestKey,
+        effect: Callable[[Transaction], Awaitable[_Answer]],
+        kind: type[_Answer],
+        context: Any,
+        *,
+        now_ms: int,
+    ) -> _Answer:
+        """Has the effect once per request id."""
+        async with self._store.transaction(now_ms=now_ms) as transaction:
+            stored = await transaction.claim(key)
+            if stored is None:
+                answer = await effect(transaction)
+                await transaction.answer(key, answer.SerializeToString())
+                return answer
+            if (stored["method"], stored["fingerprint"]) != (key.method, key.fingerprint):
+                raise RequestIdReused(key.request_id)
+            await transaction.record(reason=REPLAYED_REASON)
+        await context.send_initial_metadata(REPLAYED)
+        return kind.FromString(stored["response"])
+
+
+def _partition_of(wanted: Wanted) -> int:
+    subject_id = wanted.subject_id
+    return _PARTITION if ids.is_programme_id(subject_id) else ids.partition_of(subject_id)
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        "the storage of files gives no answer; try again", reason="REPORTS_UNAVAILABLE"
+    )

@@ -1,0 +1,134 @@
+"""Reads what a report of spending says, from what was counted, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from runtime.queries import load_queries
+from runtime.record import record
+from stats.measures import Measures
+from stats.reports.report import Group, Report
+from stats.reports.table import Row
+from stats.store import COLUMN, Day, days_of
+
+#: Rows that are in memory at once.
+BATCH = 5_000
+#: The largest of each that pictures show.
+TOP = 10
+#: Reading the groups may take longer than anything that somebody waits for.
+QUERY_TIMEOUT_S = 600.0
+
+_SQL = load_queries(Path(__file__).parents[1] / "sql" / "spending.sql")
+_KEYS = {
+    Group.DAY: "day::text",
+    Group.WEEK: "to_char(day, 'IYYY-\"W\"IW')",
+    Group.MONTH: "to_char(day, 'YYYY-MM')",
+    Group.ACCOUNT: "account_id",
+    Group.DEPARTMENT: "department_id",
+    Group.USER: "user_id",
+    Group.CARD: "card_id",
+    Group.CATEGORY: "category",
+    Group.MERCHANT: "merchant",
+    Group.COUNTRY: "country",
+}
+#: What pictures show the largest of.
+TOP_GROUPS = (Group.CATEGORY, Group.MERCHANT, Group.DEPARTMENT, Group.CARD)
+
+
+@record
+class Top:
+    """One of the largest."""
+
+    currency: str
+    key: str
+    label: str
+    net_minor: int
+
+
+@record
+class Overview:
+    """What stands above the rows."""
+
+    #: By currency, in their order.
+    totals: dict[str, Measures]
+    days: Sequence[Day]
+    #: The largest of each kind; only for who shows them.
+    tops: Mapping[Group, Sequence[Top]]
+
+
+async def overview(connection: Any, report: Report, *, tops: bool) -> Overview:
+    """The totals, and what pictures show."""
+    wanted = report.wanted
+    days = await days_of(
+        connection, wanted.subject_id, report.start, report.end, currency=wanted.currency_code
+    )
+    totals: dict[str, Measures] = {}
+    for one in days:
+        totals.setdefault(one.currency, Measures()).add(one.measures)
+    found = {group: await _top(connection, report, group) for group in TOP_GROUPS} if tops else {}
+    return Overview(totals=totals, days=days, tops=found)
+
+
+async def groups(connection: Any, report: Report) -> AsyncIterator[tuple[Sequence[Row], int]]:
+    """The rows, in the order of what they are broken down by; with each batch, how many there are
+    in all. The caller has a transaction.
+    """
+    named = report.wanted.groups
+    query = _SQL["select_groups"]
+    for name, text in (
+        ("group_keys", ", ".join(f'({_KEYS[one]}) COLLATE "C"' for one in named)),
+        ("group_numbers", ", ".join(str(number + 1) for number in range(len(named)))),
+        ("merchant_or_nothing", "merchant" if Group.MERCHANT in named else "''::text"),
+    ):
+        query = query.replace(name, text)
+    cursor = await connection.cursor(_of(report, query), *_days(report), timeout=QUERY_TIMEOUT_S)
+    keys, has_merchant = len(named), Group.MERCHANT in named
+    while batch := await cursor.fetch(BATCH, timeout=QUERY_TIMEOUT_S):
+        shown = [_row(one, keys, has_merchant=has_merchant) for one in batch]
+        yield shown, batch[0]["row_count"]
+
+
+def _row(found: Any, keys: int, *, has_merchant: bool) -> Row:
+    """The keys, the merchant's name, the currency and the measures."""
+    purchases, refunds = found["purchase_minor"], found["refund_minor"]
+    return (
+        *found[:keys],
+        *((found["merchant_name"],) if has_merchant else ()),
+        found["currency"],
+        found["purchase_count"],
+        purchases,
+        found["refund_count"],
+        refunds,
+        purchases - refunds,
+        found["declined_count"],
+    )
+
+
+async def _top(connection: Any, report: Report, group: Group) -> list[Top]:
+    query = _SQL["select_top"].replace("group_key", _KEYS[group])
+    rows = await connection.fetch(_of(report, query), *_days(report), TOP, timeout=QUERY_TIMEOUT_S)
+    named: dict[str, str] = {}
+    if group is Group.MERCHANT:
+        known = await connection.fetch(_SQL["select_names"], [row["key"] for row in rows])
+        named = {row["key"]: row["name"] for row in known}
+    return [
+        Top(
+            currency=row["currency"],
+            key=row["key"],
+            label=named.get(row["key"]) or row["key"],
+            net_minor=row["net_minor"],
+        )
+        for row in rows
+    ]
+
+
+def _of(report: Report, query: str) -> str:
+    return query.replace("subject_column", COLUMN[report.wanted.subject_id.partition("_")[0]])
+
+
+def _days(report: Report) -> tuple[str, date, date, str]:
+    wanted = report.wanted
+    return wanted.subject_id, report.start, report.end, wanted.currency_code

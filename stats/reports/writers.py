@@ -1,0 +1,125 @@
+"""Writes rows into files, some at a time: texts for machines. Others are modules of their own."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from stats.measures import Measures
+from stats.reports.report import Format, Report
+from stats.reports.spending import Overview
+from stats.reports.table import Column, Row, Texts, spending_columns
+
+
+class Writer(Protocol):
+    """Writes one file. Its calls block: each runs in a thread."""
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Adds rows."""
+        ...
+
+    def end(self) -> None:
+        """Finishes the file: now it is there, whole."""
+        ...
+
+    def give_up(self) -> None:
+        """Lets go of what is open."""
+        ...
+
+
+class CsvWriter:
+    """A heading and a line for each row (RFC 4180)."""
+
+    def __init__(self, path: Path, columns: Sequence[Column]) -> None:
+        self._texts = Texts(columns)
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._table = csv.writer(self._file)
+        self._table.writerow(self._texts.heading)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Adds rows."""
+        self._table.writerows(map(self._texts.of, rows))
+
+    def end(self) -> None:
+        """Finishes the file."""
+        self._file.close()
+
+    def give_up(self) -> None:
+        """Lets go of the file."""
+        self._file.close()
+
+
+class JsonWriter:
+    """One object: what was asked for, the totals, the rows; amounts in minor units."""
+
+    def __init__(self, path: Path, report: Report, found: Overview) -> None:
+        self._names = [_name(one) for one in spending_columns(report.wanted.groups)]
+        self._file = path.open("w", encoding="utf-8", newline="")
+        head = {
+            "report_id": report.id,
+            "subject_id": report.wanted.subject_id,
+            "start_date": report.start.isoformat(),
+            "end_date": report.end.isoformat(),
+            "groups": [one.lower() for one in report.wanted.groups],
+            "totals": [
+                {"currency": currency, **totals_of(one)} for currency, one in found.totals.items()
+            ],
+        }
+        self._file.write(f'{_json(head)[:-1]},"rows":[')
+        self._separator = "\n"
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Adds rows."""
+        for row in rows:
+            self._file.write(self._separator + _json(dict(zip(self._names, row, strict=True))))
+            self._separator = ",\n"
+
+    def end(self) -> None:
+        """Finishes the file."""
+        self._file.write("]}\n")
+        self._file.close()
+
+    def give_up(self) -> None:
+        """Lets go of the file."""
+        self._file.close()
+
+
+def spending_writer(path: Path, report: Report, found: Overview) -> Writer:
+    """What writes a report of spending."""
+    match report.wanted.format:
+        case Format.JSON:
+            return JsonWriter(path, report, found)
+        case _:
+            return CsvWriter(path, spending_columns(report.wanted.groups))
+
+
+def totals_of(one: Measures) -> dict[str, int]:
+    """What everything comes to, in minor units."""
+    return {
+        "purchase_count": one.purchase_count,
+        "purchase_minor": one.purchase_minor,
+        "refund_count": one.refund_count,
+        "refund_minor": one.refund_minor,
+        "net_spend_minor": one.net_spend_minor,
+        "payment_minor": one.payment_minor,
+        "fee_minor": one.fee_minor,
+        "interest_minor": one.interest_minor,
+        "adjustment_minor": one.adjustment_minor,
+        "declined_count": one.declined_count,
+    }
+
+
+def _name(column: Column) -> str:
+    names: dict[str, str] = {
+        "purchases": "purchase_minor",
+        "refunds": "refund_minor",
+        "net_spend": "net_spend_minor",
+    }
+    return names.get(column.name, column.name)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

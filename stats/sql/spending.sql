@@ -1,0 +1,43 @@
+-- select_groups --
+-- What was spent on some days, broken down. `group_keys`, `group_numbers` and `merchant_or_nothing`
+-- are what by, `subject_column` is the column that the subject is in. Params: $1 subject,
+-- $2 first day, $3 last day, $4 currency or ''.
+SELECT c.*, coalesce(m.name, '') AS merchant_name, count(*) OVER () AS row_count
+FROM (
+    SELECT group_keys, currency, min(merchant_or_nothing) AS merchant_key,
+        sum(purchase_count)::bigint AS purchase_count,
+        sum(purchase_minor)::bigint AS purchase_minor,
+        sum(refund_count)::bigint AS refund_count, sum(refund_minor)::bigint AS refund_minor,
+        sum(declined_count)::bigint AS declined_count
+    FROM live_cell
+    WHERE subject_column = $1 AND day BETWEEN $2 AND $3 AND ($4 = '' OR currency = $4)
+        AND (purchase_count <> 0 OR purchase_minor <> 0 OR refund_count <> 0 OR refund_minor <> 0
+            OR declined_count <> 0)
+    GROUP BY group_numbers, currency
+) c
+LEFT JOIN merchant m ON m.key = c.merchant_key
+ORDER BY group_numbers, currency
+
+-- select_top --
+-- The largest of one kind in each currency. `group_key` is which kind, `subject_column` the column
+-- that the subject is in. Params: $1 subject, $2 first day, $3 last day, $4 currency or '', $5 how
+-- many.
+SELECT currency, key, net_minor
+FROM (
+    SELECT currency, (group_key) COLLATE "C" AS key,
+        sum(purchase_minor - refund_minor)::bigint AS net_minor,
+        row_number() OVER (
+            PARTITION BY currency
+            ORDER BY sum(purchase_minor - refund_minor) DESC, (group_key) COLLATE "C"
+        ) AS place
+    FROM live_cell
+    WHERE subject_column = $1 AND day BETWEEN $2 AND $3 AND ($4 = '' OR currency = $4)
+        AND (purchase_minor <> 0 OR refund_minor <> 0)
+    GROUP BY 1, 2
+) found
+WHERE place <= $5
+ORDER BY currency, place
+
+-- select_names --
+-- What merchants are called. Params: $1 keys.
+SELECT key, name FROM merchant WHERE key = ANY($1::text[])
