@@ -19,6 +19,7 @@ from runtime.postgres import connect_pool
 from stats.closer import Closer
 from stats.intake import SHARES, Intake
 from stats.reports import wiring
+from stats.reports.ledger import LedgerClient
 from stats.reports.store import ReportStore
 from stats.service import StatsService
 from stats.settings import StatsSettings
@@ -49,7 +50,13 @@ async def serve(settings: StatsSettings) -> None:
         )
         add_StatsServiceServicer_to_server(StatsService(store, subjects), process.services)
         reports = wiring.add_reports(
-            process, pool, subjects, objects_of(settings), settings=settings, clock=clock
+            process,
+            pool,
+            subjects,
+            objects_of(settings),
+            LedgerClient(channel),
+            settings=settings,
+            clock=clock,
         )
         followers = [
             Follower(pool, channel, intake.take, share=share, shares=SHARES)

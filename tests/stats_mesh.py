@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +38,7 @@ from stats.closer import Closer
 from stats.intake import SHARES, Intake
 from stats.rebuild import Rebuild
 from stats.reports import wiring
+from stats.reports.ledger import LedgerClient
 from stats.reports.store import ReportStore
 from stats.reports.worker import ReportWorker
 from stats.service import StatsService
@@ -143,6 +144,23 @@ class Book:
 
     def __init__(self) -> None:
         self._pseqs: dict[int, int] = {}
+        #: All that were made, as the ledger hands them out.
+        self.entries: list[ledger_pb2.Entry] = []
+
+    async def after(
+        self, positions: Mapping[int, int], *, page_size: int
+    ) -> Sequence[ledger_pb2.Entry]:
+        """What the ledger would answer to who writes a journal."""
+        each = page_size // len(positions)
+        return [
+            one
+            for partition, pseq in positions.items()
+            for one in [
+                entry
+                for entry in self.entries
+                if entry.partition == partition and entry.pseq > pseq
+            ][:each]
+        ]
 
     def entry(
         self,
@@ -177,6 +195,7 @@ class Book:
             entry.approved.currency_code = currency
             approved = amount_minor if approved_minor is None else approved_minor
             entry.approved.amount_minor = approved
+        self.entries.append(entry)
         return entry
 
 
@@ -245,9 +264,10 @@ async def stats_mesh(database: Database, folder: Any) -> AsyncIterator[StatsMesh
             {**lookups(subjects, store), **wiring.lookups(subjects, ReportStore(pool))}
         )
         add_StatsServiceServicer_to_server(StatsService(store, subjects), server.services)
+        book = Book()
         settings = StatsSettings(home=folder / "home")
         report_worker = wiring.add_reports(
-            server, pool, subjects, objects_of(settings), settings=settings, clock=clock
+            server, pool, subjects, objects_of(settings), book, settings=settings, clock=clock
         )
         await server.start([])
         try:
@@ -257,7 +277,7 @@ async def stats_mesh(database: Database, folder: Any) -> AsyncIterator[StatsMesh
                 accounts=accounts,
                 intake=Intake(accounts, clock),
                 closer=Closer(pool, clock, delay_h=6, counted_until_ms=clock.now_ms),
-                book=Book(),
+                book=book,
                 channel=channel,
                 stats=StatsServiceStub(channel),
                 reports=reports_grpc.ReportServiceStub(channel),
@@ -278,6 +298,7 @@ class LedgerStats:
     followers: list[Follower]
     store: StatsStore
     rebuild: Callable[[], Rebuild]
+    ledger: LedgerClient
 
     async def count(self) -> None:
         """Everything is settled and counted."""
@@ -308,4 +329,5 @@ async def ledger_stats(database: Database, money: Redis) -> AsyncIterator[Ledger
             ],
             store=StatsStore(pool),
             rebuild=lambda: Rebuild(pool, books, intake, shares=SHARES),
+            ledger=LedgerClient(books),
         )

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stats.reports import spending
-from stats.reports.report import Format, Report, percent
+from stats.reports import ledger, spending
+from stats.reports.journal_writers import journal_writer
+from stats.reports.report import Format, Report, Type, percent
 from stats.reports.writers import spending_writer
 
 if TYPE_CHECKING:
@@ -23,13 +24,17 @@ _PICTURES = (Format.PDF, Format.XLSX)
 class Making:
     """Makes files."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, books: ledger.Ledger) -> None:
         self._pool = pool
+        self._books = books
 
     async def make(self, report: Report, folder: Path, reach: Reach) -> Path:
         """Makes the file in a folder; `reach` is told how far it is."""
         path = folder / "report"
-        await self._spending(report, path, reach)
+        if report.wanted.type is Type.SPENDING:
+            await self._spending(report, path, reach)
+        else:
+            await self._journal(report, path, reach)
         return path
 
     async def _spending(self, report: Report, path: Path, reach: Reach) -> None:
@@ -51,3 +56,15 @@ class Making:
             except BaseException:
                 writer.give_up()
                 raise
+
+    async def _journal(self, report: Report, path: Path, reach: Reach) -> None:
+        writer = await asyncio.to_thread(journal_writer, path, report)
+        try:
+            async for found, done in ledger.entries(self._books, self._pool, report):
+                await asyncio.to_thread(writer.write, found)
+                reach(percent(done, 100), writer.rows)
+            await asyncio.to_thread(writer.end)
+            reach(percent(100, 100), writer.rows)
+        except BaseException:
+            writer.give_up()
+            raise

@@ -12,6 +12,7 @@ from runtime.ownership import Belongs, Lookup, Lookups
 from runtime.server import Server
 from stats.reports import convert
 from stats.reports.files import ReportFiles
+from stats.reports.ledger import Ledger
 from stats.reports.making import Making
 from stats.reports.service import ReportService
 from stats.reports.store import ReportStore
@@ -31,6 +32,7 @@ def add_reports(
     pool: asyncpg.Pool,
     subjects: Subjects,
     objects: ObjectStorage,
+    books: Ledger,
     *,
     settings: StatsSettings,
     clock: Clock,
@@ -41,7 +43,7 @@ def add_reports(
     worker = ReportWorker(
         store,
         files,
-        Making(pool),
+        Making(pool, books),
         clock,
         folder=settings.home / FOLDER,
         kept_days=kept_days,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stats.measures import Measures
+from stats.reports.chart import bars_of
 from stats.reports.report import Format, Report
 from stats.reports.spending import Overview
 from stats.reports.table import Column, Row, Texts, spending_columns
@@ -92,8 +93,51 @@ def spending_writer(path: Path, report: Report, found: Overview) -> Writer:
     match report.wanted.format:
         case Format.JSON:
             return JsonWriter(path, report, found)
+        case Format.XLSX:
+            return spending_workbook(path, report, found)
         case _:
             return CsvWriter(path, spending_columns(report.wanted.groups))
+
+
+def spending_workbook(path: Path, report: Report, found: Overview) -> Writer:
+    """A workbook with totals, a chart and the rows."""
+    from stats.reports.workbook import WorkbookWriter  # noqa: PLC0415  slow, and rarely wanted
+
+    names = {
+        "purchases": "purchase_minor",
+        "refunds": "refund_minor",
+        "net spend": "net_spend_minor",
+        "payments": "payment_minor",
+        "fees": "fee_minor",
+        "interest": "interest_minor",
+        "adjustments": "adjustment_minor",
+    }
+    return WorkbookWriter(
+        path,
+        spending_columns(report.wanted.groups),
+        facts=facts_of(report),
+        totals=[
+            (name.capitalize(), currency, totals_of(one)[field])
+            for currency, one in found.totals.items()
+            for name, field in names.items()
+        ],
+        bars=bars_of(found.days, report.start, report.end),
+    )
+
+
+def facts_of(report: Report) -> list[tuple[str, str]]:
+    """What people want to know of a report."""
+    wanted = report.wanted
+    found = [
+        ("About", wanted.subject_id),
+        ("From", report.start.isoformat()),
+        ("To", report.end.isoformat()),
+    ]
+    if wanted.groups:
+        found.append(("Broken down by", ", ".join(one.lower() for one in wanted.groups)))
+    else:
+        found.append(("Books of", f"the {wanted.books.lower()}"))
+    return [*found, ("Report", report.id)]
 
 
 def totals_of(one: Measures) -> dict[str, int]:

@@ -41,3 +41,11 @@ ORDER BY currency, place
 -- select_names --
 -- What merchants are called. Params: $1 keys.
 SELECT key, name FROM merchant WHERE key = ANY($1::text[])
+
+-- select_reached --
+-- How far partitions are counted. Params: $1 partitions.
+SELECT partition, pseq FROM ledger_position WHERE partition = ANY($1::smallint[]) ORDER BY partition
+
+-- select_account_zones --
+-- In which timezones accounts have their days. Params: $1 account ids.
+SELECT account_id, time_zone FROM account_zone WHERE account_id = ANY($1::text[])

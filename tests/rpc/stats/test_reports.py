@@ -1,106 +1,40 @@
-"""CreateReport, GetReport, ListReports, DownloadReport, DeleteReport: files for whose it is."""
+"""CreateReport: what is in the files, and what is refused."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 import grpc
 import pytest
 
-from holdfast.authz.v1 import authorization_pb2 as authz
+from holdfast.authz.v1 import ledger_pb2
 from holdfast.stats.v1 import report_pb2 as pb
-from holdfast.stats.v1 import report_service_pb2 as rpc
-from runtime.files import make_private_folder
-from tests.accounts_mesh import Refused, refusal_of
+from holdfast.type.v1.money_pb2 import Money
 from tests.stats_mesh import (
     ACCOUNT,
     ADMIN,
-    AUDITOR,
     CARD,
     COMPANY,
     DEPARTMENT,
-    HOLDER,
     MANAGER,
-    MERCHANT,
     NOON,
     OTHER_ACCOUNT,
-    OTHER_CARD,
     OTHER_COMPANY,
     PERSONAL,
-    PROGRAMME,
-    UNKNOWN_ACCOUNT,
-    USER,
-    Headers,
     StatsMesh,
 )
-
-DAY = timedelta(days=1)
-SHOP = authz.Merchant(id="m-1", descriptor="Shop", category_code="5411", country_code="GB")
-EVIL = authz.Merchant(
-    id="=m", descriptor='=HYPERLINK("http://x","y")', category_code="5812", country_code="GB"
+from tests.stats_reports import (
+    DAY,
+    EVIL,
+    created,
+    made,
+    refused,
+    rows_of,
+    spend,
+    wanted,
 )
-MONTH = {"start_date": "2026-11-01", "end_date": "2026-11-30"}
-
-
-async def refused(method: Any, request: Any, caller: Headers = ADMIN) -> Refused:
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await method(request, metadata=caller)
-    return refusal_of(error.value)
-
-
-def wanted(subject_id: str = COMPANY, request_id: str = "r1", **fields: Any) -> Any:
-    fields.setdefault("type", pb.REPORT_TYPE_SPENDING)
-    return rpc.CreateReportRequest(
-        request_id=request_id, subject_id=subject_id, **{**MONTH, **fields}
-    )
-
-
-async def created(mesh: StatsMesh, request: Any, caller: Headers = ADMIN) -> pb.Report:
-    return (await mesh.reports.CreateReport(request, metadata=caller)).report
-
-
-async def got(mesh: StatsMesh, name: str, caller: Headers = ADMIN) -> pb.Report:
-    request = rpc.GetReportRequest(report_id=name)
-    return (await mesh.reports.GetReport(request, metadata=caller)).report
-
-
-async def made(mesh: StatsMesh, caller: Headers = ADMIN, **fields: Any) -> tuple[pb.Report, bytes]:
-    """A report that is ready, and its file."""
-    asked = await created(mesh, wanted(**fields), caller)
-    assert await mesh.report_worker.work_due()
-    report = await got(mesh, asked.id, caller)
-    assert report.state == pb.REPORT_STATE_READY, report
-    parts = [
-        (
-            await mesh.reports.DownloadReport(
-                rpc.DownloadReportRequest(report_id=report.id, part=number + 1), metadata=caller
-            )
-        ).data
-        for number in range(report.part_count)
-    ]
-    return report, b"".join(parts)
-
-
-def rows_of(file: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(file.decode(), newline="")))
-
-
-async def spend(mesh: StatsMesh) -> None:
-    entry = mesh.book.entry
-    mesh.accounts.departments[COMPANY, USER] = DEPARTMENT
-    await mesh.take(
-        entry("FORCE_POST", 1_250, merchant=SHOP),
-        entry("FORCE_POST", 1_050, merchant=EVIL, at=NOON - DAY),
-        entry("REFUND", 300, merchant=SHOP),
-        entry("FORCE_POST", 7_000, merchant=SHOP, at=NOON - 40 * DAY),
-        entry("FORCE_POST", 500, merchant=SHOP, currency="JPY", account_id=OTHER_ACCOUNT),
-        entry("FEE", 25),
-    )
 
 
 async def test_spending_as_csv(mesh: StatsMesh) -> None:
@@ -155,6 +89,55 @@ async def test_spending_as_json_has_the_totals(mesh: StatsMesh) -> None:
     assert found["groups"] == ["card"]
 
 
+async def test_a_journal(mesh: StatsMesh) -> None:
+    """The ledger's lines of one company on the days that were asked for, balanced."""
+    mesh.accounts.zones[ACCOUNT] = "Pacific/Auckland"
+    line = ledger_pb2.Line
+    usd = [Money(currency_code="USD", amount_minor=amount) for amount in (450, -450)]
+    lines = [
+        line(ledger_account="receivable.purchase", amount=usd[0]),
+        line(ledger_account="network_clearing", amount=usd[1]),
+    ]
+    entry = mesh.book.entry
+    await mesh.take(
+        entry("FORCE_POST", 450, merchant=EVIL, lines=lines),
+        entry("AUTHORIZATION", 450, authorization_id="auth_1"),
+        entry("FORCE_POST", 450, lines=lines, account_id=OTHER_ACCOUNT, company_id=OTHER_COMPANY),
+        # The next day where the account is.
+        entry("FORCE_POST", 450, lines=lines, at=NOON.replace(hour=11)),
+    )
+    await mesh.pool.execute("UPDATE ledger_position SET pseq = 3 WHERE partition = 10")
+    fields = {"type": pb.REPORT_TYPE_ACCOUNTING, "start_date": "2026-11-20"}
+    _, file = await made(mesh, MANAGER, **fields, end_date="2026-11-20")
+    assert not rows_of(file)
+    report, file = await made(mesh, MANAGER, **fields, end_date="2026-11-21", request_id="r2")
+    assert [
+        (row["date"], row["document"], row["account"], row["debit"], row["credit"])
+        for row in rows_of(file)
+    ] == [
+        ("2026-11-21", "10-1", "Card receivables - purchases", "4.50", ""),
+        ("2026-11-21", "10-1", "Card network settlement", "", "4.50"),
+        ("2026-11-21", "10-3", "Card receivables - purchases", "4.50", ""),
+        ("2026-11-21", "10-3", "Card network settlement", "", "4.50"),
+    ]
+    assert rows_of(file)[0]["merchant_name"].startswith("'=")
+    assert report.file_name.startswith(f"journal-{COMPANY}")
+    fields |= {"format": pb.REPORT_FORMAT_XERO_CSV, "currency_code": "USD"}
+    fields |= {"books": pb.REPORT_BOOKS_HOLDER, "end_date": "2026-11-30", "request_id": "r3"}
+    _, file = await made(mesh, MANAGER, **fields)
+    assert [(row["Description"], row["*Amount"]) for row in rows_of(file)] == [
+        ("Card payable", "-9.00"),
+        ("Card purchases", "9.00"),
+    ]
+
+
+async def test_spending_as_a_workbook(mesh: StatsMesh) -> None:
+    await spend(mesh)
+    report, file = await made(mesh, format=pb.REPORT_FORMAT_XLSX)
+    assert file.startswith(b"PK")
+    assert report.row_count == 3
+
+
 async def test_an_empty_period_is_a_file_without_rows(mesh: StatsMesh) -> None:
     report, file = await made(mesh, format=pb.REPORT_FORMAT_JSON)
     assert json.loads(file)["rows"] == []
@@ -178,76 +161,6 @@ async def test_the_same_request_makes_one_report(mesh: StatsMesh) -> None:
         ("OK", "REPLAYED"),
         ("OK", ""),
     ]
-
-
-@pytest.mark.parametrize(
-    ("caller", "seen"),
-    [
-        (ADMIN, {ACCOUNT, OTHER_ACCOUNT, PERSONAL, CARD, COMPANY, DEPARTMENT, USER, PROGRAMME}),
-        (AUDITOR, {ACCOUNT, OTHER_ACCOUNT, PERSONAL, CARD, COMPANY, DEPARTMENT, USER, PROGRAMME}),
-        (MANAGER, {ACCOUNT, CARD, COMPANY, DEPARTMENT}),
-        (HOLDER, {PERSONAL, USER}),
-        (MERCHANT, set()),
-    ],
-    ids=["admin", "auditor", "manager", "cardholder", "merchant"],
-)
-async def test_everybody_has_reports_of_their_own(
-    mesh: StatsMesh, caller: Headers, seen: set[str]
-) -> None:
-    """Who may ask for a report may have it and list it; nobody else knows of it."""
-    subjects = (
-        *(ACCOUNT, OTHER_ACCOUNT, PERSONAL, CARD, OTHER_CARD, COMPANY, OTHER_COMPANY, DEPARTMENT),
-        *(USER, PROGRAMME),
-    )
-    asked, read, listed, removed = (set[str]() for _ in range(4))
-    calls: list[tuple[set[str], Any, Any]]
-    for number, subject in enumerate(subjects):
-        known = await created(mesh, wanted(subject, f"known-{number}"))
-        try:
-            await created(mesh, wanted(subject, f"own-{number}"), caller)
-            asked.add(subject)
-        except grpc.aio.AioRpcError as error:
-            assert error.code() in (  # noqa: PT017
-                grpc.StatusCode.NOT_FOUND,
-                grpc.StatusCode.PERMISSION_DENIED,
-                grpc.StatusCode.INVALID_ARGUMENT,
-            )
-        calls = [
-            (read, mesh.reports.GetReport, rpc.GetReportRequest(report_id=known.id)),
-            (listed, mesh.reports.ListReports, rpc.ListReportsRequest(subject_id=subject)),
-            (
-                removed,
-                mesh.reports.DeleteReport,
-                rpc.DeleteReportRequest(report_id=known.id, request_id=f"d-{number}"),
-            ),
-        ]
-        for found, method, request in calls:
-            try:
-                await method(request, metadata=caller)
-                found.add(subject)
-            except grpc.aio.AioRpcError as error:
-                assert error.code() is not grpc.StatusCode.INTERNAL  # noqa: PT017
-    strangers = {OTHER_CARD, OTHER_COMPANY} if caller in (ADMIN, AUDITOR) else set()
-    assert asked == read == listed == seen | strangers
-    assert removed == (set() if caller == AUDITOR else seen | strangers)
-
-
-async def test_lists_are_pages_newest_first(mesh: StatsMesh) -> None:
-    names = []
-    for number in range(3):
-        names.append((await created(mesh, wanted(request_id=f"r{number}"))).id)
-        mesh.clock.advance(1)
-    await created(mesh, wanted(PERSONAL, "other"))
-    request = rpc.ListReportsRequest(subject_id=COMPANY, page_size=2)
-    first = await mesh.reports.ListReports(request, metadata=MANAGER)
-    request.page_token = first.next_page_token
-    second = await mesh.reports.ListReports(request, metadata=MANAGER)
-    assert [one.id for one in (*first.reports, *second.reports)] == names[::-1]
-    assert not second.next_page_token
-    everything = await mesh.reports.ListReports(rpc.ListReportsRequest(), metadata=ADMIN)
-    assert len(everything.reports) == 4
-    error = await refused(mesh.reports.ListReports, rpc.ListReportsRequest(), MANAGER)
-    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize(
@@ -281,71 +194,6 @@ async def test_what_is_wrong_is_named(
     assert set(error.fields) == named
 
 
-async def test_what_is_not_there(mesh: StatsMesh) -> None:
-    unknown = "rpt_0a" + "9" * 32
-    for method, request in (
-        (mesh.reports.GetReport, rpc.GetReportRequest(report_id=unknown)),
-        (mesh.reports.DownloadReport, rpc.DownloadReportRequest(report_id=unknown)),
-        (
-            mesh.reports.DeleteReport,
-            rpc.DeleteReportRequest(report_id=unknown, request_id="r1"),
-        ),
-    ):
-        error = await refused(method, request)
-        assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "REPORT_NOT_FOUND")
-    error = await refused(mesh.reports.CreateReport, wanted(UNKNOWN_ACCOUNT))
-    assert error.reason == "ACCOUNT_NOT_FOUND"
-    error = await refused(mesh.reports.GetReport, rpc.GetReportRequest(report_id="rpt_1"))
-    assert set(error.fields) == {"report_id"}
-
-
-async def test_downloads_of_what_cannot_be(mesh: StatsMesh) -> None:
-    report = await created(mesh, wanted())
-    request = rpc.DownloadReportRequest(report_id=report.id)
-    error = await refused(mesh.reports.DownloadReport, request)
-    assert (error.code, error.reason) == (
-        grpc.StatusCode.FAILED_PRECONDITION,
-        "REPORT_NOT_READY",
-    )
-    await mesh.report_worker.work_due()
-    for part in (-1, 2):
-        request.part = part
-        error = await refused(mesh.reports.DownloadReport, request)
-        assert set(error.fields) == {"part"}
-
-
-async def test_a_removed_report_is_gone_with_its_file(mesh: StatsMesh) -> None:
-    report, _ = await made(mesh)
-    request = rpc.DeleteReportRequest(report_id=report.id, request_id="d1")
-    await mesh.reports.DeleteReport(request, metadata=MANAGER)
-    call = mesh.reports.DeleteReport(request, metadata=MANAGER)
-    await call
-    assert dict(await call.initial_metadata())["idempotent-replayed"] == "true"
-    error = await refused(mesh.reports.GetReport, rpc.GetReportRequest(report_id=report.id))
-    assert error.reason == "REPORT_NOT_FOUND"
-    listed = await mesh.reports.ListReports(
-        rpc.ListReportsRequest(subject_id=COMPANY), metadata=MANAGER
-    )
-    assert not listed.reports
-    folder = mesh.documents / report.id
-    assert folder.exists()
-    await mesh.report_worker.clean()
-    assert not folder.exists()
-
-
-async def test_reports_live_for_so_long(mesh: StatsMesh) -> None:
-    report, file = await made(mesh)
-    (stored,) = (path for path in mesh.documents.rglob("*") if path.is_file())
-    # Sealed: only who has the row can read it.
-    assert stored.read_bytes() != file
-    assert CARD.encode() not in stored.read_bytes()
-    mesh.clock.advance(30 * 86_400_000)
-    await mesh.report_worker.clean()
-    error = await refused(mesh.reports.GetReport, rpc.GetReportRequest(report_id=report.id))
-    assert error.reason == "REPORT_NOT_FOUND"
-    assert not stored.exists()
-
-
 async def test_so_many_wait_and_no_more(mesh: StatsMesh) -> None:
     for number in range(20):
         await created(mesh, wanted(request_id=f"r{number}"))
@@ -357,23 +205,3 @@ async def test_so_many_wait_and_no_more(mesh: StatsMesh) -> None:
     await created(mesh, wanted(PERSONAL, "another"))
     await mesh.report_worker.work_due()
     await created(mesh, wanted(request_id="after"))
-
-
-async def test_a_storage_that_gives_no_answer(mesh: StatsMesh) -> None:
-    """Nothing is lost: it is tried again; what is stored waits."""
-    report = await created(mesh, wanted())
-    mesh.documents.parent.mkdir(parents=True, exist_ok=True)
-    mesh.documents.write_text("no folder")
-    assert await mesh.report_worker.work_due()
-    assert (await got(mesh, report.id)).state == pb.REPORT_STATE_RUNNING
-    assert not await mesh.report_worker.work_due()
-    mesh.documents.unlink()
-    make_private_folder(mesh.documents)
-    mesh.clock.advance(30_000)
-    assert await mesh.report_worker.work_due()
-    assert (await got(mesh, report.id)).state == pb.REPORT_STATE_READY
-    mesh.documents.rename(mesh.documents.parent / "elsewhere")
-    error = await refused(
-        mesh.reports.DownloadReport, rpc.DownloadReportRequest(report_id=report.id)
-    )
-    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "REPORTS_UNAVAILABLE")
