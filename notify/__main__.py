@@ -24,7 +24,7 @@ from notify.notices.wiring import add_notifications, carriers, planner
 from notify.secrets import RING, Secrets
 from notify.sender import Sender
 from notify.settings import NotifySettings
-from notify.sources import AccountsFeed, Feed, PaymentsFeed, ledger_taker
+from notify.sources import AccountsFeed, Feed, PaymentsFeed, StatsFeed, ledger_taker
 from notify.webhook_service import WebhookService
 from notify.webhook_store import WebhookStore
 from runtime import server
@@ -88,6 +88,7 @@ async def serve(settings: NotifySettings) -> None:
                 Follower(pool, channel, ledger_taker(intake)).run(),
                 Feed(pool, intake, source="accounts", ask=accounts.events_after).run(),
                 Feed(pool, intake, source="payments", ask=payments.events_after).run(),
+                Feed(pool, intake, source="stats", ask=StatsFeed(channel).events_after).run(),
                 dispatcher.run(),
                 notices.run(),
                 upkeep.forget(

@@ -17,6 +17,8 @@ from holdfast.payments.v1 import event_feed_service_pb2 as payments
 from holdfast.payments.v1.event_feed_service_pb2_grpc import (
     EventFeedServiceStub as PaymentsStub,
 )
+from holdfast.stats.v1 import event_feed_service_pb2 as stats
+from holdfast.stats.v1.event_feed_service_pb2_grpc import EventFeedServiceStub as StatsStub
 from holdfast.type.v1.feed_event_pb2 import FeedEvent
 from notify.event import Incoming
 from notify.from_ledger import LedgerEntry, event_of
@@ -87,6 +89,19 @@ class PaymentsFeed:
     async def events_after(self, number: int) -> tuple[Sequence[FeedEvent], bool]:
         """What happened there."""
         request = payments.FollowEventsRequest(after=number, page_size=PAGE)
+        answer = await self._stub.FollowEvents(request, timeout=CALL_TIMEOUT_S)
+        return answer.events, answer.more
+
+
+class StatsFeed:
+    """What stats tells."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: Any = StatsStub(channel)
+
+    async def events_after(self, number: int) -> tuple[Sequence[FeedEvent], bool]:
+        """What was found there."""
+        request = stats.FollowEventsRequest(after=number, page_size=PAGE)
         answer = await self._stub.FollowEvents(request, timeout=CALL_TIMEOUT_S)
         return answer.events, answer.more
 

@@ -14,6 +14,7 @@ from runtime.clock import Clock
 from runtime.settings import PARTITIONS
 
 ACCOUNT = "acct"
+ANOMALY = "anom"
 API_KEY = "key"
 APPLICATION = "app"
 AUTHORIZATION = "auth"
@@ -44,8 +45,8 @@ _POOL_BYTES = 4096
 _CODE_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
 
 _ID = re.compile(
-    r"(acct|app|auth|card|co|dept|disp|doc|ent|evt|inv|key|ntf|pay|ptok|rpt|rsch|ses|src|stat|stmt"
-    r"|usr|whe)_"
+    r"(acct|anom|app|auth|card|co|dept|disp|doc|ent|evt|inv|key|ntf|pay|ptok|rpt|rsch|ses|src|stat"
+    r"|stmt|usr|whe)_"
     r"([0-9a-f]{2})([0-9a-f]{32})"
 )
 _PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")

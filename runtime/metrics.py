@@ -113,6 +113,8 @@ STATS_LAG = Gauge("holdfast_stats_lag_seconds", "Age of the last entry when it w
 STATS_CLOSED = Counter("holdfast_stats_closed_total", "Closed periods written.", ["type"])
 #: Reports that were made, or could not be, by format and state.
 STATS_REPORTS = Counter("holdfast_stats_reports_total", "Reports made.", ["format", "state"])
+#: Days of accounts that were found to be unusual, by kind.
+STATS_ANOMALIES = Counter("holdfast_stats_anomalies_total", "Unusual days found.", ["kind"])
 #: Requests at the edge that the usage log lacks.
 USAGE_DROPPED = Counter("holdfast_usage_dropped_total", "Usage rows dropped.")
 #: Audit entries that wait in a file, because PostgreSQL could not be used.

@@ -6,17 +6,22 @@ import asyncio
 
 import uvloop
 
-from holdfast.stats.v1 import report_service_pb2, stats_service_pb2
+from holdfast.stats.v1 import event_feed_service_pb2, report_service_pb2, stats_service_pb2
+from holdfast.stats.v1.event_feed_service_pb2_grpc import (
+    add_EventFeedServiceServicer_to_server,
+)
 from holdfast.stats.v1.stats_service_pb2_grpc import add_StatsServiceServicer_to_server
 from runtime import server
 from runtime.audit.writer import AuditLog, spool_of
 from runtime.channel import unix_channel
+from runtime.events.outbox import EventOutbox
 from runtime.follower import Follower
 from runtime.log import configure_logging
 from runtime.moved_clock import clock_of
 from runtime.objects import objects_of
 from runtime.postgres import connect_pool
 from stats.closer import Closer
+from stats.event_feed_service import EventFeedService
 from stats.intake import SHARES, Intake
 from stats.reports import wiring
 from stats.reports.ledger import LedgerClient
@@ -26,10 +31,12 @@ from stats.settings import StatsSettings
 from stats.sources import AccountsClient
 from stats.store import StatsStore
 from stats.subjects import Subjects, lookups
+from stats.watch import Watch
 
 SERVICE_NAMES = (
     stats_service_pb2.DESCRIPTOR.services_by_name["StatsService"].full_name,
     report_service_pb2.DESCRIPTOR.services_by_name["ReportService"].full_name,
+    event_feed_service_pb2.DESCRIPTOR.services_by_name["EventFeedService"].full_name,
 )
 
 
@@ -58,6 +65,8 @@ async def serve(settings: StatsSettings) -> None:
             settings=settings,
             clock=clock,
         )
+        events = EventOutbox(pool)
+        add_EventFeedServiceServicer_to_server(EventFeedService(events), process.services)
         followers = [
             Follower(pool, channel, intake.take, share=share, shares=SHARES)
             for share in range(SHARES)
@@ -76,7 +85,9 @@ async def serve(settings: StatsSettings) -> None:
             counted_until_ms=counted_until_ms,
         )
         work = [asyncio.create_task(one.run()) for one in followers]
-        work += [asyncio.create_task(one) for one in (closer.run(), audit.run(), reports.run())]
+        watch = Watch(pool, clock, interval_s=settings.stats_watch_interval_s)
+        others = (closer.run(), audit.run(), reports.run(), watch.run(), events.run(clock))
+        work += [asyncio.create_task(one) for one in others]
         try:
             await server.run(settings, process, SERVICE_NAMES)
         finally:

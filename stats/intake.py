@@ -23,6 +23,7 @@ from stats.measures import COLUMNS, Measures
 from stats.movement import PLACE, Movement, Place, values_of
 from stats.period import PeriodType
 from stats.sources import TIME_ZONE_DEFAULT, Member, counts, movement_of
+from stats.watch import touch
 
 #: Shares of the partitions that are counted at the same time, each by whoever has its turn.
 SHARES = 2
@@ -77,6 +78,7 @@ class Intake:
         if fold.names:
             await connection.execute(_SQL["put_names"], list(fold.names), list(fold.names.values()))
         await self._reopen(connection, fold.cells)
+        await touch(connection, fold.cells)
         STATS_ENTRIES.inc(len(counted))
         recorded_ms = milliseconds(counted[-1].record_time)
         STATS_LAG.set(max(self._clock.now_ms() - recorded_ms, 0) / 1000)

@@ -8,8 +8,10 @@ from typing import Any
 from holdfast.stats.v1 import stat_pb2 as stats_pb
 from holdfast.stats.v1 import stats_service_pb2 as pb
 from holdfast.stats.v1.stats_service_pb2_grpc import StatsServiceServicer
+from runtime.clock import datetime_of
 from runtime.paging import Position
-from stats import convert
+from runtime.validate import milliseconds
+from stats import convert, convert_anomaly
 from stats.convert import Wanted
 from stats.period import PeriodType
 from stats.store import StatsStore
@@ -17,6 +19,8 @@ from stats.subjects import Subjects
 
 #: Sorts behind every id.
 _ID_LAST = "~"
+#: The end of the year 9998, behind every time.
+_TIME_LAST_MS = 253_370_764_799_000
 
 
 class StatsService(StatsServiceServicer):
@@ -71,6 +75,27 @@ class StatsService(StatsServiceServicer):
         """Returns months."""
         found = await self._periods(convert.wanted(request, PeriodType.MONTH))
         return pb.GetMonthlyStatsResponse(periods=found)
+
+    async def ListAnomalies(
+        self, request: pb.ListAnomaliesRequest, context: Any
+    ) -> pb.ListAnomaliesResponse:
+        """Lists what was unusual."""
+        page, kind = convert_anomaly.list_anomalies(request)
+        if request.account_id:
+            await self._subjects.currency_of(request.account_id)
+        start = page.after or Position(_TIME_LAST_MS, _ID_LAST)
+        rows = await self._store.anomalies(
+            request.account_id,
+            kind,
+            before=(datetime_of(start.key), start.id),
+            limit=page.fetch,
+        )
+        shown, more = page.cut([convert_anomaly.anomaly(row) for row in rows])
+        token = ""
+        if more:
+            last = shown[-1]
+            token = page.token_after(Position(milliseconds(last.create_time), last.id))
+        return pb.ListAnomaliesResponse(anomalies=shown, next_page_token=token)
 
     async def _periods(self, wanted: Wanted) -> list[stats_pb.PeriodStats]:
         subject_id = wanted.subject_id

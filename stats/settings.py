@@ -21,6 +21,13 @@ class StatsSettings(Settings):
         description="How long a period waits to be closed once its last day has ended in every"
         " timezone. What comes in later makes another version.",
     )
+    stats_watch_interval_s: int = Field(
+        default=30,
+        ge=1,
+        le=3_600,
+        description="How often is looked for what is unusual about the days of accounts that were"
+        " used since.",
+    )
     stats_correction_delay_s: int = Field(
         default=600,
         ge=0,

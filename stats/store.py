@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from stats.measures import COLUMNS, Measures
 from stats.period import Period
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "stats.sql")
+_ANOMALIES = load_queries(Path(__file__).with_name("sql") / "anomalies.sql")
 #: In which column of the cells subjects are, by prefix.
 COLUMN = {
     ids.ACCOUNT: "account_id",
@@ -124,3 +125,14 @@ class StatsStore:
         with refusing_when_down():
             rows = await self._pool.fetch(_SQL["list_stats"], subject_id, kind, *before, limit)
         return [KeptStat(**row) for row in rows]
+
+    async def anomalies(
+        self, account_id: str, kind: str, *, before: tuple[datetime, str], limit: int
+    ) -> list[Any]:
+        """What was unusual about an account, or any, the one that was found last first."""
+        with refusing_when_down():
+            return list(
+                await self._pool.fetch(
+                    _ANOMALIES["list_anomalies"], account_id, kind, *before, limit
+                )
+            )

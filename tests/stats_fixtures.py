@@ -16,7 +16,8 @@ from tests.stats_mesh import StatsMesh, stats_mesh
 _NUMBERS = itertools.count(1)
 _TABLES = (
     "live_total, live_cell, live_origin, account_zone, member_department, merchant, closing,"
-    " reopened, stat, report, report_leftover, report_request"
+    " reopened, stat, report, report_leftover, report_request, touched, account_country, anomaly,"
+    " event"
 )
 
 
@@ -30,7 +31,9 @@ async def shared_stats(devstack_base: Devstack) -> AsyncIterator[Database]:
 async def mesh(shared_stats: Database) -> AsyncIterator[StatsMesh]:
     """A running stats on empty tables."""
     connection = await asyncpg.connect(shared_stats.dsn("stats"))
-    await connection.execute(f"SET search_path TO stats; TRUNCATE {_TABLES}")
+    await connection.execute(
+        f"SET search_path TO stats; TRUNCATE {_TABLES}; UPDATE event_head SET last = 0"
+    )
     await connection.close()
     with short_folder() as folder:
         async with stats_mesh(shared_stats, folder) as running:

@@ -19,6 +19,9 @@ from holdfast.stats.v1 import report_service_pb2_grpc as reports_grpc
 from holdfast.stats.v1 import stat_pb2 as pb
 from holdfast.stats.v1 import stats_service_pb2 as rpc
 from holdfast.stats.v1 import stats_service_pb2_grpc as stats_grpc
+from holdfast.stats.v1.event_feed_service_pb2_grpc import (
+    add_EventFeedServiceServicer_to_server,
+)
 from holdfast.stats.v1.stats_service_pb2_grpc import (
     StatsServiceStub,
     add_StatsServiceServicer_to_server,
@@ -28,6 +31,7 @@ from runtime.audit.spool import Spool
 from runtime.audit.writer import AuditLog
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock
+from runtime.events.outbox import EventOutbox
 from runtime.follower import Follower
 from runtime.identity import ROLES_HEADER, SPIFFE_HEADER, SUBJECT_HEADER
 from runtime.objects import objects_of
@@ -35,6 +39,7 @@ from runtime.postgres import connect_pool
 from runtime.server import Server
 from runtime.validate import timestamp
 from stats.closer import Closer
+from stats.event_feed_service import EventFeedService
 from stats.intake import SHARES, Intake
 from stats.rebuild import Rebuild
 from stats.reports import wiring
@@ -46,6 +51,7 @@ from stats.settings import StatsSettings
 from stats.sources import Member
 from stats.store import StatsStore
 from stats.subjects import Subjects, lookups
+from stats.watch import Watch
 from tests.authz_mesh import AuthzMesh, authz_mesh
 from tests.databases import Database
 
@@ -208,6 +214,7 @@ class Counting:
     accounts: FakeAccounts
     intake: Intake
     closer: Closer
+    watch: Watch
     book: Book
 
     async def take(self, *entries: ledger_pb2.Entry, again: bool = False) -> None:
@@ -269,6 +276,7 @@ async def stats_mesh(database: Database, folder: Any) -> AsyncIterator[StatsMesh
         report_worker = wiring.add_reports(
             server, pool, subjects, objects_of(settings), book, settings=settings, clock=clock
         )
+        add_EventFeedServiceServicer_to_server(EventFeedService(EventOutbox(pool)), server.services)
         await server.start([])
         try:
             yield StatsMesh(
@@ -277,6 +285,7 @@ async def stats_mesh(database: Database, folder: Any) -> AsyncIterator[StatsMesh
                 accounts=accounts,
                 intake=Intake(accounts, clock),
                 closer=Closer(pool, clock, delay_h=6, counted_until_ms=clock.now_ms),
+                watch=Watch(pool, clock, interval_s=1),
                 book=book,
                 channel=channel,
                 stats=StatsServiceStub(channel),

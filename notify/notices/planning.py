@@ -24,6 +24,9 @@ _PLAIN: Mapping[str, Kind] = {
     "payment.scheduled": Kind.PAYMENT_SCHEDULED,
     "statement.ready": Kind.STATEMENT_READY,
     "card.shipped": Kind.CARD_SHIPPED,
+    "account.spend_unusual": Kind.SECURITY,
+    "account.declines_unusual": Kind.SECURITY,
+    "account.country_unusual": Kind.SECURITY,
     "user.suspended": Kind.SECURITY,
     "user.reactivated": Kind.SECURITY,
 }

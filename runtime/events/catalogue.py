@@ -64,7 +64,11 @@ def _money(amount_minor: int, meaning: str) -> Field:
 FIELDS: Mapping[str, Field] = MappingProxyType(
     {
         "amount": _money(4_250, "Amount of what happened."),
+        "anomaly_id": _id("anom", "What was found: `holdfast.stats.v1.Anomaly`."),
         "application_id": _id("app", "The application."),
+        "attempt_count": Field(
+            kind=Kind.NUMBER, meaning="Purchases, approved or declined.", example=4
+        ),
         "authorization_id": _id("auth", "The authorization."),
         "available_credit": _money(95_750, "What may be spent after it; may be negative."),
         "balance": _money(4_250, "What is owed."),
@@ -79,13 +83,22 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "cycle_end_date": Field(
             kind=Kind.DATE, meaning="Last day of the cycle.", example="2027-01-15"
         ),
+        "date": Field(
+            kind=Kind.DATE, meaning="The day, in the account's timezone.", example="2027-01-14"
+        ),
         "days_before_due": Field(
             kind=Kind.NUMBER, meaning="Days between a payment and the due date.", example=3
         ),
         "days_past_due": Field(
             kind=Kind.NUMBER, meaning="Days since the oldest unpaid minimum was due.", example=31
         ),
+        "decided_count": Field(
+            kind=Kind.NUMBER, meaning="Purchases that were asked for.", example=9
+        ),
         "decline_reason": _text("INSUFFICIENT_FUNDS", "Why: `holdfast.authz.v1.DeclineReason`."),
+        "declined_count": Field(
+            kind=Kind.NUMBER, meaning="Purchases that were declined.", example=7
+        ),
         "dispute_id": _id("disp", "The dispute."),
         "due_date": Field(
             kind=Kind.DATE, meaning="Day by which is to be paid.", example="2027-02-09"
@@ -114,6 +127,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "source": _text("ACH", "How the money comes in: `PaymentSource`."),
         "state": _text("ACTIVE", "The state from now on."),
         "statement_id": _id("stmt", "The statement."),
+        "usual_amount": _money(8_012, "What a day with purchases came to on average."),
         "won": _money(4_250, "Of a disputed amount: what the cardholder need not pay."),
     }
 )
@@ -221,6 +235,21 @@ _ALL: tuple[EventType, ...] = (
             "interest_waived": "Staff gave interest back; `account.credited` follows.",
         },
         optional=(),
+    ),
+    EventType(
+        name="account.spend_unusual",
+        meaning="Far more was spent on a day than ever before; nothing is declined because of it.",
+        fields=("anomaly_id", "date", "amount", "usual_amount"),
+    ),
+    EventType(
+        name="account.declines_unusual",
+        meaning="Far more purchases were declined on a day than usual.",
+        fields=("anomaly_id", "date", "declined_count", "decided_count"),
+    ),
+    EventType(
+        name="account.country_unusual",
+        meaning="Several purchases were asked for in a country where there was none before.",
+        fields=("anomaly_id", "date", "country_code", "attempt_count"),
     ),
     *_types(
         "card",

@@ -26,7 +26,10 @@ from runtime.secrets import FileSecrets
 USER = "usr_0a" + "1" * 32
 SENDER = "Bank <notices@bank.example>"
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}{% raw %}"
-SECURITY = ("password_changed", "second_factor_changed", "new_sign_in", "suspended", "reactivated")
+SECURITY = (
+    *("password_changed", "second_factor_changed", "new_sign_in", "suspended", "reactivated"),
+    *("spend_unusual", "declines_unusual", "country_unusual"),
+)
 
 
 def said(kind: Kind, topic: str = "", name: str = "Ada", **more: Any) -> Words:
@@ -40,6 +43,12 @@ def said(kind: Kind, topic: str = "", name: str = "Ada", **more: Any) -> Words:
         "scheduled_date": "2027-02-01",
         "decline_reason": "INSUFFICIENT_FUNDS",
         "merchant_id": "mer_1",
+        "date": "2027-01-14",
+        "usual_amount": money(8_012, "USD"),
+        "declined_count": 7,
+        "decided_count": 9,
+        "country_code": "FRA",
+        "attempt_count": 4,
     }
     links = {name: more.pop(name) for name in ("token", "link", "unsubscribe") if name in more}
     notice = Notice(
@@ -99,6 +108,9 @@ def test_events_have_what_their_words_need(name: str) -> None:
         "payment.scheduled": [Kind.PAYMENT_SCHEDULED],
         "statement.ready": [Kind.STATEMENT_READY],
         "card.shipped": [Kind.CARD_SHIPPED],
+        "account.spend_unusual": [Kind.SECURITY],
+        "account.declines_unusual": [Kind.SECURITY],
+        "account.country_unusual": [Kind.SECURITY],
         "user.suspended": [Kind.SECURITY],
         "user.reactivated": [Kind.SECURITY],
     }.get(name, [Kind.PURCHASE_APPROVED, Kind.LARGE_PURCHASE, Kind.LOW_CREDIT])

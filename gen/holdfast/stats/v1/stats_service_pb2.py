@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from holdfast.stats.v1 import anomaly_pb2 as holdfast_dot_stats_dot_v1_dot_anomaly__pb2
 from holdfast.stats.v1 import stat_pb2 as holdfast_dot_stats_dot_v1_dot_stat__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdfast/stats/v1/stats_service.proto\x12\x11holdfast.stats.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1choldfast/stats/v1/stat.proto\x1a\x1dholdfast/type/v1/access.proto\"\'\n\x0eGetStatRequest\x12\x15\n\x07stat_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"8\n\x0fGetStatResponse\x12%\n\x04stat\x18\x01 \x01(\x0b\x32\x17.holdfast.stats.v1.Stat\"\x92\x01\n\x10ListStatsRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x04type\x18\x02 \x01(\x0e\x32\x1d.holdfast.stats.v1.PeriodTypeB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"T\n\x11ListStatsResponse\x12&\n\x05stats\x18\x01 \x03(\x0b\x32\x17.holdfast.stats.v1.Stat\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xca\x01\n\x14GetDailyStatsRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nstart_date\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_date\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rcurrency_code\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\nbreakdowns\x18\x05 \x03(\x0e\x32\x1c.holdfast.stats.v1.DimensionB\x04\xe2\x41\x01\x01\x12\x11\n\x03top\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\"H\n\x15GetDailyStatsResponse\x12/\n\x07periods\x18\x01 \x03(\x0b\x32\x1e.holdfast.stats.v1.PeriodStats\"\x83\x02\n\x15GetWeeklyStatsRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nstart_date\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_date\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rcurrency_code\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\nbreakdowns\x18\x05 \x03(\x0e\x32\x1c.holdfast.stats.v1.DimensionB\x04\xe2\x41\x01\x01\x12\x11\n\x03top\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x36\n\nweek_start\x18\x07 \x01(\x0e\x32\x1c.holdfast.stats.v1.WeekStartB\x04\xe2\x41\x01\x01\"I\n\x16GetWeeklyStatsResponse\x12/\n\x07periods\x18\x01 \x03(\x0b\x32\x1e.holdfast.stats.v1.PeriodStats\"\xcc\x01\n\x16GetMonthlyStatsRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nstart_date\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_date\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rcurrency_code\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\nbreakdowns\x18\x05 \x03(\x0e\x32\x1c.holdfast.stats.v1.DimensionB\x04\xe2\x41\x01\x01\x12\x11\n\x03top\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\"J\n\x17GetMonthlyStatsResponse\x12/\n\x07periods\x18\x01 \x03(\x0b\x32\x1e.holdfast.stats.v1.PeriodStats2\x91\x06\n\x0cStatsService\x12\x83\x01\n\x07GetStat\x12!.holdfast.stats.v1.GetStatRequest\x1a\".holdfast.stats.v1.GetStatResponse\"1\x90\x02\x01\x92\xb5\x18\x0f\n\x04\x02\x08\x03\x04\x12\x07stat_id\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/stats/{stat_id}\x12\x82\x01\n\tListStats\x12#.holdfast.stats.v1.ListStatsRequest\x1a$.holdfast.stats.v1.ListStatsResponse\"*\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/stats\x12\xa1\x01\n\rGetDailyStats\x12\'.holdfast.stats.v1.GetDailyStatsRequest\x1a(.holdfast.stats.v1.GetDailyStatsResponse\"=\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/stats/{subject_id}/daily\x12\xa5\x01\n\x0eGetWeeklyStats\x12(.holdfast.stats.v1.GetWeeklyStatsRequest\x1a).holdfast.stats.v1.GetWeeklyStatsResponse\">\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/stats/{subject_id}/weekly\x12\xa9\x01\n\x0fGetMonthlyStats\x12).holdfast.stats.v1.GetMonthlyStatsRequest\x1a*.holdfast.stats.v1.GetMonthlyStatsResponse\"?\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02 \x12\x1e/v1/stats/{subject_id}/monthlyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdfast/stats/v1/stats_service.proto\x12\x11holdfast.stats.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fholdfast/stats/v1/anomaly.proto\x1a\x1choldfast/stats/v1/stat.proto\x1a\x1dholdfast/type/v1/access.proto\"\'\n\x0eGetStatRequest\x12\x15\n\x07stat_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"8\n\x0fGetStatResponse\x12%\n\x04stat\x18\x01 \x01(\x0b\x32\x17.holdfast.stats.v1.Stat\"\x92\x01\n\x10ListStatsRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x04type\x18\x02 \x01(\x0e\x32\x1d.holdfast.stats.v1.PeriodTypeB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"T\n\x11ListStatsResponse\x12&\n\x05stats\x18\x01 \x03(\x0b\x32\x17.holdfast.stats.v1.Stat\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xca\x01\n\x14GetDailyStatsRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nstart_date\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_date\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rcurrency_code\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\nbreakdowns\x18\x05 \x03(\x0e\x32\x1c.holdfast.stats.v1.DimensionB\x04\xe2\x41\x01\x01\x12\x11\n\x03top\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\"H\n\x15GetDailyStatsResponse\x12/\n\x07periods\x18\x01 \x03(\x0b\x32\x1e.holdfast.stats.v1.PeriodStats\"\x83\x02\n\x15GetWeeklyStatsRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nstart_date\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_date\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rcurrency_code\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\nbreakdowns\x18\x05 \x03(\x0e\x32\x1c.holdfast.stats.v1.DimensionB\x04\xe2\x41\x01\x01\x12\x11\n\x03top\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x36\n\nweek_start\x18\x07 \x01(\x0e\x32\x1c.holdfast.stats.v1.WeekStartB\x04\xe2\x41\x01\x01\"I\n\x16GetWeeklyStatsResponse\x12/\n\x07periods\x18\x01 \x03(\x0b\x32\x1e.holdfast.stats.v1.PeriodStats\"\xcc\x01\n\x16GetMonthlyStatsRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nstart_date\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_date\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rcurrency_code\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\nbreakdowns\x18\x05 \x03(\x0e\x32\x1c.holdfast.stats.v1.DimensionB\x04\xe2\x41\x01\x01\x12\x11\n\x03top\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\"J\n\x17GetMonthlyStatsResponse\x12/\n\x07periods\x18\x01 \x03(\x0b\x32\x1e.holdfast.stats.v1.PeriodStats\"\x98\x01\n\x14ListAnomaliesRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.holdfast.stats.v1.Anomaly.KindB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x15ListAnomaliesResponse\x12-\n\tanomalies\x18\x01 \x03(\x0b\x32\x1a.holdfast.stats.v1.Anomaly\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa6\x07\n\x0cStatsService\x12\x83\x01\n\x07GetStat\x12!.holdfast.stats.v1.GetStatRequest\x1a\".holdfast.stats.v1.GetStatResponse\"1\x90\x02\x01\x92\xb5\x18\x0f\n\x04\x02\x08\x03\x04\x12\x07stat_id\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/stats/{stat_id}\x12\x82\x01\n\tListStats\x12#.holdfast.stats.v1.ListStatsRequest\x1a$.holdfast.stats.v1.ListStatsResponse\"*\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/stats\x12\xa1\x01\n\rGetDailyStats\x12\'.holdfast.stats.v1.GetDailyStatsRequest\x1a(.holdfast.stats.v1.GetDailyStatsResponse\"=\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/stats/{subject_id}/daily\x12\xa5\x01\n\x0eGetWeeklyStats\x12(.holdfast.stats.v1.GetWeeklyStatsRequest\x1a).holdfast.stats.v1.GetWeeklyStatsResponse\">\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/stats/{subject_id}/weekly\x12\xa9\x01\n\x0fGetMonthlyStats\x12).holdfast.stats.v1.GetMonthlyStatsRequest\x1a*.holdfast.stats.v1.GetMonthlyStatsResponse\"?\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02 \x12\x1e/v1/stats/{subject_id}/monthly\x12\x92\x01\n\rListAnomalies\x12\'.holdfast.stats.v1.ListAnomaliesRequest\x1a(.holdfast.stats.v1.ListAnomaliesResponse\".\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\naccount_id\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/anomaliesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -83,6 +84,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMONTHLYSTATSREQUEST'].fields_by_name['breakdowns']._serialized_options = b'\342A\001\001'
   _globals['_GETMONTHLYSTATSREQUEST'].fields_by_name['top']._loaded_options = None
   _globals['_GETMONTHLYSTATSREQUEST'].fields_by_name['top']._serialized_options = b'\342A\001\001'
+  _globals['_LISTANOMALIESREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_LISTANOMALIESREQUEST'].fields_by_name['account_id']._serialized_options = b'\342A\001\001'
+  _globals['_LISTANOMALIESREQUEST'].fields_by_name['kind']._loaded_options = None
+  _globals['_LISTANOMALIESREQUEST'].fields_by_name['kind']._serialized_options = b'\342A\001\001'
+  _globals['_LISTANOMALIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTANOMALIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTANOMALIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTANOMALIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_STATSSERVICE'].methods_by_name['GetStat']._loaded_options = None
   _globals['_STATSSERVICE'].methods_by_name['GetStat']._serialized_options = b'\220\002\001\222\265\030\017\n\004\002\010\003\004\022\007stat_id\202\323\344\223\002\025\022\023/v1/stats/{stat_id}'
   _globals['_STATSSERVICE'].methods_by_name['ListStats']._loaded_options = None
@@ -93,26 +102,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATSSERVICE'].methods_by_name['GetWeeklyStats']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\nsubject_id\202\323\344\223\002\037\022\035/v1/stats/{subject_id}/weekly'
   _globals['_STATSSERVICE'].methods_by_name['GetMonthlyStats']._loaded_options = None
   _globals['_STATSSERVICE'].methods_by_name['GetMonthlyStats']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\nsubject_id\202\323\344\223\002 \022\036/v1/stats/{subject_id}/monthly'
-  _globals['_GETSTATREQUEST']._serialized_start=184
-  _globals['_GETSTATREQUEST']._serialized_end=223
-  _globals['_GETSTATRESPONSE']._serialized_start=225
-  _globals['_GETSTATRESPONSE']._serialized_end=281
-  _globals['_LISTSTATSREQUEST']._serialized_start=284
-  _globals['_LISTSTATSREQUEST']._serialized_end=430
-  _globals['_LISTSTATSRESPONSE']._serialized_start=432
-  _globals['_LISTSTATSRESPONSE']._serialized_end=516
-  _globals['_GETDAILYSTATSREQUEST']._serialized_start=519
-  _globals['_GETDAILYSTATSREQUEST']._serialized_end=721
-  _globals['_GETDAILYSTATSRESPONSE']._serialized_start=723
-  _globals['_GETDAILYSTATSRESPONSE']._serialized_end=795
-  _globals['_GETWEEKLYSTATSREQUEST']._serialized_start=798
-  _globals['_GETWEEKLYSTATSREQUEST']._serialized_end=1057
-  _globals['_GETWEEKLYSTATSRESPONSE']._serialized_start=1059
-  _globals['_GETWEEKLYSTATSRESPONSE']._serialized_end=1132
-  _globals['_GETMONTHLYSTATSREQUEST']._serialized_start=1135
-  _globals['_GETMONTHLYSTATSREQUEST']._serialized_end=1339
-  _globals['_GETMONTHLYSTATSRESPONSE']._serialized_start=1341
-  _globals['_GETMONTHLYSTATSRESPONSE']._serialized_end=1415
-  _globals['_STATSSERVICE']._serialized_start=1418
-  _globals['_STATSSERVICE']._serialized_end=2203
+  _globals['_STATSSERVICE'].methods_by_name['ListAnomalies']._loaded_options = None
+  _globals['_STATSSERVICE'].methods_by_name['ListAnomalies']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\naccount_id\202\323\344\223\002\017\022\r/v1/anomalies'
+  _globals['_GETSTATREQUEST']._serialized_start=217
+  _globals['_GETSTATREQUEST']._serialized_end=256
+  _globals['_GETSTATRESPONSE']._serialized_start=258
+  _globals['_GETSTATRESPONSE']._serialized_end=314
+  _globals['_LISTSTATSREQUEST']._serialized_start=317
+  _globals['_LISTSTATSREQUEST']._serialized_end=463
+  _globals['_LISTSTATSRESPONSE']._serialized_start=465
+  _globals['_LISTSTATSRESPONSE']._serialized_end=549
+  _globals['_GETDAILYSTATSREQUEST']._serialized_start=552
+  _globals['_GETDAILYSTATSREQUEST']._serialized_end=754
+  _globals['_GETDAILYSTATSRESPONSE']._serialized_start=756
+  _globals['_GETDAILYSTATSRESPONSE']._serialized_end=828
+  _globals['_GETWEEKLYSTATSREQUEST']._serialized_start=831
+  _globals['_GETWEEKLYSTATSREQUEST']._serialized_end=1090
+  _globals['_GETWEEKLYSTATSRESPONSE']._serialized_start=1092
+  _globals['_GETWEEKLYSTATSRESPONSE']._serialized_end=1165
+  _globals['_GETMONTHLYSTATSREQUEST']._serialized_start=1168
+  _globals['_GETMONTHLYSTATSREQUEST']._serialized_end=1372
+  _globals['_GETMONTHLYSTATSRESPONSE']._serialized_start=1374
+  _globals['_GETMONTHLYSTATSRESPONSE']._serialized_end=1448
+  _globals['_LISTANOMALIESREQUEST']._serialized_start=1451
+  _globals['_LISTANOMALIESREQUEST']._serialized_end=1603
+  _globals['_LISTANOMALIESRESPONSE']._serialized_start=1605
+  _globals['_LISTANOMALIESRESPONSE']._serialized_end=1700
+  _globals['_STATSSERVICE']._serialized_start=1703
+  _globals['_STATSSERVICE']._serialized_end=2637
 # @@protoc_insertion_point(module_scope)

@@ -66,6 +66,11 @@ class StatsServiceStub:
                 request_serializer=holdfast_dot_stats_dot_v1_dot_stats__service__pb2.GetMonthlyStatsRequest.SerializeToString,
                 response_deserializer=holdfast_dot_stats_dot_v1_dot_stats__service__pb2.GetMonthlyStatsResponse.FromString,
                 _registered_method=True)
+        self.ListAnomalies = channel.unary_unary(
+                '/holdfast.stats.v1.StatsService/ListAnomalies',
+                request_serializer=holdfast_dot_stats_dot_v1_dot_stats__service__pb2.ListAnomaliesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_stats_dot_v1_dot_stats__service__pb2.ListAnomaliesResponse.FromString,
+                _registered_method=True)
 
 
 class StatsServiceServicer:
@@ -125,6 +130,15 @@ class StatsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAnomalies(self, request, context):
+        """Lists days of accounts that are far outside of their habit, the one that was found last first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND; another's, too), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StatsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -152,6 +166,11 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     servicer.GetMonthlyStats,
                     request_deserializer=holdfast_dot_stats_dot_v1_dot_stats__service__pb2.GetMonthlyStatsRequest.FromString,
                     response_serializer=holdfast_dot_stats_dot_v1_dot_stats__service__pb2.GetMonthlyStatsResponse.SerializeToString,
+            ),
+            'ListAnomalies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAnomalies,
+                    request_deserializer=holdfast_dot_stats_dot_v1_dot_stats__service__pb2.ListAnomaliesRequest.FromString,
+                    response_serializer=holdfast_dot_stats_dot_v1_dot_stats__service__pb2.ListAnomaliesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -296,6 +315,33 @@ class StatsService:
             '/holdfast.stats.v1.StatsService/GetMonthlyStats',
             holdfast_dot_stats_dot_v1_dot_stats__service__pb2.GetMonthlyStatsRequest.SerializeToString,
             holdfast_dot_stats_dot_v1_dot_stats__service__pb2.GetMonthlyStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAnomalies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.stats.v1.StatsService/ListAnomalies',
+            holdfast_dot_stats_dot_v1_dot_stats__service__pb2.ListAnomaliesRequest.SerializeToString,
+            holdfast_dot_stats_dot_v1_dot_stats__service__pb2.ListAnomaliesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,6 +67,11 @@ class StatsServiceStub:
 
     Errors: as GetDailyStats.
     """
+    ListAnomalies: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ListAnomaliesRequest, _stats_service_pb2.ListAnomaliesResponse]
+    """Lists days of accounts that are far outside of their habit, the one that was found last first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND; another's, too), UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class StatsServiceAsyncStub(StatsServiceStub):
@@ -106,6 +111,11 @@ class StatsServiceAsyncStub(StatsServiceStub):
     """Returns months.
 
     Errors: as GetDailyStats.
+    """
+    ListAnomalies: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ListAnomaliesRequest, _stats_service_pb2.ListAnomaliesResponse]  # type: ignore[assignment]
+    """Lists days of accounts that are far outside of their habit, the one that was found last first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND; another's, too), UNAVAILABLE.
     """
 
 class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -173,6 +183,17 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns months.
 
         Errors: as GetDailyStats.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAnomalies(
+        self,
+        request: _stats_service_pb2.ListAnomaliesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stats_service_pb2.ListAnomaliesResponse, _abc.Awaitable[_stats_service_pb2.ListAnomaliesResponse]]:
+        """Lists days of accounts that are far outside of their habit, the one that was found last first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND; another's, too), UNAVAILABLE.
         """
 
 def add_StatsServiceServicer_to_server(servicer: StatsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
