@@ -61,3 +61,16 @@ def bars_of(days: Sequence[DayLike], start: date, end: date) -> list[Bar]:
         for currency in sorted({one.currency for one in days})
         for one in shown
     ]
+
+
+def step_minor(whole_minor: int, exponent: int, *, lines_max: int) -> int:
+    """A round distance between lines, 1, 2 or 5 and zeros of whole units, so that as many are
+    enough for an amount; of minor units, if there is less.
+    """
+    least = max(-(-whole_minor // lines_max), 1)
+    step = 10**exponent if least >= 10**exponent else 1
+    while True:
+        for factor in (1, 2, 5):
+            if step * factor >= least:
+                return step * factor
+        step *= 10

@@ -95,6 +95,10 @@ def spending_writer(path: Path, report: Report, found: Overview) -> Writer:
             return JsonWriter(path, report, found)
         case Format.XLSX:
             return spending_workbook(path, report, found)
+        case Format.PDF:
+            from stats.reports.pdf import PdfWriter  # noqa: PLC0415  slow, and rarely wanted
+
+            return PdfWriter(path, report, found)
         case _:
             return CsvWriter(path, spending_columns(report.wanted.groups))
 

@@ -138,6 +138,16 @@ async def test_spending_as_a_workbook(mesh: StatsMesh) -> None:
     assert report.row_count == 3
 
 
+@pytest.mark.parametrize("days", [0, 60])
+async def test_spending_as_a_document(mesh: StatsMesh, days: int) -> None:
+    """Also of a period in which nothing was spent."""
+    await spend(mesh)
+    mesh.clock.advance(days * 86_400_000)
+    start = "2026-11-01" if not days else "2027-01-01"
+    _, file = await made(mesh, format=pb.REPORT_FORMAT_PDF, start_date=start, end_date="2027-01-31")
+    assert file.startswith(b"%PDF-")
+
+
 async def test_an_empty_period_is_a_file_without_rows(mesh: StatsMesh) -> None:
     report, file = await made(mesh, format=pb.REPORT_FORMAT_JSON)
     assert json.loads(file)["rows"] == []

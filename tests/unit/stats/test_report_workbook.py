@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from stats.measures import Measures
-from stats.reports.chart import BARS_MAX, bars_of
+from stats.reports.chart import BARS_MAX, bars_of, step_minor
 from stats.reports.report import Group
 from stats.reports.table import spending_columns
 from stats.reports.workbook import WorkbookWriter
@@ -95,3 +95,16 @@ def test_bars_are_as_fine_as_fits(start: date, end: date, first: str, count: int
     assert (found[0].label, len(found)) == (first, 2 * count)
     assert count <= BARS_MAX
     assert sum(one.amount_minor for one in found) == 28
+
+
+@pytest.mark.parametrize(
+    ("whole", "exponent", "step"),
+    [
+        *((1, 2, 1), (7, 2, 2), (499, 2, 100), (500, 2, 100), (501, 2, 200)),
+        *((12_345_678, 2, 5_000_000), (2**53, 2, 2_000_000_000_000_000)),
+        *((3, 0, 1), (26, 0, 10), (999, 3, 200)),
+    ],
+)
+def test_lines_are_at_round_amounts(whole: int, exponent: int, step: int) -> None:
+    assert step_minor(whole, exponent, lines_max=5) == step
+    assert -(-whole // step) <= 5
