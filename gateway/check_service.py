@@ -19,6 +19,7 @@ from gateway import credentials
 from gateway.api_key import ApiKey
 from gateway.api_key_check import ApiKeyCheck
 from gateway.credentials import NoCredential, credential_of
+from gateway.usage import API_KEY_ID_HEADER
 from runtime.error_text import header_of, json_of
 from runtime.errors import HoldfastError, Unauthenticated, status_of
 from runtime.identity import SESSION_HEADER
@@ -94,6 +95,8 @@ def _identified(key: ApiKey) -> pb.CheckResponse:
         "x-auth-subject": key.owner_id,
         "x-auth-roles": ROLE,
         "x-auth-scopes": " ".join(key.scopes),
+        # For the usage log.
+        API_KEY_ID_HEADER: key.id,
     }
     facts = Struct()
     facts.update({"key": key.id, "roles": [ROLE], "scopes": list(key.scopes)})

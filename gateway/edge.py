@@ -101,7 +101,9 @@ def add_access_log(
     access_log_pb2_grpc.add_AccessLogServiceServicer_to_server(
         AccessLog(takers, stopping=lambda: server.stopping), server.services
     )
-    usage_service_pb2_grpc.add_UsageServiceServicer_to_server(UsageService(store), server.services)
+    usage_service_pb2_grpc.add_UsageServiceServicer_to_server(
+        UsageService(store, ApiKeyStore(pool).merchant_of), server.services
+    )
     return usage, refusals
 
 

@@ -12,6 +12,8 @@ from runtime.clock import datetime_of
 
 #: Request headers that Envoy tells: the identity that it has set itself.
 CALLER_HEADERS = ("x-auth-subject", "x-auth-spiffe")
+#: Request header by which gateway says which API key a call came with.
+API_KEY_ID_HEADER = "x-auth-key"
 _HTTP_METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 _TEXT_MAX = 256
 _PARAMETER = re.compile(r"\\\{[^/]*?\\\}")
@@ -32,6 +34,7 @@ class UsageRow(NamedTuple):
     service_us: int
     caller: str
     trace_id: str
+    api_key_id: str
 
 
 class Found(NamedTuple):
@@ -94,6 +97,7 @@ def row_of(entry: wire.HttpAccessLogEntry, *, listener: str, paths: Paths) -> Us
         service_us=max(last.ToMicroseconds() - first.ToMicroseconds(), 0) if asked else 0,
         caller=next(filter(None, map(headers.get, CALLER_HEADERS)), "")[:_TEXT_MAX],
         trace_id=request.request_id[:64],
+        api_key_id=headers.get(API_KEY_ID_HEADER, "")[:64],
     )
 
 

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
 from gateway.usage_store import UsageStore
 from holdfast.gateway.v1 import usage_service_pb2 as pb
 from holdfast.gateway.v1.usage_service_pb2_grpc import UsageServiceServicer
+from runtime import ids
 from runtime.clock import datetime_of, ms_of
 from runtime.paging import Position, page_of
 from runtime.validate import Violations, milliseconds, timestamp
 
 #: Longest time that is summed up.
 SUM_DAYS_MAX = 31
+#: Requests that a follower gets at once.
+FOLLOW_PAGE = 1_000
 _DAY_MS = 86_400_000
 _TEXT_MAX = 256
 _START = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
 
 class UsageService(UsageServiceServicer):
-    """Reads the usage log."""
+    """Reads the usage log. `merchant_of`: the merchant that a user works for; empty: none."""
 
-    def __init__(self, store: UsageStore) -> None:
+    def __init__(self, store: UsageStore, merchant_of: Callable[[str], Awaitable[str]]) -> None:
         self._store = store
+        self._merchant_of = merchant_of
 
     async def ListUsage(self, request: pb.ListUsageRequest, context: Any) -> pb.ListUsageResponse:
         """Lists requests, newest first."""
@@ -69,6 +74,33 @@ class UsageService(UsageServiceServicer):
         start, end = _time(request.start_time), _time(request.end_time)
         rows = await self._store.sums(start, end, caller=request.caller)
         return pb.GetUsageResponse(methods=[pb.MethodUsage(**dict(row)) for row in rows])
+
+    async def FollowUsage(
+        self, request: pb.FollowUsageRequest, context: Any
+    ) -> pb.FollowUsageResponse:
+        """Lists requests as they were written."""
+        del context
+        violations = Violations()
+        if request.after < 0:
+            violations.add("after", "must not be negative")
+        violations.raise_if_any()
+        rows = await self._store.after(request.after, limit=FOLLOW_PAGE + 1)
+        shown = rows[:FOLLOW_PAGE]
+        return pb.FollowUsageResponse(
+            records=[_record(row) for row in shown],
+            reached=shown[-1]["id"] if shown else request.after,
+            more=len(rows) > len(shown),
+        )
+
+    async def FindMerchant(
+        self, request: pb.FindMerchantRequest, context: Any
+    ) -> pb.FindMerchantResponse:
+        """Says for whom a user works."""
+        del context
+        violations = Violations()
+        violations.id("user_id", request.user_id, ids.USER)
+        violations.raise_if_any()
+        return pb.FindMerchantResponse(merchant_id=await self._merchant_of(request.user_id))
 
 
 def _time(value: Any) -> datetime:

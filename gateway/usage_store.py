@@ -31,10 +31,12 @@ class UsageStore:
         self._pool = pool
 
     async def write(self, rows: Sequence[UsageRow]) -> None:
-        """Adds rows."""
-        await self._pool.copy_records_to_table(
-            "usage", schema_name="gateway", columns=UsageRow._fields, records=rows
-        )
+        """Adds rows. One process at a time: whoever follows ids misses none."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_SQL["take_turn"])
+            await connection.copy_records_to_table(
+                "usage", schema_name="gateway", columns=UsageRow._fields, records=rows
+            )
 
     async def keep_days(self, today: date, *, retention_days: int) -> int:
         """Makes the partitions that are needed next, drops old ones; returns how many."""
@@ -56,6 +58,12 @@ class UsageStore:
             rows: list[Any] = await self._pool.fetch(
                 _SQL["list_usage"], time, place, page.fetch, caller, method, trace_id, since
             )
+        return rows
+
+    async def after(self, place: int, *, limit: int) -> list[Any]:
+        """Rows in the order in which they were written."""
+        with refusing_when_down():
+            rows: list[Any] = await self._pool.fetch(_SQL["follow_usage"], place, limit)
         return rows
 
     async def sums(self, start: datetime, end: datetime, *, caller: str) -> list[Any]:

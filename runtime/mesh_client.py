@@ -33,6 +33,7 @@ from holdfast.payments.v1 import back_office_service_pb2_grpc as back_office_grp
 from holdfast.payments.v1 import funding_source_service_pb2_grpc as funding_source_grpc
 from holdfast.payments.v1 import payment_service_pb2_grpc as payment_grpc
 from holdfast.payments.v1 import transfer_service_pb2_grpc as transfer_grpc
+from holdfast.stats.v1 import api_usage_service_pb2_grpc as api_usage_grpc
 from holdfast.stats.v1 import report_service_pb2_grpc as report_grpc
 from holdfast.stats.v1 import stats_service_pb2_grpc as stats_grpc
 from runtime import pki
@@ -136,6 +137,7 @@ class MeshClient:
     transfers: transfer_grpc.TransferServiceAsyncStub
     stats: stats_grpc.StatsServiceAsyncStub
     reports: report_grpc.ReportServiceAsyncStub
+    api_usage: api_usage_grpc.ApiUsageServiceAsyncStub
     #: JSON over HTTPS, with the same token.
     web: httpx.AsyncClient
 
@@ -197,6 +199,7 @@ async def connect(
             transfers=transfer_grpc.TransferServiceStub(edge_channel),
             stats=stats_grpc.StatsServiceStub(edge_channel),
             reports=report_grpc.ReportServiceStub(edge_channel),
+            api_usage=api_usage_grpc.ApiUsageServiceStub(edge_channel),
             web=web,
         )
 

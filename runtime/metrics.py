@@ -109,6 +109,10 @@ NOTIFICATIONS = Counter(
 STATS_ENTRIES = Counter("holdfast_stats_entries_total", "Ledger entries counted.")
 #: How long after it was recorded the last entry was counted by stats.
 STATS_LAG = Gauge("holdfast_stats_lag_seconds", "Age of the last entry when it was counted.")
+#: How long after it began the last request of the usage log was counted by stats.
+STATS_USAGE_LAG = Gauge(
+    "holdfast_stats_usage_lag_seconds", "Age of the last request when it was counted."
+)
 #: Closed periods written by stats, by length.
 STATS_CLOSED = Counter("holdfast_stats_closed_total", "Closed periods written.", ["type"])
 #: Reports that were made, or could not be, by format and state.

@@ -6,7 +6,12 @@ import asyncio
 
 import uvloop
 
-from holdfast.stats.v1 import event_feed_service_pb2, report_service_pb2, stats_service_pb2
+from holdfast.stats.v1 import (
+    api_usage_service_pb2,
+    event_feed_service_pb2,
+    report_service_pb2,
+    stats_service_pb2,
+)
 from holdfast.stats.v1.event_feed_service_pb2_grpc import (
     add_EventFeedServiceServicer_to_server,
 )
@@ -31,12 +36,14 @@ from stats.settings import StatsSettings
 from stats.sources import AccountsClient
 from stats.store import StatsStore
 from stats.subjects import Subjects, lookups
+from stats.usage_wiring import add_usage
 from stats.watch import Watch
 
 SERVICE_NAMES = (
     stats_service_pb2.DESCRIPTOR.services_by_name["StatsService"].full_name,
     report_service_pb2.DESCRIPTOR.services_by_name["ReportService"].full_name,
     event_feed_service_pb2.DESCRIPTOR.services_by_name["EventFeedService"].full_name,
+    api_usage_service_pb2.DESCRIPTOR.services_by_name["ApiUsageService"].full_name,
 )
 
 
@@ -67,6 +74,7 @@ async def serve(settings: StatsSettings) -> None:
         )
         events = EventOutbox(pool)
         add_EventFeedServiceServicer_to_server(EventFeedService(events), process.services)
+        usage = add_usage(process, pool, channel, settings)
         followers = [
             Follower(pool, channel, intake.take, share=share, shares=SHARES)
             for share in range(SHARES)
@@ -86,7 +94,14 @@ async def serve(settings: StatsSettings) -> None:
         )
         work = [asyncio.create_task(one.run()) for one in followers]
         watch = Watch(pool, clock, interval_s=settings.stats_watch_interval_s)
-        others = (closer.run(), audit.run(), reports.run(), watch.run(), events.run(clock))
+        others = (
+            closer.run(),
+            audit.run(),
+            reports.run(),
+            watch.run(),
+            events.run(clock),
+            usage.run(),
+        )
         work += [asyncio.create_task(one) for one in others]
         try:
             await server.run(settings, process, SERVICE_NAMES)

@@ -38,3 +38,12 @@ class StatsSettings(Settings):
     stats_report_days: int = Field(
         default=30, ge=1, le=3660, description="How long reports are kept once they are ready."
     )
+    stats_usage_retention_days: int = Field(
+        default=400, ge=1, le=3660, description="How long the use of each method is kept."
+    )
+    stats_usage_caller_retention_days: int = Field(
+        default=92,
+        ge=1,
+        le=3660,
+        description="How long it is kept by caller and API key.",
+    )

@@ -9,12 +9,26 @@ FROM pg_inherits AS i
 JOIN pg_class AS c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'usage'::regclass AND c.relname < 'usage_' || to_char($1::date, 'YYYYMMDD')
 
+-- take_turn --
+-- Whoever writes does so alone until its rows are to be seen, so that ids are seen in their order.
+SELECT pg_advisory_xact_lock(hashtextextended('gateway.usage_ids', 0))
+
+-- follow_usage --
+-- Requests as they were written. Params: $1 after this id, $2 limit.
+SELECT
+    id, start_time, listener, method, http_method, http_status, grpc_status, request_bytes,
+    response_bytes, duration_us, service_us, caller, trace_id, api_key_id
+FROM usage
+WHERE id > $1
+ORDER BY id
+LIMIT $2
+
 -- list_usage --
 -- Requests, newest first, after a place. Empty filters: all. Params: $1 time, $2 id of the place,
 -- $3 limit, $4 caller, $5 method, $6 trace_id, $7 from this time on.
 SELECT
     id, start_time, listener, method, http_method, http_status, grpc_status, request_bytes,
-    response_bytes, duration_us, service_us, caller, trace_id
+    response_bytes, duration_us, service_us, caller, trace_id, api_key_id
 FROM usage
 WHERE (start_time, id) < ($1, $2)
     AND start_time <= $1

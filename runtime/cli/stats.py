@@ -23,6 +23,7 @@ from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.cli.running import run_to_end
 from runtime.cli.stats_report import bars, differences, document, draw
+from runtime.cli.stats_usage import usage
 from runtime.devstack import state
 from runtime.mesh_client import CALL_TIMEOUT_S, connect
 from runtime.moved_clock import clock_of_home
@@ -36,11 +37,12 @@ from stats.sources import AccountsClient
 _SUBJECTS = ("acct", "card", "usr", "co", "dept")
 
 app = typer.Typer(
-    help="Show what was spent, or count everything again and compare.",
+    help="Show what was spent, or how the API was used; count everything again and compare.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("usage")(usage)
 
 
 class Length(StrEnum):

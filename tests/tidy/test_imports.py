@@ -70,6 +70,7 @@ PURE = frozenset(
         "stats.reports.journal",
         "stats.reports.report",
         "stats.reports.table",
+        "stats.usage_fold",
         "runtime.events.catalogue",
         "accounts.billing.account",
         "accounts.billing.advance",

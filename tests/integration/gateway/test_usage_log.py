@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
 
@@ -73,3 +74,31 @@ async def test_what_does_not_fit_is_dropped_and_counted(
     assert USAGE_DROPPED._value.get() == before + 5
     assert await usage.flush() == 5
     assert await store._pool.fetchval("SELECT count(*) FROM usage") == 5
+
+
+async def test_whoever_follows_misses_nothing(
+    store: UsageStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While several write at once: a row that is seen later has a higher id."""
+    monkeypatch.setattr(usage_log, "BATCH", 10)
+    clock = ManualClock()
+    logs = [log(store, clock) for _ in range(3)]
+    await logs[0].keep_days()
+    for number, usage in enumerate(logs):
+        usage.take(message(clock, count=400), listener=str(number))
+
+    async def write(usage: UsageLog) -> None:
+        while await usage.flush():
+            pass
+
+    seen: list[int] = []
+
+    async def follow() -> None:
+        while len(seen) < 1_200:
+            seen.extend(row["id"] for row in await store.after(seen[-1] if seen else 0, limit=50))
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(follow(), *(write(usage) for usage in logs))
+    async with await connect_pool(database.settings, "gateway") as pool:
+        rows = await pool.fetch("SELECT id FROM usage ORDER BY id")
+    assert seen == [row["id"] for row in rows]

@@ -48,12 +48,14 @@ def test_a_row_has_times_sizes_and_the_caller() -> None:
     request.path, request.original_path = FREEZE, "/v1/cards/card_1:freeze"
     request.request_id, request.request_body_bytes = "trace-1", 17
     request.request_headers["x-auth-subject"] = "usr_1"
+    request.request_headers["x-auth-key"] = "key_1"
     response.response_code.value, response.response_body_bytes = 200, 40
     response.response_trailers["grpc-status"] = "0"
     row = row_of(entry, listener="edge", paths=PATHS)
     assert row.start_time.isoformat() == "2027-01-15T08:00:00.123000+00:00"
     assert row[1:] == (
         "edge", FREEZE, "POST", 200, 0, 17, 40, 2_000, 1_000, "usr_1", "trace-1",
+        "key_1",
     )  # fmt: skip
 
 

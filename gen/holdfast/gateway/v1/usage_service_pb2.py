@@ -29,7 +29,7 @@ from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__
 from holdfast.type.v1 import deadline_pb2 as holdfast_dot_type_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/gateway/v1/usage_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"\xad\x02\n\x0bUsageRecord\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08listener\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x13\n\x0bhttp_method\x18\x04 \x01(\t\x12\x13\n\x0bhttp_status\x18\x05 \x01(\x05\x12\x18\n\x0bgrpc_status\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x15\n\rrequest_bytes\x18\x07 \x01(\x03\x12\x16\n\x0eresponse_bytes\x18\x08 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\t \x01(\x03\x12\x12\n\nservice_us\x18\n \x01(\x03\x12\x0e\n\x06\x63\x61ller\x18\x0b \x01(\t\x12\x10\n\x08trace_id\x18\x0c \x01(\tB\x0e\n\x0c_grpc_status\"\xbf\x01\n\x10ListUsageRequest\x12\x14\n\x06\x63\x61ller\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06method\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08trace_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x11ListUsageResponse\x12\x31\n\x07records\x18\x01 \x03(\x0b\x32 .holdfast.gateway.v1.UsageRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x91\x01\n\x0fGetUsageRequest\x12\x34\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x32\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x63\x61ller\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x9d\x01\n\x0bMethodUsage\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x03\x12\x15\n\rrequest_bytes\x18\x04 \x01(\x03\x12\x16\n\x0eresponse_bytes\x18\x05 \x01(\x03\x12\x17\n\x0f\x64uration_p50_us\x18\x06 \x01(\x03\x12\x17\n\x0f\x64uration_p95_us\x18\x07 \x01(\x03\"E\n\x10GetUsageResponse\x12\x31\n\x07methods\x18\x01 \x03(\x0b\x32 .holdfast.gateway.v1.MethodUsage2\x9d\x02\n\x0cUsageService\x12\x84\x01\n\tListUsage\x12%.holdfast.gateway.v1.ListUsageRequest\x1a&.holdfast.gateway.v1.ListUsageResponse\"(\x90\x02\x01\x92\xb5\x18\x0c\n\x03\x02\x08\x07*\x05stats\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/usage\x12\x85\x01\n\x08GetUsage\x12$.holdfast.gateway.v1.GetUsageRequest\x1a%.holdfast.gateway.v1.GetUsageResponse\",\x90\x02\x01\x92\xb5\x18\x0c\n\x03\x02\x08\x07*\x05stats\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/usage:sumb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/gateway/v1/usage_service.proto\x12\x13holdfast.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"\xc1\x02\n\x0bUsageRecord\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08listener\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x13\n\x0bhttp_method\x18\x04 \x01(\t\x12\x13\n\x0bhttp_status\x18\x05 \x01(\x05\x12\x18\n\x0bgrpc_status\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x15\n\rrequest_bytes\x18\x07 \x01(\x03\x12\x16\n\x0eresponse_bytes\x18\x08 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\t \x01(\x03\x12\x12\n\nservice_us\x18\n \x01(\x03\x12\x0e\n\x06\x63\x61ller\x18\x0b \x01(\t\x12\x10\n\x08trace_id\x18\x0c \x01(\t\x12\x12\n\napi_key_id\x18\r \x01(\tB\x0e\n\x0c_grpc_status\"\xbf\x01\n\x10ListUsageRequest\x12\x14\n\x06\x63\x61ller\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06method\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08trace_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x11ListUsageResponse\x12\x31\n\x07records\x18\x01 \x03(\x0b\x32 .holdfast.gateway.v1.UsageRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x91\x01\n\x0fGetUsageRequest\x12\x34\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x32\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x63\x61ller\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x9d\x01\n\x0bMethodUsage\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x03\x12\x15\n\rrequest_bytes\x18\x04 \x01(\x03\x12\x16\n\x0eresponse_bytes\x18\x05 \x01(\x03\x12\x17\n\x0f\x64uration_p50_us\x18\x06 \x01(\x03\x12\x17\n\x0f\x64uration_p95_us\x18\x07 \x01(\x03\"E\n\x10GetUsageResponse\x12\x31\n\x07methods\x18\x01 \x03(\x0b\x32 .holdfast.gateway.v1.MethodUsage\")\n\x12\x46ollowUsageRequest\x12\x13\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\"g\n\x13\x46ollowUsageResponse\x12\x31\n\x07records\x18\x01 \x03(\x0b\x32 .holdfast.gateway.v1.UsageRecord\x12\x0f\n\x07reached\x18\x02 \x01(\x03\x12\x0c\n\x04more\x18\x03 \x01(\x08\",\n\x13\x46indMerchantRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"+\n\x14\x46indMerchantResponse\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t2\xf8\x03\n\x0cUsageService\x12|\n\tListUsage\x12%.holdfast.gateway.v1.ListUsageRequest\x1a&.holdfast.gateway.v1.ListUsageResponse\" \x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/usage\x12}\n\x08GetUsage\x12$.holdfast.gateway.v1.GetUsageRequest\x1a%.holdfast.gateway.v1.GetUsageResponse\"$\x90\x02\x01\x92\xb5\x18\x04\n\x02\x02\x08\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/usage:sum\x12s\n\x0b\x46ollowUsage\x12\'.holdfast.gateway.v1.FollowUsageRequest\x1a(.holdfast.gateway.v1.FollowUsageResponse\"\x11\x90\x02\x01\x92\xb5\x18\n\n\x01\x07*\x05stats\x12v\n\x0c\x46indMerchant\x12(.holdfast.gateway.v1.FindMerchantRequest\x1a).holdfast.gateway.v1.FindMerchantResponse\"\x11\x90\x02\x01\x92\xb5\x18\n\n\x01\x07*\x05statsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,22 +54,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETUSAGEREQUEST'].fields_by_name['end_time']._serialized_options = b'\342A\001\002'
   _globals['_GETUSAGEREQUEST'].fields_by_name['caller']._loaded_options = None
   _globals['_GETUSAGEREQUEST'].fields_by_name['caller']._serialized_options = b'\342A\001\001'
+  _globals['_FOLLOWUSAGEREQUEST'].fields_by_name['after']._loaded_options = None
+  _globals['_FOLLOWUSAGEREQUEST'].fields_by_name['after']._serialized_options = b'\342A\001\001'
+  _globals['_FINDMERCHANTREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_FINDMERCHANTREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
   _globals['_USAGESERVICE'].methods_by_name['ListUsage']._loaded_options = None
-  _globals['_USAGESERVICE'].methods_by_name['ListUsage']._serialized_options = b'\220\002\001\222\265\030\014\n\003\002\010\007*\005stats\240\265\030\003\202\323\344\223\002\013\022\t/v1/usage'
+  _globals['_USAGESERVICE'].methods_by_name['ListUsage']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\240\265\030\003\202\323\344\223\002\013\022\t/v1/usage'
   _globals['_USAGESERVICE'].methods_by_name['GetUsage']._loaded_options = None
-  _globals['_USAGESERVICE'].methods_by_name['GetUsage']._serialized_options = b'\220\002\001\222\265\030\014\n\003\002\010\007*\005stats\240\265\030\003\202\323\344\223\002\017\022\r/v1/usage:sum'
+  _globals['_USAGESERVICE'].methods_by_name['GetUsage']._serialized_options = b'\220\002\001\222\265\030\004\n\002\002\010\240\265\030\003\202\323\344\223\002\017\022\r/v1/usage:sum'
+  _globals['_USAGESERVICE'].methods_by_name['FollowUsage']._loaded_options = None
+  _globals['_USAGESERVICE'].methods_by_name['FollowUsage']._serialized_options = b'\220\002\001\222\265\030\n\n\001\007*\005stats'
+  _globals['_USAGESERVICE'].methods_by_name['FindMerchant']._loaded_options = None
+  _globals['_USAGESERVICE'].methods_by_name['FindMerchant']._serialized_options = b'\220\002\001\222\265\030\n\n\001\007*\005stats'
   _globals['_USAGERECORD']._serialized_start=225
-  _globals['_USAGERECORD']._serialized_end=526
-  _globals['_LISTUSAGEREQUEST']._serialized_start=529
-  _globals['_LISTUSAGEREQUEST']._serialized_end=720
-  _globals['_LISTUSAGERESPONSE']._serialized_start=722
-  _globals['_LISTUSAGERESPONSE']._serialized_end=817
-  _globals['_GETUSAGEREQUEST']._serialized_start=820
-  _globals['_GETUSAGEREQUEST']._serialized_end=965
-  _globals['_METHODUSAGE']._serialized_start=968
-  _globals['_METHODUSAGE']._serialized_end=1125
-  _globals['_GETUSAGERESPONSE']._serialized_start=1127
-  _globals['_GETUSAGERESPONSE']._serialized_end=1196
-  _globals['_USAGESERVICE']._serialized_start=1199
-  _globals['_USAGESERVICE']._serialized_end=1484
+  _globals['_USAGERECORD']._serialized_end=546
+  _globals['_LISTUSAGEREQUEST']._serialized_start=549
+  _globals['_LISTUSAGEREQUEST']._serialized_end=740
+  _globals['_LISTUSAGERESPONSE']._serialized_start=742
+  _globals['_LISTUSAGERESPONSE']._serialized_end=837
+  _globals['_GETUSAGEREQUEST']._serialized_start=840
+  _globals['_GETUSAGEREQUEST']._serialized_end=985
+  _globals['_METHODUSAGE']._serialized_start=988
+  _globals['_METHODUSAGE']._serialized_end=1145
+  _globals['_GETUSAGERESPONSE']._serialized_start=1147
+  _globals['_GETUSAGERESPONSE']._serialized_end=1216
+  _globals['_FOLLOWUSAGEREQUEST']._serialized_start=1218
+  _globals['_FOLLOWUSAGEREQUEST']._serialized_end=1259
+  _globals['_FOLLOWUSAGERESPONSE']._serialized_start=1261
+  _globals['_FOLLOWUSAGERESPONSE']._serialized_end=1364
+  _globals['_FINDMERCHANTREQUEST']._serialized_start=1366
+  _globals['_FINDMERCHANTREQUEST']._serialized_end=1410
+  _globals['_FINDMERCHANTRESPONSE']._serialized_start=1412
+  _globals['_FINDMERCHANTRESPONSE']._serialized_end=1455
+  _globals['_USAGESERVICE']._serialized_start=1458
+  _globals['_USAGESERVICE']._serialized_end=1962
 # @@protoc_insertion_point(module_scope)

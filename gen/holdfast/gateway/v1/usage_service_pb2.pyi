@@ -37,6 +37,7 @@ class UsageRecord(_message.Message):
     SERVICE_US_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    API_KEY_ID_FIELD_NUMBER: _builtins.int
     listener: _builtins.str
     """The listener: `edge` or `network`."""
     method: _builtins.str
@@ -59,6 +60,8 @@ class UsageRecord(_message.Message):
     """Subject of the token, owner of the API key, or SPIFFE id; empty: nobody was established."""
     trace_id: _builtins.str
     """The request's `x-request-id`."""
+    api_key_id: _builtins.str
+    """The API key that was shown, a `key_` id; empty: none, or one that was refused."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When its first byte arrived."""
@@ -78,10 +81,11 @@ class UsageRecord(_message.Message):
         service_us: _builtins.int = ...,
         caller: _builtins.str = ...,
         trace_id: _builtins.str = ...,
+        api_key_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_grpc_status", b"_grpc_status", "grpc_status", b"grpc_status", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_grpc_status", b"_grpc_status", "caller", b"caller", "duration_us", b"duration_us", "grpc_status", b"grpc_status", "http_method", b"http_method", "http_status", b"http_status", "listener", b"listener", "method", b"method", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "service_us", b"service_us", "start_time", b"start_time", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_grpc_status", b"_grpc_status", "api_key_id", b"api_key_id", "caller", b"caller", "duration_us", b"duration_us", "grpc_status", b"grpc_status", "http_method", b"http_method", "http_status", b"http_status", "listener", b"listener", "method", b"method", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "service_us", b"service_us", "start_time", b"start_time", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__grpc_status: _TypeAlias = _typing.Literal["grpc_status"]  # noqa: Y015
     _WhichOneofArgType__grpc_status: _TypeAlias = _typing.Literal["_grpc_status", b"_grpc_status"]  # noqa: Y015
@@ -264,3 +268,101 @@ class GetUsageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetUsageResponse: _TypeAlias = GetUsageResponse  # noqa: Y015
+
+@_typing.final
+class FollowUsageRequest(_message.Message):
+    """Asks for requests as they were written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """`reached` of the page before; 0: from the oldest that is kept."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowUsageRequest: _TypeAlias = FollowUsageRequest  # noqa: Y015
+
+@_typing.final
+class FollowUsageResponse(_message.Message):
+    """Some requests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    REACHED_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    reached: _builtins.int
+    """Place of the last one; without any, where it was asked from."""
+    more: _builtins.bool
+    """True: there are more."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRecord]:
+        """In the order in which they were written; at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___UsageRecord] | None = ...,
+        reached: _builtins.int = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["more", b"more", "reached", b"reached", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowUsageResponse: _TypeAlias = FollowUsageResponse  # noqa: Y015
+
+@_typing.final
+class FindMerchantRequest(_message.Message):
+    """Asks for whom a user works."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user, a `usr_` id."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindMerchantRequest: _TypeAlias = FindMerchantRequest  # noqa: Y015
+
+@_typing.final
+class FindMerchantResponse(_message.Message):
+    """For whom a user works."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
+    merchant_id: _builtins.str
+    """A `mer_` id; empty: for none."""
+    def __init__(
+        self,
+        *,
+        merchant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merchant_id", b"merchant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindMerchantResponse: _TypeAlias = FindMerchantResponse  # noqa: Y015

@@ -28,8 +28,8 @@ if _version_not_supported:
 class UsageServiceStub:
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
-    told of their own calls is told by that one.
+    resources, no addresses. Read by staff, and by the service that counts (ApiUsageService), which
+    also tells merchants about their own calls.
     """
 
     def __init__(self, channel):
@@ -48,13 +48,23 @@ class UsageServiceStub:
                 request_serializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
+        self.FollowUsage = channel.unary_unary(
+                '/holdfast.gateway.v1.UsageService/FollowUsage',
+                request_serializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FollowUsageRequest.SerializeToString,
+                response_deserializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FollowUsageResponse.FromString,
+                _registered_method=True)
+        self.FindMerchant = channel.unary_unary(
+                '/holdfast.gateway.v1.UsageService/FindMerchant',
+                request_serializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FindMerchantRequest.SerializeToString,
+                response_deserializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FindMerchantResponse.FromString,
+                _registered_method=True)
 
 
 class UsageServiceServicer:
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
-    told of their own calls is told by that one.
+    resources, no addresses. Read by staff, and by the service that counts (ApiUsageService), which
+    also tells merchants about their own calls.
     """
 
     def ListUsage(self, request, context):
@@ -75,6 +85,25 @@ class UsageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FollowUsage(self, request, context):
+        """Lists requests in the order in which they were written, for whoever counts each of them once.
+        None comes later than one that was listed.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindMerchant(self, request, context):
+        """Says which merchant a user works for, at this moment (SetUserAccess).
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UsageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -88,6 +117,16 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     request_deserializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.GetUsageRequest.FromString,
                     response_serializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.GetUsageResponse.SerializeToString,
             ),
+            'FollowUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.FollowUsage,
+                    request_deserializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FollowUsageRequest.FromString,
+                    response_serializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FollowUsageResponse.SerializeToString,
+            ),
+            'FindMerchant': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindMerchant,
+                    request_deserializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FindMerchantRequest.FromString,
+                    response_serializer=holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FindMerchantResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'holdfast.gateway.v1.UsageService', rpc_method_handlers)
@@ -99,8 +138,8 @@ def add_UsageServiceServicer_to_server(servicer, server):
 class UsageService:
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
-    told of their own calls is told by that one.
+    resources, no addresses. Read by staff, and by the service that counts (ApiUsageService), which
+    also tells merchants about their own calls.
     """
 
     @staticmethod
@@ -147,6 +186,60 @@ class UsageService:
             '/holdfast.gateway.v1.UsageService/GetUsage',
             holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.GetUsageRequest.SerializeToString,
             holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FollowUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.gateway.v1.UsageService/FollowUsage',
+            holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FollowUsageRequest.SerializeToString,
+            holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FollowUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindMerchant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.gateway.v1.UsageService/FindMerchant',
+            holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FindMerchantRequest.SerializeToString,
+            holdfast_dot_gateway_dot_v1_dot_usage__service__pb2.FindMerchantResponse.FromString,
             options,
             channel_credentials,
             insecure,

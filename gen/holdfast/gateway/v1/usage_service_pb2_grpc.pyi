@@ -29,8 +29,8 @@ GRPC_VERSION: str
 class UsageServiceStub:
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
-    told of their own calls is told by that one.
+    resources, no addresses. Read by staff, and by the service that counts (ApiUsageService), which
+    also tells merchants about their own calls.
     """
 
     @_typing.overload
@@ -47,13 +47,24 @@ class UsageServiceStub:
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
     """
+    FollowUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.FollowUsageRequest, _usage_service_pb2.FollowUsageResponse]
+    """Lists requests in the order in which they were written, for whoever counts each of them once.
+    None comes later than one that was listed.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
+    """
+    FindMerchant: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.FindMerchantRequest, _usage_service_pb2.FindMerchantResponse]
+    """Says which merchant a user works for, at this moment (SetUserAccess).
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
+    """
 
 @_typing.type_check_only
 class UsageServiceAsyncStub(UsageServiceStub):
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
-    told of their own calls is told by that one.
+    resources, no addresses. Read by staff, and by the service that counts (ApiUsageService), which
+    also tells merchants about their own calls.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -67,12 +78,23 @@ class UsageServiceAsyncStub(UsageServiceStub):
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
     """
+    FollowUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.FollowUsageRequest, _usage_service_pb2.FollowUsageResponse]  # type: ignore[assignment]
+    """Lists requests in the order in which they were written, for whoever counts each of them once.
+    None comes later than one that was listed.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
+    """
+    FindMerchant: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.FindMerchantRequest, _usage_service_pb2.FindMerchantResponse]  # type: ignore[assignment]
+    """Says which merchant a user works for, at this moment (SetUserAccess).
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
+    """
 
 class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     """What was asked at the edge, by whom, how it ended and how long it took. For statistics: a request
     may be missing while the gateway or its database could not keep up. No content, no ids of
-    resources, no addresses. Read by staff, and by the service that counts; whoever else is to be
-    told of their own calls is told by that one.
+    resources, no addresses. Read by staff, and by the service that counts (ApiUsageService), which
+    also tells merchants about their own calls.
     """
 
     @_abc_1.abstractmethod
@@ -93,6 +115,29 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_usage_service_pb2.GetUsageResponse, _abc.Awaitable[_usage_service_pb2.GetUsageResponse]]:
         """Returns totals by method over a time.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
+        """
+
+    @_abc_1.abstractmethod
+    def FollowUsage(
+        self,
+        request: _usage_service_pb2.FollowUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_service_pb2.FollowUsageResponse, _abc.Awaitable[_usage_service_pb2.FollowUsageResponse]]:
+        """Lists requests in the order in which they were written, for whoever counts each of them once.
+        None comes later than one that was listed.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
+        """
+
+    @_abc_1.abstractmethod
+    def FindMerchant(
+        self,
+        request: _usage_service_pb2.FindMerchantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_service_pb2.FindMerchantResponse, _abc.Awaitable[_usage_service_pb2.FindMerchantResponse]]:
+        """Says which merchant a user works for, at this moment (SetUserAccess).
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE (STORAGE_UNAVAILABLE).
         """
