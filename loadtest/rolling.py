@@ -14,6 +14,9 @@ from google.protobuf.message import Message
 
 from holdfast.accounts.v1 import account_service_pb2 as account_pb
 from holdfast.gateway.v1 import api_key_service_pb2 as api_key_pb
+from holdfast.notify.v1 import event_service_pb2 as event_pb
+from holdfast.payments.v1 import payment_service_pb2 as payment_pb
+from holdfast.stats.v1 import stats_service_pb2 as stats_pb
 from loadtest import messages
 from loadtest.drive import DECIDED, Run, drive
 from loadtest.mesh import Mesh, open_mesh
@@ -37,17 +40,30 @@ class _Target:
     request: Message
 
 
-#: Reads of a service; the authorizer's and the settler's calls are purchases.
-_READS = {
-    "accounts": _Target(
-        method="/holdfast.accounts.v1.AccountService/ListAccounts",
-        request=account_pb.ListAccountsRequest(owner_id=f"usr_2a{'0' * 32}", page_size=1),
-    ),
-    "gateway": _Target(
-        method="/holdfast.gateway.v1.ApiKeyService/ListApiKeys",
-        request=api_key_pb.ListApiKeysRequest(page_size=1),
-    ),
-}
+def _reads(account_id: str) -> dict[str, _Target]:
+    """Reads of each service; calls of the authorizer and the settler are purchases."""
+    return {
+        "accounts": _Target(
+            method="/holdfast.accounts.v1.AccountService/ListAccounts",
+            request=account_pb.ListAccountsRequest(owner_id=f"usr_2a{'0' * 32}", page_size=1),
+        ),
+        "payments": _Target(
+            method="/holdfast.payments.v1.PaymentService/ListPayments",
+            request=payment_pb.ListPaymentsRequest(account_id=account_id, page_size=1),
+        ),
+        "notify": _Target(
+            method="/holdfast.notify.v1.EventService/ListEvents",
+            request=event_pb.ListEventsRequest(account_id=account_id, page_size=1),
+        ),
+        "stats": _Target(
+            method="/holdfast.stats.v1.StatsService/ListStats",
+            request=stats_pb.ListStatsRequest(subject_id=account_id, page_size=1),
+        ),
+        "gateway": _Target(
+            method="/holdfast.gateway.v1.ApiKeyService/ListApiKeys",
+            request=api_key_pb.ListApiKeysRequest(page_size=1),
+        ),
+    }
 
 
 async def rolling(session: Session) -> None:
@@ -57,10 +73,12 @@ async def rolling(session: Session) -> None:
         cards = await mesh.open_accounts(session.options.accounts_few)
         await mesh.settle()
         async with open_callers(mesh, cards) as callers:
+            reads = _reads(callers.account_id)
             during = partial(
-                _during, _World(session=session, mesh=mesh, cards=cards, callers=callers)
+                _during,
+                _World(session=session, mesh=mesh, cards=cards, callers=callers, reads=reads),
             )
-            for name in ("authz", "settler", *_READS):
+            for name in ("authz", "settler", *reads):
                 found[name] = await during(name, partial(mesh.stack.roll, name))
             found["certificates"] = await during("certificates", partial(_rotate, mesh))
         await session.check_books(mesh, "rolling")
@@ -75,12 +93,13 @@ class _World:
     mesh: Mesh
     cards: list[str]
     callers: Callers
+    reads: dict[str, _Target]
 
 
 async def _during(world: _World, name: str, act: Callable[[], Awaitable[None]]) -> dict[str, Any]:
     """A run, and what is done in it."""
     async with world.callers.calling() as told:
-        work = asyncio.create_task(_calls(world.mesh, world.cards, name))
+        work = asyncio.create_task(_calls(world, name))
         await asyncio.sleep(_BEFORE_S)
         began = asyncio.get_running_loop().time()
         await act()
@@ -105,11 +124,11 @@ async def _during(world: _World, name: str, act: Callable[[], Awaitable[None]]) 
     }
 
 
-async def _calls(mesh: Mesh, cards: list[str], name: str) -> Run:
-    steps = ((RATE, _SECONDS),)
-    if name not in _READS:
-        return await mesh.purchase(cards, steps=steps)
-    read = _READS[name]
+async def _calls(world: _World, name: str) -> Run:
+    mesh, steps = world.mesh, ((RATE, _SECONDS),)
+    if name not in world.reads:
+        return await mesh.purchase(world.cards, steps=steps)
+    read = world.reads[name]
     token = TokenSource(mesh.stack.settings, roles=("admin",)).token()
     headers = [
         *messages.grpc_headers(read.method, tls=True),

@@ -69,7 +69,7 @@ class _User:
         self._accounts: Any = AccountServiceStub(channel)
         self._cards: Any = CardServiceStub(channel)
         self._tokens = session_pb.LoginResponse().tokens
-        self._card_id = ""
+        self.account_id = self._card_id = ""
         self._signed_in = 0.0
 
     async def open(self, staff: tuple[tuple[str, str], ...]) -> None:
@@ -88,11 +88,12 @@ class _User:
             ),
             staff,
         )
+        self.account_id = opened.account.id
         issued = await _send(
             self._cards.IssueCard,
             card_pb.IssueCardRequest(
                 request_id=_name(),
-                account_id=opened.account.id,
+                account_id=self.account_id,
                 kind=card_pb2.Card.KIND_VIRTUAL,
             ),
             staff,
@@ -183,6 +184,11 @@ class Callers:
         self._mesh = mesh
         self._users = [_User(channel) for _ in range(USERS)]
         self._merchant = _Merchant(channel, mesh, cards)
+
+    @property
+    def account_id(self) -> str:
+        """The account of one of them."""
+        return self._users[0].account_id
 
     async def open(self) -> None:
         """Makes them known."""

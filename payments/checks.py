@@ -24,6 +24,12 @@ async def holder_of(holders: Holders, account_id: str, *, currency_code: str = "
     return found
 
 
+async def known(holders: Holders, account_id: str) -> None:
+    """Nothing, if there is such an account."""
+    if not await holders.knows(account_id):
+        raise convert.account_not_found(account_id)
+
+
 async def payer_of(holders: Holders, wanted: Wanted) -> Holder:
     """The same of a payment that somebody wants to make: not on an account that has ended."""
     found = await holder_of(holders, wanted.account_id, currency_code=wanted.currency_code)

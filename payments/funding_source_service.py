@@ -191,7 +191,7 @@ class FundingSourceService(FundingSourceServiceServicer):
     ) -> pb.ListFundingSourcesResponse:
         """Lists funding sources, newest first."""
         page = convert.page(request, listed="funding_sources")
-        await checks.holder_of(self._holders, request.account_id)
+        await checks.known(self._holders, request.account_id)
         found = await self._store.sources(page, account_id=request.account_id)
         shown, token = cut(page, found, lambda one: one.id)
         return pb.ListFundingSourcesResponse(

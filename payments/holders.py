@@ -14,6 +14,8 @@ from runtime.errors import Unavailable
 from runtime.ownership import Belongs
 
 CALL_TIMEOUT_S = 5.0
+#: Accounts that are remembered as being there: none ever goes away.
+KNOWN_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,11 @@ class Holders:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         stub: Any = HolderServiceStub(channel)
         self._get_holder, self._get_bill = stub.GetHolder, stub.GetBill
+        self._known: set[str] = set()
+
+    async def knows(self, account_id: str) -> bool:
+        """Whether there is such an account. Reads need no more, and are not to cost two services."""
+        return account_id in self._known or await self.holder(account_id) is not None
 
     async def holder(self, account_id: str, user_id: str = "") -> Holder | None:
         """Whose an account is; None: there is no such account."""
@@ -51,6 +58,9 @@ class Holders:
         found = await _answer(self._get_holder(request, timeout=CALL_TIMEOUT_S))
         if found is None:
             return None
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known.add(account_id)
         return Holder(
             account_id=account_id,
             belongs=Belongs(

@@ -175,7 +175,7 @@ class PaymentService(PaymentServiceServicer):
     ) -> pb.ListPaymentsResponse:
         """Lists payments, newest first."""
         page = convert.page(request, listed="payments")
-        await checks.holder_of(self._holders, request.account_id)
+        await checks.known(self._holders, request.account_id)
         found = await self._store.payments(page, account_id=request.account_id)
         shown, token = cut(page, found, lambda one: one.id)
         return pb.ListPaymentsResponse(
@@ -231,7 +231,7 @@ class PaymentService(PaymentServiceServicer):
     ) -> pb.GetAutopayResponse:
         """Returns what is paid by itself."""
         account_id = convert.checked_id("account_id", request.account_id, ids.ACCOUNT)
-        await checks.holder_of(self._holders, account_id)
+        await checks.known(self._holders, account_id)
         found = await self._store.autopay(account_id) or _off(account_id)
         return pb.GetAutopayResponse(autopay=convert.autopay(found))
 

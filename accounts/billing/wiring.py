@@ -22,6 +22,9 @@ from runtime.clock import Clock
 from runtime.follower import Follower
 from runtime.outbox import Outbox
 
+#: Batches that are worked on at the same time: one computes while another waits for PostgreSQL.
+BILLERS = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingParts:
@@ -39,7 +42,7 @@ class BillingParts:
         """What runs for ever."""
         return (
             self.follower.run(),
-            self.biller.run(),
+            *(self.biller.run() for _ in range(BILLERS)),
             self.biller.enrol(),
             self.poster.run(),
             self.taper.run(),

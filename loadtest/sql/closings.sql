@@ -37,6 +37,9 @@ FROM unnest($1::text[]) WITH ORDINALITY AS account (id, row),
 INSERT INTO accounts.billing_account (account_id, phase, work_time, state)
 SELECT id, 'RUNNING', to_timestamp(0), $2::jsonb FROM unnest($1::text[]) AS id
 
+-- analyze --
+ANALYZE accounts.account, accounts.billing_account, accounts.billing_entry
+
 -- count_issued --
 -- Statements that are issued.
 SELECT count(*) FROM accounts.statement WHERE issue_time IS NOT NULL
