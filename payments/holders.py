@@ -49,7 +49,7 @@ class Holders:
         self._known: set[str] = set()
 
     async def knows(self, account_id: str) -> bool:
-        """Whether there is such an account. Reads need no more, and are not to cost two services."""
+        """Whether there is such an account, which is all that a read asks; accounts stay."""
         return account_id in self._known or await self.holder(account_id) is not None
 
     async def holder(self, account_id: str, user_id: str = "") -> Holder | None:
