@@ -38,6 +38,7 @@ INSERT INTO accounts.billing_account (account_id, phase, work_time, state)
 SELECT id, 'RUNNING', to_timestamp(0), $2::jsonb FROM unnest($1::text[]) AS id
 
 -- analyze --
+-- Has PostgreSQL look at what was inserted.
 ANALYZE accounts.account, accounts.billing_account, accounts.billing_entry
 
 -- count_issued --
