@@ -64,6 +64,11 @@ class NotifySettings(Settings):
         description="Your site, to which links of mails lead: `/reset-password?token=…`,"
         " `/unsubscribe?token=…`.",
     )
+    notify_api_url: str = Field(
+        default="https://localhost:8443",
+        pattern=r"^https://[^\s?#]{1,200}[^\s?#/]$",
+        description="The edge as mail programs reach it, to unsubscribe with one click.",
+    )
     notify_sms_url: str = Field(
         default="",
         description="Who sends text messages, by an interface like Twilio's: its base URL. Its"

@@ -68,7 +68,7 @@ ENTRY, AUTHORIZATION = "ent_0c" + "5" * 32, "auth_0c" + "6" * 32
 
 #: Notifications of tests.
 CAPS = {Channel.EMAIL: 4, Channel.SMS: 2, Channel.PUSH: 4}
-LINKS = Links(site="https://bank.example")
+LINKS = Links(site="https://bank.example", api="https://api.bank.example")
 NAME, EMAIL, PHONE = "Ada Featherstone", "ada.featherstone@example.com", "+12025550143"
 
 #: Receivers of tests are there.

@@ -73,6 +73,7 @@ def mail_of(message: Message, *, sender: str) -> EmailMessage:
     mail["Auto-Submitted"] = "auto-generated"
     if message.unsubscribe:
         mail["List-Unsubscribe"] = f"<{message.unsubscribe}>"
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail.set_content(message.words.text)
     mail.add_alternative(message.words.html, subtype="html")
     return mail

@@ -83,7 +83,7 @@ def add_notifications(
         clock,
         tokens=tokens,
         ring=ring,
-        links=Links(site=settings.notify_site_url),
+        links=Links(site=settings.notify_site_url, api=settings.notify_api_url),
     )
 
 

@@ -64,10 +64,15 @@ class Links:
     """Where links of mails lead."""
 
     site: str
+    api: str
 
     def reset(self, token: str) -> str:
         """Where a password is reset."""
         return f"{self.site}/reset-password?token={quote(token)}"
+
+    def unsubscribe(self, token: str) -> str:
+        """What mail programs post to by themselves; whoever only opens it changes nothing."""
+        return f"{self.api}/v1/notifications:unsubscribe?token={quote(token)}"
 
     def leave(self, token: str) -> str:
         """What people open."""
@@ -155,7 +160,7 @@ class NoticeWorker:
         await self._finish(notice, NoticeState.SENT)
 
     def _message(self, notice: Notice, contact: Contact, to: str, *, now_ms: int) -> Message:
-        secret = link = leave = ""
+        secret = link = leave = unsubscribe = ""
         if notice.secret is not None:
             secret = self._ring.open(notice.secret, context=notice.id.encode()).decode()
         if notice.kind is Kind.PASSWORD_RESET:
@@ -164,14 +169,14 @@ class NoticeWorker:
             Subscription(user_id=notice.user_id, kind=notice.kind, channel=notice.channel)
         )
         if token:
-            leave = self._links.leave(token)
+            unsubscribe, leave = self._links.unsubscribe(token), self._links.leave(token)
         return Message(
             id=notice.id,
             kind=notice.kind,
             user_id=notice.user_id,
             to=to,
             words=words(notice, name=contact.name, token=secret, link=link, unsubscribe=leave),
-            unsubscribe=leave,
+            unsubscribe=unsubscribe,
             time_ms=now_ms,
         )
 

@@ -141,7 +141,7 @@ class _Operation:
         }
         if parameters := self._parameters():
             operation["parameters"] = parameters
-        if self._binding.body:
+        if self._asks_for_body():
             # Anything but the whole message is a field of type HttpBody: the bytes as they come.
             body: dict[str, Any] = {"description": "The raw body, as its sender has signed it."}
             if self._binding.body == "*":
@@ -150,6 +150,11 @@ class _Operation:
             operation["requestBody"] = {"required": True, "content": content}
         operation["responses"] = self._responses(comment)
         return operation
+
+    def _asks_for_body(self) -> bool:
+        """False also if there may be one that says nothing."""
+        body = self._binding.body
+        return body == "*" or (bool(body) and is_required(self._schemas.fields(self._input)[body]))
 
     def _who(self) -> str:
         if ANYONE in self._policy.roles:
@@ -167,11 +172,11 @@ class _Operation:
     def _parameters(self) -> list[dict[str, Any]]:
         fields = self._schemas.fields(self._input)
         found = [self._parameter(fields[name], "path") for name in sorted(self._path_fields)]
-        if not self._binding.body:
+        if self._binding.body != "*":
             found += [
                 self._parameter(field, "query")
                 for name, field in fields.items()
-                if name not in self._path_fields
+                if name not in self._path_fields and name != self._binding.body
             ]
         if "request_id" in fields:
             found.append(

@@ -21,6 +21,7 @@ from tests.mailbox import mail, mails, reset_token, text_of
 
 PASSWORD, NEW = "correct horse battery", "another long password"
 USD = "USD"
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
 @pytest.fixture
@@ -73,17 +74,36 @@ async def test_from_a_purchase_to_a_mail_and_out_again(
         await declined(staff, user_id)
     told = await mail(home, email, lambda one: "declined" in one["Subject"])
     assert text_of(told).startswith("Hello Ada,\n\nA purchase was declined: insufficient credit.")
-    # What the page behind the link does, without any login.
-    link = urlsplit(told["List-Unsubscribe"].strip("<>"))
-    assert link.path == "/unsubscribe"
-    clicked = await web.post(f"/v1/notifications:unsubscribe?{link.query}")
-    assert clicked.status_code == 200, clicked.text
-    assert clicked.json()["kind"] == "NOTIFICATION_KIND_PURCHASE_DECLINED"
     path = f"/v1/users/{user_id}/notification-preferences"
-    found = (await web.get(path, headers=mine)).json()["preferences"]
-    chosen = {one["kind"]: one.get("channels", []) for one in found["choices"]}
-    assert chosen["NOTIFICATION_KIND_PURCHASE_DECLINED"] == []
-    assert chosen["NOTIFICATION_KIND_SECURITY"] == ["NOTIFICATION_CHANNEL_EMAIL"]
+
+    async def channels(kind: str) -> list[str]:
+        found = (await web.get(path, headers=mine)).json()["preferences"]
+        chosen = {one["kind"]: one.get("channels", []) for one in found["choices"]}
+        return list(chosen[f"NOTIFICATION_KIND_{kind}"])
+
+    link = urlsplit(told["List-Unsubscribe"].strip("<>"))
+    assert told["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    url = f"{link.path}?{link.query}"
+    # Scanners open links, and try what they find; none of that is a click.
+    for method in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE"):
+        opened = await web.request(method, url)
+        assert opened.status_code >= 400, method
+    assert await channels("PURCHASE_DECLINED") == ["NOTIFICATION_CHANNEL_EMAIL"]
+    forged = await web.post(f"{url[:-4]}AAAA", data=ONE_CLICK)
+    assert forged.status_code == 400, forged.text
+    assert await channels("PURCHASE_DECLINED") == ["NOTIFICATION_CHANNEL_EMAIL"]
+    # One click of a mail program: a form of either kind, without any login, perhaps twice. Then
+    # what the page behind the link does, without a body.
+    for sent in (
+        {"data": ONE_CLICK},
+        {"files": {name: (None, one) for name, one in ONE_CLICK.items()}},
+        {},
+    ):
+        clicked = await web.post(url, **sent)
+        assert clicked.status_code == 200, clicked.text
+        assert clicked.json()["kind"] == "NOTIFICATION_KIND_PURCHASE_DECLINED"
+        assert await channels("PURCHASE_DECLINED") == []
+    assert await channels("SECURITY") == ["NOTIFICATION_CHANNEL_EMAIL"]
     changed = await send(
         web,
         f"{path}:update",

@@ -171,9 +171,10 @@ def test_no_value_adds_a_header_or_an_address(name: str, merchant: str) -> None:
 
 
 def test_a_mail_has_text_and_html_and_lets_go() -> None:
-    url = "https://bank.example/unsubscribe?token=abc"
+    url = "https://api.bank.example/v1/notifications:unsubscribe?token=abc"
     made = mail(said(Kind.CARD_SHIPPED, unsubscribe="https://bank.example/leave"), unsubscribe=url)
     assert made["List-Unsubscribe"] == f"<{url}>"
+    assert made["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert made["Message-ID"] == f"<ntf_0a{'1' * 32}@bank.example>"
     for kind in ("plain", "html"):
         body = made.get_body((kind,))

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from holdfast.notify.v1 import notification_pb2 as holdfast_dot_notify_dot_v1_dot_notification__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-holdfast/notify/v1/notification_service.proto\x12\x12holdfast.notify.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a%holdfast/notify/v1/notification.proto\x1a\x1dholdfast/type/v1/access.proto\":\n!GetNotificationPreferencesRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"f\n\"GetNotificationPreferencesResponse\x12@\n\x0bpreferences\x18\x01 \x01(\x0b\x32+.holdfast.notify.v1.NotificationPreferences\"\x9f\x01\n$UpdateNotificationPreferencesRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x46\n\x0bpreferences\x18\x03 \x01(\x0b\x32+.holdfast.notify.v1.NotificationPreferencesB\x04\xe2\x41\x01\x02\"i\n%UpdateNotificationPreferencesResponse\x12@\n\x0bpreferences\x18\x01 \x01(\x0b\x32+.holdfast.notify.v1.NotificationPreferences\"d\n\x18ListNotificationsRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"m\n\x19ListNotificationsResponse\x12\x37\n\rnotifications\x18\x01 \x03(\x0b\x32 .holdfast.notify.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x12UnsubscribeRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x83\x01\n\x13UnsubscribeResponse\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.holdfast.notify.v1.NotificationKind\x12\x38\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\'.holdfast.notify.v1.NotificationChannel\"_\n\x11SendNoticeRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x30\n\x06notice\x18\x02 \x01(\x0b\x32\x1a.holdfast.notify.v1.NoticeB\x04\xe2\x41\x01\x02\"\x14\n\x12SendNoticeResponse2\x90\x07\n\x13NotificationService\x12\xd6\x01\n\x1aGetNotificationPreferences\x12\x35.holdfast.notify.v1.GetNotificationPreferencesRequest\x1a\x36.holdfast.notify.v1.GetNotificationPreferencesResponse\"I\x90\x02\x01\x92\xb5\x18\x0e\n\x03\x02\x08\x04\x12\x07user_id\x82\xd3\xe4\x93\x02.\x12,/v1/users/{user_id}/notification-preferences\x12\xe8\x01\n\x1dUpdateNotificationPreferences\x12\x38.holdfast.notify.v1.UpdateNotificationPreferencesRequest\x1a\x39.holdfast.notify.v1.UpdateNotificationPreferencesResponse\"R\x90\x02\x02\x92\xb5\x18\r\n\x02\x02\x04\x12\x07user_id\x82\xd3\xe4\x93\x02\x38\"3/v1/users/{user_id}/notification-preferences:update:\x01*\x12\xb0\x01\n\x11ListNotifications\x12,.holdfast.notify.v1.ListNotificationsRequest\x1a-.holdfast.notify.v1.ListNotificationsResponse\">\x90\x02\x01\x92\xb5\x18\x0e\n\x03\x02\x08\x04\x12\x07user_id\x82\xd3\xe4\x93\x02#\x12!/v1/users/{user_id}/notifications\x12\x8f\x01\n\x0bUnsubscribe\x12&.holdfast.notify.v1.UnsubscribeRequest\x1a\'.holdfast.notify.v1.UnsubscribeResponse\"/\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x82\xd3\xe4\x93\x02\x1f\"\x1d/v1/notifications:unsubscribe\x12p\n\nSendNotice\x12%.holdfast.notify.v1.SendNoticeRequest\x1a&.holdfast.notify.v1.SendNoticeResponse\"\x13\x90\x02\x02\x92\xb5\x18\x0c\n\x01\x07*\x07gatewayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-holdfast/notify/v1/notification_service.proto\x12\x12holdfast.notify.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a%holdfast/notify/v1/notification.proto\x1a\x1dholdfast/type/v1/access.proto\":\n!GetNotificationPreferencesRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"f\n\"GetNotificationPreferencesResponse\x12@\n\x0bpreferences\x18\x01 \x01(\x0b\x32+.holdfast.notify.v1.NotificationPreferences\"\x9f\x01\n$UpdateNotificationPreferencesRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x46\n\x0bpreferences\x18\x03 \x01(\x0b\x32+.holdfast.notify.v1.NotificationPreferencesB\x04\xe2\x41\x01\x02\"i\n%UpdateNotificationPreferencesResponse\x12@\n\x0bpreferences\x18\x01 \x01(\x0b\x32+.holdfast.notify.v1.NotificationPreferences\"d\n\x18ListNotificationsRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"m\n\x19ListNotificationsResponse\x12\x37\n\rnotifications\x18\x01 \x03(\x0b\x32 .holdfast.notify.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\x12UnsubscribeRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12(\n\x04\x66orm\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x01\"\x83\x01\n\x13UnsubscribeResponse\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.holdfast.notify.v1.NotificationKind\x12\x38\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\'.holdfast.notify.v1.NotificationChannel\"_\n\x11SendNoticeRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x30\n\x06notice\x18\x02 \x01(\x0b\x32\x1a.holdfast.notify.v1.NoticeB\x04\xe2\x41\x01\x02\"\x14\n\x12SendNoticeResponse2\x96\x07\n\x13NotificationService\x12\xd6\x01\n\x1aGetNotificationPreferences\x12\x35.holdfast.notify.v1.GetNotificationPreferencesRequest\x1a\x36.holdfast.notify.v1.GetNotificationPreferencesResponse\"I\x90\x02\x01\x92\xb5\x18\x0e\n\x03\x02\x08\x04\x12\x07user_id\x82\xd3\xe4\x93\x02.\x12,/v1/users/{user_id}/notification-preferences\x12\xe8\x01\n\x1dUpdateNotificationPreferences\x12\x38.holdfast.notify.v1.UpdateNotificationPreferencesRequest\x1a\x39.holdfast.notify.v1.UpdateNotificationPreferencesResponse\"R\x90\x02\x02\x92\xb5\x18\r\n\x02\x02\x04\x12\x07user_id\x82\xd3\xe4\x93\x02\x38\"3/v1/users/{user_id}/notification-preferences:update:\x01*\x12\xb0\x01\n\x11ListNotifications\x12,.holdfast.notify.v1.ListNotificationsRequest\x1a-.holdfast.notify.v1.ListNotificationsResponse\">\x90\x02\x01\x92\xb5\x18\x0e\n\x03\x02\x08\x04\x12\x07user_id\x82\xd3\xe4\x93\x02#\x12!/v1/users/{user_id}/notifications\x12\x95\x01\n\x0bUnsubscribe\x12&.holdfast.notify.v1.UnsubscribeRequest\x1a\'.holdfast.notify.v1.UnsubscribeResponse\"5\x90\x02\x02\x92\xb5\x18\x03\n\x01\x01\x82\xd3\xe4\x93\x02%\"\x1d/v1/notifications:unsubscribe:\x04\x66orm\x12p\n\nSendNotice\x12%.holdfast.notify.v1.SendNoticeRequest\x1a&.holdfast.notify.v1.SendNoticeResponse\"\x13\x90\x02\x02\x92\xb5\x18\x0c\n\x01\x07*\x07gatewayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +54,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNSUBSCRIBEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
   _globals['_UNSUBSCRIBEREQUEST'].fields_by_name['token']._loaded_options = None
   _globals['_UNSUBSCRIBEREQUEST'].fields_by_name['token']._serialized_options = b'\342A\001\002'
+  _globals['_UNSUBSCRIBEREQUEST'].fields_by_name['form']._loaded_options = None
+  _globals['_UNSUBSCRIBEREQUEST'].fields_by_name['form']._serialized_options = b'\342A\001\001'
   _globals['_SENDNOTICEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SENDNOTICEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_SENDNOTICEREQUEST'].fields_by_name['notice']._loaded_options = None
@@ -64,29 +67,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListNotifications']._loaded_options = None
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListNotifications']._serialized_options = b'\220\002\001\222\265\030\016\n\003\002\010\004\022\007user_id\202\323\344\223\002#\022!/v1/users/{user_id}/notifications'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['Unsubscribe']._loaded_options = None
-  _globals['_NOTIFICATIONSERVICE'].methods_by_name['Unsubscribe']._serialized_options = b'\220\002\002\222\265\030\003\n\001\001\202\323\344\223\002\037\"\035/v1/notifications:unsubscribe'
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['Unsubscribe']._serialized_options = b'\220\002\002\222\265\030\003\n\001\001\202\323\344\223\002%\"\035/v1/notifications:unsubscribe:\004form'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['SendNotice']._loaded_options = None
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['SendNotice']._serialized_options = b'\220\002\002\222\265\030\014\n\001\007*\007gateway'
-  _globals['_GETNOTIFICATIONPREFERENCESREQUEST']._serialized_start=202
-  _globals['_GETNOTIFICATIONPREFERENCESREQUEST']._serialized_end=260
-  _globals['_GETNOTIFICATIONPREFERENCESRESPONSE']._serialized_start=262
-  _globals['_GETNOTIFICATIONPREFERENCESRESPONSE']._serialized_end=364
-  _globals['_UPDATENOTIFICATIONPREFERENCESREQUEST']._serialized_start=367
-  _globals['_UPDATENOTIFICATIONPREFERENCESREQUEST']._serialized_end=526
-  _globals['_UPDATENOTIFICATIONPREFERENCESRESPONSE']._serialized_start=528
-  _globals['_UPDATENOTIFICATIONPREFERENCESRESPONSE']._serialized_end=633
-  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_start=635
-  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_end=735
-  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_start=737
-  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_end=846
-  _globals['_UNSUBSCRIBEREQUEST']._serialized_start=848
-  _globals['_UNSUBSCRIBEREQUEST']._serialized_end=915
-  _globals['_UNSUBSCRIBERESPONSE']._serialized_start=918
-  _globals['_UNSUBSCRIBERESPONSE']._serialized_end=1049
-  _globals['_SENDNOTICEREQUEST']._serialized_start=1051
-  _globals['_SENDNOTICEREQUEST']._serialized_end=1146
-  _globals['_SENDNOTICERESPONSE']._serialized_start=1148
-  _globals['_SENDNOTICERESPONSE']._serialized_end=1168
-  _globals['_NOTIFICATIONSERVICE']._serialized_start=1171
-  _globals['_NOTIFICATIONSERVICE']._serialized_end=2083
+  _globals['_GETNOTIFICATIONPREFERENCESREQUEST']._serialized_start=229
+  _globals['_GETNOTIFICATIONPREFERENCESREQUEST']._serialized_end=287
+  _globals['_GETNOTIFICATIONPREFERENCESRESPONSE']._serialized_start=289
+  _globals['_GETNOTIFICATIONPREFERENCESRESPONSE']._serialized_end=391
+  _globals['_UPDATENOTIFICATIONPREFERENCESREQUEST']._serialized_start=394
+  _globals['_UPDATENOTIFICATIONPREFERENCESREQUEST']._serialized_end=553
+  _globals['_UPDATENOTIFICATIONPREFERENCESRESPONSE']._serialized_start=555
+  _globals['_UPDATENOTIFICATIONPREFERENCESRESPONSE']._serialized_end=660
+  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_start=662
+  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_end=762
+  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_start=764
+  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_end=873
+  _globals['_UNSUBSCRIBEREQUEST']._serialized_start=875
+  _globals['_UNSUBSCRIBEREQUEST']._serialized_end=984
+  _globals['_UNSUBSCRIBERESPONSE']._serialized_start=987
+  _globals['_UNSUBSCRIBERESPONSE']._serialized_end=1118
+  _globals['_SENDNOTICEREQUEST']._serialized_start=1120
+  _globals['_SENDNOTICEREQUEST']._serialized_end=1215
+  _globals['_SENDNOTICERESPONSE']._serialized_start=1217
+  _globals['_SENDNOTICERESPONSE']._serialized_end=1237
+  _globals['_NOTIFICATIONSERVICE']._serialized_start=1240
+  _globals['_NOTIFICATIONSERVICE']._serialized_end=2158
 # @@protoc_insertion_point(module_scope)

@@ -107,7 +107,7 @@ class NotificationServiceServicer:
     def Unsubscribe(self, request, context):
         """Takes a user off one kind, on one channel: the token of a mail says whom, and nobody else can
         make one. Nothing is asked for but the token, in the URL, and no login: the page behind a link
-        calls it. Repeated: nothing more.
+        calls it, and mail programs do by themselves, with a form (RFC 8058). Repeated: nothing more.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """

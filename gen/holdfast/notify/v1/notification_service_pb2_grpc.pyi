@@ -58,7 +58,7 @@ class NotificationServiceStub:
     Unsubscribe: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.UnsubscribeRequest, _notification_service_pb2.UnsubscribeResponse]
     """Takes a user off one kind, on one channel: the token of a mail says whom, and nobody else can
     make one. Nothing is asked for but the token, in the URL, and no login: the page behind a link
-    calls it. Repeated: nothing more.
+    calls it, and mail programs do by themselves, with a form (RFC 8058). Repeated: nothing more.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -98,7 +98,7 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
     Unsubscribe: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.UnsubscribeRequest, _notification_service_pb2.UnsubscribeResponse]  # type: ignore[assignment]
     """Takes a user off one kind, on one channel: the token of a mail says whom, and nobody else can
     make one. Nothing is asked for but the token, in the URL, and no login: the page behind a link
-    calls it. Repeated: nothing more.
+    calls it, and mail programs do by themselves, with a form (RFC 8058). Repeated: nothing more.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -159,7 +159,7 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_notification_service_pb2.UnsubscribeResponse, _abc.Awaitable[_notification_service_pb2.UnsubscribeResponse]]:
         """Takes a user off one kind, on one channel: the token of a mail says whom, and nobody else can
         make one. Nothing is asked for but the token, in the URL, and no login: the page behind a link
-        calls it. Repeated: nothing more.
+        calls it, and mail programs do by themselves, with a form (RFC 8058). Repeated: nothing more.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
