@@ -56,13 +56,21 @@ async def serve(settings: StatsSettings) -> None:
     ):
         accounts, store = AccountsClient(channel), StatsStore(pool)
         subjects = Subjects(accounts)
-        intake = Intake(accounts, clock, correction_delay_s=settings.stats_correction_delay_s)
+        week_start = settings.week_start
+        intake = Intake(
+            accounts,
+            clock,
+            correction_delay_s=settings.stats_correction_delay_s,
+            week_start=week_start,
+        )
         audit = AuditLog(pool, settings.secret("audit-seal"), spool_of(settings, "stats"))
         process = server.Server(settings.socket, audit=audit)
         process.services.know_owners(
             {**lookups(subjects, store), **wiring.lookups(subjects, ReportStore(pool))}
         )
-        add_StatsServiceServicer_to_server(StatsService(store, subjects), process.services)
+        add_StatsServiceServicer_to_server(
+            StatsService(store, subjects, week_start=week_start), process.services
+        )
         reports = wiring.add_reports(
             process,
             pool,
@@ -91,6 +99,7 @@ async def serve(settings: StatsSettings) -> None:
             clock,
             delay_h=settings.stats_close_delay_h,
             counted_until_ms=counted_until_ms,
+            week_start=week_start,
         )
         work = [asyncio.create_task(one.run()) for one in followers]
         watch = Watch(pool, clock, interval_s=settings.stats_watch_interval_s)

@@ -21,14 +21,14 @@ from runtime.log import get_logger
 from runtime.metrics import STATS_CLOSED
 from runtime.queries import load_queries
 from stats import closing, convert
-from stats.period import Period, PeriodType, before, period_of
+from stats.period import MONDAY, Period, PeriodType, before, period_of
 from stats.store import days_of, slices_of
 
 if TYPE_CHECKING:
     import asyncpg
 
 #: How often is looked whether a period is due.
-INTERVAL_S = 30.0
+INTERVAL_S, SOON_S = 30.0, 1.0
 #: Subjects of one transaction.
 BATCH = 100
 #: Slices of each breakdown.
@@ -62,8 +62,10 @@ class Closer:
         *,
         delay_h: int,
         counted_until_ms: Callable[[], int | None],
+        week_start: int = MONDAY,
     ) -> None:
         self._pool = pool
+        self._week_start = week_start
         self._clock = clock
         self._delay_ms = delay_h * 3_600_000
         self._counted_until_ms = counted_until_ms
@@ -75,7 +77,9 @@ class Closer:
                 await self.close_due()
             except Exception:
                 logger.exception("closing_failed")
-            await asyncio.sleep(INTERVAL_S)
+            # Who has just started does not know yet what is counted.
+            known = self._counted_until_ms() is not None
+            await asyncio.sleep(INTERVAL_S if known else SOON_S)
 
     async def close_due(self) -> None:
         """Closes everything that is due, and what has come in for what is closed."""
@@ -95,7 +99,9 @@ class Closer:
                 first = await connection.fetchval(_SQL["select_first_day"])
                 if first is None:
                     return False
-                await connection.execute(_SQL["insert_closing"], kind, period_of(kind, first).start)
+                await connection.execute(
+                    _SQL["insert_closing"], kind, self._period_of(kind, first).start
+                )
                 return True
             if row["done_until"] is None:
                 return await self._begin(connection, kind, row["closed_until"])
@@ -110,7 +116,7 @@ class Closer:
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(_SQL["take_reopened"], now, BATCH)
             for row in rows:
-                period = period_of(PeriodType(row["type"]), row["start_date"])
+                period = self._period_of(PeriodType(row["type"]), row["start_date"])
                 await self.close(connection, row["subject_id"], period)
         return len(rows) == BATCH
 
@@ -157,9 +163,12 @@ class Closer:
             added += 1
         return added
 
+    def _period_of(self, kind: PeriodType, day: date) -> Period:
+        return period_of(kind, day, week_start=self._week_start)
+
     async def _begin(self, connection: Any, kind: PeriodType, until: date) -> bool:
         """Says that the next period is closed, once it is due."""
-        period = closing.next_period(kind, until)
+        period = closing.next_period(kind, until, week_start=self._week_start)
         counted_until_ms = self._counted_until_ms()
         if counted_until_ms is None:
             return False
@@ -174,7 +183,7 @@ class Closer:
         self, connection: Any, kind: PeriodType, until: date, after_subject: str
     ) -> None:
         """Some subjects of the period that is being closed."""
-        period = before(closing.next_period(kind, until))
+        period = before(closing.next_period(kind, until, week_start=self._week_start))
         rows = await connection.fetch(
             _SQL["list_subjects"], period.start, period.end, after_subject, BATCH
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from runtime import ids
-from stats.period import Period, PeriodType, after, over_everywhere_ms, period_of
+from stats.period import MONDAY, Period, PeriodType, after, over_everywhere_ms, period_of
 
 _ALL = frozenset(PeriodType)
 #: By prefix of the subject. Cards and people are many, and few of their days are ever looked at.
@@ -30,9 +30,9 @@ def due_ms(period: Period, *, delay_ms: int) -> int:
     return over_everywhere_ms(period.end) + delay_ms
 
 
-def next_period(kind: PeriodType, closed_until: date) -> Period:
+def next_period(kind: PeriodType, closed_until: date, *, week_start: int = MONDAY) -> Period:
     """The one to close next."""
-    return period_of(kind, closed_until)
+    return period_of(kind, closed_until, week_start=week_start)
 
 
 def closed_until(period: Period) -> date:
@@ -41,13 +41,23 @@ def closed_until(period: Period) -> date:
 
 
 def reopened(
-    touched: Iterable[tuple[str, date]], until: Mapping[PeriodType, date]
+    touched: Iterable[tuple[str, date]],
+    until: Mapping[PeriodType, date],
+    *,
+    week_start: int = MONDAY,
 ) -> list[tuple[str, Period]]:
-    """The closed periods that days of subjects are in."""
-    found = {
-        (subject, kind, period_of(kind, day).start)
-        for subject, day in touched
-        for kind, end in until.items()
-        if day < end and closes(subject, kind)
-    }
-    return [(subject, period_of(kind, start)) for subject, kind, start in sorted(found)]
+    """The closed periods that days of subjects are in, and those after them, which are compared
+    with them.
+    """
+    found = set[tuple[str, PeriodType, date]]()
+    for subject, day in touched:
+        for kind, end in until.items():
+            if day >= end or not closes(subject, kind):
+                continue
+            period = period_of(kind, day, week_start=week_start)
+            starts = (period.start, after(period).start)
+            found.update((subject, kind, start) for start in starts if start < end)
+    return [
+        (subject, period_of(kind, start, week_start=week_start))
+        for subject, kind, start in sorted(found)
+    ]

@@ -27,7 +27,6 @@ TOP_DEFAULT, TOP_MAX = 10, 100
 
 _FIRST, _LAST = date(2000, 1, 1), date(2099, 12, 31)
 _WEEK_STARTS = {
-    pb.WEEK_START_UNSPECIFIED: MONDAY,
     pb.WEEK_START_MONDAY: MONDAY,
     pb.WEEK_START_SATURDAY: SATURDAY,
     pb.WEEK_START_SUNDAY: SUNDAY,
@@ -50,16 +49,17 @@ class Wanted:
     top: int
 
 
-def wanted(request: GetPeriods, kind: PeriodType) -> Wanted:
-    """Checks GetDailyStats, GetWeeklyStats and GetMonthlyStats."""
+def wanted(request: GetPeriods, kind: PeriodType, *, week_start: int = MONDAY) -> Wanted:
+    """Checks GetDailyStats, GetWeeklyStats and GetMonthlyStats; `week_start` is the installation's,
+    for those who do not say.
+    """
     violations = Violations()
     check_subject(request.subject_id, violations)
     start = day_field("start_date", request.start_date, violations)
     end = day_field("end_date", request.end_date or request.start_date, violations)
-    week_start = MONDAY
     if isinstance(request, rpc.GetWeeklyStatsRequest):
-        violations.enum("week_start", request.week_start, _WEEK_STARTS)
-        week_start = _WEEK_STARTS.get(request.week_start, MONDAY)
+        violations.enum("week_start", request.week_start, frozenset(pb.WeekStart.values()))
+        week_start = _WEEK_STARTS.get(request.week_start, week_start)
     if request.currency_code and not is_currency(request.currency_code):
         violations.add("currency_code", "must be an ISO 4217 currency code, e.g. USD")
     for number, one in enumerate(request.breakdowns):

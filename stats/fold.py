@@ -60,19 +60,28 @@ class Fold:
 
     def decided(self, one: Movement) -> None:
         """An authorization, or more of it. It counts once, with what is approved in the end."""
-        origin = self._origin(one.authorization_id) or self._begin(one, one.authorization_id)
-        counts = origin
-        if not origin.counted:
+        known = self._origin(one.authorization_id)
+        day, place, counted, had_minor = one.day, one.place, False, 0
+        if known is not None:
+            counted, had_minor = known.counted, known.amount_minor
             # What was only known of counts where it was approved.
-            counts = replace(origin, day=one.day, place=one.place)
-            if one.type == "INCREMENT":
-                counts = origin
-        measures = self._at(one, counts.day, _approved(counts.place))
-        measures.authorized_count += not origin.counted
-        measures.authorized_minor += one.approved_minor - origin.amount_minor
-        if origin.counted:
-            self._correct(measures, one, origin.day)
-        self._keep(replace(counts, amount_minor=one.approved_minor, counted=True))
+            if counted or one.type == "INCREMENT":
+                day, place = known.day, known.place
+        measures = self._at(one, day, _approved(place))
+        measures.authorized_count += not counted
+        measures.authorized_minor += one.approved_minor - had_minor
+        if counted:
+            self._correct(measures, one, day)
+        self._keep(
+            Origin(
+                id=one.authorization_id,
+                partition=known.partition if known else one.partition,
+                day=day,
+                place=place,
+                amount_minor=one.approved_minor,
+                counted=True,
+            )
+        )
 
     def declined(self, one: Movement) -> None:
         """A decline; its clearing may come all the same."""
@@ -177,13 +186,11 @@ class Fold:
             self._origins[origin.id] = self.changed[origin.id] = origin
             # The row of its place is needed, whatever counts there.
             cell = Cell(partition=origin.partition, day=origin.day, place=origin.place)
-            self.cells.setdefault(cell, Measures())
+            if cell not in self.cells:
+                self.cells[cell] = Measures()
 
-    def _begin(self, one: Movement, name: str) -> Origin:
-        origin = self._origin_at(one, name, one.place, 0)
-        origin = replace(origin, counted=False)
-        self._keep(origin)
-        return origin
+    def _begin(self, one: Movement, name: str) -> None:
+        self._keep(replace(self._origin_at(one, name, one.place, 0), counted=False))
 
     def _origin_at(self, one: Movement, name: str, place: Place, amount_minor: int) -> Origin:
         return Origin(

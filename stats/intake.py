@@ -17,11 +17,11 @@ from runtime.clock import Clock, datetime_of
 from runtime.metrics import STATS_ENTRIES, STATS_LAG
 from runtime.queries import load_queries
 from runtime.validate import milliseconds
+from stats import adding
 from stats.closing import reopened
-from stats.fold import Cell, Fold, Origin
-from stats.measures import COLUMNS, Measures
-from stats.movement import PLACE, Movement, Place, values_of
-from stats.period import PeriodType
+from stats.fold import Fold, Origin
+from stats.movement import PLACE, Movement, Place
+from stats.period import MONDAY, PeriodType
 from stats.sources import TIME_ZONE_DEFAULT, Member, counts, movement_of
 from stats.watch import touch
 
@@ -34,15 +34,6 @@ REMEMBERED_MAX = 20_000
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "intake.sql")
 _LIVE, _AGAIN = "live_", "again_"
-_CELL_COLUMNS = (
-    "authorized_count",
-    "authorized_minor",
-    "declined_count",
-    "purchase_count",
-    "purchase_minor",
-    "refund_count",
-    "refund_minor",
-)
 
 
 class Accounts(Protocol):
@@ -60,24 +51,36 @@ class Accounts(Protocol):
 class Intake:
     """Counts entries as they come."""
 
-    def __init__(self, accounts: Accounts, clock: Clock, *, correction_delay_s: int = 0) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        clock: Clock,
+        *,
+        correction_delay_s: int = 0,
+        week_start: int = MONDAY,
+    ) -> None:
+        self._week_start = week_start
         self._accounts = accounts
         self._clock = clock
         self._correction_delay_ms = correction_delay_s * 1000
         self._zones: dict[str, str] = {}
         self._asked_ms: dict[Member, int] = {}
+        #: Departments that the page before has written, and when they were asked.
+        self._written: dict[Member, tuple[str, int]] = {}
 
     async def take(self, connection: Any, entries: Sequence[ledger_pb2.Entry]) -> None:
         """Counts a page."""
         counted = [one for one in entries if counts(one)]
         if not counted:
             return
-        await self._learn_zones(connection, counted)
+        zones = await self._learn_zones(connection, counted)
         await self._learn_departments(connection, counted)
-        fold = await self._count(connection, counted, prefix=_LIVE)
+        fold = await _count(connection, counted, zones, prefix=_LIVE)
         if fold.names:
             await connection.execute(_SQL["put_names"], list(fold.names), list(fold.names.values()))
-        await self._reopen(connection, fold.cells)
+        cells = fold.cells
+        touched = ((subject, one.day) for one in cells for subject in one.place.subjects)
+        await self.reopen(connection, touched, delay_ms=self._correction_delay_ms)
         await touch(connection, fold.cells)
         STATS_ENTRIES.inc(len(counted))
         recorded_ms = milliseconds(counted[-1].record_time)
@@ -87,26 +90,8 @@ class Intake:
         """Counts a page beside what was counted, with the same timezones and departments."""
         counted = [one for one in entries if counts(one)]
         if counted:
-            await self._count(connection, counted, prefix=_AGAIN)
-
-    async def _count(
-        self, connection: Any, entries: Sequence[ledger_pb2.Entry], *, prefix: str
-    ) -> Fold:
-        zones = await self._known_zones(connection, entries)
-        departments = await _departments(connection, entries)
-        movements = [
-            movement_of(
-                one,
-                zone=zones.get(one.account_id, TIME_ZONE_DEFAULT),
-                department_of=departments.of,
-            )
-            for one in entries
-        ]
-        fold = Fold(await _origins(connection, movements, prefix))
-        for one in movements:
-            fold.take(one)
-        await _write(connection, fold, prefix)
-        return fold
+            zones = await self._known_zones(connection, counted)
+            await _count(connection, counted, zones, prefix=_AGAIN)
 
     async def _known_zones(
         self, connection: Any, entries: Sequence[ledger_pb2.Entry]
@@ -121,15 +106,20 @@ class Intake:
                 self._zones[row["account_id"]] = row["time_zone"]
         return {one: self._zones[one] for one in wanted if one in self._zones}
 
-    async def _learn_zones(self, connection: Any, entries: Sequence[ledger_pb2.Entry]) -> None:
-        """Asks for the timezones of accounts that were never met."""
+    async def _learn_zones(
+        self, connection: Any, entries: Sequence[ledger_pb2.Entry]
+    ) -> dict[str, str]:
+        """The timezones of accounts; asks for those of accounts that were never met. They are
+        remembered by the next page: this one may yet come to nothing.
+        """
         known = await self._known_zones(connection, entries)
         missing = {one.account_id for one in entries} - known.keys()
         if not missing:
-            return
+            return known
         found = await self._accounts.zones_of(missing)
-        zones = [found.get(one, TIME_ZONE_DEFAULT) for one in missing]
-        await connection.execute(_SQL["insert_zones"], list(missing), zones)
+        new = {one: found.get(one, TIME_ZONE_DEFAULT) for one in missing}
+        await connection.execute(_SQL["insert_zones"], list(new), list(new.values()))
+        return known | new
 
     async def _learn_departments(
         self, connection: Any, entries: Sequence[ledger_pb2.Entry]
@@ -145,7 +135,8 @@ class Intake:
         if not wanted:
             return
         known = await _departments(connection, entries)
-        found = await self._accounts.departments_of(wanted)
+        wanted = [one for one in wanted if not self._is_kept(one, known, old)]
+        found = await self._accounts.departments_of(wanted) if wanted else {}
         changed = [one for one in wanted if known.last(one) != found.get(one, "")]
         if changed:
             await connection.execute(
@@ -157,19 +148,31 @@ class Intake:
             )
         if len(self._asked_ms) > REMEMBERED_MAX:
             self._asked_ms.clear()
-        self._asked_ms |= dict.fromkeys(wanted, now_ms)
+        # What is written now is remembered by the next page: this one may yet come to nothing.
+        self._written = {one: (found.get(one, ""), now_ms) for one in changed}
+        self._asked_ms |= dict.fromkeys(set(wanted) - set(changed), now_ms)
 
-    async def _reopen(self, connection: Any, cells: Iterable[Cell]) -> None:
-        """What comes in for a closed period is looked at again."""
+    def _is_kept(self, member: Member, known: _Departments, old_ms: int) -> bool:
+        """True if what the page before wrote of a member is there; then it is remembered."""
+        department, asked_ms = self._written.get(member, ("", 0))
+        if asked_ms <= old_ms or known.last(member) != department:
+            return False
+        self._asked_ms[member] = asked_ms
+        return True
+
+    async def reopen(
+        self, connection: Any, touched: Iterable[tuple[str, date]], *, delay_ms: int = 0
+    ) -> None:
+        """Closed periods that days of subjects are in are looked at again."""
         await connection.execute(_SQL["share_closing"])
         rows = await connection.fetch(_SQL["select_closing"])
         until = {PeriodType(row["type"]): row["closed_until"] for row in rows}
-        found = reopened(
-            {(subject, one.day) for one in cells for subject in one.place.subjects}, until
-        )
+        if not until:
+            return
+        found = reopened(set(touched), until, week_start=self._week_start)
         if found:
             subjects, periods = zip(*found, strict=True)
-            due_time = datetime_of(self._clock.now_ms() + self._correction_delay_ms)
+            due_time = datetime_of(self._clock.now_ms() + delay_ms)
             await connection.execute(
                 _SQL["reopen"],
                 subjects,
@@ -202,6 +205,25 @@ class _Departments:
         return found[-1][1] if found else ""
 
 
+async def _count(
+    connection: Any, entries: Sequence[ledger_pb2.Entry], zones: dict[str, str], *, prefix: str
+) -> Fold:
+    departments = await _departments(connection, entries)
+    movements = [
+        movement_of(
+            one,
+            zone=zones.get(one.account_id, TIME_ZONE_DEFAULT),
+            department_of=departments.of,
+        )
+        for one in entries
+    ]
+    fold = Fold(await _origins(connection, movements, prefix))
+    for one in movements:
+        fold.take(one)
+    await _write(connection, fold, prefix)
+    return fold
+
+
 async def _departments(connection: Any, entries: Sequence[ledger_pb2.Entry]) -> _Departments:
     members = {(one.company_id, one.user_id) for one in entries if one.company_id and one.user_id}
     if not members:
@@ -222,7 +244,7 @@ async def _origins(
     }
     if not wanted:
         return {}
-    rows = await connection.fetch(_query("select_origins", prefix), list(wanted))
+    rows = await connection.fetch(_query("select_origins", prefix), adding.text_of(wanted))
     return {
         row["id"]: Origin(
             id=row["id"],
@@ -238,57 +260,13 @@ async def _origins(
 
 async def _write(connection: Any, fold: Fold, prefix: str) -> None:
     """Adds what was counted to what was there."""
-    digests = {place: place.digest() for place in {one.place for one in fold.cells}}
-    totals: dict[tuple[str, date, str, int], Measures] = {}
-    cells: dict[tuple[date, Place], Measures] = {}
-    for cell, measures in fold.cells.items():
-        place = cell.place
-        cells.setdefault((cell.day, place), Measures()).add(measures)
-        if measures == _NOTHING:
-            continue
-        for subject in place.subjects:
-            key = (subject, cell.day, place.currency, cell.partition)
-            totals.setdefault(key, Measures()).add(measures)
-    if totals:
-        ordered = sorted(totals.items(), key=_key)
-        rows = [(*key, *_values(measures, COLUMNS)) for key, measures in ordered]
-        await connection.execute(_query("add_totals", prefix), *_columns(rows))
-    rows = [
-        (digests[place], day, *values_of(place), *_values(measures, _CELL_COLUMNS))
-        for (day, place), measures in cells.items()
-    ]
-    rows.sort(key=lambda row: (row[2], row[1], row[0]))
-    await connection.execute(_query("add_cells", prefix), *_columns(rows))
-    origins = [
-        (
-            one.id,
-            one.partition,
-            one.place.account_id,
-            one.day,
-            digests[one.place],
-            one.amount_minor,
-            one.counted,
-        )
-        for one in fold.changed.values()
-    ]
-    if origins:
-        await connection.execute(_query("put_origins", prefix), *_columns(origins))
-
-
-_NOTHING = Measures()
+    if totals := adding.totals(fold.cells):
+        await connection.execute(_query("add_totals", prefix), *totals)
+    await connection.execute(_query("add_cells", prefix), *adding.cells_of(fold.cells))
+    if fold.changed:
+        origins = adding.origins(fold.changed.values())
+        await connection.execute(_query("put_origins", prefix), *origins)
 
 
 def _query(name: str, prefix: str) -> str:
     return _SQL[name].replace(_LIVE, prefix)
-
-
-def _key(item: tuple[tuple[str, date, str, int], Measures]) -> tuple[str, date, str, int]:
-    return item[0]
-
-
-def _values(measures: Measures, names: Iterable[str]) -> list[int]:
-    return [getattr(measures, name) for name in names]
-
-
-def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -4,8 +4,10 @@ no grpc.
 
 from __future__ import annotations
 
+from dataclasses import field
 from datetime import date
 from hashlib import blake2b
+from operator import attrgetter
 
 from runtime.record import record
 
@@ -39,31 +41,34 @@ class Place:
     channel: str
     merchant_currency: str
     decline_reason: str
+    #: Made once.
+    _digest: str = field(default="", init=False, compare=False, repr=False)
 
     @property
-    def subjects(self) -> tuple[str, ...]:
+    def subjects(self) -> list[str]:
         """Whose totals it is in."""
-        found = (
-            self.account_id,
-            self.card_id,
-            self.user_id,
-            self.company_id,
-            self.department_id,
-            self.programme_id,
-        )
-        return tuple(one for one in found if one)
+        return [one for one in _subjects_of(self) if one]
 
-    def digest(self) -> bytes:
-        """Stands for all of it in keys."""
-        return blake2b("\x00".join(values_of(self)).encode(), digest_size=16).digest()
+    def digest(self) -> str:
+        """Stands for all of it in keys, as PostgreSQL writes bytes."""
+        if not self._digest:
+            text = "\x00".join(values_of(self))
+            digest = "\\x" + blake2b(text.encode(), digest_size=16).hexdigest()
+            object.__setattr__(self, "_digest", digest)
+        return self._digest
 
 
-PLACE = tuple(Place.__dataclass_fields__)
+PLACE = tuple(name for name in Place.__dataclass_fields__ if not name.startswith("_"))
+_get = attrgetter(*PLACE)
+_subjects_of = attrgetter(
+    "account_id", "card_id", "user_id", "company_id", "department_id", "programme_id"
+)
 
 
 def values_of(place: Place) -> tuple[str, ...]:
     """Its fields in their order."""
-    return tuple(getattr(place, name) for name in PLACE)
+    found: tuple[str, ...] = _get(place)
+    return found
 
 
 @record

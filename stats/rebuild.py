@@ -85,7 +85,7 @@ class Rebuild:
 
     async def run(self, *, repair: bool) -> Rebuilt:
         """Counts, compares, and with `repair` has what was counted again take the place of what
-        was there.
+        was there; closed periods that this changes get another version.
         """
         async with self._turn() as connection:
             await connection.execute(_SQL["empty"])
@@ -117,6 +117,11 @@ class Rebuild:
             ]
             days = await connection.fetchval(_SQL["count_days"])
             if repair and rows:
+                changed = await connection.fetch(_SQL["changed"], timeout=COMPARE_TIMEOUT_S)
+                # Before anything is locked that whoever closes periods reads.
+                await self._intake.reopen(
+                    connection, ((row["subject_id"], row["day"]) for row in changed)
+                )
                 for name in _ADOPTIONS:
                     await connection.execute(_SQL[name], timeout=COMPARE_TIMEOUT_S)
         return Rebuilt(

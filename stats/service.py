@@ -13,7 +13,7 @@ from runtime.paging import Position
 from runtime.validate import milliseconds
 from stats import convert, convert_anomaly
 from stats.convert import Wanted
-from stats.period import PeriodType
+from stats.period import MONDAY, PeriodType
 from stats.store import StatsStore
 from stats.subjects import Subjects
 
@@ -26,8 +26,9 @@ _TIME_LAST_MS = 253_370_764_799_000
 class StatsService(StatsServiceServicer):
     """Shows what was counted."""
 
-    def __init__(self, store: StatsStore, subjects: Subjects) -> None:
+    def __init__(self, store: StatsStore, subjects: Subjects, *, week_start: int = MONDAY) -> None:
         self._store = store
+        self._week_start = week_start
         self._subjects = subjects
 
     async def GetStat(self, request: pb.GetStatRequest, context: Any) -> pb.GetStatResponse:
@@ -66,7 +67,9 @@ class StatsService(StatsServiceServicer):
         self, request: pb.GetWeeklyStatsRequest, context: Any
     ) -> pb.GetWeeklyStatsResponse:
         """Returns weeks."""
-        found = await self._periods(convert.wanted(request, PeriodType.WEEK))
+        found = await self._periods(
+            convert.wanted(request, PeriodType.WEEK, week_start=self._week_start)
+        )
         return pb.GetWeeklyStatsResponse(periods=found)
 
     async def GetMonthlyStats(

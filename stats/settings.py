@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from runtime.settings import Settings
+from stats.period import MONDAY, SATURDAY, SUNDAY
+
+_WEEK_STARTS = {"MONDAY": MONDAY, "SATURDAY": SATURDAY, "SUNDAY": SUNDAY}
 
 
 class StatsSettings(Settings):
@@ -35,6 +40,11 @@ class StatsSettings(Settings):
         description="How long what comes in for a closed period waits for more to come before"
         " another version is made.",
     )
+    stats_week_start: Literal["MONDAY", "SATURDAY", "SUNDAY"] = Field(
+        default="MONDAY",
+        description="On which day weeks begin: those that are closed, and those that are asked for"
+        " without saying. A change is for what is closed from then on.",
+    )
     stats_report_days: int = Field(
         default=30, ge=1, le=3660, description="How long reports are kept once they are ready."
     )
@@ -47,3 +57,8 @@ class StatsSettings(Settings):
         le=3660,
         description="How long it is kept by caller and API key.",
     )
+
+    @property
+    def week_start(self) -> int:
+        """The weekday that weeks begin on, Monday 0."""
+        return _WEEK_STARTS[self.stats_week_start]

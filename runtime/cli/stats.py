@@ -32,6 +32,7 @@ from runtime.settings import Settings
 from stats.intake import SHARES, Intake
 from stats.period import PeriodType, before, period_of
 from stats.rebuild import Rebuild, RebuildRunsError, Rebuilt
+from stats.settings import StatsSettings
 from stats.sources import AccountsClient
 
 _SUBJECTS = ("acct", "card", "usr", "co", "dept")
@@ -148,7 +149,11 @@ async def rebuild_stats(
         await connect_pool(settings, "stats", max_size=2) as pool,
         unix_channel(settings.egress_socket("stats")) as channel,
     ):
-        intake = Intake(AccountsClient(channel), clock_of_home(settings.home))
+        intake = Intake(
+            AccountsClient(channel),
+            clock_of_home(settings.home),
+            week_start=StatsSettings().week_start,
+        )
         counting = Rebuild(pool, channel, intake, shares=SHARES, on_entries=on_entries)
         return await counting.run(repair=repair)
 

@@ -1,5 +1,6 @@
 -- add_totals --
--- Adds to the totals of days. Params, of all rows:
+-- Adds to the totals of days. Params, each a column with its values one behind the other, or
+-- nothing for a column of zeros (stats/adding.py):
 -- $1 subject_id, $2 day, $3 currency, $4 partition, $5 authorized_count, $6 authorized_minor,
 -- $7 reversed_count, $8 reversed_minor, $9 expired_count, $10 expired_minor, $11 declined_count,
 -- $12 purchase_count, $13 purchase_minor, $14 refund_count, $15 refund_minor, $16 payment_count,
@@ -13,12 +14,35 @@ INSERT INTO live_total AS t (
     interest_count, interest_minor, adjustment_count, adjustment_minor, correction_count,
     largest_minor, corrected_ms
 )
-SELECT * FROM unnest(
-    $1::text[], $2::date[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
-    $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-    $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[],
-    $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[],
-    $26::bigint[]
+SELECT
+    subject_id, day, currency, partition, coalesce(authorized_count, 0),
+    coalesce(authorized_minor, 0), coalesce(reversed_count, 0), coalesce(reversed_minor, 0),
+    coalesce(expired_count, 0), coalesce(expired_minor, 0), coalesce(declined_count, 0),
+    coalesce(purchase_count, 0), coalesce(purchase_minor, 0), coalesce(refund_count, 0),
+    coalesce(refund_minor, 0), coalesce(payment_count, 0), coalesce(payment_minor, 0),
+    coalesce(fee_count, 0), coalesce(fee_minor, 0), coalesce(interest_count, 0),
+    coalesce(interest_minor, 0), coalesce(adjustment_count, 0), coalesce(adjustment_minor, 0),
+    coalesce(correction_count, 0), coalesce(largest_minor, 0), coalesce(corrected_ms, 0)
+FROM unnest(
+    string_to_array($1, E'\x1f'), string_to_array($2, E'\x1f')::date[],
+    string_to_array($3, E'\x1f'), string_to_array($4, E'\x1f')::smallint[],
+    string_to_array($5, E'\x1f')::bigint[], string_to_array($6, E'\x1f')::bigint[],
+    string_to_array($7, E'\x1f')::bigint[], string_to_array($8, E'\x1f')::bigint[],
+    string_to_array($9, E'\x1f')::bigint[], string_to_array($10, E'\x1f')::bigint[],
+    string_to_array($11, E'\x1f')::bigint[], string_to_array($12, E'\x1f')::bigint[],
+    string_to_array($13, E'\x1f')::bigint[], string_to_array($14, E'\x1f')::bigint[],
+    string_to_array($15, E'\x1f')::bigint[], string_to_array($16, E'\x1f')::bigint[],
+    string_to_array($17, E'\x1f')::bigint[], string_to_array($18, E'\x1f')::bigint[],
+    string_to_array($19, E'\x1f')::bigint[], string_to_array($20, E'\x1f')::bigint[],
+    string_to_array($21, E'\x1f')::bigint[], string_to_array($22, E'\x1f')::bigint[],
+    string_to_array($23, E'\x1f')::bigint[], string_to_array($24, E'\x1f')::bigint[],
+    string_to_array($25, E'\x1f')::bigint[], string_to_array($26, E'\x1f')::bigint[]
+) AS n (
+    subject_id, day, currency, partition, authorized_count, authorized_minor, reversed_count,
+    reversed_minor, expired_count, expired_minor, declined_count, purchase_count, purchase_minor,
+    refund_count, refund_minor, payment_count, payment_minor, fee_count, fee_minor,
+    interest_count, interest_minor, adjustment_count, adjustment_minor, correction_count,
+    largest_minor, corrected_ms
 )
 ON CONFLICT (subject_id, day, currency, partition) DO UPDATE SET
     authorized_count = t.authorized_count + excluded.authorized_count,
@@ -44,7 +68,7 @@ ON CONFLICT (subject_id, day, currency, partition) DO UPDATE SET
     corrected_ms = greatest(t.corrected_ms, excluded.corrected_ms)
 
 -- add_cells --
--- Adds to the cells of days. Params, of all rows:
+-- Adds to the cells of days. Params as above:
 -- $1 digest, $2 day, $3 account_id, $4 card_id, $5 user_id, $6 company_id, $7 department_id,
 -- $8 programme_id, $9 currency, $10 merchant, $11 category, $12 country, $13 channel,
 -- $14 merchant_currency, $15 decline_reason, $16 authorized_count, $17 authorized_minor,
@@ -55,11 +79,28 @@ INSERT INTO live_cell AS t (
     merchant, category, country, channel, merchant_currency, decline_reason, authorized_count,
     authorized_minor, declined_count, purchase_count, purchase_minor, refund_count, refund_minor
 )
-SELECT * FROM unnest(
-    $1::bytea[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-    $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-    $15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[],
-    $21::bigint[], $22::bigint[]
+SELECT
+    digest, day, coalesce(account_id, ''), coalesce(card_id, ''), coalesce(user_id, ''),
+    coalesce(company_id, ''), coalesce(department_id, ''), coalesce(programme_id, ''),
+    coalesce(currency, ''), coalesce(merchant, ''), coalesce(category, ''),
+    coalesce(country, ''), coalesce(channel, ''), coalesce(merchant_currency, ''),
+    coalesce(decline_reason, ''), coalesce(authorized_count, 0), coalesce(authorized_minor, 0),
+    coalesce(declined_count, 0), coalesce(purchase_count, 0), coalesce(purchase_minor, 0),
+    coalesce(refund_count, 0), coalesce(refund_minor, 0)
+FROM unnest(
+    string_to_array($1, E'\x1f')::bytea[], string_to_array($2, E'\x1f')::date[],
+    string_to_array($3, E'\x1f'), string_to_array($4, E'\x1f'), string_to_array($5, E'\x1f'),
+    string_to_array($6, E'\x1f'), string_to_array($7, E'\x1f'), string_to_array($8, E'\x1f'),
+    string_to_array($9, E'\x1f'), string_to_array($10, E'\x1f'), string_to_array($11, E'\x1f'),
+    string_to_array($12, E'\x1f'), string_to_array($13, E'\x1f'), string_to_array($14, E'\x1f'),
+    string_to_array($15, E'\x1f'), string_to_array($16, E'\x1f')::bigint[],
+    string_to_array($17, E'\x1f')::bigint[], string_to_array($18, E'\x1f')::bigint[],
+    string_to_array($19, E'\x1f')::bigint[], string_to_array($20, E'\x1f')::bigint[],
+    string_to_array($21, E'\x1f')::bigint[], string_to_array($22, E'\x1f')::bigint[]
+) AS n (
+    digest, day, account_id, card_id, user_id, company_id, department_id, programme_id, currency,
+    merchant, category, country, channel, merchant_currency, decline_reason, authorized_count,
+    authorized_minor, declined_count, purchase_count, purchase_minor, refund_count, refund_minor
 )
 ON CONFLICT (account_id, day, digest) DO UPDATE SET
     authorized_count = t.authorized_count + excluded.authorized_count,
@@ -71,23 +112,27 @@ ON CONFLICT (account_id, day, digest) DO UPDATE SET
     refund_minor = t.refund_minor + excluded.refund_minor
 
 -- put_origins --
--- Remembers what may be given back. Params, of all rows:
+-- Remembers what may be given back. Params as above:
 -- $1 id, $2 partition, $3 account_id, $4 day, $5 digest, $6 amount_minor, $7 counted.
 INSERT INTO live_origin AS o (id, partition, account_id, day, digest, amount_minor, counted)
-SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::date[], $5::bytea[], $6::bigint[],
-    $7::boolean[])
+SELECT * FROM unnest(
+    string_to_array($1, E'\x1f'), string_to_array($2, E'\x1f')::smallint[],
+    string_to_array($3, E'\x1f'), string_to_array($4, E'\x1f')::date[],
+    string_to_array($5, E'\x1f')::bytea[], string_to_array($6, E'\x1f')::bigint[],
+    string_to_array($7, E'\x1f')::boolean[]
+)
 ON CONFLICT (id) DO UPDATE SET day = excluded.day, digest = excluded.digest,
     amount_minor = excluded.amount_minor, counted = excluded.counted
 
 -- select_origins --
--- What is known of some of them. Params: $1 ids.
+-- What is known of some of them. Params: $1 ids, one behind the other.
 SELECT o.id, o.partition, o.day, o.amount_minor, o.counted,
     c.account_id, c.card_id, c.user_id, c.company_id,
     c.department_id, c.programme_id, c.currency, c.merchant, c.category, c.country,
     c.channel, c.merchant_currency, c.decline_reason
 FROM live_origin o
 JOIN live_cell c ON c.account_id = o.account_id AND c.day = o.day AND c.digest = o.digest
-WHERE o.id = ANY($1::text[])
+WHERE o.id = ANY(string_to_array($1, E'\x1f'))
 
 -- put_names --
 -- What merchants are called. Params: $1 keys, $2 the name of each.

@@ -48,6 +48,25 @@ FULL JOIN again_origin b USING (id)
 WHERE to_jsonb(a) IS DISTINCT FROM to_jsonb(b)
 LIMIT $1
 
+-- changed --
+-- Days of subjects that are not the same, by themselves or in what they are broken down by.
+WITH cells AS (
+    SELECT coalesce(a.day, b.day) AS day, ARRAY[
+            coalesce(a.account_id, b.account_id), coalesce(a.card_id, b.card_id),
+            coalesce(a.user_id, b.user_id), coalesce(a.company_id, b.company_id),
+            coalesce(a.department_id, b.department_id), coalesce(a.programme_id, b.programme_id)
+        ] AS subjects
+    FROM live_cell a
+    FULL JOIN again_cell b USING (account_id, day, digest)
+    WHERE to_jsonb(a) IS DISTINCT FROM to_jsonb(b)
+)
+SELECT coalesce(a.subject_id, b.subject_id) AS subject_id, coalesce(a.day, b.day) AS day
+FROM live_total a
+FULL JOIN again_total b USING (subject_id, day, currency, partition)
+WHERE to_jsonb(a) IS DISTINCT FROM to_jsonb(b)
+UNION
+SELECT subject_id, day FROM cells, unnest(subjects) AS subject_id WHERE subject_id <> ''
+
 -- clear_live --
 -- What was counted is taken away, in the transaction that puts what was counted again there.
 TRUNCATE live_total, live_cell, live_origin

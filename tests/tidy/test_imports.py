@@ -60,6 +60,7 @@ PURE = frozenset(
         "notify.payload",
         "stats.anomaly",
         "stats.closing",
+        "stats.adding",
         "stats.fold",
         "stats.happenings",
         "stats.measures",

@@ -13,7 +13,12 @@ import pytest
 from holdfast.authz.v1 import authorization_pb2 as authz
 from holdfast.stats.v1 import stat_pb2 as pb
 from holdfast.stats.v1 import stats_service_pb2 as rpc
-from stats.period import PeriodType
+from stats.closer import Closer
+from stats.intake import Intake
+from stats.period import SUNDAY, PeriodType
+from stats.service import StatsService
+from stats.store import StatsStore
+from stats.subjects import Subjects
 from tests.stats_mesh import (
     ACCOUNT,
     ADMIN,
@@ -180,3 +185,50 @@ async def test_pages_and_refusals(mesh: StatsMesh) -> None:
             break
         request.page_token = answer.next_page_token
     assert told(found) == whole
+
+
+async def test_what_is_compared_with_a_corrected_day_is_another_version_too(
+    mesh: StatsMesh,
+) -> None:
+    entry = mesh.book.entry
+    await mesh.take(entry("FORCE_POST", 40), entry("FORCE_POST", 9, at=NOON + DAY))
+    mesh.clock.advance(4 * DAY_MS)
+    await mesh.closer.close_due()
+    await mesh.take(mesh.book.entry("FORCE_POST", 2))
+    await mesh.closer.close_due()
+    days = await listed(mesh, ACCOUNT, type=pb.PERIOD_TYPE_DAY)
+    assert sorted(told(days)) == [
+        *(("2026-11-20", 1, 40), ("2026-11-20", 2, 42)),
+        *(("2026-11-21", 1, 9), ("2026-11-21", 2, 9)),
+    ]
+    assert [one.stats.previous.net_spend.amount_minor for one in days if one.version == 2] == [
+        42,
+        0,
+    ]
+
+
+async def test_weeks_begin_on_the_installations_day(mesh: StatsMesh) -> None:
+    """2026-11-22 is a Sunday: closed weeks begin there, and those that are asked for."""
+    mesh.closer = Closer(
+        mesh.pool, mesh.clock, delay_h=6, counted_until_ms=mesh.clock.now_ms, week_start=SUNDAY
+    )
+    mesh.intake = Intake(mesh.accounts, mesh.clock, week_start=SUNDAY)
+    for number in (1, 2, 8, 9):
+        await mesh.take(mesh.book.entry("FORCE_POST", 10**number, at=NOON + number * DAY))
+    mesh.clock.advance(20 * DAY_MS)
+    await mesh.closer.close_due()
+    await mesh.take(mesh.book.entry("FORCE_POST", 1, at=NOON + DAY))
+    await mesh.closer.close_due()
+    weeks = await listed(mesh, ACCOUNT, type=pb.PERIOD_TYPE_WEEK)
+    assert sorted(told(weeks)) == [
+        *(("2026-11-15", 1, 10), ("2026-11-15", 2, 11)),
+        # What it is compared with has changed.
+        *(("2026-11-22", 1, 10**2 + 10**8), ("2026-11-22", 2, 10**2 + 10**8)),
+        ("2026-11-29", 1, 10**9),
+    ]
+    request = rpc.GetWeeklyStatsRequest(subject_id=ACCOUNT, start_date="2026-11-22")
+    service = StatsService(StatsStore(mesh.pool), Subjects(mesh.accounts), week_start=SUNDAY)
+    (live,) = (await service.GetWeeklyStats(request, None)).periods
+    assert (live.start_date, live.end_date) == ("2026-11-22", "2026-11-28")
+    (other,) = (await mesh.stats.GetWeeklyStats(request, metadata=ADMIN)).periods
+    assert other.start_date == "2026-11-16"

@@ -10,6 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from holdfast.authz.v1 import authorization_pb2 as pb
+from holdfast.stats.v1 import stat_pb2
+from runtime.clock import ManualClock
+from stats.closer import Closer
 from stats.measures import Measures
 from stats.store import StatsStore
 from tests.authz_checks import approved
@@ -123,3 +126,38 @@ async def test_what_is_wrong_is_found_and_mended(running: LedgerStats) -> None:
     await approved(running.authz, card, 10)
     await running.count()
     assert (await day_of(running.store, account)).authorized_minor == right.authorized_minor + 10
+
+
+async def test_what_is_mended_makes_another_version_of_what_is_closed(
+    running: LedgerStats,
+) -> None:
+    """Goal: also where only a breakdown was wrong, and nowhere else."""
+    account, other = await busy(running), await busy(running)
+    await running.count()
+    pool = running.pool
+    await pool.execute("UPDATE live_cell SET merchant = 'wrong' WHERE account_id = $1", account)
+    later = ManualClock(int(NOON.timestamp() * 1000) + 60 * 86_400_000)
+    closer = Closer(pool, later, delay_h=6, counted_until_ms=later.now_ms)
+    await closer.close_due()
+    assert (await running.rebuild().run(repair=True)).repaired
+    await closer.close_due()
+    rows = await pool.fetch(
+        "SELECT subject_id, type, max(version) AS version FROM stat"
+        " WHERE subject_id = ANY($1) AND type <> 'DAY' GROUP BY 1, 2",
+        [account, other],
+    )
+    assert {(row["subject_id"], row["type"]): row["version"] for row in rows} == {
+        (account, "WEEK"): 2,
+        (account, "MONTH"): 2,
+        (other, "WEEK"): 1,
+        (other, "MONTH"): 1,
+    }
+    bodies = await pool.fetch(
+        "SELECT DISTINCT ON (type) body FROM stat WHERE subject_id = $1 AND type <> 'DAY'"
+        " ORDER BY type, version DESC",
+        account,
+    )
+    for row in bodies:
+        shown = stat_pb2.PeriodStats.FromString(row["body"]).breakdowns
+        merchants = next(one for one in shown if one.dimension == stat_pb2.DIMENSION_MERCHANT)
+        assert [one.key for one in merchants.slices] == ["m-1"]

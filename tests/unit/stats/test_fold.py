@@ -189,11 +189,12 @@ def test_a_clearing_that_names_another_merchant_has_nothing_of_it() -> None:
 
 
 def test_whose_totals_it_is_in() -> None:
-    assert PLACE.subjects == (
+    assert PLACE.subjects == [
         PLACE.account_id,
         PLACE.card_id,
         PLACE.company_id,
         PLACE.programme_id,
-    )
+    ]
     assert PLACE.digest() != SHOP.digest()
-    assert len(PLACE.digest()) == 16
+    assert bytes.fromhex(PLACE.digest().removeprefix("\\x")) != b""
+    assert replace(SHOP, merchant="other").digest() != SHOP.digest()

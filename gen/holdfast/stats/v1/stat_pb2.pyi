@@ -32,7 +32,7 @@ class _PeriodTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeriodType
     PERIOD_TYPE_DAY: _PeriodType.ValueType  # 1
     """A calendar day."""
     PERIOD_TYPE_WEEK: _PeriodType.ValueType  # 2
-    """Seven days, from Monday as ISO 8601 has it unless asked otherwise."""
+    """Seven days, from Monday as ISO 8601 has it unless installation or caller say otherwise."""
     PERIOD_TYPE_MONTH: _PeriodType.ValueType  # 3
     """A calendar month."""
 
@@ -44,7 +44,7 @@ PERIOD_TYPE_UNSPECIFIED: PeriodType.ValueType  # 0
 PERIOD_TYPE_DAY: PeriodType.ValueType  # 1
 """A calendar day."""
 PERIOD_TYPE_WEEK: PeriodType.ValueType  # 2
-"""Seven days, from Monday as ISO 8601 has it unless asked otherwise."""
+"""Seven days, from Monday as ISO 8601 has it unless installation or caller say otherwise."""
 PERIOD_TYPE_MONTH: PeriodType.ValueType  # 3
 """A calendar month."""
 Global___PeriodType: _TypeAlias = PeriodType  # noqa: Y015
@@ -56,7 +56,7 @@ class _WeekStart:
 class _WeekStartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WeekStart.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     WEEK_START_UNSPECIFIED: _WeekStart.ValueType  # 0
-    """Monday."""
+    """As the installation has it (`HOLDFAST_STATS_WEEK_START`): Monday unless it says otherwise."""
     WEEK_START_MONDAY: _WeekStart.ValueType  # 1
     """Monday (ISO 8601)."""
     WEEK_START_SATURDAY: _WeekStart.ValueType  # 2
@@ -68,7 +68,7 @@ class WeekStart(_WeekStart, metaclass=_WeekStartEnumTypeWrapper):
     """First day of a week."""
 
 WEEK_START_UNSPECIFIED: WeekStart.ValueType  # 0
-"""Monday."""
+"""As the installation has it (`HOLDFAST_STATS_WEEK_START`): Monday unless it says otherwise."""
 WEEK_START_MONDAY: WeekStart.ValueType  # 1
 """Monday (ISO 8601)."""
 WEEK_START_SATURDAY: WeekStart.ValueType  # 2
@@ -457,8 +457,8 @@ class Stat(_message.Message):
 
     @_builtins.property
     def stats(self) -> Global___PeriodStats:
-        """The numbers; weeks are those of ISO 8601. Weeks and months are broken down by category,
-        merchant, country, channel, currency and decline reason.
+        """The numbers. Weeks begin on the installation's day, Monday unless it says otherwise. Weeks and
+        months are broken down by category, merchant, country, channel, currency and decline reason.
         """
 
     def __init__(

@@ -222,7 +222,7 @@ class GetWeeklyStatsRequest(_message.Message):
     top: _builtins.int
     """Slices of each breakdown, 1 to 100; default 10."""
     week_start: _stat_pb2.WeekStart.ValueType
-    """On which day weeks begin. Default: Monday."""
+    """On which day weeks begin. Default: as the installation has it, Monday unless it says otherwise."""
     @_builtins.property
     def breakdowns(self) -> _containers.RepeatedScalarFieldContainer[_stat_pb2.Dimension.ValueType]:
         """By what each week is broken down; then at most 14 weeks are given."""
