@@ -19,6 +19,7 @@ from loadtest import (
     rolling,
     scale,
     settlement,
+    statistics,
     webhooks,
 )
 from loadtest.conditions import conditions
@@ -44,6 +45,7 @@ SCENARIOS: dict[str, Scenario] = {
     "closings": closings.closings,
     "edge": edge.edge,
     "webhooks": webhooks.webhooks,
+    "statistics": statistics.statistics,
     "rolling": rolling.rolling,
     "empty": baselines.empty,
     "import": imports.imports,

@@ -17,12 +17,13 @@ _GROUPS = {
     "postgres": "postgres",
     "accounts": "accounts",
     "notify": "notify",
+    "stats": "stats",
 }
 #: Those that work on a run's entries also after its last answer.
 SETTLING = ("settler", "postgres")
 GROUPS = ("envoy", "authz", "valkey", "settler", "postgres")
 #: Those that no purchase needs.
-_OTHERS = ("accounts", "notify", "other")
+_OTHERS = ("accounts", "notify", "stats", "other")
 _WORKER = "authz-"
 
 
