@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import uvloop
 
@@ -87,18 +88,11 @@ async def serve(settings: StatsSettings) -> None:
             Follower(pool, channel, intake.take, share=share, shares=SHARES)
             for share in range(SHARES)
         ]
-
-        def counted_until_ms() -> int | None:
-            """Everything that was recorded by then is counted, as far as this process knows."""
-            known = [one.followed_until_ms for one in followers]
-            found = [one for one in known if one is not None]
-            return min(found) if len(found) == len(known) else None
-
         closer = Closer(
             pool,
             clock,
             delay_h=settings.stats_close_delay_h,
-            counted_until_ms=counted_until_ms,
+            counted_until_ms=lambda: _counted_until_ms(followers),
             week_start=week_start,
         )
         work = [asyncio.create_task(one.run()) for one in followers]
@@ -118,6 +112,13 @@ async def serve(settings: StatsSettings) -> None:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+
+
+def _counted_until_ms(followers: Sequence[Follower]) -> int | None:
+    """Everything that was recorded by then is counted, as far as this process knows."""
+    known = [one.followed_until_ms for one in followers]
+    found = [one for one in known if one is not None]
+    return min(found) if len(found) == len(known) else None
 
 
 def main() -> None:
