@@ -16,6 +16,7 @@ from loadtest import (
     imports,
     mutations,
     overload,
+    reports,
     rolling,
     scale,
     settlement,
@@ -50,9 +51,10 @@ SCENARIOS: dict[str, Scenario] = {
     "empty": baselines.empty,
     "import": imports.imports,
     "million": scale.million,
+    "reports": reports.reports,
 }
 #: Those that are run only when they are named.
-_ON_REQUEST = ("empty", "import", "million")
+_ON_REQUEST = ("empty", "import", "million", "reports")
 DEFAULT = tuple(name for name in SCENARIOS if name not in _ON_REQUEST)
 #: Enough for what is compared with the committed figures.
 QUICK = ("uniform", "empty", "hot")

@@ -16,7 +16,8 @@ from tests.stats_mesh import StatsMesh, stats_mesh
 _NUMBERS = itertools.count(1)
 _TABLES = (
     "live_total, live_cell, live_origin, account_zone, member_department, merchant, closing,"
-    " reopened, stat, report, report_leftover, report_request, touched, account_country, anomaly,"
+    " reopened, stat, report, report_leftover, report_request,"
+    " report_schedule, touched, account_country, anomaly,"
     " event"
 )
 

@@ -23,6 +23,7 @@ _PLAIN: Mapping[str, Kind] = {
     "payment.returned": Kind.PAYMENT_RETURNED,
     "payment.scheduled": Kind.PAYMENT_SCHEDULED,
     "statement.ready": Kind.STATEMENT_READY,
+    "report.ready": Kind.STATEMENT_READY,
     "card.shipped": Kind.CARD_SHIPPED,
     "account.spend_unusual": Kind.SECURITY,
     "account.declines_unusual": Kind.SECURITY,

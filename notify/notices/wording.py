@@ -40,6 +40,8 @@ def _words(name: str) -> str:
     return name.replace("_", " ").lower()
 
 
+#: Events that are told with words of their own.
+_OWN = {"report.ready": "report_ready"}
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(_TEMPLATES),
     autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
@@ -52,7 +54,7 @@ def template_of(notice: Notice) -> str:
     """Which template says a notice."""
     if notice.kind is Kind.SECURITY:
         return notice.topic.rpartition(".")[2]
-    return notice.kind.lower()
+    return _OWN.get(notice.topic) or notice.kind.lower()
 
 
 def words(

@@ -78,6 +78,10 @@ class Links:
         """What people open."""
         return f"{self.site}/unsubscribe?token={quote(token)}"
 
+    def report(self, report_id: str) -> str:
+        """Where a report is downloaded, by who has signed in."""
+        return f"{self.site}/reports/{quote(report_id)}"
+
 
 class NoticeWorker:
     """Sends what is due."""
@@ -165,6 +169,8 @@ class NoticeWorker:
             secret = self._ring.open(notice.secret, context=notice.id.encode()).decode()
         if notice.kind is Kind.PASSWORD_RESET:
             link = self._links.reset(secret)
+        if notice.topic == "report.ready":
+            link = self._links.report(notice.data["report_id"])
         token = self._tokens.token(
             Subscription(user_id=notice.user_id, kind=notice.kind, channel=notice.channel)
         )

@@ -103,6 +103,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "due_date": Field(
             kind=Kind.DATE, meaning="Day by which is to be paid.", example="2027-02-09"
         ),
+        "end_date": Field(kind=Kind.DATE, meaning="Its last day.", example="2027-01-31"),
         "endpoint_id": _id("whe", "The webhook endpoint."),
         "entry_id": _id("ent", "Entry of the ledger."),
         "funding_source_id": _id("src", "Where the money comes from."),
@@ -120,11 +121,15 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             kind=Kind.TIME, meaning="When it may be spent.", example="2027-01-20T11:00:00Z"
         ),
         "replaced_by_card_id": _id("card", "The card that takes its place."),
+        "report_id": _id("rpt", "The report: `holdfast.stats.v1.Report`."),
         "scheduled_date": Field(
             kind=Kind.DATE, meaning="Day on which it begins.", example="2027-01-31"
         ),
         "shipping": _text("SHIPPED", "Where the plastic is."),
         "source": _text("ACH", "How the money comes in: `PaymentSource`."),
+        "start_date": Field(
+            kind=Kind.DATE, meaning="First day of the report.", example="2027-01-01"
+        ),
         "state": _text("ACTIVE", "The state from now on."),
         "statement_id": _id("stmt", "The statement."),
         "usual_amount": _money(8_012, "What a day with purchases came to on average."),
@@ -367,6 +372,11 @@ _ALL: tuple[EventType, ...] = (
         name="statement.ready",
         meaning="A cycle was closed, and its statement can be read.",
         fields=("statement_id", "cycle_end_date", "due_date", "balance", "minimum_payment"),
+    ),
+    EventType(
+        name="report.ready",
+        meaning="A scheduled report was made, and can be downloaded.",
+        fields=("report_id", "start_date", "end_date"),
     ),
     *_types(
         "dispute",

@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.stats.v1 import report_pb2 as pb
 from holdfast.stats.v1 import report_service_pb2 as rpc
+from holdfast.stats.v1 import stat_pb2 as stat_pb
 from runtime import ids
 from runtime.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from runtime.identity import current_identity
@@ -16,6 +17,7 @@ from runtime.paging import Page, page_of
 from runtime.request_id import content_of, request_id_of
 from runtime.validate import Violations, timestamp
 from stats.convert import check_subject, day_field
+from stats.period import PeriodType
 from stats.reports.report import (
     DAYS_MAX,
     FORMATS,
@@ -29,6 +31,7 @@ from stats.reports.report import (
     Type,
     Wanted,
 )
+from stats.reports.schedule import Schedule
 from stats.reports.store import RequestKey
 
 _TYPES = {pb.ReportType.Value(f"REPORT_TYPE_{one}"): one for one in Type}
@@ -41,6 +44,7 @@ _BOOKS = {
     pb.REPORT_BOOKS_UNSPECIFIED: Books.ISSUER,
     **{pb.ReportBooks.Value(f"REPORT_BOOKS_{one}"): one for one in Books},
 }
+_INTERVALS = {stat_pb.PeriodType.Value(f"PERIOD_TYPE_{one}"): one for one in PeriodType}
 #: What a journal may be of: entries name no department, and not every one a card.
 _BOOKED = (ids.ACCOUNT, ids.USER, ids.COMPANY)
 #: Files that do not say in which currency they are.
@@ -126,15 +130,53 @@ def delete(request: rpc.DeleteReportRequest, context: Any) -> RequestKey:
     return key
 
 
+def schedule_report(
+    request: rpc.ScheduleReportRequest, context: Any
+) -> tuple[RequestKey, Wanted, PeriodType, str]:
+    """Checks ScheduleReport; returns also who is told."""
+    violations = Violations()
+    key = key_of(request, context, violations)
+    found = wanted(request, violations)
+    violations.enum("interval", request.interval, _INTERVALS, required=True)
+    identity = current_identity()
+    user_id = request.user_id or identity.principal
+    if not ids.is_id(user_id, ids.USER):
+        wrong = "must be an id that starts with usr_" if request.user_id else "is required"
+        violations.add("user_id", wrong)
+    elif "admin" not in identity.roles and user_id != identity.principal:
+        violations.add("user_id", "must be yourself")
+    violations.raise_if_any()
+    assert found is not None, "nothing was wrong"
+    return key, found, _INTERVALS[request.interval], user_id
+
+
+def delete_schedule(request: rpc.DeleteReportScheduleRequest, context: Any) -> RequestKey:
+    """Checks DeleteReportSchedule."""
+    violations = Violations()
+    key = key_of(request, context, violations)
+    violations.id("report_schedule_id", request.report_schedule_id, ids.REPORT_SCHEDULE)
+    violations.raise_if_any()
+    return key
+
+
 def list_reports(request: rpc.ListReportsRequest) -> Page:
     """Checks ListReports."""
+    return _page(request, "reports")
+
+
+def list_schedules(request: rpc.ListReportSchedulesRequest) -> Page:
+    """Checks ListReportSchedules."""
+    return _page(request, "schedules")
+
+
+def _page(request: Any, what: str) -> Page:
     violations = Violations()
     if request.subject_id:
         check_subject(request.subject_id, violations)
     page = page_of(
         request.page_size,
         request.page_token,
-        scope=f"reports|{request.subject_id}",
+        scope=f"{what}|{request.subject_id}",
         violations=violations,
     )
     violations.raise_if_any()
@@ -188,6 +230,27 @@ def asked(found: Wanted) -> pb.ReportRequest:
         currency_code=found.currency_code,
         groups=[pb.ReportGroup.Value(f"REPORT_GROUP_{one}") for one in found.groups],
         books=pb.ReportBooks.Value(f"REPORT_BOOKS_{found.books if journal else 'UNSPECIFIED'}"),
+    )
+
+
+def schedule(found: Schedule) -> pb.ReportSchedule:
+    """A schedule."""
+    return pb.ReportSchedule(
+        id=found.id,
+        request=asked(found.wanted),
+        interval=stat_pb.PeriodType.Value(f"PERIOD_TYPE_{found.interval}"),
+        user_id=found.user_id,
+        next_start_date=found.next_date.isoformat(),
+        create_time=timestamp(found.create_time_ms),
+    )
+
+
+def schedule_not_found(name: str) -> NotFound:
+    """The error for a schedule that is not there, or another's."""
+    return NotFound(
+        "no such report schedule",
+        reason="REPORT_SCHEDULE_NOT_FOUND",
+        metadata={"report_schedule_id": name},
     )
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: Percent and rows.
 Reach = Callable[[int, int], None]
-#: Kinds of files with pictures.
-_PICTURES = (Format.PDF, Format.XLSX)
+#: Kinds of files that show the largest of everything.
+_PICTURES = (Format.PDF,)
 
 
 class Making:

@@ -119,7 +119,10 @@ class Report:
     failure: str
     key: bytes
     schedule_id: str
+    #: Who asked; of a scheduled one, who is told.
     principal: str
+    #: Who owns what a scheduled one is about.
+    owner_id: str
     attempts: int
     create_time_ms: int
     end_time_ms: int | None
@@ -143,6 +146,42 @@ class Report:
     def content_type(self) -> str:
         """Its media type."""
         return _FILES[self.wanted.format][1]
+
+
+def queued(
+    report_id: str,
+    wanted: Wanted,
+    days: tuple[date, date],
+    *,
+    key: bytes,
+    principal: str,
+    now_ms: int,
+    kept_ms: int,
+    schedule_id: str = "",
+    owner_id: str = "",
+) -> Report:
+    """One that waits for its turn."""
+    return Report(
+        id=report_id,
+        wanted=wanted,
+        start=days[0],
+        end=days[1],
+        state=State.QUEUED,
+        progress_percent=0,
+        row_count=0,
+        size_bytes=0,
+        part_count=0,
+        sha256="",
+        failure="",
+        key=key,
+        schedule_id=schedule_id,
+        principal=principal,
+        owner_id=owner_id,
+        attempts=0,
+        create_time_ms=now_ms,
+        end_time_ms=None,
+        expire_time_ms=now_ms + kept_ms,
+    )
 
 
 def percent(done: int, whole: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
@@ -19,14 +20,18 @@ from runtime.log import get_logger
 from runtime.objects import ObjectsUnavailable
 from runtime.pages import cut
 from runtime.request_id import REPLAYED
+from stats.period import day_of, period_of
 from stats.reports import convert
 from stats.reports.files import KEY_BYTES, ReportFiles
-from stats.reports.report import Report, State, Wanted
+from stats.reports.report import Report, State, Wanted, queued
+from stats.reports.schedule import Schedule
 from stats.reports.store import ReportStore, RequestKey, Transaction
 from stats.subjects import Subjects
 
 #: Reports of one subject that wait or are made at the same time.
 OPEN_MAX = 20
+#: What is scheduled about one subject.
+SCHEDULES_MAX = 20
 #: Programmes are in all partitions.
 _PARTITION = 0
 _DAY_MS = 86_400_000
@@ -66,25 +71,14 @@ class ReportService(ReportServiceServicer):
         key, wanted, start, end = convert.create(request, context)
         await self._subjects.currency_of(wanted.subject_id)
         now_ms = self._clock.now_ms()
-        report = Report(
-            id=self._ids.new(ids.REPORT, _partition_of(wanted)),
-            wanted=wanted,
-            start=start,
-            end=end,
-            state=State.QUEUED,
-            progress_percent=0,
-            row_count=0,
-            size_bytes=0,
-            part_count=0,
-            sha256="",
-            failure="",
+        report = queued(
+            self._ids.new(ids.REPORT, _partition_of(wanted)),
+            wanted,
+            (start, end),
             key=self._random_bytes(KEY_BYTES),
-            schedule_id="",
             principal=key.principal,
-            attempts=0,
-            create_time_ms=now_ms,
-            end_time_ms=None,
-            expire_time_ms=now_ms + self._kept_ms,
+            now_ms=now_ms,
+            kept_ms=self._kept_ms,
         )
 
         async def effect(transaction: Transaction) -> pb.CreateReportResponse:
@@ -152,6 +146,68 @@ class ReportService(ReportServiceServicer):
 
         now_ms = self._clock.now_ms()
         return await self._once(key, effect, pb.DeleteReportResponse, context, now_ms=now_ms)
+
+    async def ScheduleReport(
+        self, request: pb.ScheduleReportRequest, context: Any
+    ) -> pb.ScheduleReportResponse:
+        """Has reports made again and again."""
+        key, wanted, interval, user_id = convert.schedule_report(request, context)
+        await self._subjects.currency_of(wanted.subject_id)
+        found = await self._subjects.find(wanted.subject_id, "")
+        now_ms = self._clock.now_ms()
+        schedule = Schedule(
+            id=self._ids.new(ids.REPORT_SCHEDULE, _partition_of(wanted)),
+            wanted=wanted,
+            owner_id=(found.owner_id if found else "") or user_id,
+            interval=interval,
+            user_id=user_id,
+            next_date=period_of(interval, day_of(now_ms, ZoneInfo("UTC"))).start,
+            active=True,
+            create_time_ms=now_ms,
+        )
+
+        async def effect(transaction: Transaction) -> pb.ScheduleReportResponse:
+            if await transaction.count_schedules(wanted.subject_id) >= SCHEDULES_MAX:
+                raise ResourceExhausted(
+                    f"{SCHEDULES_MAX} reports about it are scheduled; delete one",
+                    reason="TOO_MANY_REPORT_SCHEDULES",
+                )
+            await transaction.insert_schedule(schedule)
+            shown = convert.schedule(schedule)
+            await transaction.record(after=shown)
+            return pb.ScheduleReportResponse(report_schedule=shown)
+
+        return await self._once(key, effect, pb.ScheduleReportResponse, context, now_ms=now_ms)
+
+    async def ListReportSchedules(
+        self, request: pb.ListReportSchedulesRequest, context: Any
+    ) -> pb.ListReportSchedulesResponse:
+        """Lists what is scheduled."""
+        page = convert.list_schedules(request)
+        if request.subject_id:
+            await self._subjects.currency_of(request.subject_id)
+        found = await self._store.schedules(page, subject_id=request.subject_id)
+        shown, token = cut(page, found, lambda one: one.id)
+        return pb.ListReportSchedulesResponse(
+            report_schedules=[convert.schedule(one) for one in shown], next_page_token=token
+        )
+
+    async def DeleteReportSchedule(
+        self, request: pb.DeleteReportScheduleRequest, context: Any
+    ) -> pb.DeleteReportScheduleResponse:
+        """Ends a schedule."""
+        key = convert.delete_schedule(request, context)
+
+        async def effect(transaction: Transaction) -> pb.DeleteReportScheduleResponse:
+            if not await transaction.end_schedule(request.report_schedule_id):
+                raise convert.schedule_not_found(request.report_schedule_id)
+            await transaction.record()
+            return pb.DeleteReportScheduleResponse()
+
+        now_ms = self._clock.now_ms()
+        return await self._once(
+            key, effect, pb.DeleteReportScheduleResponse, context, now_ms=now_ms
+        )
 
     async def _found(self, report_id: str) -> Report:
         found = await self._store.report(report_id)

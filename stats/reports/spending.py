@@ -68,7 +68,7 @@ async def overview(connection: Any, report: Report, *, tops: bool) -> Overview:
     totals: dict[str, Measures] = {}
     for one in days:
         totals.setdefault(one.currency, Measures()).add(one.measures)
-    found = {group: await _top(connection, report, group) for group in TOP_GROUPS} if tops else {}
+    found = await _tops(connection, report) if tops else {}
     return Overview(totals=totals, days=days, tops=found)
 
 
@@ -107,22 +107,21 @@ def _row(found: Any, keys: int, *, has_merchant: bool) -> Row:
     )
 
 
-async def _top(connection: Any, report: Report, group: Group) -> list[Top]:
-    query = _SQL["select_top"].replace("group_key", _KEYS[group])
-    rows = await connection.fetch(_of(report, query), *_days(report), TOP, timeout=QUERY_TIMEOUT_S)
-    named: dict[str, str] = {}
-    if group is Group.MERCHANT:
-        known = await connection.fetch(_SQL["select_names"], [row["key"] for row in rows])
-        named = {row["key"]: row["name"] for row in known}
-    return [
-        Top(
-            currency=row["currency"],
-            key=row["key"],
-            label=named.get(row["key"]) or row["key"],
-            net_minor=row["net_minor"],
+async def _tops(connection: Any, report: Report) -> dict[Group, list[Top]]:
+    """The largest of everything that pictures show, in one look."""
+    query = _of(report, _SQL["select_tops"])
+    rows = await connection.fetch(query, *_days(report), TOP, timeout=QUERY_TIMEOUT_S)
+    merchants = [row["key"] for row in rows if row["kind"] == Group.MERCHANT]
+    known = await connection.fetch(_SQL["select_names"], merchants)
+    names = {row["key"]: row["name"] for row in known}
+    found: dict[Group, list[Top]] = {group: [] for group in TOP_GROUPS}
+    for row in rows:
+        group, key = Group(row["kind"]), row["key"]
+        label = (names.get(key) if group is Group.MERCHANT else "") or key
+        found[group].append(
+            Top(currency=row["currency"], key=key, label=label, net_minor=row["net_minor"])
         )
-        for row in rows
-    ]
+    return found
 
 
 def _of(report: Report, query: str) -> str:

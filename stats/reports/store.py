@@ -12,16 +12,22 @@ from google.protobuf.message import Message
 
 from runtime.audit import log as audit
 from runtime.clock import datetime_of, ms_of
+from runtime.events.outbox import emit
 from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 from runtime.record import record
+from stats.period import PeriodType
+from stats.reports import happenings
 from stats.reports.files import Stored
 from stats.reports.report import Books, Format, Group, Report, State, Type, Wanted
+from stats.reports.schedule import Schedule
 
 #: Rows that one statement removes.
 FORGET_BATCH = 500
+#: Schedules of one transaction.
+SCHEDULES_BATCH = 50
 
 _SQL = load_queries(Path(__file__).parents[1] / "sql" / "reports.sql")
 
@@ -90,10 +96,55 @@ class Transaction:
             report.key,
             report.schedule_id,
             report.principal,
+            report.owner_id,
             datetime_of(report.create_time_ms),
             datetime_of(report.expire_time_ms),
         )
         return bool(tag == "INSERT 0 1")
+
+    async def count_schedules(self, subject_id: str) -> int:
+        """What is scheduled about a subject; nobody else schedules anything until the commit."""
+        await self.connection.execute(_SQL["lock_schedules"], subject_id)
+        found: int = await self.connection.fetchval(_SQL["count_schedules"], subject_id)
+        return found
+
+    async def insert_schedule(self, schedule: Schedule) -> None:
+        """Schedules reports."""
+        wanted = schedule.wanted
+        await self.connection.execute(
+            _SQL["insert_schedule"],
+            schedule.id,
+            wanted.subject_id,
+            schedule.owner_id,
+            wanted.type,
+            wanted.format,
+            wanted.currency_code,
+            list(wanted.groups),
+            wanted.books,
+            schedule.interval,
+            schedule.user_id,
+            schedule.next_date,
+            datetime_of(schedule.due_ms),
+            datetime_of(schedule.create_time_ms),
+        )
+
+    async def take_schedules(self) -> list[Schedule]:
+        """Some that are due, until the end of the transaction."""
+        rows = await self.connection.fetch(_SQL["take_schedules"], self.now, SCHEDULES_BATCH)
+        return [schedule_of(row) for row in rows]
+
+    async def move_schedule(self, schedule: Schedule) -> None:
+        """Goes on to its next period."""
+        await self.connection.execute(
+            _SQL["move_schedule"],
+            schedule.id,
+            schedule.next_date,
+            datetime_of(schedule.due_ms),
+        )
+
+    async def end_schedule(self, schedule_id: str) -> bool:
+        """Ends a schedule; False if it is not there."""
+        return bool(await self.connection.fetchval(_SQL["end_schedule"], schedule_id))
 
     async def delete(self, report_id: str) -> bool:
         """Removes a report; False if it is not there."""
@@ -128,6 +179,18 @@ class ReportStore:
             rows = await self.pool.fetch(_SQL["list_reports"], *after(page), subject_id)
         return [report_of(row) for row in rows]
 
+    async def schedule(self, schedule_id: str) -> Schedule | None:
+        """One schedule."""
+        with refusing_when_down():
+            row = await self.pool.fetchrow(_SQL["select_schedule"], schedule_id)
+        return schedule_of(row) if row else None
+
+    async def schedules(self, page: Page, *, subject_id: str) -> list[Schedule]:
+        """What is scheduled, newest first."""
+        with refusing_when_down():
+            rows = await self.pool.fetch(_SQL["list_schedules"], *after(page), subject_id)
+        return [schedule_of(row) for row in rows]
+
     async def take(self, *, now_ms: int, until_ms: int) -> Report | None:
         """A report that is to be made; whoever takes it says before `until_ms` that it goes on."""
         row = await self.pool.fetchrow(
@@ -160,6 +223,8 @@ class ReportStore:
             )
             given_up = range(1, report.attempts) if done else [report.attempts]
             await _leave(connection, [f"{report.id}/{one}" for one in given_up], now_ms)
+            if done and report.schedule_id:
+                await emit(connection, [happenings.report_ready(report, now_ms=now_ms)])
         return bool(done)
 
     async def fail(self, report: Report, *, now_ms: int, why: str) -> None:
@@ -197,18 +262,36 @@ async def _leave(connection: Any, folders: Sequence[str], now_ms: int) -> None:
         await connection.execute(_SQL["insert_leftovers"], list(folders), datetime_of(now_ms))
 
 
+def schedule_of(row: Any) -> Schedule:
+    """A row as a schedule."""
+    return Schedule(
+        id=row["id"],
+        wanted=_wanted(row),
+        owner_id=row["owner_id"],
+        interval=PeriodType(row["interval"]),
+        user_id=row["user_id"],
+        next_date=row["next_date"],
+        active=row["due_time"] is not None,
+        create_time_ms=ms_of(row["create_time"]),
+    )
+
+
+def _wanted(row: Any) -> Wanted:
+    return Wanted(
+        subject_id=row["subject_id"],
+        type=Type(row["type"]),
+        format=Format(row["format"]),
+        currency_code=row["currency_code"],
+        groups=tuple(Group(one) for one in row["groups"]),
+        books=Books(row["books"]),
+    )
+
+
 def report_of(row: Any) -> Report:
     """A row as a report."""
     return Report(
         id=row["id"],
-        wanted=Wanted(
-            subject_id=row["subject_id"],
-            type=Type(row["type"]),
-            format=Format(row["format"]),
-            currency_code=row["currency_code"],
-            groups=tuple(Group(one) for one in row["groups"]),
-            books=Books(row["books"]),
-        ),
+        wanted=_wanted(row),
         start=row["start_date"],
         end=row["end_date"],
         state=State(row["state"]),
@@ -221,6 +304,7 @@ def report_of(row: Any) -> Report:
         key=row["key"],
         schedule_id=row["schedule_id"],
         principal=row["principal"],
+        owner_id=row["owner_id"],
         attempts=row["attempts"],
         create_time_ms=ms_of(row["create_time"]),
         end_time_ms=ms_of(row["end_time"]) if row["end_time"] else None,

@@ -62,4 +62,13 @@ def lookups(subjects: Subjects, store: ReportStore) -> Lookups:
             return None
         return await subjects.belongs(found.wanted.subject_id, user_id)
 
-    return {ids.REPORT: Lookup(find=report, not_found=convert.not_found)}
+    async def schedule(schedule_id: str, user_id: str) -> Belongs | None:
+        found = await store.schedule(schedule_id)
+        if found is None or ids.is_programme_id(found.wanted.subject_id):
+            return None
+        return await subjects.belongs(found.wanted.subject_id, user_id)
+
+    return {
+        ids.REPORT: Lookup(find=report, not_found=convert.not_found),
+        ids.REPORT_SCHEDULE: Lookup(find=schedule, not_found=convert.schedule_not_found),
+    }

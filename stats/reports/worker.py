@@ -8,8 +8,10 @@ in the end is written only by whoever has the report then: there is one file.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from runtime.clock import Clock
@@ -19,9 +21,9 @@ from runtime.metrics import STATS_REPORTS
 from runtime.objects import ObjectsUnavailable
 from runtime.postgres import UNREACHABLE
 from runtime.tasks import woken
-from stats.reports.files import ReportFiles
+from stats.reports.files import KEY_BYTES, ReportFiles
 from stats.reports.making import Making
-from stats.reports.report import Report
+from stats.reports.report import Report, queued
 from stats.reports.store import ReportStore
 
 #: How often to look whether a report is to be made, and for what is over.
@@ -78,6 +80,7 @@ class ReportWorker:
             self._wake.clear()
             found = False
             try:
+                await self.schedule_due()
                 found = await self.work_due()
                 if time.monotonic() - cleaned > UPKEEP_INTERVAL_S:
                     await self.clean()
@@ -115,6 +118,29 @@ class ReportWorker:
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return True
+
+    async def schedule_due(self) -> int:
+        """Asks for the reports of periods that are over; returns how many. Each is asked for in the
+        transaction that moves its schedule on.
+        """
+        now_ms = self._clock.now_ms()
+        async with self._store.transaction(now_ms=now_ms) as transaction:
+            due = await transaction.take_schedules()
+            for one in due:
+                report = queued(
+                    one.report_id,
+                    one.wanted,
+                    (one.period.start, one.period.end),
+                    key=os.urandom(KEY_BYTES),
+                    principal=one.user_id,
+                    now_ms=now_ms,
+                    kept_ms=self._kept_ms,
+                    schedule_id=one.id,
+                    owner_id=one.owner_id,
+                )
+                await transaction.insert(report)
+                await transaction.move_schedule(replace(one, next_date=one.following))
+        return len(due)
 
     async def clean(self) -> None:
         """Removes what is over, and files that nobody needs."""

@@ -31,13 +31,13 @@ SELECT count(*) FROM report WHERE subject_id = $1 AND due_time IS NOT NULL
 
 -- insert_report --
 -- Adds a report, unless it is there. Params: $1 id, $2 subject, $3 type, $4 format, $5 currency,
--- $6 groups, $7 books, $8 first day, $9 last day, $10 key, $11 schedule, $12 principal, $13 now,
--- $14 when it is removed.
+-- $6 groups, $7 books, $8 first day, $9 last day, $10 key, $11 schedule, $12 principal, $13 the
+-- subject's owner or '', $14 now, $15 when it is removed.
 INSERT INTO report (
     id, subject_id, type, format, currency_code, groups, books, start_date, end_date, state, key,
-    schedule_id, principal, due_time, create_time, expire_time
+    schedule_id, principal, owner_id, due_time, create_time, expire_time
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'QUEUED', $10, $11, $12, $13, $13, $14)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'QUEUED', $10, $11, $12, $13, $14, $14, $15)
 ON CONFLICT DO NOTHING
 
 -- select_report --
@@ -110,3 +110,45 @@ SELECT folder FROM report_leftover ORDER BY create_time LIMIT $1
 -- delete_leftover --
 -- A folder is gone. Params: $1 the folder.
 DELETE FROM report_leftover WHERE folder = $1
+
+-- lock_schedules --
+-- Lets one report of a subject after the other be scheduled. Params: $1 subject.
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.schedule.' || $1, 0))
+
+-- count_schedules --
+-- What is scheduled about a subject. Params: $1 subject.
+SELECT count(*) FROM report_schedule WHERE subject_id = $1 AND due_time IS NOT NULL
+
+-- insert_schedule --
+-- Schedules reports. Params: $1 id, $2 subject, $3 its owner, $4 type, $5 format, $6 currency,
+-- $7 groups, $8 books, $9 interval, $10 user, $11 first day of the next period, $12 when it is due,
+-- $13 now.
+INSERT INTO report_schedule (
+    id, subject_id, owner_id, type, format, currency_code, groups, books, interval, user_id,
+    next_date, due_time, create_time
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+
+-- select_schedule --
+-- One schedule. Params: $1 id.
+SELECT * FROM report_schedule WHERE id = $1
+
+-- list_schedules --
+-- What is scheduled, newest first. Params: $1 create_time, $2 id, $3 limit, $4 subject or ''.
+SELECT * FROM report_schedule
+WHERE ($4 = '' OR subject_id = $4) AND (create_time, id) < ($1, $2) AND due_time IS NOT NULL
+ORDER BY create_time DESC, id DESC
+LIMIT $3
+
+-- take_schedules --
+-- What is due, until the end of the transaction. Params: $1 now, $2 limit.
+SELECT * FROM report_schedule WHERE due_time <= $1
+ORDER BY due_time LIMIT $2 FOR UPDATE SKIP LOCKED
+
+-- move_schedule --
+-- Goes on to the next period. Params: $1 id, $2 its first day, $3 when it is due.
+UPDATE report_schedule SET next_date = $2, due_time = $3 WHERE id = $1
+
+-- end_schedule --
+-- Ends a schedule. Params: $1 id.
+UPDATE report_schedule SET due_time = NULL WHERE id = $1 AND due_time IS NOT NULL RETURNING true

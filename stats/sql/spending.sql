@@ -18,25 +18,34 @@ FROM (
 LEFT JOIN merchant m ON m.key = c.merchant_key
 ORDER BY group_numbers, currency
 
--- select_top --
--- The largest of one kind in each currency. `group_key` is which kind, `subject_column` the column
--- that the subject is in. Params: $1 subject, $2 first day, $3 last day, $4 currency or '', $5 how
--- many.
-SELECT currency, key, net_minor
+-- select_tops --
+-- The largest of each kind in each currency. `subject_column` is the column that the subject is in.
+-- Params: $1 subject, $2 first day, $3 last day, $4 currency or '', $5 how many.
+SELECT kind, currency, key, net_minor
 FROM (
-    SELECT currency, (group_key) COLLATE "C" AS key,
-        sum(purchase_minor - refund_minor)::bigint AS net_minor,
-        row_number() OVER (
-            PARTITION BY currency
-            ORDER BY sum(purchase_minor - refund_minor) DESC, (group_key) COLLATE "C"
+    SELECT kind, currency, key, net_minor, row_number() OVER (
+            PARTITION BY kind, currency ORDER BY net_minor DESC, key COLLATE "C"
         ) AS place
-    FROM live_cell
-    WHERE subject_column = $1 AND day BETWEEN $2 AND $3 AND ($4 = '' OR currency = $4)
-        AND (purchase_minor <> 0 OR refund_minor <> 0)
-    GROUP BY 1, 2
+    FROM (
+        SELECT currency, sum(purchase_minor - refund_minor)::bigint AS net_minor,
+            CASE
+                WHEN GROUPING(category) = 0 THEN 'CATEGORY'
+                WHEN GROUPING(merchant) = 0 THEN 'MERCHANT'
+                WHEN GROUPING(department_id) = 0 THEN 'DEPARTMENT'
+                ELSE 'CARD'
+            END AS kind,
+            coalesce(category, merchant, department_id, card_id) AS key
+        FROM live_cell
+        WHERE subject_column = $1 AND day BETWEEN $2 AND $3 AND ($4 = '' OR currency = $4)
+            AND (purchase_minor <> 0 OR refund_minor <> 0)
+        GROUP BY GROUPING SETS (
+            (currency, category), (currency, merchant), (currency, department_id),
+            (currency, card_id)
+        )
+    ) summed
 ) found
 WHERE place <= $5
-ORDER BY currency, place
+ORDER BY kind, currency, place
 
 -- select_names --
 -- What merchants are called. Params: $1 keys.

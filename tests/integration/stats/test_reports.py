@@ -65,6 +65,7 @@ def journal(subject_id: str, format_: Format = Format.CSV, **fields: Any) -> Rep
             key=bytes(32),
             schedule_id="",
             principal="",
+            owner_id="",
             attempts=1,
             create_time_ms=0,
             end_time_ms=None,

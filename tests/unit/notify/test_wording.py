@@ -107,6 +107,7 @@ def test_events_have_what_their_words_need(name: str) -> None:
         "payment.returned": [Kind.PAYMENT_RETURNED],
         "payment.scheduled": [Kind.PAYMENT_SCHEDULED],
         "statement.ready": [Kind.STATEMENT_READY],
+        "report.ready": [Kind.STATEMENT_READY],
         "card.shipped": [Kind.CARD_SHIPPED],
         "account.spend_unusual": [Kind.SECURITY],
         "account.declines_unusual": [Kind.SECURITY],

@@ -126,6 +126,7 @@ def report(format_: Format, books: Books = Books.ISSUER) -> Report:
         key=bytes(32),
         schedule_id="",
         principal="",
+        owner_id="",
         attempts=1,
         create_time_ms=0,
         end_time_ms=None,

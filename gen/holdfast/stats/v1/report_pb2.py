@@ -23,27 +23,30 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from holdfast.stats.v1 import stat_pb2 as holdfast_dot_stats_dot_v1_dot_stat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eholdfast/stats/v1/report.proto\x12\x11holdfast.stats.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x01\n\rReportRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12+\n\x04type\x18\x02 \x01(\x0e\x32\x1d.holdfast.stats.v1.ReportType\x12/\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1f.holdfast.stats.v1.ReportFormat\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12.\n\x06groups\x18\x05 \x03(\x0e\x32\x1e.holdfast.stats.v1.ReportGroup\x12-\n\x05\x62ooks\x18\x06 \x01(\x0e\x32\x1e.holdfast.stats.v1.ReportBooks\"\xe7\x03\n\x06Report\x12\n\n\x02id\x18\x01 \x01(\t\x12\x31\n\x07request\x18\x02 \x01(\x0b\x32 .holdfast.stats.v1.ReportRequest\x12\x12\n\nstart_date\x18\x03 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x04 \x01(\t\x12-\n\x05state\x18\x05 \x01(\x0e\x32\x1e.holdfast.stats.v1.ReportState\x12\x18\n\x10progress_percent\x18\x06 \x01(\x05\x12\x11\n\trow_count\x18\x07 \x01(\x03\x12\x12\n\nsize_bytes\x18\x08 \x01(\x03\x12\x12\n\npart_count\x18\t \x01(\x05\x12\x0e\n\x06sha256\x18\n \x01(\t\x12\x11\n\tfile_name\x18\x0b \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x0c \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\r \x01(\t\x12\x1a\n\x12report_schedule_id\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*_\n\nReportType\x12\x1b\n\x17REPORT_TYPE_UNSPECIFIED\x10\x00\x12\x18\n\x14REPORT_TYPE_SPENDING\x10\x01\x12\x1a\n\x16REPORT_TYPE_ACCOUNTING\x10\x02*\xeb\x01\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11REPORT_FORMAT_CSV\x10\x01\x12\x16\n\x12REPORT_FORMAT_JSON\x10\x02\x12\x16\n\x12REPORT_FORMAT_XLSX\x10\x03\x12\x15\n\x11REPORT_FORMAT_PDF\x10\x04\x12 \n\x1cREPORT_FORMAT_QUICKBOOKS_IIF\x10\x05\x12 \n\x1cREPORT_FORMAT_QUICKBOOKS_CSV\x10\x06\x12\x1a\n\x16REPORT_FORMAT_XERO_CSV\x10\x07*\xa5\x02\n\x0bReportGroup\x12\x1c\n\x18REPORT_GROUP_UNSPECIFIED\x10\x00\x12\x14\n\x10REPORT_GROUP_DAY\x10\x01\x12\x15\n\x11REPORT_GROUP_WEEK\x10\x02\x12\x16\n\x12REPORT_GROUP_MONTH\x10\x03\x12\x18\n\x14REPORT_GROUP_ACCOUNT\x10\x04\x12\x1b\n\x17REPORT_GROUP_DEPARTMENT\x10\x05\x12\x15\n\x11REPORT_GROUP_USER\x10\x06\x12\x15\n\x11REPORT_GROUP_CARD\x10\x07\x12\x19\n\x15REPORT_GROUP_CATEGORY\x10\x08\x12\x19\n\x15REPORT_GROUP_MERCHANT\x10\t\x12\x18\n\x14REPORT_GROUP_COUNTRY\x10\n*]\n\x0bReportBooks\x12\x1c\n\x18REPORT_BOOKS_UNSPECIFIED\x10\x00\x12\x17\n\x13REPORT_BOOKS_ISSUER\x10\x01\x12\x17\n\x13REPORT_BOOKS_HOLDER\x10\x02*\x8f\x01\n\x0bReportState\x12\x1c\n\x18REPORT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13REPORT_STATE_QUEUED\x10\x01\x12\x18\n\x14REPORT_STATE_RUNNING\x10\x02\x12\x16\n\x12REPORT_STATE_READY\x10\x03\x12\x17\n\x13REPORT_STATE_FAILED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eholdfast/stats/v1/report.proto\x12\x11holdfast.stats.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1choldfast/stats/v1/stat.proto\"\xf7\x01\n\rReportRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12+\n\x04type\x18\x02 \x01(\x0e\x32\x1d.holdfast.stats.v1.ReportType\x12/\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1f.holdfast.stats.v1.ReportFormat\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12.\n\x06groups\x18\x05 \x03(\x0e\x32\x1e.holdfast.stats.v1.ReportGroup\x12-\n\x05\x62ooks\x18\x06 \x01(\x0e\x32\x1e.holdfast.stats.v1.ReportBooks\"\xe7\x03\n\x06Report\x12\n\n\x02id\x18\x01 \x01(\t\x12\x31\n\x07request\x18\x02 \x01(\x0b\x32 .holdfast.stats.v1.ReportRequest\x12\x12\n\nstart_date\x18\x03 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x04 \x01(\t\x12-\n\x05state\x18\x05 \x01(\x0e\x32\x1e.holdfast.stats.v1.ReportState\x12\x18\n\x10progress_percent\x18\x06 \x01(\x05\x12\x11\n\trow_count\x18\x07 \x01(\x03\x12\x12\n\nsize_bytes\x18\x08 \x01(\x03\x12\x12\n\npart_count\x18\t \x01(\x05\x12\x0e\n\x06sha256\x18\n \x01(\t\x12\x11\n\tfile_name\x18\x0b \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x0c \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\r \x01(\t\x12\x1a\n\x12report_schedule_id\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdb\x01\n\x0eReportSchedule\x12\n\n\x02id\x18\x01 \x01(\t\x12\x31\n\x07request\x18\x02 \x01(\x0b\x32 .holdfast.stats.v1.ReportRequest\x12/\n\x08interval\x18\x03 \x01(\x0e\x32\x1d.holdfast.stats.v1.PeriodType\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x17\n\x0fnext_start_date\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*_\n\nReportType\x12\x1b\n\x17REPORT_TYPE_UNSPECIFIED\x10\x00\x12\x18\n\x14REPORT_TYPE_SPENDING\x10\x01\x12\x1a\n\x16REPORT_TYPE_ACCOUNTING\x10\x02*\xeb\x01\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11REPORT_FORMAT_CSV\x10\x01\x12\x16\n\x12REPORT_FORMAT_JSON\x10\x02\x12\x16\n\x12REPORT_FORMAT_XLSX\x10\x03\x12\x15\n\x11REPORT_FORMAT_PDF\x10\x04\x12 \n\x1cREPORT_FORMAT_QUICKBOOKS_IIF\x10\x05\x12 \n\x1cREPORT_FORMAT_QUICKBOOKS_CSV\x10\x06\x12\x1a\n\x16REPORT_FORMAT_XERO_CSV\x10\x07*\xa5\x02\n\x0bReportGroup\x12\x1c\n\x18REPORT_GROUP_UNSPECIFIED\x10\x00\x12\x14\n\x10REPORT_GROUP_DAY\x10\x01\x12\x15\n\x11REPORT_GROUP_WEEK\x10\x02\x12\x16\n\x12REPORT_GROUP_MONTH\x10\x03\x12\x18\n\x14REPORT_GROUP_ACCOUNT\x10\x04\x12\x1b\n\x17REPORT_GROUP_DEPARTMENT\x10\x05\x12\x15\n\x11REPORT_GROUP_USER\x10\x06\x12\x15\n\x11REPORT_GROUP_CARD\x10\x07\x12\x19\n\x15REPORT_GROUP_CATEGORY\x10\x08\x12\x19\n\x15REPORT_GROUP_MERCHANT\x10\t\x12\x18\n\x14REPORT_GROUP_COUNTRY\x10\n*]\n\x0bReportBooks\x12\x1c\n\x18REPORT_BOOKS_UNSPECIFIED\x10\x00\x12\x17\n\x13REPORT_BOOKS_ISSUER\x10\x01\x12\x17\n\x13REPORT_BOOKS_HOLDER\x10\x02*\x8f\x01\n\x0bReportState\x12\x1c\n\x18REPORT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13REPORT_STATE_QUEUED\x10\x01\x12\x18\n\x14REPORT_STATE_RUNNING\x10\x02\x12\x16\n\x12REPORT_STATE_READY\x10\x03\x12\x17\n\x13REPORT_STATE_FAILED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.stats.v1.report_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPORTTYPE']._serialized_start=826
-  _globals['_REPORTTYPE']._serialized_end=921
-  _globals['_REPORTFORMAT']._serialized_start=924
-  _globals['_REPORTFORMAT']._serialized_end=1159
-  _globals['_REPORTGROUP']._serialized_start=1162
-  _globals['_REPORTGROUP']._serialized_end=1455
-  _globals['_REPORTBOOKS']._serialized_start=1457
-  _globals['_REPORTBOOKS']._serialized_end=1550
-  _globals['_REPORTSTATE']._serialized_start=1553
-  _globals['_REPORTSTATE']._serialized_end=1696
-  _globals['_REPORTREQUEST']._serialized_start=87
-  _globals['_REPORTREQUEST']._serialized_end=334
-  _globals['_REPORT']._serialized_start=337
-  _globals['_REPORT']._serialized_end=824
+  _globals['_REPORTTYPE']._serialized_start=1078
+  _globals['_REPORTTYPE']._serialized_end=1173
+  _globals['_REPORTFORMAT']._serialized_start=1176
+  _globals['_REPORTFORMAT']._serialized_end=1411
+  _globals['_REPORTGROUP']._serialized_start=1414
+  _globals['_REPORTGROUP']._serialized_end=1707
+  _globals['_REPORTBOOKS']._serialized_start=1709
+  _globals['_REPORTBOOKS']._serialized_end=1802
+  _globals['_REPORTSTATE']._serialized_start=1805
+  _globals['_REPORTSTATE']._serialized_end=1948
+  _globals['_REPORTREQUEST']._serialized_start=117
+  _globals['_REPORTREQUEST']._serialized_end=364
+  _globals['_REPORT']._serialized_start=367
+  _globals['_REPORT']._serialized_end=854
+  _globals['_REPORTSCHEDULE']._serialized_start=857
+  _globals['_REPORTSCHEDULE']._serialized_end=1076
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from holdfast.stats.v1 import stat_pb2 as _stat_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -341,3 +342,49 @@ class Report(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Report: _TypeAlias = Report  # noqa: Y015
+
+@_typing.final
+class ReportSchedule(_message.Message):
+    """A report that is made again and again, of each day, week or month once it is over everywhere."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    NEXT_START_DATE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The `rsch_` id."""
+    interval: _stat_pb2.PeriodType.ValueType
+    """Of what length of period."""
+    user_id: _builtins.str
+    """The user who is told of each (event `report.ready`)."""
+    next_start_date: _builtins.str
+    """First day of the period that is next."""
+    @_builtins.property
+    def request(self) -> Global___ReportRequest:
+        """What each report is."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was scheduled."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        request: Global___ReportRequest | None = ...,
+        interval: _stat_pb2.PeriodType.ValueType = ...,
+        user_id: _builtins.str = ...,
+        next_start_date: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "id", b"id", "interval", b"interval", "next_start_date", b"next_start_date", "request", b"request", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportSchedule: _TypeAlias = ReportSchedule  # noqa: Y015

@@ -26,11 +26,12 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from holdfast.stats.v1 import report_pb2 as holdfast_dot_stats_dot_v1_dot_report__pb2
+from holdfast.stats.v1 import stat_pb2 as holdfast_dot_stats_dot_v1_dot_stat__pb2
 from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__pb2
 from holdfast.type.v1 import deadline_pb2 as holdfast_dot_type_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/stats/v1/report_service.proto\x12\x11holdfast.stats.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1eholdfast/stats/v1/report.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"\xed\x02\n\x13\x43reateReportRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x04type\x18\x03 \x01(\x0e\x32\x1d.holdfast.stats.v1.ReportTypeB\x04\xe2\x41\x01\x02\x12\x35\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1f.holdfast.stats.v1.ReportFormatB\x04\xe2\x41\x01\x01\x12\x18\n\nstart_date\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_date\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rcurrency_code\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x06groups\x18\x08 \x03(\x0e\x32\x1e.holdfast.stats.v1.ReportGroupB\x04\xe2\x41\x01\x01\x12\x33\n\x05\x62ooks\x18\t \x01(\x0e\x32\x1e.holdfast.stats.v1.ReportBooksB\x04\xe2\x41\x01\x01\"A\n\x14\x43reateReportResponse\x12)\n\x06report\x18\x01 \x01(\x0b\x32\x19.holdfast.stats.v1.Report\"+\n\x10GetReportRequest\x12\x17\n\treport_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x11GetReportResponse\x12)\n\x06report\x18\x01 \x01(\x0b\x32\x19.holdfast.stats.v1.Report\"a\n\x12ListReportsRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Z\n\x13ListReportsResponse\x12*\n\x07reports\x18\x01 \x03(\x0b\x32\x19.holdfast.stats.v1.Report\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x15\x44ownloadReportRequest\x12\x17\n\treport_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04part\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"H\n\x13\x44\x65leteReportRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\treport_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x16\n\x14\x44\x65leteReportResponse2\xfe\x05\n\rReportService\x12\x90\x01\n\x0c\x43reateReport\x12&.holdfast.stats.v1.CreateReportRequest\x1a\'.holdfast.stats.v1.CreateReportResponse\"/\x90\x02\x02\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/reports:\x01*\x12\x8f\x01\n\tGetReport\x12#.holdfast.stats.v1.GetReportRequest\x1a$.holdfast.stats.v1.GetReportResponse\"7\x90\x02\x01\x92\xb5\x18\x11\n\x04\x02\x08\x03\x04\x12\treport_id\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/reports/{report_id}\x12\x8a\x01\n\x0bListReports\x12%.holdfast.stats.v1.ListReportsRequest\x1a&.holdfast.stats.v1.ListReportsResponse\",\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/reports\x12\x96\x01\n\x0e\x44ownloadReport\x12(.holdfast.stats.v1.DownloadReportRequest\x1a\x14.google.api.HttpBody\"D\x90\x02\x01\x92\xb5\x18\x11\n\x04\x02\x08\x03\x04\x12\treport_id\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\"\x12 /v1/reports/{report_id}:download\x12\xa1\x01\n\x0c\x44\x65leteReport\x12&.holdfast.stats.v1.DeleteReportRequest\x1a\'.holdfast.stats.v1.DeleteReportResponse\"@\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\treport_id\x82\xd3\xe4\x93\x02#\"\x1e/v1/reports/{report_id}:delete:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&holdfast/stats/v1/report_service.proto\x12\x11holdfast.stats.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1eholdfast/stats/v1/report.proto\x1a\x1choldfast/stats/v1/stat.proto\x1a\x1dholdfast/type/v1/access.proto\x1a\x1fholdfast/type/v1/deadline.proto\"\xed\x02\n\x13\x43reateReportRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x04type\x18\x03 \x01(\x0e\x32\x1d.holdfast.stats.v1.ReportTypeB\x04\xe2\x41\x01\x02\x12\x35\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1f.holdfast.stats.v1.ReportFormatB\x04\xe2\x41\x01\x01\x12\x18\n\nstart_date\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_date\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rcurrency_code\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x06groups\x18\x08 \x03(\x0e\x32\x1e.holdfast.stats.v1.ReportGroupB\x04\xe2\x41\x01\x01\x12\x33\n\x05\x62ooks\x18\t \x01(\x0e\x32\x1e.holdfast.stats.v1.ReportBooksB\x04\xe2\x41\x01\x01\"A\n\x14\x43reateReportResponse\x12)\n\x06report\x18\x01 \x01(\x0b\x32\x19.holdfast.stats.v1.Report\"+\n\x10GetReportRequest\x12\x17\n\treport_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x11GetReportResponse\x12)\n\x06report\x18\x01 \x01(\x0b\x32\x19.holdfast.stats.v1.Report\"a\n\x12ListReportsRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Z\n\x13ListReportsResponse\x12*\n\x07reports\x18\x01 \x03(\x0b\x32\x19.holdfast.stats.v1.Report\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x15\x44ownloadReportRequest\x12\x17\n\treport_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04part\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"H\n\x13\x44\x65leteReportRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\treport_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x16\n\x14\x44\x65leteReportResponse\"\x8b\x03\n\x15ScheduleReportRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x04type\x18\x03 \x01(\x0e\x32\x1d.holdfast.stats.v1.ReportTypeB\x04\xe2\x41\x01\x02\x12\x35\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1f.holdfast.stats.v1.ReportFormatB\x04\xe2\x41\x01\x01\x12\x1b\n\rcurrency_code\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x06groups\x18\x06 \x03(\x0e\x32\x1e.holdfast.stats.v1.ReportGroupB\x04\xe2\x41\x01\x01\x12\x33\n\x05\x62ooks\x18\x07 \x01(\x0e\x32\x1e.holdfast.stats.v1.ReportBooksB\x04\xe2\x41\x01\x01\x12\x35\n\x08interval\x18\x08 \x01(\x0e\x32\x1d.holdfast.stats.v1.PeriodTypeB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\t \x01(\tB\x04\xe2\x41\x01\x01\"T\n\x16ScheduleReportResponse\x12:\n\x0freport_schedule\x18\x01 \x01(\x0b\x32!.holdfast.stats.v1.ReportSchedule\"i\n\x1aListReportSchedulesRequest\x12\x18\n\nsubject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x1bListReportSchedulesResponse\x12;\n\x10report_schedules\x18\x01 \x03(\x0b\x32!.holdfast.stats.v1.ReportSchedule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x1b\x44\x65leteReportScheduleRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12report_schedule_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x1e\n\x1c\x44\x65leteReportScheduleResponse2\xa4\n\n\rReportService\x12\x90\x01\n\x0c\x43reateReport\x12&.holdfast.stats.v1.CreateReportRequest\x1a\'.holdfast.stats.v1.CreateReportResponse\"/\x90\x02\x02\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/reports:\x01*\x12\x8f\x01\n\tGetReport\x12#.holdfast.stats.v1.GetReportRequest\x1a$.holdfast.stats.v1.GetReportResponse\"7\x90\x02\x01\x92\xb5\x18\x11\n\x04\x02\x08\x03\x04\x12\treport_id\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/reports/{report_id}\x12\x8a\x01\n\x0bListReports\x12%.holdfast.stats.v1.ListReportsRequest\x1a&.holdfast.stats.v1.ListReportsResponse\",\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/reports\x12\x96\x01\n\x0e\x44ownloadReport\x12(.holdfast.stats.v1.DownloadReportRequest\x1a\x14.google.api.HttpBody\"D\x90\x02\x01\x92\xb5\x18\x11\n\x04\x02\x08\x03\x04\x12\treport_id\xa0\xb5\x18\x03\x82\xd3\xe4\x93\x02\"\x12 /v1/reports/{report_id}:download\x12\xa1\x01\n\x0c\x44\x65leteReport\x12&.holdfast.stats.v1.DeleteReportRequest\x1a\'.holdfast.stats.v1.DeleteReportResponse\"@\x90\x02\x02\x92\xb5\x18\x10\n\x03\x02\x03\x04\x12\treport_id\x82\xd3\xe4\x93\x02#\"\x1e/v1/reports/{report_id}:delete:\x01*\x12\x9e\x01\n\x0eScheduleReport\x12(.holdfast.stats.v1.ScheduleReportRequest\x1a).holdfast.stats.v1.ScheduleReportResponse\"7\x90\x02\x02\x92\xb5\x18\x11\n\x03\x02\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\x19\"\x14/v1/report-schedules:\x01*\x12\xab\x01\n\x13ListReportSchedules\x12-.holdfast.stats.v1.ListReportSchedulesRequest\x1a..holdfast.stats.v1.ListReportSchedulesResponse\"5\x90\x02\x01\x92\xb5\x18\x12\n\x04\x02\x08\x03\x04\x12\nsubject_id\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/report-schedules\x12\xd4\x01\n\x14\x44\x65leteReportSchedule\x12..holdfast.stats.v1.DeleteReportScheduleRequest\x1a/.holdfast.stats.v1.DeleteReportScheduleResponse\"[\x90\x02\x02\x92\xb5\x18\x19\n\x03\x02\x03\x04\x12\x12report_schedule_id\x82\xd3\xe4\x93\x02\x35\"0/v1/report-schedules/{report_schedule_id}:delete:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -71,6 +72,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEREPORTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_DELETEREPORTREQUEST'].fields_by_name['report_id']._loaded_options = None
   _globals['_DELETEREPORTREQUEST'].fields_by_name['report_id']._serialized_options = b'\342A\001\002'
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['subject_id']._loaded_options = None
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\002'
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['type']._loaded_options = None
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['type']._serialized_options = b'\342A\001\002'
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['format']._loaded_options = None
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['format']._serialized_options = b'\342A\001\001'
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['currency_code']._loaded_options = None
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['currency_code']._serialized_options = b'\342A\001\001'
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['groups']._loaded_options = None
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['groups']._serialized_options = b'\342A\001\001'
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['books']._loaded_options = None
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['books']._serialized_options = b'\342A\001\001'
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['interval']._loaded_options = None
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['interval']._serialized_options = b'\342A\001\002'
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_SCHEDULEREPORTREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\001'
+  _globals['_LISTREPORTSCHEDULESREQUEST'].fields_by_name['subject_id']._loaded_options = None
+  _globals['_LISTREPORTSCHEDULESREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\001'
+  _globals['_LISTREPORTSCHEDULESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTREPORTSCHEDULESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTREPORTSCHEDULESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTREPORTSCHEDULESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_DELETEREPORTSCHEDULEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DELETEREPORTSCHEDULEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEREPORTSCHEDULEREQUEST'].fields_by_name['report_schedule_id']._loaded_options = None
+  _globals['_DELETEREPORTSCHEDULEREQUEST'].fields_by_name['report_schedule_id']._serialized_options = b'\342A\001\002'
   _globals['_REPORTSERVICE'].methods_by_name['CreateReport']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['CreateReport']._serialized_options = b'\220\002\002\222\265\030\022\n\004\002\010\003\004\022\nsubject_id\202\323\344\223\002\020\"\013/v1/reports:\001*'
   _globals['_REPORTSERVICE'].methods_by_name['GetReport']._loaded_options = None
@@ -81,24 +110,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTSERVICE'].methods_by_name['DownloadReport']._serialized_options = b'\220\002\001\222\265\030\021\n\004\002\010\003\004\022\treport_id\240\265\030\003\202\323\344\223\002\"\022 /v1/reports/{report_id}:download'
   _globals['_REPORTSERVICE'].methods_by_name['DeleteReport']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['DeleteReport']._serialized_options = b'\220\002\002\222\265\030\020\n\003\002\003\004\022\treport_id\202\323\344\223\002#\"\036/v1/reports/{report_id}:delete:\001*'
-  _globals['_CREATEREPORTREQUEST']._serialized_start=248
-  _globals['_CREATEREPORTREQUEST']._serialized_end=613
-  _globals['_CREATEREPORTRESPONSE']._serialized_start=615
-  _globals['_CREATEREPORTRESPONSE']._serialized_end=680
-  _globals['_GETREPORTREQUEST']._serialized_start=682
-  _globals['_GETREPORTREQUEST']._serialized_end=725
-  _globals['_GETREPORTRESPONSE']._serialized_start=727
-  _globals['_GETREPORTRESPONSE']._serialized_end=789
-  _globals['_LISTREPORTSREQUEST']._serialized_start=791
-  _globals['_LISTREPORTSREQUEST']._serialized_end=888
-  _globals['_LISTREPORTSRESPONSE']._serialized_start=890
-  _globals['_LISTREPORTSRESPONSE']._serialized_end=980
-  _globals['_DOWNLOADREPORTREQUEST']._serialized_start=982
-  _globals['_DOWNLOADREPORTREQUEST']._serialized_end=1050
-  _globals['_DELETEREPORTREQUEST']._serialized_start=1052
-  _globals['_DELETEREPORTREQUEST']._serialized_end=1124
-  _globals['_DELETEREPORTRESPONSE']._serialized_start=1126
-  _globals['_DELETEREPORTRESPONSE']._serialized_end=1148
-  _globals['_REPORTSERVICE']._serialized_start=1151
-  _globals['_REPORTSERVICE']._serialized_end=1917
+  _globals['_REPORTSERVICE'].methods_by_name['ScheduleReport']._loaded_options = None
+  _globals['_REPORTSERVICE'].methods_by_name['ScheduleReport']._serialized_options = b'\220\002\002\222\265\030\021\n\003\002\003\004\022\nsubject_id\202\323\344\223\002\031\"\024/v1/report-schedules:\001*'
+  _globals['_REPORTSERVICE'].methods_by_name['ListReportSchedules']._loaded_options = None
+  _globals['_REPORTSERVICE'].methods_by_name['ListReportSchedules']._serialized_options = b'\220\002\001\222\265\030\022\n\004\002\010\003\004\022\nsubject_id\202\323\344\223\002\026\022\024/v1/report-schedules'
+  _globals['_REPORTSERVICE'].methods_by_name['DeleteReportSchedule']._loaded_options = None
+  _globals['_REPORTSERVICE'].methods_by_name['DeleteReportSchedule']._serialized_options = b'\220\002\002\222\265\030\031\n\003\002\003\004\022\022report_schedule_id\202\323\344\223\0025\"0/v1/report-schedules/{report_schedule_id}:delete:\001*'
+  _globals['_CREATEREPORTREQUEST']._serialized_start=278
+  _globals['_CREATEREPORTREQUEST']._serialized_end=643
+  _globals['_CREATEREPORTRESPONSE']._serialized_start=645
+  _globals['_CREATEREPORTRESPONSE']._serialized_end=710
+  _globals['_GETREPORTREQUEST']._serialized_start=712
+  _globals['_GETREPORTREQUEST']._serialized_end=755
+  _globals['_GETREPORTRESPONSE']._serialized_start=757
+  _globals['_GETREPORTRESPONSE']._serialized_end=819
+  _globals['_LISTREPORTSREQUEST']._serialized_start=821
+  _globals['_LISTREPORTSREQUEST']._serialized_end=918
+  _globals['_LISTREPORTSRESPONSE']._serialized_start=920
+  _globals['_LISTREPORTSRESPONSE']._serialized_end=1010
+  _globals['_DOWNLOADREPORTREQUEST']._serialized_start=1012
+  _globals['_DOWNLOADREPORTREQUEST']._serialized_end=1080
+  _globals['_DELETEREPORTREQUEST']._serialized_start=1082
+  _globals['_DELETEREPORTREQUEST']._serialized_end=1154
+  _globals['_DELETEREPORTRESPONSE']._serialized_start=1156
+  _globals['_DELETEREPORTRESPONSE']._serialized_end=1178
+  _globals['_SCHEDULEREPORTREQUEST']._serialized_start=1181
+  _globals['_SCHEDULEREPORTREQUEST']._serialized_end=1576
+  _globals['_SCHEDULEREPORTRESPONSE']._serialized_start=1578
+  _globals['_SCHEDULEREPORTRESPONSE']._serialized_end=1662
+  _globals['_LISTREPORTSCHEDULESREQUEST']._serialized_start=1664
+  _globals['_LISTREPORTSCHEDULESREQUEST']._serialized_end=1769
+  _globals['_LISTREPORTSCHEDULESRESPONSE']._serialized_start=1771
+  _globals['_LISTREPORTSCHEDULESRESPONSE']._serialized_end=1886
+  _globals['_DELETEREPORTSCHEDULEREQUEST']._serialized_start=1888
+  _globals['_DELETEREPORTSCHEDULEREQUEST']._serialized_end=1977
+  _globals['_DELETEREPORTSCHEDULERESPONSE']._serialized_start=1979
+  _globals['_DELETEREPORTSCHEDULERESPONSE']._serialized_end=2009
+  _globals['_REPORTSERVICE']._serialized_start=2012
+  _globals['_REPORTSERVICE']._serialized_end=3328
 # @@protoc_insertion_point(module_scope)

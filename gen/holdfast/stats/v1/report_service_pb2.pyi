@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from holdfast.stats.v1 import report_pb2 as _report_pb2
+from holdfast.stats.v1 import stat_pb2 as _stat_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -275,3 +276,186 @@ class DeleteReportResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteReportResponse: _TypeAlias = DeleteReportResponse  # noqa: Y015
+
+@_typing.final
+class ScheduleReportRequest(_message.Message):
+    """Asks for reports to be made again and again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    BOOKS_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The caller's id of this request; the same again is answered the same."""
+    subject_id: _builtins.str
+    """What they are about: an account, card, user, company, department or programme."""
+    type: _report_pb2.ReportType.ValueType
+    """What they are."""
+    format: _report_pb2.ReportFormat.ValueType
+    """What kind of file. Default: CSV."""
+    currency_code: _builtins.str
+    """Only this currency (ISO 4217). Default: all."""
+    books: _report_pb2.ReportBooks.ValueType
+    """Whose books an accounting export is for. Default: the issuer's."""
+    interval: _stat_pb2.PeriodType.ValueType
+    """Of what length of period; weeks are those of ISO 8601."""
+    user_id: _builtins.str
+    """The user who is told. Default: who asks. Others than the staff name only themselves."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_report_pb2.ReportGroup.ValueType]:
+        """By what spending is broken down, as in CreateReport."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subject_id: _builtins.str = ...,
+        type: _report_pb2.ReportType.ValueType = ...,
+        format: _report_pb2.ReportFormat.ValueType = ...,
+        currency_code: _builtins.str = ...,
+        groups: _abc.Iterable[_report_pb2.ReportGroup.ValueType] | None = ...,
+        books: _report_pb2.ReportBooks.ValueType = ...,
+        interval: _stat_pb2.PeriodType.ValueType = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["books", b"books", "currency_code", b"currency_code", "format", b"format", "groups", b"groups", "interval", b"interval", "request_id", b"request_id", "subject_id", b"subject_id", "type", b"type", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduleReportRequest: _TypeAlias = ScheduleReportRequest  # noqa: Y015
+
+@_typing.final
+class ScheduleReportResponse(_message.Message):
+    """The schedule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_SCHEDULE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report_schedule(self) -> _report_pb2.ReportSchedule:
+        """The schedule."""
+
+    def __init__(
+        self,
+        *,
+        report_schedule: _report_pb2.ReportSchedule | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report_schedule", b"report_schedule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report_schedule", b"report_schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduleReportResponse: _TypeAlias = ScheduleReportResponse  # noqa: Y015
+
+@_typing.final
+class ListReportSchedulesRequest(_message.Message):
+    """Asks for schedules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    subject_id: _builtins.str
+    """Only about this account, card, user, company, department or programme. Default: all, which
+    managers and cardholders may not ask for.
+    """
+    page_size: _builtins.int
+    """At most this many, 1 to 500; default 50; larger values mean 500."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        subject_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReportSchedulesRequest: _TypeAlias = ListReportSchedulesRequest  # noqa: Y015
+
+@_typing.final
+class ListReportSchedulesResponse(_message.Message):
+    """One page of schedules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_SCHEDULES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Opaque token of the next page; empty on the last one."""
+    @_builtins.property
+    def report_schedules(self) -> _containers.RepeatedCompositeFieldContainer[_report_pb2.ReportSchedule]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        report_schedules: _abc.Iterable[_report_pb2.ReportSchedule] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "report_schedules", b"report_schedules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReportSchedulesResponse: _TypeAlias = ListReportSchedulesResponse  # noqa: Y015
+
+@_typing.final
+class DeleteReportScheduleRequest(_message.Message):
+    """Asks for a schedule to end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REPORT_SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The caller's id of this request; the same again is answered the same."""
+    report_schedule_id: _builtins.str
+    """The `rsch_` id."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        report_schedule_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report_schedule_id", b"report_schedule_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteReportScheduleRequest: _TypeAlias = DeleteReportScheduleRequest  # noqa: Y015
+
+@_typing.final
+class DeleteReportScheduleResponse(_message.Message):
+    """The schedule has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteReportScheduleResponse: _TypeAlias = DeleteReportScheduleResponse  # noqa: Y015

@@ -65,6 +65,21 @@ class ReportServiceStub:
                 request_serializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportRequest.SerializeToString,
                 response_deserializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportResponse.FromString,
                 _registered_method=True)
+        self.ScheduleReport = channel.unary_unary(
+                '/holdfast.stats.v1.ReportService/ScheduleReport',
+                request_serializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.ScheduleReportRequest.SerializeToString,
+                response_deserializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.ScheduleReportResponse.FromString,
+                _registered_method=True)
+        self.ListReportSchedules = channel.unary_unary(
+                '/holdfast.stats.v1.ReportService/ListReportSchedules',
+                request_serializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.ListReportSchedulesRequest.SerializeToString,
+                response_deserializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.ListReportSchedulesResponse.FromString,
+                _registered_method=True)
+        self.DeleteReportSchedule = channel.unary_unary(
+                '/holdfast.stats.v1.ReportService/DeleteReportSchedule',
+                request_serializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportScheduleRequest.SerializeToString,
+                response_deserializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportScheduleResponse.FromString,
+                _registered_method=True)
 
 
 class ReportServiceServicer:
@@ -128,6 +143,38 @@ class ReportServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ScheduleReport(self, request, context):
+        """Has a report made of each day, week or month once it is over everywhere, the current one first,
+        and tells a user of each (event `report.ready`, by mail as the user wants to be told of
+        statements). The mail has no figures: who follows it needs to be allowed to see the report.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport),
+        RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReportSchedules(self, request, context):
+        """Lists what is scheduled, newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (as CreateReport), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteReportSchedule(self, request, context):
+        """Ends a schedule; reports that were made stay.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (REPORT_SCHEDULE_NOT_FOUND; another's, too), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReportServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -155,6 +202,21 @@ def add_ReportServiceServicer_to_server(servicer, server):
                     servicer.DeleteReport,
                     request_deserializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportRequest.FromString,
                     response_serializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportResponse.SerializeToString,
+            ),
+            'ScheduleReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScheduleReport,
+                    request_deserializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.ScheduleReportRequest.FromString,
+                    response_serializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.ScheduleReportResponse.SerializeToString,
+            ),
+            'ListReportSchedules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReportSchedules,
+                    request_deserializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.ListReportSchedulesRequest.FromString,
+                    response_serializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.ListReportSchedulesResponse.SerializeToString,
+            ),
+            'DeleteReportSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteReportSchedule,
+                    request_deserializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportScheduleRequest.FromString,
+                    response_serializer=holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportScheduleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -297,6 +359,87 @@ class ReportService:
             '/holdfast.stats.v1.ReportService/DeleteReport',
             holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportRequest.SerializeToString,
             holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScheduleReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.stats.v1.ReportService/ScheduleReport',
+            holdfast_dot_stats_dot_v1_dot_report__service__pb2.ScheduleReportRequest.SerializeToString,
+            holdfast_dot_stats_dot_v1_dot_report__service__pb2.ScheduleReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReportSchedules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.stats.v1.ReportService/ListReportSchedules',
+            holdfast_dot_stats_dot_v1_dot_report__service__pb2.ListReportSchedulesRequest.SerializeToString,
+            holdfast_dot_stats_dot_v1_dot_report__service__pb2.ListReportSchedulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteReportSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.stats.v1.ReportService/DeleteReportSchedule',
+            holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportScheduleRequest.SerializeToString,
+            holdfast_dot_stats_dot_v1_dot_report__service__pb2.DeleteReportScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,6 +72,26 @@ class ReportServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND (REPORT_NOT_FOUND; another's, too), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
+    ScheduleReport: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.ScheduleReportRequest, _report_service_pb2.ScheduleReportResponse]
+    """Has a report made of each day, week or month once it is over everywhere, the current one first,
+    and tells a user of each (event `report.ready`, by mail as the user wants to be told of
+    statements). The mail has no figures: who follows it needs to be allowed to see the report.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport),
+    RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    ListReportSchedules: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.ListReportSchedulesRequest, _report_service_pb2.ListReportSchedulesResponse]
+    """Lists what is scheduled, newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (as CreateReport), UNAVAILABLE.
+    """
+    DeleteReportSchedule: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.DeleteReportScheduleRequest, _report_service_pb2.DeleteReportScheduleResponse]
+    """Ends a schedule; reports that were made stay.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (REPORT_SCHEDULE_NOT_FOUND; another's, too), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class ReportServiceAsyncStub(ReportServiceStub):
@@ -114,6 +134,26 @@ class ReportServiceAsyncStub(ReportServiceStub):
     """Removes a report and its file; one that is being made is given up.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (REPORT_NOT_FOUND; another's, too), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ScheduleReport: _aio.UnaryUnaryMultiCallable[_report_service_pb2.ScheduleReportRequest, _report_service_pb2.ScheduleReportResponse]  # type: ignore[assignment]
+    """Has a report made of each day, week or month once it is over everywhere, the current one first,
+    and tells a user of each (event `report.ready`, by mail as the user wants to be told of
+    statements). The mail has no figures: who follows it needs to be allowed to see the report.
+
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport),
+    RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
+    """
+    ListReportSchedules: _aio.UnaryUnaryMultiCallable[_report_service_pb2.ListReportSchedulesRequest, _report_service_pb2.ListReportSchedulesResponse]  # type: ignore[assignment]
+    """Lists what is scheduled, newest first.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (as CreateReport), UNAVAILABLE.
+    """
+    DeleteReportSchedule: _aio.UnaryUnaryMultiCallable[_report_service_pb2.DeleteReportScheduleRequest, _report_service_pb2.DeleteReportScheduleResponse]  # type: ignore[assignment]
+    """Ends a schedule; reports that were made stay.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (REPORT_SCHEDULE_NOT_FOUND; another's, too), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
 
@@ -185,6 +225,44 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         """Removes a report and its file; one that is being made is given up.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (REPORT_NOT_FOUND; another's, too), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ScheduleReport(
+        self,
+        request: _report_service_pb2.ScheduleReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_service_pb2.ScheduleReportResponse, _abc.Awaitable[_report_service_pb2.ScheduleReportResponse]]:
+        """Has a report made of each day, week or month once it is over everywhere, the current one first,
+        and tells a user of each (event `report.ready`, by mail as the user wants to be told of
+        statements). The mail has no figures: who follows it needs to be allowed to see the report.
+
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport),
+        RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListReportSchedules(
+        self,
+        request: _report_service_pb2.ListReportSchedulesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_service_pb2.ListReportSchedulesResponse, _abc.Awaitable[_report_service_pb2.ListReportSchedulesResponse]]:
+        """Lists what is scheduled, newest first.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (as CreateReport), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteReportSchedule(
+        self,
+        request: _report_service_pb2.DeleteReportScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_service_pb2.DeleteReportScheduleResponse, _abc.Awaitable[_report_service_pb2.DeleteReportScheduleResponse]]:
+        """Ends a schedule; reports that were made stay.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (REPORT_SCHEDULE_NOT_FOUND; another's, too), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
