@@ -219,7 +219,8 @@ class AccountService(AccountServiceServicer):
                 raise convert.refusal(refusal)
             convert_lifecycle.check_not_owner(request.user_id, account.owner_id)
             convert_controls.check_currency(request.controls, account.currency_code)
-            await check_person(transaction.connection, request.user_id)
+            stranger = authority_over(account) is not Authority.ISSUER
+            await check_person(transaction.connection, request.user_id, to_stranger=stranger)
             user = await transaction.account_user(request.account_id, request.user_id)
             wanted = await _controls_of_new_user(transaction, account, user, request)
             controls = convert_controls.counting(wanted, before=user.controls, now_ms=now_ms)

@@ -18,7 +18,7 @@ from accounts.transaction import Transaction
 from accounts.user import Personal, User, UserState
 from runtime import outbox
 from runtime.clock import datetime_of, ms_of
-from runtime.errors import FailedPrecondition
+from runtime.errors import FailedPrecondition, NotFound
 from runtime.events.outbox import emit
 from runtime.key_ring import key_of
 from runtime.pages import after
@@ -252,13 +252,16 @@ class UserStore:
         )
 
 
-async def check_person(connection: Any, user_id: str) -> None:
+async def check_person(connection: Any, user_id: str, *, to_stranger: bool = False) -> None:
     """Refuses a person who is suspended or closed, and keeps them as they are until the commit.
+    `to_stranger`: whoever asks may name anybody, and is not told how it is with them.
 
     Owners and users need not be known here: their ids may be another system's.
     """
     state = await connection.fetchval(_SQL["select_person_state_for_share"], user_id)
     if state in (UserState.SUSPENDED, UserState.CLOSED):
+        if to_stranger:
+            raise NotFound("no such user", reason="USER_NOT_FOUND", metadata={"user_id": user_id})
         raise FailedPrecondition(
             "the user is suspended or closed",
             reason="USER_NOT_ACTIVE",

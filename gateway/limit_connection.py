@@ -21,8 +21,8 @@ from runtime.script import Script
 from runtime.settings import Settings
 from runtime.wire import Command, error_of, packed, tls_context
 
-#: Envoy does not wait longer for an answer.
-TIMEOUT_S = 0.25
+#: Less than Envoy waits for an answer (`runtime/rate_limits.py`).
+TIMEOUT_S = 0.75
 #: Wait before a lost connection is tried again; calls are refused meanwhile.
 RECONNECT_S = 0.1
 _CHUNK_BYTES = 65_536

@@ -12,7 +12,7 @@ import pytest
 from accounts.vault.store import Reveal
 from holdfast.accounts.v1 import account_lifecycle_pb2, account_service_pb2, card_lifecycle_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb
-from tests.accounts_mesh import AccountsMesh, Refused, call, refused, usd
+from tests.accounts_mesh import OTHER_OWNER, AccountsMesh, Refused, call, refused, usd
 
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
@@ -114,6 +114,16 @@ async def test_nobody_who_is_suspended_or_closed_gets_an_account(
     )
     error = await refused(mesh.accounts.AddAccountUser, adding)
     assert (error.code, error.reason) == (PRECONDITION, "USER_NOT_ACTIVE")
+    # Whoever has an account may name anybody, and learns nothing of them.
+    adding.account_id = (await mesh.open_account(OTHER_OWNER)).id
+    error = await refused(
+        mesh.accounts.AddAccountUser,
+        adding,
+        principal=("x-auth-subject", OTHER_OWNER),
+        metadata=(("x-auth-roles", "cardholder"),),
+    )
+    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "USER_NOT_FOUND")
+    assert error.metadata == {"user_id": user_id}
     if state == "SuspendUser":
         await move(mesh, "ReactivateUser", user_id)
         await mesh.open_account(user_id)

@@ -196,7 +196,8 @@ class AccountServiceServicer:
         is shown, they owe nothing, and may leave at any time (RemoveAccountUser).
 
         Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
-        (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ACTIVE), ALREADY_EXISTS
+        (account; USER_NOT_FOUND: the user is suspended or closed), FAILED_PRECONDITION
+        (ACCOUNT_NOT_OPEN; USER_NOT_ACTIVE, which only staff are told), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

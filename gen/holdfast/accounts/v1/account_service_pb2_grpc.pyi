@@ -86,7 +86,8 @@ class AccountServiceStub:
     is shown, they owe nothing, and may leave at any time (RemoveAccountUser).
 
     Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
-    (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ACTIVE), ALREADY_EXISTS
+    (account; USER_NOT_FOUND: the user is suspended or closed), FAILED_PRECONDITION
+    (ACCOUNT_NOT_OPEN; USER_NOT_ACTIVE, which only staff are told), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     RemoveAccountUser: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.RemoveAccountUserRequest, _account_lifecycle_pb2.RemoveAccountUserResponse]
@@ -199,7 +200,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     is shown, they owe nothing, and may leave at any time (RemoveAccountUser).
 
     Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
-    (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ACTIVE), ALREADY_EXISTS
+    (account; USER_NOT_FOUND: the user is suspended or closed), FAILED_PRECONDITION
+    (ACCOUNT_NOT_OPEN; USER_NOT_ACTIVE, which only staff are told), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     RemoveAccountUser: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.RemoveAccountUserRequest, _account_lifecycle_pb2.RemoveAccountUserResponse]  # type: ignore[assignment]
@@ -351,7 +353,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         is shown, they owe nothing, and may leave at any time (RemoveAccountUser).
 
         Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
-        (account), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ACTIVE), ALREADY_EXISTS
+        (account; USER_NOT_FOUND: the user is suspended or closed), FAILED_PRECONDITION
+        (ACCOUNT_NOT_OPEN; USER_NOT_ACTIVE, which only staff are told), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
