@@ -135,9 +135,12 @@ class Post(Asked):
 
 @record
 class MovePayment(Asked):
-    """A payment credited, released or returned; only a credit has an amount."""
+    """A payment credited, released or returned, or a refund debited or put back; only a credit and
+    a debit have an amount.
+    """
 
     account_id: str
+    #: Of the payment, or of the refund.
     payment_id: str
     kind: EntryType
     amount_minor: int = 0

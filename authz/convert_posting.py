@@ -38,12 +38,17 @@ class _OfPayment(Protocol):
     def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...
 
 
-def _check_payment(request: _OfPayment, check: Violations) -> None:
+def _check_payment(request: _OfPayment, check: Violations, refund_id: str | None = None) -> None:
     check.id("account_id", request.account_id, ids.ACCOUNT)
     check.id("payment_id", request.payment_id, ids.PAYMENT)
+    if refund_id is not None:
+        check.id("refund_id", refund_id, ids.REFUND)
     check.raise_if_any()
-    if ids.tag_of(request.payment_id) != ids.tag_of(request.account_id):
+    tag = ids.tag_of(request.account_id)
+    if ids.tag_of(request.payment_id) != tag:
         check.add("payment_id", "must be of the account's partition")
+    if refund_id is not None and ids.tag_of(refund_id) != tag:
+        check.add("refund_id", "must be of the account's partition")
 
 
 def credit_payment(
@@ -92,6 +97,47 @@ def move_payment(
         account_id=request.account_id,
         payment_id=request.payment_id,
         kind=kind,
+        raw=raw,
+    )
+
+
+def debit_refund(
+    request: rpc.DebitRefundRequest, identity: Identity, metadata: Metadata, prints: Fingerprints
+) -> MovePayment:
+    """Checks a DebitRefundRequest."""
+    check = Violations()
+    raw = sealed(request, metadata, check)
+    check.money("amount", request, minimum=1)
+    _check_payment(request, check, request.refund_id)
+    check.raise_if_any()
+    return MovePayment(
+        principal=identity.principal,
+        request_id=request.request_id,
+        fingerprint=prints.of(b"DebitRefund", raw),
+        account_id=request.account_id,
+        payment_id=request.refund_id,
+        kind=EntryType.PAYMENT_REFUND,
+        amount_minor=request.amount.amount_minor,
+        currency_code=request.amount.currency_code,
+        raw=raw,
+    )
+
+
+def reverse_refund(
+    request: rpc.ReverseRefundRequest, identity: Identity, metadata: Metadata, prints: Fingerprints
+) -> MovePayment:
+    """Checks a ReverseRefundRequest."""
+    check = Violations()
+    raw = sealed(request, metadata, check)
+    _check_payment(request, check, request.refund_id)
+    check.raise_if_any()
+    return MovePayment(
+        principal=identity.principal,
+        request_id=request.request_id,
+        fingerprint=prints.of(b"ReverseRefund", raw),
+        account_id=request.account_id,
+        payment_id=request.refund_id,
+        kind=EntryType.PAYMENT_REFUND_REVERSAL,
         raw=raw,
     )
 

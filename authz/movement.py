@@ -135,6 +135,30 @@ _REFUSALS: dict[Status, tuple[type[HoldfastError], str, str, dict[str, str]]] = 
         "PAYMENT_STATE",
         {"field": "payment_id"},
     ),
+    Status.REFUND_NOT_FOUND: (
+        NotFound,
+        "no such refund on this account",
+        "REFUND_NOT_FOUND",
+        {"field": "refund_id"},
+    ),
+    Status.REFUND_EXISTS: (
+        FailedPrecondition,
+        "this refund was debited before, by another request",
+        "REFUND_EXISTS",
+        {"field": "refund_id"},
+    ),
+    Status.REFUND_STATE: (
+        FailedPrecondition,
+        "this refund was put back before",
+        "REFUND_STATE",
+        {"field": "refund_id"},
+    ),
+    Status.CREDIT_EXCEEDED: (
+        FailedPrecondition,
+        "the account has less credit that may be paid back",
+        "CREDIT_BALANCE_EXCEEDED",
+        {"field": "amount"},
+    ),
     Status.AMOUNT_OVERFLOW: (
         FailedPrecondition,
         "the account's balance would exceed 2^53 minor units",

@@ -40,6 +40,8 @@ class EntryType(StrEnum):
     PAYMENT_RELEASE = "Z"
     PAYMENT_RETURN = "W"
     PAYMENT_RETURN_RELEASED = "X"
+    PAYMENT_REFUND = "f"
+    PAYMENT_REFUND_REVERSAL = "g"
     FEE = "B"
     INTEREST = "T"
     ADJUSTMENT_DEBIT = "M"

@@ -58,9 +58,9 @@ class PostingFlow:
         )
 
     async def move_payment(self, command: MovePayment) -> Movement:
-        """Credits, releases or returns a payment."""
+        """Credits, releases or returns a payment, debits a refund or puts it back."""
         subject, late = await self._subject(command.account_id)
-        if command.kind is EntryType.PAYMENT_CREDIT:
+        if command.currency_code:
             check_currency(command.currency_code, subject.currency_code)
         settled = await self._settled_before(command, subject)
         if settled is not None:

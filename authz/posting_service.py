@@ -10,6 +10,7 @@ from authz.reads import Reads
 from authz.service import Context, tell_replay
 from holdfast.authz.v1 import posting_service_pb2 as rpc
 from holdfast.authz.v1 import posting_service_pb2_grpc as rpc_grpc
+from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
 from runtime.identity import current_identity
 
@@ -49,10 +50,36 @@ class PostingService(rpc_grpc.PostingServiceServicer):
         )
         return rpc.ReturnPaymentResponse(result=await self._moved(command, context))
 
+    async def DebitRefund(
+        self, request: rpc.DebitRefundRequest, context: Context
+    ) -> rpc.DebitRefundResponse:
+        """Takes credit that is paid back."""
+        command = convert_posting.debit_refund(
+            request, current_identity(), context.invocation_metadata(), self._fingerprints
+        )
+        return rpc.DebitRefundResponse(result=await self._moved(command, context))
+
+    async def ReverseRefund(
+        self, request: rpc.ReverseRefundRequest, context: Context
+    ) -> rpc.ReverseRefundResponse:
+        """Puts back what a refund has taken."""
+        command = convert_posting.reverse_refund(
+            request, current_identity(), context.invocation_metadata(), self._fingerprints
+        )
+        return rpc.ReverseRefundResponse(result=await self._moved(command, context))
+
     async def GetOwed(self, request: rpc.GetOwedRequest, context: Context) -> rpc.GetOwedResponse:
         """Returns what an account owes at this moment."""
         found = await self._reads.balance(request.account_id)
-        return rpc.GetOwedResponse(posted=found.posted, unreleased=found.unreleased)
+        owing_minor = -found.posted.amount_minor - found.unreleased.amount_minor
+        refundable_minor = max(min(owing_minor, found.available_credit.amount_minor), 0)
+        return rpc.GetOwedResponse(
+            posted=found.posted,
+            unreleased=found.unreleased,
+            refundable=Money(
+                currency_code=found.posted.currency_code, amount_minor=refundable_minor
+            ),
+        )
 
     async def PostEntry(
         self, request: rpc.PostEntryRequest, context: Context

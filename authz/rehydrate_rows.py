@@ -22,6 +22,8 @@ from runtime.clock import ms_of
 from runtime.validate import milliseconds
 
 HOUR_MS = 3_600_000
+#: States of payments and refunds in which Valkey forgets them in the end.
+ENDED = ("RETURNED", "DEBITED", "PUT_BACK")
 
 
 class Write(NamedTuple):
@@ -201,7 +203,7 @@ def payment_write(row: Mapping[str, Any], lifetimes: Lifetimes) -> Write | None:
         "amount": str(row["amount_minor"]),
         "acct": row["account_id"],
     }
-    if row["state"] != "RETURNED":
+    if row["state"] not in ENDED:
         return Write((hset(key, fields),))
     left_ms = lifetimes.left(ms_of(row["update_time"]), lifetimes.retention_ms)
     return Write((hset(key, fields), ("PEXPIRE", key, str(left_ms)))) if left_ms > 0 else None

@@ -47,6 +47,7 @@ class Detail(NamedTuple):
     effective_at_ms: int | None = None
     category: str = PURCHASE
     payment_id: str = ""
+    refund_id: str = ""
     related_entry_id: str = ""
 
 
@@ -166,6 +167,20 @@ def _payment_return(raw: bytes) -> Detail:
     return Detail(payment_id=postings.ReturnPaymentRequest.FromString(raw).payment_id)
 
 
+def _refund_debit(raw: bytes) -> Detail:
+    debit = postings.DebitRefundRequest.FromString(raw)
+    return Detail(
+        requested_minor=debit.amount.amount_minor,
+        payment_id=debit.payment_id,
+        refund_id=debit.refund_id,
+    )
+
+
+def _refund_reversal(raw: bytes) -> Detail:
+    reversal = postings.ReverseRefundRequest.FromString(raw)
+    return Detail(payment_id=reversal.payment_id, refund_id=reversal.refund_id)
+
+
 def _posting(raw: bytes, category: str = "") -> Detail:
     post = postings.PostEntryRequest.FromString(raw)
     effective = post.HasField("effective_time")
@@ -199,6 +214,8 @@ _READERS: dict[EntryType, Callable[[bytes], Detail]] = {
     EntryType.PAYMENT_RELEASE: _payment_release,
     EntryType.PAYMENT_RETURN: _payment_return,
     EntryType.PAYMENT_RETURN_RELEASED: _payment_return,
+    EntryType.PAYMENT_REFUND: _refund_debit,
+    EntryType.PAYMENT_REFUND_REVERSAL: _refund_reversal,
     EntryType.FEE: partial(_posting, category=CATEGORIES[EntryType.FEE]),
     EntryType.INTEREST: partial(_posting, category=CATEGORIES[EntryType.INTEREST]),
     EntryType.ADJUSTMENT_DEBIT: _posting,

@@ -37,12 +37,14 @@ LINE_COLUMNS = (
 Row = tuple[Any, ...]
 
 
-#: What an entry makes of its payment.
+#: What an entry makes of its payment, or of its refund: a payment in the other direction.
 PAYMENT_STATES = {
     EntryType.PAYMENT_CREDIT: "CREDITED",
     EntryType.PAYMENT_RELEASE: "RELEASED",
     EntryType.PAYMENT_RETURN: "RETURNED",
     EntryType.PAYMENT_RETURN_RELEASED: "RETURNED",
+    EntryType.PAYMENT_REFUND: "DEBITED",
+    EntryType.PAYMENT_REFUND_REVERSAL: "PUT_BACK",
 }
 
 
@@ -135,8 +137,9 @@ class Batch:
 
     def _add_payment(self, entry: Entry, detail: Detail) -> None:
         outcome = entry.outcome
-        self.payments[detail.payment_id] = (
-            detail.payment_id,
+        name = detail.refund_id or detail.payment_id
+        self.payments[name] = (
+            name,
             entry.header.account_id,
             outcome.amount_minor,
             PAYMENT_STATES[outcome.type],

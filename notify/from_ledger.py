@@ -26,6 +26,9 @@ TYPES = {
     "PAYMENT_RETURN": "payment.returned",
     "FEE": "account.fee_charged",
     "INTEREST": "account.interest_charged",
+    # The payment's own service tells of the refund.
+    "PAYMENT_REFUND": "account.debited",
+    "PAYMENT_REFUND_REVERSAL": "account.credited",
     "ADJUSTMENT_DEBIT": "account.debited",
     "ADJUSTMENT_CREDIT": "account.credited",
     "PROVISIONAL_CREDIT": "account.credited",

@@ -42,6 +42,7 @@ async def serve(settings: PaymentsSettings) -> None:
             asyncio.create_task(one)
             for one in (
                 parts.worker.run(),
+                parts.refunds.run(),
                 *([parts.hooks.run(parts.stripe)] if parts.stripe else []),
                 audit.run(),
                 parts.events.run(clock),

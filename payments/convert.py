@@ -119,7 +119,7 @@ def return_payment(
     violations = Violations()
     key = key_of(request, context, violations)
     violations.id("payment_id", request.payment_id, ids.PAYMENT)
-    if not _REASON.fullmatch(request.reason):
+    if not is_reason(request.reason):
         violations.add("reason", "is required: 1 to 64 characters of A-Z 0-9 _")
     violations.raise_if_any()
     return key, request.payment_id, request.reason
@@ -240,6 +240,11 @@ def funding_source_key(request: Any, context: Any) -> tuple[RequestKey, str]:
     return key, request.funding_source_id
 
 
+def is_reason(text: str) -> bool:
+    """Whether it may be told as why something failed: 1 to 64 characters of A-Z 0-9 _."""
+    return _REASON.fullmatch(text) is not None
+
+
 def page(request: Any, *, listed: str) -> Page:
     """Checks a request for a page of what an account has."""
     violations = Violations()
@@ -286,6 +291,8 @@ def payment(one: Payment) -> payment_pb2.Payment:
     )
     if one.amount_minor is not None:
         shown.amount.CopyFrom(money(one.amount_minor, one.currency_code))
+    if one.refunded_minor:
+        shown.refunded_amount.CopyFrom(money(one.refunded_minor, one.currency_code))
     if one.receive_ms is not None:
         shown.receive_time.CopyFrom(timestamp(one.receive_ms))
     if one.release_ms is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from payments.autopay import Autopay
 from payments.payment import Payment, State
+from payments.refund import Refund, RefundState
 from runtime.events.catalogue import Event, is_text, money
 
 #: What is said where a processor gave a reason that cannot be told.
@@ -27,7 +28,8 @@ _NAMES = {
 def of_payment(before: State | None, after: Payment) -> list[Event]:
     """What happened between two versions; nothing if the state is the same."""
     name = _NAMES.get(after.state)
-    if name is None or before is after.state:
+    # What was given back and came back has succeeded before.
+    if name is None or before in (after.state, State.REFUNDED):
         return []
     data: dict[str, Any] = {
         "payment_id": after.id,
@@ -43,6 +45,26 @@ def of_payment(before: State | None, after: Payment) -> list[Event]:
         data["release_time"] = _instant(after.release_ms)
     if after.state in (State.FAILED, State.CANCELED):
         data["reason"] = after.reason if is_text(after.reason) else UNKNOWN
+    return [Event(type=name, time_ms=after.update_ms, account_id=after.account_id, data=data)]
+
+
+def of_refund(after: Refund, payment: Payment | None) -> list[Event]:
+    """What a refund has become; `payment`: as it is then, if that has changed."""
+    data: dict[str, Any] = {
+        "refund_id": after.id,
+        "payment_id": after.payment_id,
+        "source": str(after.source),
+        "amount": money(after.amount_minor, after.currency_code),
+    }
+    if after.state is RefundState.SUCCEEDED:
+        assert payment is not None, "it says how much of it was given back"
+        data["refunded_amount"] = money(payment.refunded_minor, payment.currency_code)
+        name = "payment.refunded"
+    elif after.state is RefundState.FAILED:
+        data["reason"] = after.reason if is_text(after.reason) else UNKNOWN
+        name = "payment.refund_failed"
+    else:
+        return []
     return [Event(type=name, time_ms=after.update_ms, account_id=after.account_id, data=data)]
 
 

@@ -38,6 +38,8 @@ class Asked:
     minimum_minor: int
     #: None: nothing is due.
     due_date: date | None
+    #: Charged off and not recovered.
+    charged_off_minor: int = 0
 
 
 class Holders:
@@ -83,6 +85,7 @@ class Holders:
             statement_minor=summary.statement_balance_due.amount_minor,
             minimum_minor=summary.minimum_payment_due.amount_minor,
             due_date=date.fromisoformat(summary.due_date) if summary.due_date else None,
+            charged_off_minor=summary.charged_off.amount_minor,
         )
 
 

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 
 from payments import payment as life
 from payments.payment import State, Step, WrongState
+from payments.refund import RefundState, turned_down
+from payments.refund_store import Refunds
 from payments.store import Store
 from payments.stripe_words import Event
+from payments.transaction import Transaction
 from runtime.clock import Clock
 from runtime.errors import Unavailable
 from runtime.log import get_logger
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 #: The customer's bank has taken the money back.
 DISPUTED = "charge.dispute.created"
 BY_DISPUTE = "DISPUTED"
+#: The money of a refund did not reach whoever has paid.
+REFUND_FAILED = "refund.failed"
 #: How often the poller asks, and for how many events.
 INTERVAL_S = 300.0
 PAGE = 100
@@ -45,6 +50,8 @@ class Hooks:
         async with self._store.transaction(now_ms=now_ms) as transaction:
             if not await transaction.insert_event(event.id, event.type):
                 return False
+            if event.refund_id:
+                await self._refund(transaction, event, now_ms=now_ms)
             payment = await transaction.charged_as(event.reference) if event.reference else None
             if payment is not None and event.type == DISPUTED:
                 if payment.state is State.PROCESSING and payment.step is Step.CHARGE:
@@ -63,11 +70,24 @@ class Hooks:
         return True
 
     async def poll(self, stripe: StripeProcessor) -> int:
-        """Takes the disputes that nobody told; returns how many there were."""
+        """Takes what nobody told of disputes and failed refunds; returns how much that was."""
         taken = 0
-        for event in await stripe.events(DISPUTED, limit=PAGE):
-            taken += await self.take(event)
+        for kind in (DISPUTED, REFUND_FAILED):
+            for event in await stripe.events(kind, limit=PAGE):
+                taken += await self.take(event)
         return taken
+
+    async def _refund(self, transaction: Transaction, event: Event, *, now_ms: int) -> None:
+        """A refund that was sent, and has failed since, is put back; any other is looked up."""
+        refunds = Refunds(transaction)
+        refund = await refunds.refund(event.refund_id)
+        if refund is None:
+            logger.warning("refund_not_known", reference=event.refund_id)
+        elif refund.state is RefundState.SUCCEEDED and event.refund_failure:
+            reason = event.refund_failure
+            await refunds.update(turned_down(refund, reason=reason, now_ms=now_ms))
+        else:
+            await refunds.look_up(refund.id)
 
     async def run(self, stripe: StripeProcessor) -> None:
         """Asks for ever; no failure ends it."""

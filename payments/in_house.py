@@ -9,13 +9,16 @@ import asyncpg
 from payments.funding import FundingSource
 from payments.payment import Payment
 from payments.processor import Outcome, OutcomeUnknown, Result
+from payments.refund import Refund
 from runtime.clock import Clock, datetime_of, ms_of
 from runtime.postgres import UNREACHABLE
 from runtime.queries import load_queries
 
 INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
+DEPOSIT_FULL = "DEPOSIT_FULL"
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "funding.sql")
+_REFUNDS = load_queries(Path(__file__).with_name("sql") / "refunds.sql")
 
 
 class InHouse:
@@ -48,6 +51,33 @@ class InHouse:
         found = await self.find(payment, source)
         assert found is not None, "it was just written"
         return found
+
+    async def refund(self, refund: Refund, payment: Payment) -> Outcome:
+        """Gives it to the deposit that the payment came from, once."""
+        try:
+            await self._pool.execute(
+                _REFUNDS["insert_deposit_refund"],
+                refund.id,
+                refund.account_id,
+                refund.amount_minor,
+                datetime_of(self._clock.now_ms()),
+            )
+        except UNREACHABLE as error:
+            raise OutcomeUnknown(str(error)) from error
+        except asyncpg.CheckViolationError:
+            return Outcome(result=Result.REFUSED, reason=DEPOSIT_FULL)
+        found = await self.find_refund(refund, payment)
+        assert found is not None, "it was just written"
+        return found
+
+    async def find_refund(self, refund: Refund, payment: Payment) -> Outcome | None:
+        """Whether it was given."""
+        del payment
+        try:
+            given = await self._pool.fetchval(_REFUNDS["select_deposit_refund"], refund.id)
+        except UNREACHABLE as error:
+            raise OutcomeUnknown(str(error)) from error
+        return Outcome(result=Result.CAME, reference=refund.id) if given else None
 
     async def find(self, payment: Payment, source: FundingSource) -> Outcome | None:
         """What became of a charge."""

@@ -4,7 +4,8 @@
 done again after a crash: whoever it asks knows the payment by its id.
 
     SCHEDULED/BEGIN → PENDING/CHARGE → PROCESSING/CHARGE → PROCESSING/CREDIT → SUCCEEDED/RELEASE
-    → SUCCEEDED; RETURNED through SUCCEEDED/TAKE_BACK; FAILED and CANCELED before any credit.
+    → SUCCEEDED; RETURNED through SUCCEEDED/TAKE_BACK; FAILED and CANCELED before any credit;
+    REFUNDED once all of it was given back (refund.py), and RETURNED from there, too.
 """
 
 from __future__ import annotations
@@ -132,6 +133,8 @@ class Payment:
     returning: bool = False
     #: When the processor was asked for the first time.
     charge_ms: int | None = None
+    #: What of it was given back on request.
+    refunded_minor: int = 0
     #: None: there is nothing to do.
     due_ms: int | None
     version: int = 1
@@ -275,13 +278,27 @@ def taken_back(payment: Payment, *, now_ms: int) -> Payment:
     return _next(payment, now_ms, state=State.RETURNED, step=Step.NONE, due_ms=None)
 
 
+def refunded(payment: Payment, amount_minor: int, *, now_ms: int) -> Payment:
+    """A payment of which more was given back; or less, if that came back. One that was returned
+    meanwhile stays so: it says both.
+    """
+    _expect(payment, payment.state in (State.SUCCEEDED, State.REFUNDED, State.RETURNED))
+    given_minor = payment.refunded_minor + amount_minor
+    assert payment.amount_minor is not None, "it came"
+    assert 0 <= given_minor <= payment.amount_minor, "no more is given back than came"
+    state = payment.state
+    if state is not State.RETURNED:
+        state = State.REFUNDED if given_minor == payment.amount_minor else State.SUCCEEDED
+    return _next(payment, now_ms, state=state, refunded_minor=given_minor)
+
+
 def canceled(payment: Payment, *, now_ms: int) -> Payment:
     """A payment that its payer calls off in time."""
     return dropped(payment, reason=BY_CUSTOMER, failed=False, now_ms=now_ms)
 
 
 def _has_brought_money(payment: Payment) -> bool:
-    return payment.step is Step.CREDIT or payment.state is State.SUCCEEDED
+    return payment.step is Step.CREDIT or payment.state in (State.SUCCEEDED, State.REFUNDED)
 
 
 def _is_asked(payment: Payment) -> bool:

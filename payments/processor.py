@@ -9,6 +9,7 @@ from typing import Protocol
 
 from payments.funding import FundingSource, Verdict
 from payments.payment import Payment, Source
+from payments.refund import Refund
 
 
 class Result(StrEnum):
@@ -26,7 +27,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A processor's answer about one payment."""
+    """A processor's answer about one payment, or one refund."""
 
     result: Result
     #: What the processor calls it.
@@ -80,4 +81,14 @@ class Processor(Protocol):
         """What has become of a payment; None: the processor has surely never heard of it. Raises
         OutcomeUnknown.
         """
+        ...
+
+    async def refund(self, refund: Refund, payment: Payment) -> Outcome:
+        """Gives a payment back, or a part of it, the way it came. The refund's id makes a
+        repetition the same refund. Raises OutcomeUnknown.
+        """
+        ...
+
+    async def find_refund(self, refund: Refund, payment: Payment) -> Outcome | None:
+        """What has become of a refund, as `find`."""
         ...

@@ -181,7 +181,7 @@ def _booked_as(payment: Payment, *, now_ms: int) -> tuple[str, ...]:
     """What the ledger may say of a payment: two things, while one becomes the other."""
     if payment.state is State.RETURNED:
         return (_RETURNED,)
-    if payment.state is State.SUCCEEDED:
+    if payment.state in (State.SUCCEEDED, State.REFUNDED):
         if payment.step is Step.TAKE_BACK:
             return (_RELEASED if payment.released else _CREDITED, _RETURNED)
         if payment.step is Step.NONE:

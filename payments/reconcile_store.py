@@ -9,6 +9,9 @@ from typing import Any
 from payments import rows
 from payments.payment import Payment
 from payments.reconcile import Booked, Charge
+from payments.reconcile_refunds import GivenBack
+from payments.refund import Refund
+from payments.refund_store import refund_of
 from runtime.queries import load_queries
 
 #: Rows of one page.
@@ -46,12 +49,43 @@ class ReconcileStore:
         found = await self._payments.fetch(_SQL["stray_deposit_charges"], PAGE)
         return [_charge(row) for row in found]
 
+    async def refunds_after(self, name: str) -> list[Refund]:
+        """Refunds that follow one, by their ids."""
+        found = await self._payments.fetch(_SQL["refunds_after"], name, PAGE)
+        return [refund_of(row) for row in found]
+
+    async def refunds_of(self, names: Sequence[str]) -> dict[str, list[Refund]]:
+        """Refunds of payments, by payment."""
+        found: dict[str, list[Refund]] = {}
+        for row in await self._payments.fetch(_SQL["refunds_of"], list(names)):
+            found.setdefault(row["payment_id"], []).append(refund_of(row))
+        return found
+
+    async def refunds_named(self, names: Sequence[str]) -> set[str]:
+        """Which of these refunds there are."""
+        found = await self._payments.fetch(_SQL["refunds_named"], list(names))
+        return {row["id"] for row in found}
+
+    async def deposit_refunds(self, names: Sequence[str]) -> dict[str, GivenBack]:
+        """What was given back to deposits, by refund."""
+        found = await self._payments.fetch(_SQL["deposit_refunds_of"], list(names))
+        return {
+            row["refund_id"]: GivenBack(
+                reference=row["refund_id"],
+                refund_id=row["refund_id"],
+                amount_minor=row["amount_minor"],
+                currency_code=row["currency_code"],
+                given=True,
+            )
+            for row in found
+        }
+
     async def booked(self, names: Sequence[str]) -> dict[str, Booked]:
-        """Payments as the ledger has them, by their ids."""
+        """Payments and refunds as the ledger has them, by their ids."""
         return _booked(await self._ledger.fetch(_SQL["booked_of"], list(names)))
 
     async def booked_after(self, name: str) -> dict[str, Booked]:
-        """The ledger's payments that follow one."""
+        """The ledger's payments and refunds that follow one."""
         return _booked(await self._ledger.fetch(_SQL["booked_after"], name, PAGE))
 
 

@@ -38,6 +38,7 @@ def payment(row: Any) -> Payment:
         release_ms=ms(row["release_time"]),
         released=row["released"],
         returning=row["going_back"],
+        refunded_minor=row["refunded_minor"],
         charge_ms=ms(row["charge_time"]),
         due_ms=ms(row["due_time"]),
         version=row["version"],
@@ -99,6 +100,7 @@ def payment_changes(one: Payment) -> tuple[Any, ...]:
         instant(one.charge_ms),
         instant(one.due_ms),
         datetime_of(one.update_ms),
+        one.refunded_minor,
     )
 
 

@@ -11,15 +11,19 @@ The library takes its time and memory: nobody imports this module where Stripe i
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import stripe
 
 from payments.funding import FundingSource, Verdict
 from payments.payment import Payment, Source
-from payments.processor import Connected, Outcome, OutcomeUnknown, Result, SourceRefused
+from payments.processor import Connected, Outcome, Result, SourceRefused
 from payments.reconcile import Charge
+from payments.reconcile_refunds import GivenBack
+from payments.refund import Refund
+from payments.stripe_answers import DECLINED, known, reason_of, refused, unknown, upper
+from payments.stripe_refunds import StripeRefunds
 from payments.stripe_words import TYPES, Event, WrongSignature, event_of
 from runtime.log import get_logger
 
@@ -29,13 +33,10 @@ CALL_TIMEOUT_S = 10
 TOLERANCE_S = 300
 #: Charges of one page of a list.
 PAGE = 100
-DECLINED = "DECLINED"
 AUTHENTICATION_REQUIRED = "AUTHENTICATION_REQUIRED"
 #: How Stripe asks whether a bank account is its customer's, and what it says to a wrong answer.
 BY_DEPOSITS = "verify_with_microdeposits"
 WRONG_AMOUNTS = "payment_method_microdeposit_verification_amounts_mismatch"
-
-Answer = TypeVar("Answer")
 
 logger = get_logger()
 
@@ -58,6 +59,7 @@ class StripeProcessor:
         self._methods: Any = client.v1.payment_methods
         self._setups: Any = client.v1.setup_intents
         self._events: Any = client.v1.events
+        self._refunds = StripeRefunds(client.v1.refunds)
 
     async def close(self) -> None:
         """Closes its connections."""
@@ -73,19 +75,32 @@ class StripeProcessor:
         try:
             return await self._outcome(payment, await confirmed)
         except stripe.CardError as error:
-            return _refused(error, payment.processor_reference)
+            return refused(error, payment.processor_reference)
         except stripe.StripeError as error:
-            raise _unknown(error) from error
+            raise unknown(error) from error
 
     async def find(self, payment: Payment, source: FundingSource) -> Outcome | None:
         """What has become of the intent; None: it was not made, or not confirmed."""
         del source
         if not payment.processor_reference:
             return None
-        intent = await _known(self._intents.retrieve_async(payment.processor_reference))
+        intent = await known(self._intents.retrieve_async(payment.processor_reference))
         if intent.status == "requires_confirmation":
             return None
         return await self._outcome(payment, intent)
+
+    async def refund(self, refund: Refund, payment: Payment) -> Outcome:
+        """Gives a charge back, or a part of it."""
+        return await self._refunds.make(refund, payment)
+
+    async def find_refund(self, refund: Refund, payment: Payment) -> Outcome | None:
+        """What has become of a refund."""
+        return await self._refunds.find(refund, payment)
+
+    async def refunds(self) -> AsyncIterator[list[GivenBack]]:
+        """Everything that was ever given back, in pages."""
+        async for page in self._refunds.all():
+            yield page
 
     async def connect(self, account_id: str, source: Source, token: str) -> Connected:
         """Makes a means of payment usable again and again."""
@@ -96,9 +111,9 @@ class StripeProcessor:
             )
             method = await self._methods.attach_async(token, {"customer": customer.id})
         except (stripe.CardError, stripe.InvalidRequestError) as error:
-            raise SourceRefused(_reason(error)) from error
+            raise SourceRefused(reason_of(error)) from error
         except stripe.StripeError as error:
-            raise _unknown(error) from error
+            raise unknown(error) from error
         if method.type not in TYPES[source]:
             raise SourceRefused(f"IS_{method.type}".upper())
         shown = getattr(method, method.type)
@@ -119,23 +134,23 @@ class StripeProcessor:
         except (stripe.CardError, stripe.InvalidRequestError) as error:
             if error.code == WRONG_AMOUNTS:
                 return Verdict.WRONG
-            intent = await _known(self._setups.retrieve_async(source.verification))
+            intent = await known(self._setups.retrieve_async(source.verification))
         except stripe.StripeError as error:
-            raise _unknown(error) from error
+            raise unknown(error) from error
         if intent.status == "requires_action":
             return Verdict.WRONG
         return Verdict.RIGHT if intent.status == "succeeded" else Verdict.CLOSED
 
     async def events(self, kind: str, *, limit: int) -> list[Event]:
         """The latest events of a type, latest first."""
-        found = await _known(self._events.list_async({"type": kind, "limit": limit}))
+        found = await known(self._events.list_async({"type": kind, "limit": limit}))
         return [event_of(json.loads(str(one))) for one in found.data]
 
     async def charges(self) -> AsyncIterator[list[Charge]]:
         """Everything that was ever asked for, in pages."""
         more: dict[str, str] = {}
         while True:
-            found = await _known(self._intents.list_async({"limit": PAGE, **more}))
+            found = await known(self._intents.list_async({"limit": PAGE, **more}))
             yield [_charge_of(one) for one in found.data]
             if not found.has_more or not found.data:
                 return
@@ -158,9 +173,9 @@ class StripeProcessor:
         try:
             intent = await made
         except (stripe.CardError, stripe.InvalidRequestError) as error:
-            raise SourceRefused(_reason(error)) from error
+            raise SourceRefused(reason_of(error)) from error
         except stripe.StripeError as error:
-            raise _unknown(error) from error
+            raise unknown(error) from error
         if intent.status == "succeeded":
             return ""
         if intent.status == "requires_action" and intent.next_action.type == BY_DEPOSITS:
@@ -181,9 +196,9 @@ class StripeProcessor:
         try:
             intent = await created
         except (stripe.CardError, stripe.InvalidRequestError) as error:
-            return _refused(error, "")
+            return refused(error, "")
         except stripe.StripeError as error:
-            raise _unknown(error) from error
+            raise unknown(error) from error
         return Outcome(result=Result.PREPARED, reference=intent.id)
 
     async def _outcome(self, payment: Payment, intent: Any) -> Outcome:
@@ -196,11 +211,11 @@ class StripeProcessor:
         reason = DECLINED
         if intent.status == "requires_action":
             # Nobody is there who could: and nobody may any more.
-            await _known(self._intents.cancel_async(intent.id))
+            await known(self._intents.cancel_async(intent.id))
             reason = AUTHENTICATION_REQUIRED
         elif intent.last_payment_error:
             error = intent.last_payment_error
-            reason = _upper(getattr(error, "decline_code", None) or getattr(error, "code", None))
+            reason = upper(getattr(error, "decline_code", None) or getattr(error, "code", None))
         return Outcome(result=Result.REFUSED, reference=intent.id, reason=reason)
 
 
@@ -220,27 +235,3 @@ def verify(body: bytes, header: str, secret: str) -> None:
         stripe.WebhookSignature.verify_header(body.decode(), header, secret, TOLERANCE_S)
     except (stripe.SignatureVerificationError, ValueError) as error:
         raise WrongSignature from error
-
-
-async def _known(call: Awaitable[Answer]) -> Answer:
-    try:
-        return await call
-    except stripe.StripeError as error:
-        raise _unknown(error) from error
-
-
-def _refused(error: stripe.StripeError, reference: str) -> Outcome:
-    return Outcome(result=Result.REFUSED, reference=reference, reason=_reason(error))
-
-
-def _reason(error: stripe.StripeError) -> str:
-    return _upper(getattr(error.error, "decline_code", None) or error.code)
-
-
-def _upper(code: str | None) -> str:
-    return (code or DECLINED).upper()[:64]
-
-
-def _unknown(error: stripe.StripeError) -> OutcomeUnknown:
-    """Its text may name what was sent: only its kind and code are told."""
-    return OutcomeUnknown(f"{type(error).__name__} {error.http_status or ''} {error.code or ''}")

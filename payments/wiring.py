@@ -14,6 +14,7 @@ from holdfast.payments.v1 import (
     funding_source_service_pb2,
     hook_service_pb2,
     payment_service_pb2,
+    refund_service_pb2,
     transfer_service_pb2,
 )
 from holdfast.payments.v1.back_office_service_pb2_grpc import (
@@ -27,6 +28,7 @@ from holdfast.payments.v1.funding_source_service_pb2_grpc import (
 )
 from holdfast.payments.v1.hook_service_pb2_grpc import add_HookServiceServicer_to_server
 from holdfast.payments.v1.payment_service_pb2_grpc import add_PaymentServiceServicer_to_server
+from holdfast.payments.v1.refund_service_pb2_grpc import add_RefundServiceServicer_to_server
 from holdfast.payments.v1.transfer_service_pb2_grpc import add_TransferServiceServicer_to_server
 from payments import ownership
 from payments.back_office_service import BackOfficeService
@@ -41,6 +43,9 @@ from payments.mutation import Mutations
 from payments.payment import Source
 from payments.payment_service import PaymentService
 from payments.processor import Processor
+from payments.refund_service import RefundService
+from payments.refund_store import RefundStore
+from payments.refund_worker import RefundWorker
 from payments.settings import PaymentsSettings
 from payments.steps import Steps
 from payments.store import Store
@@ -62,6 +67,7 @@ SERVICE_NAMES = (
     hook_service_pb2.DESCRIPTOR.services_by_name["HookService"].full_name,
     event_feed_service_pb2.DESCRIPTOR.services_by_name["EventFeedService"].full_name,
     transfer_service_pb2.DESCRIPTOR.services_by_name["TransferService"].full_name,
+    refund_service_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
 )
 
 
@@ -72,6 +78,7 @@ class Parts:
     store: Store
     steps: Steps
     worker: Worker
+    refunds: RefundWorker
     processors: dict[Source, Processor]
     hooks: Hooks
     events: EventOutbox
@@ -104,34 +111,32 @@ def add_services(
         credit_minor=settings.payments_credit_minor,
     )
     worker = Worker(store, steps, holders, clock)
+    refunds = RefundStore(store)
+    refunder = RefundWorker(refunds, books, processors, clock)
     mutations = Mutations(store, clock)
     services: Any = server.services
-    services.know_owners(ownership.lookups(store, holders))
-    add_PaymentServiceServicer_to_server(
-        PaymentService(
-            store,
-            mutations,
-            holders,
-            steps,
-            clock,
-            available=processors,
-            credit_minor=settings.payments_credit_minor,
-            wake=worker.wake,
-        ),
-        services,
+    services.know_owners(ownership.lookups(store, refunds, holders))
+    giving_back = RefundService(
+        refunds, mutations, holders, books, clock, available=processors, wake=refunder.wake
     )
-    add_FundingSourceServiceServicer_to_server(
-        FundingSourceService(
-            store,
-            mutations,
-            holders,
-            clock,
-            available=processors,
-            connectors=dict.fromkeys(TYPES, through) if through else {},
-        ),
-        services,
+    add_RefundServiceServicer_to_server(giving_back, services)
+    paying = PaymentService(
+        store,
+        mutations,
+        holders,
+        steps,
+        clock,
+        available=processors,
+        credit_minor=settings.payments_credit_minor,
+        wake=worker.wake,
     )
-    hooks = Hooks(store, clock, wake=worker.wake)
+    add_PaymentServiceServicer_to_server(paying, services)
+    connectors = dict.fromkeys(TYPES, through) if through else {}
+    sources = FundingSourceService(
+        store, mutations, holders, clock, available=processors, connectors=connectors
+    )
+    add_FundingSourceServiceServicer_to_server(sources, services)
+    hooks = Hooks(store, clock, wake=_both(worker, refunder))
     add_HookServiceServicer_to_server(HookService(hooks, verify), services)
     _add_office(
         services, store, mutations, clock, holders=holders, settings=settings, wake=worker.wake
@@ -140,11 +145,22 @@ def add_services(
         store=store,
         steps=steps,
         worker=worker,
+        refunds=refunder,
         processors=processors,
         hooks=hooks,
         events=_events(services, pool),
         stripe=through,
     )
+
+
+def _both(worker: Worker, refunder: RefundWorker) -> Callable[[], None]:
+    """Something is due, of payments or of refunds."""
+
+    def wake() -> None:
+        worker.wake()
+        refunder.wake()
+
+    return wake
 
 
 def _add_office(

@@ -31,6 +31,7 @@ NOTIFICATION = "ntf"
 PAN_TOKEN = "ptok"  # noqa: S105 - the prefix of an id
 PAYMENT = "pay"
 PROGRAMME = "prog"
+REFUND = "rfd"
 REPORT = "rpt"
 REPORT_SCHEDULE = "rsch"
 SESSION = "ses"
@@ -45,8 +46,8 @@ _POOL_BYTES = 4096
 _CODE_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
 
 _ID = re.compile(
-    r"(acct|anom|app|auth|card|co|dept|disp|doc|ent|evt|inv|key|ntf|pay|ptok|rpt|rsch|ses|src|stat"
-    r"|stmt|usr|whe)_"
+    r"(acct|anom|app|auth|card|co|dept|disp|doc|ent|evt|inv|key|ntf|pay|ptok|rfd|rpt|rsch|ses|src"
+    r"|stat|stmt|usr|whe)_"
     r"([0-9a-f]{2})([0-9a-f]{32})"
 )
 _PROGRAMME = re.compile(r"prog_[a-z0-9_]{1,32}")

@@ -32,6 +32,7 @@ from holdfast.notify.v1 import webhook_service_pb2_grpc as webhook_grpc
 from holdfast.payments.v1 import back_office_service_pb2_grpc as back_office_grpc
 from holdfast.payments.v1 import funding_source_service_pb2_grpc as funding_source_grpc
 from holdfast.payments.v1 import payment_service_pb2_grpc as payment_grpc
+from holdfast.payments.v1 import refund_service_pb2_grpc as refund_grpc
 from holdfast.payments.v1 import transfer_service_pb2_grpc as transfer_grpc
 from holdfast.stats.v1 import api_usage_service_pb2_grpc as api_usage_grpc
 from holdfast.stats.v1 import report_service_pb2_grpc as report_grpc
@@ -130,6 +131,7 @@ class MeshClient:
     users: user_grpc.UserServiceAsyncStub
     ledger: ledger_grpc.LedgerServiceAsyncStub
     payments: payment_grpc.PaymentServiceAsyncStub
+    refunds: refund_grpc.RefundServiceAsyncStub
     funding_sources: funding_source_grpc.FundingSourceServiceAsyncStub
     back_office: back_office_grpc.BackOfficeServiceAsyncStub
     events: event_grpc.EventServiceAsyncStub
@@ -192,6 +194,7 @@ async def connect(
             users=user_grpc.UserServiceStub(edge_channel),
             ledger=ledger_grpc.LedgerServiceStub(edge_channel),
             payments=payment_grpc.PaymentServiceStub(edge_channel),
+            refunds=refund_grpc.RefundServiceStub(edge_channel),
             funding_sources=funding_source_grpc.FundingSourceServiceStub(edge_channel),
             back_office=back_office_grpc.BackOfficeServiceStub(edge_channel),
             events=event_grpc.EventServiceStub(edge_channel),

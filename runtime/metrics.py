@@ -91,6 +91,8 @@ UNSETTLED = Gauge("holdfast_unsettled_entries", "Entries waiting for settlement.
 PARTITIONS_STOPPED = Gauge("holdfast_partitions_stopped", "Partitions stopped by a contradiction.")
 #: Payments, each time one becomes something else, by source and what it has become.
 PAYMENTS = Counter("holdfast_payments_total", "Payments by state.", ["source", "state"])
+#: Refunds of credit balances, the same.
+REFUNDS = Counter("holdfast_refunds_total", "Refunds by state.", ["source", "state"])
 #: Outbox rows waiting to be delivered.
 OUTBOX_PENDING = Gauge("holdfast_outbox_pending", "Outbox rows waiting.")
 #: Events taken in by notify, by type.

@@ -142,10 +142,24 @@ class Fold:
         self._keep(self._origin_at(one, one.payment_id, one.place, one.amount_minor))
 
     def returned(self, one: Movement) -> None:
-        """Corrects the day of the payment."""
+        """Corrects the day of the payment, which was returned or paid back."""
         measures, whole = self._taken_back(one, one.payment_id)
         measures.payment_count -= whole
         measures.payment_minor -= one.amount_minor
+
+    def kept(self, one: Movement) -> None:
+        """What was to be paid back was not: the payment counts again."""
+        origin = self._origin(one.payment_id)
+        if origin is None:
+            measures, whole = self._at(one, one.day, one.place), True
+        else:
+            measures = self._at(one, origin.day, origin.place)
+            self._correct(measures, one, origin.day)
+            left = origin.amount_minor + one.amount_minor
+            self._keep(replace(origin, amount_minor=left))
+            whole = origin.amount_minor <= 0 < left
+        measures.payment_count += whole
+        measures.payment_minor += one.amount_minor
 
     def fee(self, one: Movement) -> None:
         """A fee."""
@@ -255,6 +269,8 @@ _RULES: dict[str, Callable[[Fold, Movement], None]] = {
     "REFUND_REVERSAL": Fold.refund_taken_back,
     "PAYMENT_CREDIT": Fold.paid,
     "PAYMENT_RETURN": Fold.returned,
+    "PAYMENT_REFUND": Fold.returned,
+    "PAYMENT_REFUND_REVERSAL": Fold.kept,
     "FEE": Fold.fee,
     "INTEREST": Fold.interest,
     "ADJUSTMENT_DEBIT": Fold.debited,

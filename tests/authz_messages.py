@@ -141,6 +141,31 @@ def returned(account_id: str, payment_id: str) -> postings.ReturnPaymentRequest:
     )
 
 
+def refund_debit(
+    account_id: str, refund_id: str, payment_id: str, amount_minor: int
+) -> postings.DebitRefundRequest:
+    """Credit that is paid back."""
+    return postings.DebitRefundRequest(
+        request_id=request_id(),
+        account_id=account_id,
+        refund_id=refund_id,
+        payment_id=payment_id,
+        amount=money(amount_minor),
+    )
+
+
+def refund_put_back(
+    account_id: str, refund_id: str, payment_id: str
+) -> postings.ReverseRefundRequest:
+    """Credit that was not paid back."""
+    return postings.ReverseRefundRequest(
+        request_id=request_id(),
+        account_id=account_id,
+        refund_id=refund_id,
+        payment_id=payment_id,
+    )
+
+
 def posting(
     account_id: str, kind: postings.PostingKind.ValueType, amount_minor: int, **more: Any
 ) -> postings.PostEntryRequest:

@@ -26,6 +26,7 @@ from holdfast.payments.v1 import payment_service_pb2 as pb
 from holdfast.payments.v1.back_office_service_pb2_grpc import BackOfficeServiceStub
 from holdfast.payments.v1.funding_source_service_pb2_grpc import FundingSourceServiceStub
 from holdfast.payments.v1.payment_service_pb2_grpc import PaymentServiceStub
+from holdfast.payments.v1.refund_service_pb2_grpc import RefundServiceStub
 from holdfast.type.v1.money_pb2 import Money
 from payments.books import Books
 from payments.holders import Holders
@@ -131,6 +132,7 @@ class PaymentsMesh:
     payments: PaymentServiceStub
     sources: FundingSourceServiceStub
     office: BackOfficeServiceStub
+    refunds: RefundServiceStub
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     @property
@@ -240,7 +242,8 @@ class PaymentsMesh:
     async def work(self) -> None:
         """Everything that is due."""
         for _ in range(50):
-            if not await self.worker.work_due() + await self.worker.look_due():
+            done = await self.worker.work_due() + await self.worker.look_due()
+            if not done + await self.parts.refunds.work_due():
                 return
         raise AssertionError("payments do not come to rest")
 
@@ -320,6 +323,7 @@ async def payments_mesh(
                     payments=PaymentServiceStub(channel),
                     sources=FundingSourceServiceStub(channel),
                     office=BackOfficeServiceStub(channel),
+                    refunds=RefundServiceStub(channel),
                 )
             finally:
                 await server.grpc_server.stop(0)

@@ -12,6 +12,8 @@ from accounts.billing.delinquency import Demand, Settled, no_more_than, settle
 from accounts.billing.product import Product
 
 _PAYMENTS = (Change.PAYMENT, Change.RETURN)
+#: A credit balance that was paid back, and that came back: neither has paid any demand.
+PAID_BACK = frozenset({"PAYMENT_REFUND", "PAYMENT_REFUND_REVERSAL"})
 
 
 def paid(
@@ -54,7 +56,9 @@ def credited(
     return sum(
         one.amount_minor
         for one in entries
-        if one.change is Change.CREDIT and since <= product.day(one.value_ms) <= until
+        if one.change is Change.CREDIT
+        and one.type not in PAID_BACK
+        and since <= product.day(one.value_ms) <= until
     )
 
 

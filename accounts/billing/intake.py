@@ -22,6 +22,8 @@ _CHANGES = {
     pb.Entry.TYPE_REFUND_REVERSAL: Change.DEBIT,
     pb.Entry.TYPE_PAYMENT_CREDIT: Change.PAYMENT,
     pb.Entry.TYPE_PAYMENT_RETURN: Change.RETURN,
+    pb.Entry.TYPE_PAYMENT_REFUND: Change.DEBIT,
+    pb.Entry.TYPE_PAYMENT_REFUND_REVERSAL: Change.CREDIT,
     pb.Entry.TYPE_FEE: Change.DEBIT,
     pb.Entry.TYPE_INTEREST: Change.DEBIT,
     pb.Entry.TYPE_ADJUSTMENT_DEBIT: Change.DEBIT,

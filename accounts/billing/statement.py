@@ -13,7 +13,7 @@ from accounts.billing.calendar import day_of
 from accounts.billing.chargeoff import TYPES as OFF
 from accounts.billing.chargeoff import how_late
 from accounts.billing.closing import Closed
-from accounts.billing.demanded import credited, demanded, paid
+from accounts.billing.demanded import PAID_BACK, credited, demanded, paid
 from accounts.billing.disputed import withheld_minor
 from accounts.billing.product import Product
 from accounts.billing.store import Charged
@@ -28,6 +28,8 @@ from runtime.validate import timestamp
 _DESCRIPTIONS = {
     "PAYMENT_CREDIT": "Payment",
     "PAYMENT_RETURN": "Payment returned",
+    "PAYMENT_REFUND": "Credit balance paid back",
+    "PAYMENT_REFUND_REVERSAL": "Credit balance not paid back",
     "INTEREST": "Interest",
     "FEE": "Fee",
     "REFUND": "Refund",
@@ -55,7 +57,8 @@ _OTHERS = {
     Change.RETURN: "returned_payments",
 }
 _CHARGED_OFF = "charged_off"
-_TOTALS = (*_DEBITS.values(), *_OTHERS.values(), _CHARGED_OFF)
+_PAID_BACK = "credit_refunds"
+_TOTALS = (*_DEBITS.values(), *_OTHERS.values(), _CHARGED_OFF, _PAID_BACK)
 
 Amount = Callable[[int], Money]
 #: Type or reason of an entry, and what it does.
@@ -206,6 +209,8 @@ def _totals(shares: Iterable[Share], money: Amount) -> pb.StatementTotals:
     for name, change, category, amount_minor in shares:
         if name in OFF:
             found[_CHARGED_OFF] += amount_minor if change is Change.CREDIT else -amount_minor
+        elif name in PAID_BACK:
+            found[_PAID_BACK] += amount_minor if change is Change.DEBIT else -amount_minor
         elif change is Change.DEBIT:
             found[_DEBITS[category]] += amount_minor
         else:

@@ -82,6 +82,11 @@ def _summary(statement: pb.Statement) -> list[tuple[str, str]]:
         ("Cash advances", _signed(totals.cash_advances, "+")),
         ("Fees charged", _signed(totals.fees, "+")),
         ("Interest charged", _signed(totals.interest, "+")),
+        *(
+            [("Credit paid back", _signed(totals.credit_refunds, "+"))]
+            if totals.credit_refunds.amount_minor
+            else []
+        ),
         ("New balance", _money(statement.closing_balance)),
     ]
 
@@ -163,8 +168,8 @@ def _transactions(page: Paper, statement: pb.Statement, lines: Sequence[pb.State
         return [one for one in lines if one.type in names and one.amount.amount_minor >= 0]
 
     credits_ = [one for one in lines if one.amount.amount_minor < 0]
-    section("Payments and credits", [*credits_, *kind("PAYMENT_RETURN")])
-    apart = ("PAYMENT_RETURN", "FEE", "INTEREST")
+    section("Payments and credits", [*credits_, *kind("PAYMENT_RETURN", "PAYMENT_REFUND")])
+    apart = ("PAYMENT_RETURN", "PAYMENT_REFUND", "FEE", "INTEREST")
     others = [one for one in lines if one.amount.amount_minor >= 0 and one.type not in apart]
     section("Purchases and cash advances", others)
     for title, name, total in (

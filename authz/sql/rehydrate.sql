@@ -54,9 +54,9 @@ WHERE a.partition = $1 AND a.id > $2 AND a.id < $3 AND (a.held_minor > 0 OR a.up
 ORDER BY a.id
 
 -- list_payments --
--- Payments that Valkey still has. Params: $1 returned since.
+-- Payments and refunds that Valkey still has. Params: $1 ended since.
 SELECT id, account_id, amount_minor, state, update_time FROM payment
-WHERE state <> 'RETURNED' OR update_time > $1
+WHERE state IN ('CREDITED', 'RELEASED') OR update_time > $1
 
 -- list_records --
 -- Entries of a partition whose answers Valkey still has, a stretch of them. Params: $1 partition,

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     PAYMENT_SUCCEEDED = "PAYMENT_SUCCEEDED"
     PAYMENT_FAILED = "PAYMENT_FAILED"
     PAYMENT_RETURNED = "PAYMENT_RETURNED"
+    PAYMENT_REFUNDED = "PAYMENT_REFUNDED"
     PAYMENT_SCHEDULED = "PAYMENT_SCHEDULED"
     STATEMENT_READY = "STATEMENT_READY"
     CARD_SHIPPED = "CARD_SHIPPED"
@@ -59,6 +60,7 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
         Kind.PAYMENT_SUCCEEDED: Rule(),
         Kind.PAYMENT_FAILED: Rule(required=True),
         Kind.PAYMENT_RETURNED: Rule(required=True),
+        Kind.PAYMENT_REFUNDED: Rule(),
         Kind.PAYMENT_SCHEDULED: Rule(),
         Kind.STATEMENT_READY: Rule(required=True, lifetime_ms=30 * _DAY_MS),
         Kind.CARD_SHIPPED: Rule(),

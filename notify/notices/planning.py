@@ -21,6 +21,8 @@ _PLAIN: Mapping[str, Kind] = {
     "payment.credited": Kind.PAYMENT_SUCCEEDED,
     "payment.failed": Kind.PAYMENT_FAILED,
     "payment.returned": Kind.PAYMENT_RETURNED,
+    "payment.refunded": Kind.PAYMENT_REFUNDED,
+    "payment.refund_failed": Kind.PAYMENT_REFUNDED,
     "payment.scheduled": Kind.PAYMENT_SCHEDULED,
     "statement.ready": Kind.STATEMENT_READY,
     "report.ready": Kind.STATEMENT_READY,

@@ -41,7 +41,10 @@ def _words(name: str) -> str:
 
 
 #: Events that are told with words of their own.
-_OWN = {"report.ready": "report_ready"}
+_OWN = {
+    "payment.refund_failed": "payment_refund_failed",
+    "report.ready": "report_ready",
+}
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(_TEMPLATES),
     autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),

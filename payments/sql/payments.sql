@@ -46,11 +46,11 @@ ON CONFLICT DO NOTHING
 -- Writes the next version of a payment, unless somebody else has. Params: $1 id, $2 version,
 -- $3 state, $4 step, $5 amount_minor, $6 reason, $7 processor_reference, $8 hold_days,
 -- $9 receive_time, $10 release_time, $11 released, $12 going_back, $13 charge_time, $14 due_time,
--- $15 update_time. Returns the state that it had.
+-- $15 update_time, $16 refunded_minor. Returns the state that it had.
 UPDATE payment
 SET version = $2, state = $3, step = $4, amount_minor = $5, reason = $6, processor_reference = $7,
     hold_days = $8, receive_time = $9, release_time = $10, released = $11, going_back = $12,
-    charge_time = $13, due_time = $14, update_time = $15, attempts = 0
+    charge_time = $13, due_time = $14, update_time = $15, refunded_minor = $16, attempts = 0
 WHERE id = $1 AND version = $2 - 1
 RETURNING (SELECT state FROM payment_change WHERE payment_id = $1 AND version = $2 - 1)
 
@@ -103,7 +103,8 @@ SELECT count(*) FROM payment WHERE account_id = $1 AND step <> 'NONE'
 
 -- select_last_change --
 -- When a payment of an account last lowered its balance, or went back. Params: $1 account id.
-SELECT max(update_time) FROM payment WHERE account_id = $1 AND state IN ('SUCCEEDED', 'RETURNED')
+SELECT max(update_time) FROM payment
+WHERE account_id = $1 AND state IN ('SUCCEEDED', 'RETURNED', 'REFUNDED')
 
 -- lock_account --
 -- Lets one payment of an account after the other be decided, until the commit. Params: $1 account.

@@ -18,9 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from payments import reconcile
+from payments import reconcile_refunds as refunding
 from payments.payment import Payment, Source
 from payments.processor import OutcomeUnknown
 from payments.reconcile import Charge, Difference
+from payments.reconcile_refunds import GivenBack
 from payments.reconcile_store import ReconcileStore
 from payments.settings import PaymentsSettings
 from payments.stripe_words import TYPES
@@ -50,7 +52,8 @@ class Compared:
 
     payments: int = 0
     charges: int = 0
-    #: Sum of what has come and was not returned, by currency, in minor units.
+    refunds: int = 0
+    #: Sum of what has come and was not returned or paid back, by currency, in minor units.
     kept_minor: dict[str, int] = field(default_factory=dict)
     stripe: bool = False
     differences: list[Difference] = field(default_factory=list)
@@ -59,8 +62,8 @@ class Compared:
         """The line that says it all."""
         through = "Stripe" if self.stripe else "deposits (Stripe is off)"
         return (
-            f"{self.payments:,} payments, {self.charges:,} charges through {through}: "
-            f"{len(self.differences)} differences"
+            f"{self.payments:,} payments, {self.refunds:,} refunds, "
+            f"{self.charges:,} charges through {through}: {len(self.differences)} differences"
         )
 
 
@@ -82,6 +85,7 @@ def run(settings: Settings, output: Output, csv_file: Path | None) -> None:
     document = {
         "payments": found.payments,
         "charges": found.charges,
+        "refunds": found.refunds,
         "kept_minor": found.kept_minor,
         "stripe": found.stripe,
         "differences": len(found.differences),
@@ -147,23 +151,57 @@ class _Look:
         while page := await self._store.after(after):
             await self._compare(page, charged, found)
             after = page[-1].id
+        await self._refunds(found)
         await self._strays(found)
         return found
+
+    async def _refunds(self, found: Compared) -> None:
+        """Refunds against the ledger and whoever has given them back."""
+        given = await self._given_back(found) if self._stripe else {}
+        after = ""
+        while page := await self._store.refunds_after(after):
+            names = [one.id for one in page]
+            booked = await self._store.booked(names)
+            deposits = await self._store.deposit_refunds(names)
+            for one in page:
+                found.differences += refunding.against_ledger(one, booked.get(one.id))
+                if one.source is Source.IN_HOUSE:
+                    given_back = [deposits[one.id]] if one.id in deposits else []
+                    found.differences += refunding.against_processor(one, given_back)
+                elif one.source in TYPES and self._stripe:
+                    found.differences += refunding.against_processor(one, given.get(one.id, []))
+            found.refunds += len(page)
+            after = page[-1].id
+
+    async def _given_back(self, found: Compared) -> dict[str, list[GivenBack]]:
+        """What Stripe has given back, by refund; what nobody asked for here differs at once."""
+        assert self._stripe is not None, "asked before"
+        by_refund: dict[str, list[GivenBack]] = {}
+        async for page in self._stripe.refunds():
+            there = await self._store.refunds_named([one.refund_id for one in page])
+            for one in page:
+                if one.refund_id in there:
+                    by_refund.setdefault(one.refund_id, []).append(one)
+                elif one.given:
+                    found.differences.append(refunding.nobodys(one))
+        return by_refund
 
     async def _compare(
         self, page: Sequence[Payment], charged: dict[str, list[Charge]], found: Compared
     ) -> None:
         names = [one.id for one in page]
         booked = await self._store.booked(names)
+        refunds = await self._store.refunds_of(names)
         taken = await self._store.deposit_charges(names)
         now_ms = self._clock.now_ms()
         for one in page:
             if reconcile.brought_money(one) and not one.returning:
                 assert one.amount_minor is not None, "it came"
                 kept = found.kept_minor.get(one.currency_code, 0)
-                found.kept_minor[one.currency_code] = kept + one.amount_minor
+                found.kept_minor[one.currency_code] = kept + one.amount_minor - one.refunded_minor
             found.differences += reconcile.against_ledger(one, booked.get(one.id), now_ms=now_ms)
             found.differences += self._against_processor(one, charged, taken)
+            found.differences += refunding.against_payment(one, refunds.get(one.id, []))
         found.payments += len(page)
         found.charges += len(taken)
 
@@ -203,6 +241,7 @@ class _Look:
         after = ""
         while booked := await self._store.booked_after(after):
             there = {name for name, _ in await self._store.named(list(booked))}
+            there |= await self._store.refunds_named(list(booked))
             found.differences += [
                 reconcile.nobodys_book(name, one)
                 for name, one in booked.items()

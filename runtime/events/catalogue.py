@@ -55,6 +55,14 @@ def _text(example: str, meaning: str) -> Field:
     return Field(kind=Kind.TEXT, meaning=meaning, example=example)
 
 
+def _number(example: int, meaning: str) -> Field:
+    return Field(kind=Kind.NUMBER, meaning=meaning, example=example)
+
+
+def _date(example: str, meaning: str) -> Field:
+    return Field(kind=Kind.DATE, meaning=meaning, example=example)
+
+
 def _money(amount_minor: int, meaning: str) -> Field:
     example = {"amount_minor": amount_minor, "currency_code": "USD"}
     return Field(kind=Kind.MONEY, meaning=meaning, example=example)
@@ -66,9 +74,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "amount": _money(4_250, "Amount of what happened."),
         "anomaly_id": _id("anom", "What was found: `holdfast.stats.v1.Anomaly`."),
         "application_id": _id("app", "The application."),
-        "attempt_count": Field(
-            kind=Kind.NUMBER, meaning="Purchases, approved or declined.", example=4
-        ),
+        "attempt_count": _number(4, "Purchases, approved or declined."),
         "authorization_id": _id("auth", "The authorization."),
         "available_credit": _money(95_750, "What may be spent after it; may be negative."),
         "balance": _money(4_250, "What is owed."),
@@ -80,29 +86,15 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "charged_off": _money(30_000, "Charged off and not recovered yet."),
         "country_code": _text("USA", "Country of the merchant, as the network gave it."),
         "credit_limit": _money(100_000, "The credit limit."),
-        "cycle_end_date": Field(
-            kind=Kind.DATE, meaning="Last day of the cycle.", example="2027-01-15"
-        ),
-        "date": Field(
-            kind=Kind.DATE, meaning="The day, in the account's timezone.", example="2027-01-14"
-        ),
-        "days_before_due": Field(
-            kind=Kind.NUMBER, meaning="Days between a payment and the due date.", example=3
-        ),
-        "days_past_due": Field(
-            kind=Kind.NUMBER, meaning="Days since the oldest unpaid minimum was due.", example=31
-        ),
-        "decided_count": Field(
-            kind=Kind.NUMBER, meaning="Purchases that were asked for.", example=9
-        ),
+        "cycle_end_date": _date("2027-01-15", "Last day of the cycle."),
+        "date": _date("2027-01-14", "The day, in the account's timezone."),
+        "days_before_due": _number(3, "Days between a payment and the due date."),
+        "days_past_due": _number(31, "Days since the oldest unpaid minimum was due."),
+        "decided_count": _number(9, "Purchases that were asked for."),
         "decline_reason": _text("INSUFFICIENT_FUNDS", "Why: `holdfast.authz.v1.DeclineReason`."),
-        "declined_count": Field(
-            kind=Kind.NUMBER, meaning="Purchases that were declined.", example=7
-        ),
+        "declined_count": _number(7, "Purchases that were declined."),
         "dispute_id": _id("disp", "The dispute."),
-        "due_date": Field(
-            kind=Kind.DATE, meaning="Day by which is to be paid.", example="2027-02-09"
-        ),
+        "due_date": _date("2027-02-09", "Day by which is to be paid."),
         "end_date": Field(kind=Kind.DATE, meaning="Its last day.", example="2027-01-31"),
         "endpoint_id": _id("whe", "The webhook endpoint."),
         "entry_id": _id("ent", "Entry of the ledger."),
@@ -116,20 +108,18 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "previous_credit_limit": _money(80_000, "The credit limit before."),
         "programme_id": _text("prog_standard", "The programme."),
         "reason": _text("INSUFFICIENT_FUNDS", "Why, as the processor or the contract says it."),
+        "refund_id": _id("rfd", "The refund."),
+        "refunded_amount": _money(4_250, "What of the payment was given back in all."),
         "related_entry_id": _id("ent", "Entry of the ledger that this one reverses or corrects."),
         "release_time": Field(
             kind=Kind.TIME, meaning="When it may be spent.", example="2027-01-20T11:00:00Z"
         ),
         "replaced_by_card_id": _id("card", "The card that takes its place."),
         "report_id": _id("rpt", "The report: `holdfast.stats.v1.Report`."),
-        "scheduled_date": Field(
-            kind=Kind.DATE, meaning="Day on which it begins.", example="2027-01-31"
-        ),
+        "scheduled_date": _date("2027-01-31", "Day on which it begins."),
         "shipping": _text("SHIPPED", "Where the plastic is."),
         "source": _text("ACH", "How the money comes in: `PaymentSource`."),
-        "start_date": Field(
-            kind=Kind.DATE, meaning="First day of the report.", example="2027-01-01"
-        ),
+        "start_date": _date("2027-01-01", "First day of the report."),
         "state": _text("ACTIVE", "The state from now on."),
         "statement_id": _id("stmt", "The statement."),
         "usual_amount": _money(8_012, "What a day with purchases came to on average."),
@@ -213,8 +203,8 @@ _ALL: tuple[EventType, ...] = (
         {
             "fee_charged": "A fee was charged.",
             "interest_charged": "Interest was charged.",
-            "debited": "An adjustment raised what is owed.",
-            "credited": "An adjustment lowered what is owed.",
+            "debited": "An adjustment, or credit that is paid back, raised what is owed.",
+            "credited": "An adjustment, or credit that was not paid back, lowered what is owed.",
         },
         optional=("related_entry_id",),
     ),
@@ -356,6 +346,16 @@ _ALL: tuple[EventType, ...] = (
             "canceled": "It was called off before anybody was asked for money.",
         },
         optional=("amount",),
+    ),
+    EventType(
+        name="payment.refunded",
+        meaning="Credit was paid back the way that a payment came: its money is on its way.",
+        fields=("refund_id", "payment_id", "source", "amount", "refunded_amount"),
+    ),
+    EventType(
+        name="payment.refund_failed",
+        meaning="Credit was not paid back, or came back: the balance has it again.",
+        fields=("refund_id", "payment_id", "source", "amount", "reason"),
     ),
     EventType(
         name="payment.autopay_set",

@@ -88,6 +88,12 @@ class Forwarding(PostingServiceServicer):
     async def ReturnPayment(self, request: Any, context: Any) -> Any:
         return await self._forward(self._posting.ReturnPayment, request, context)
 
+    async def DebitRefund(self, request: Any, context: Any) -> Any:
+        return await self._forward(self._posting.DebitRefund, request, context)
+
+    async def ReverseRefund(self, request: Any, context: Any) -> Any:
+        return await self._forward(self._posting.ReverseRefund, request, context)
+
     async def GetOwed(self, request: Any, context: Any) -> Any:
         return await self._forward(self._posting.GetOwed, request, context)
 

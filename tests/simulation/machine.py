@@ -24,6 +24,7 @@ from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from tests.authz_audit import audit
 from tests.authz_checks import answered, expire_records, refusal_of
 from tests.authz_mesh import ACCOUNTS, ADMIN, NETWORK, AuthzMesh
+from tests.payments_mesh import PAYMENTS
 from tests.simulation.model import ModelAccount, ModelCard
 
 DAY_MS = 86_400_000
@@ -69,6 +70,7 @@ class Machine(RuleBasedStateMachine):
         self.card_id = self.mesh.ids.new("card", 10)
         self.versions = {self.account_id: 0, self.card_id: 0}
         self.payment_ids = [self.mesh.ids.new("pay", 10) for _ in range(4)]
+        self.refund_ids = [self.mesh.ids.new("rfd", 10) for _ in range(3)]
         self.model = ModelAccount(limit=limit, cards={self.card_id: ModelCard(line=self.card_id)})
         self.configure_account()
         self.configure_card(self.card_id)
@@ -133,7 +135,8 @@ class Machine(RuleBasedStateMachine):
         """The answer, and whether it was a replay."""
         name = type(request).__name__.removesuffix("Request")
         if not hasattr(self.mesh.authorization, name):
-            return await answered(getattr(self.mesh.posting, name), request, metadata=ACCOUNTS)
+            method, payments = getattr(self.mesh.posting, name), "Refund" in name
+            return await answered(method, request, metadata=PAYMENTS if payments else ACCOUNTS)
         caller = ADMIN if name == "ExpireAuthorization" else NETWORK
         return await answered(getattr(self.mesh.authorization, name), request, metadata=caller)
 
@@ -246,6 +249,7 @@ class Machine(RuleBasedStateMachine):
             for name, payment in self.model.payments.items()
             if payment.state == "RETURNED"
         ]
+        over += map(keys.payment, self.model.refunds)
         if over:
             await self.mesh.money.delete(*over)
 
@@ -305,5 +309,6 @@ class Machine(RuleBasedStateMachine):
             "SELECT id, amount_minor, state FROM payment WHERE account_id = $1", self.account_id
         )
         assert {row[0]: (row[1], row[2]) for row in payments} == {
-            name: (payment.amount, payment.state) for name, payment in model.payments.items()
+            name: (one.amount, one.state)
+            for name, one in (*model.payments.items(), *model.refunds.items())
         }

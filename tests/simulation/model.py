@@ -115,6 +115,8 @@ class ModelAccount:
     locked: dict[str, ModelPlace] = field(default_factory=dict)
     authorizations: dict[str, ModelAuthorization] = field(default_factory=dict)
     payments: dict[str, ModelPayment] = field(default_factory=dict)
+    #: Credit that is paid back.
+    refunds: dict[str, ModelPayment] = field(default_factory=dict)
     #: Fees, interest, adjustments, refunds linked to nothing; credits are negative.
     postings: list[int] = field(default_factory=list)
 
@@ -122,7 +124,8 @@ class ModelAccount:
     def posted(self) -> int:
         bought = sum(a.captured - sum(a.refunds) for a in self.authorizations.values())
         paid = sum(p.amount for p in self.payments.values() if p.state != "RETURNED")
-        return bought + sum(self.postings) - paid
+        back = sum(r.amount for r in self.refunds.values() if r.state == "DEBITED")
+        return bought + sum(self.postings) - paid + back
 
     @property
     def held(self) -> int:
@@ -326,6 +329,25 @@ class ModelAccount:
         if known.state in ("RETURNED", state):
             return "PAYMENT_STATE"
         known.state = state
+        return ""
+
+    def debit_refund(self, refund: str, amount: int) -> str:
+        """Returns why not, or ''."""
+        if refund in self.refunds:
+            return "REFUND_EXISTS"
+        if amount > min(-self.posted - self.unreleased, self.available):
+            return "CREDIT_BALANCE_EXCEEDED"
+        self.refunds[refund] = ModelPayment(amount=amount, state="DEBITED")
+        return ""
+
+    def put_back(self, refund: str) -> str:
+        """Returns why not, or ''."""
+        known = self.refunds.get(refund)
+        if known is None:
+            return "REFUND_NOT_FOUND"
+        if known.state != "DEBITED":
+            return "REFUND_STATE"
+        known.state = "PUT_BACK"
         return ""
 
 

@@ -106,6 +106,8 @@ PURE = frozenset(
         "payments.owed",
         "payments.payment",
         "payments.reconcile",
+        "payments.reconcile_refunds",
+        "payments.refund",
         "payments.requests",
         "payments.stripe_words",
         "payments.transfer",

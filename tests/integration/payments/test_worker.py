@@ -12,6 +12,7 @@ from payments.books import BooksUnavailable
 from payments.funding import FundingSource
 from payments.payment import CHARGE_AGAIN_MS, Payment, Source
 from payments.processor import Outcome, OutcomeUnknown, Processor, Result
+from payments.refund import Refund
 from payments.worker import LEASE_MS, Worker
 from tests.payments_mesh import PaymentsMesh, call, usd
 
@@ -47,6 +48,20 @@ class Flaky:
         if self.answers:
             return self.answers.pop(0)
         return await self.inner.find(payment, source)
+
+    async def refund(self, refund: Refund, payment: Payment) -> Outcome:
+        if self.before:
+            raise self.before.pop(0)
+        self.charged.append(refund.id)
+        found = await self.inner.refund(refund, payment)
+        if self.after:
+            raise self.after.pop(0)
+        return self.answers.pop(0) if self.answers else found
+
+    async def find_refund(self, refund: Refund, payment: Payment) -> Outcome | None:
+        if self.answers:
+            return self.answers.pop(0)
+        return await self.inner.find_refund(refund, payment)
 
 
 @pytest.fixture

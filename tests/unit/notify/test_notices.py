@@ -81,6 +81,8 @@ APPROVED = "authorization.approved"
         (APPROVED, wants(LOW_CREDIT=set()), {"left": 9_999}, set()),
         ("authorization.declined", wants(), {}, {(K.PURCHASE_DECLINED, EMAIL)}),
         ("payment.credited", wants(), {}, {(K.PAYMENT_SUCCEEDED, EMAIL)}),
+        ("payment.refunded", wants(), {}, {(K.PAYMENT_REFUNDED, EMAIL)}),
+        ("payment.refund_failed", wants(), {}, {(K.PAYMENT_REFUNDED, EMAIL)}),
         ("payment.returned", wants(), {}, {(K.PAYMENT_RETURNED, EMAIL)}),
         # Nobody switches off what must be said.
         ("statement.ready", wants(STATEMENT_READY=set()), {}, {(K.STATEMENT_READY, EMAIL)}),

@@ -82,12 +82,16 @@ class Model:
         if kind in {"REFUND", "PAYMENT_CREDIT"}:
             self.count(one.day, "refund" if kind == "REFUND" else "payment", amount)
             self.left[one.payment_id or one.entry_id] = (one.day, amount)
-        if kind in {"REFUND_REVERSAL", "PAYMENT_RETURN"}:
+        if kind in {"REFUND_REVERSAL", "PAYMENT_RETURN", "PAYMENT_REFUND"}:
             name = one.payment_id or one.related_entry_id
             day, left = self.left[name]
             gone = left - amount == 0
             self.count(day, "payment" if one.payment_id else "refund", -amount, -1 if gone else 0)
             self.left[name] = (day, left - amount)
+        if kind == "PAYMENT_REFUND_REVERSAL":
+            day, left = self.left[one.payment_id]
+            self.count(day, "payment", amount, 1 if left == 0 else 0)
+            self.left[one.payment_id] = (day, left + amount)
         for kinds, name, sign in (
             ({"FEE"}, "fee", 1),
             ({"INTEREST"}, "interest", 1),
@@ -136,7 +140,13 @@ def histories(draw: st.DrawFn) -> list[Movement]:
         elif kind == "PAYMENT_CREDIT":
             payments[f"pay_{number}"] = amount
             fields["payment_id"] = f"pay_{number}"
-        elif kind in {"REFUND_REVERSAL", "PAYMENT_RETURN"}:
+        elif kind == "PAYMENT_REFUND_REVERSAL":
+            if not payments:
+                continue
+            name = draw(st.sampled_from(sorted(payments)))
+            payments[name] += amount
+            fields["payment_id"] = name
+        elif kind in {"REFUND_REVERSAL", "PAYMENT_RETURN", "PAYMENT_REFUND"}:
             several = refunds if kind == "REFUND_REVERSAL" else payments
             if not (some := sorted(name for name, left in several.items() if left)):
                 continue
@@ -152,5 +162,5 @@ _KINDS = (
     *("AUTHORIZATION", "FINANCIAL", "INCREMENT", "ADVICE", "REVERSAL", "EXPIRY", "CAPTURE"),
     *("DECLINE", "FORCE_POST", "REFUND", "REFUND_REVERSAL", "PAYMENT_CREDIT", "PAYMENT_RETURN"),
     *("FEE", "INTEREST", "ADJUSTMENT_DEBIT", "ADJUSTMENT_CREDIT", "PROVISIONAL_CREDIT"),
-    "PROVISIONAL_CREDIT_REVERSAL",
+    *("PROVISIONAL_CREDIT_REVERSAL", "PAYMENT_REFUND", "PAYMENT_REFUND_REVERSAL"),
 )

@@ -226,6 +226,7 @@ class StatementTotals(_message.Message):
     FEES_FIELD_NUMBER: _builtins.int
     INTEREST_FIELD_NUMBER: _builtins.int
     CHARGED_OFF_FIELD_NUMBER: _builtins.int
+    CREDIT_REFUNDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def purchases(self) -> _money_pb2.Money:
         """Purchases."""
@@ -258,6 +259,12 @@ class StatementTotals(_message.Message):
     def charged_off(self) -> _money_pb2.Money:
         """Charged off, less what was recovered of it: lowers the balance."""
 
+    @_builtins.property
+    def credit_refunds(self) -> _money_pb2.Money:
+        """Credit balance that was paid back, less what of it came back: raises the balance, and is no
+        purchase.
+        """
+
     def __init__(
         self,
         *,
@@ -269,10 +276,11 @@ class StatementTotals(_message.Message):
         fees: _money_pb2.Money | None = ...,
         interest: _money_pb2.Money | None = ...,
         charged_off: _money_pb2.Money | None = ...,
+        credit_refunds: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cash_advances", b"cash_advances", "charged_off", b"charged_off", "credits", b"credits", "fees", b"fees", "interest", b"interest", "payments", b"payments", "purchases", b"purchases", "returned_payments", b"returned_payments"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cash_advances", b"cash_advances", "charged_off", b"charged_off", "credit_refunds", b"credit_refunds", "credits", b"credits", "fees", b"fees", "interest", b"interest", "payments", b"payments", "purchases", b"purchases", "returned_payments", b"returned_payments"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cash_advances", b"cash_advances", "charged_off", b"charged_off", "credits", b"credits", "fees", b"fees", "interest", b"interest", "payments", b"payments", "purchases", b"purchases", "returned_payments", b"returned_payments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cash_advances", b"cash_advances", "charged_off", b"charged_off", "credit_refunds", b"credit_refunds", "credits", b"credits", "fees", b"fees", "interest", b"interest", "payments", b"payments", "purchases", b"purchases", "returned_payments", b"returned_payments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -89,6 +89,10 @@ class Entry(_message.Message):
         """What is owed, taken off the book as a loss."""
         TYPE_RECOVERY: Entry._Type.ValueType  # 29
         """Part of a payment that pays off what was charged off."""
+        TYPE_PAYMENT_REFUND: Entry._Type.ValueType  # 30
+        """Credit of an account that is paid back to whoever has overpaid."""
+        TYPE_PAYMENT_REFUND_REVERSAL: Entry._Type.ValueType  # 31
+        """The same put back: its money did not go out, or came back."""
         TYPE_PROVISIONAL_CREDIT: Entry._Type.ValueType  # 24
         """Credit for a disputed charge."""
         TYPE_PROVISIONAL_CREDIT_REVERSAL: Entry._Type.ValueType  # 25
@@ -153,6 +157,10 @@ class Entry(_message.Message):
     """What is owed, taken off the book as a loss."""
     TYPE_RECOVERY: Entry.Type.ValueType  # 29
     """Part of a payment that pays off what was charged off."""
+    TYPE_PAYMENT_REFUND: Entry.Type.ValueType  # 30
+    """Credit of an account that is paid back to whoever has overpaid."""
+    TYPE_PAYMENT_REFUND_REVERSAL: Entry.Type.ValueType  # 31
+    """The same put back: its money did not go out, or came back."""
     TYPE_PROVISIONAL_CREDIT: Entry.Type.ValueType  # 24
     """Credit for a disputed charge."""
     TYPE_PROVISIONAL_CREDIT_REVERSAL: Entry.Type.ValueType  # 25

@@ -191,6 +191,7 @@ class GetOwedResponse(_message.Message):
 
     POSTED_FIELD_NUMBER: _builtins.int
     UNRELEASED_FIELD_NUMBER: _builtins.int
+    REFUNDABLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def posted(self) -> _money_pb2.Money:
         """Owed; negative: the issuer owes."""
@@ -199,15 +200,20 @@ class GetOwedResponse(_message.Message):
     def unreleased(self) -> _money_pb2.Money:
         """Payments that have lowered it but may not be spent yet."""
 
+    @_builtins.property
+    def refundable(self) -> _money_pb2.Money:
+        """What DebitRefund would take."""
+
     def __init__(
         self,
         *,
         posted: _money_pb2.Money | None = ...,
         unreleased: _money_pb2.Money | None = ...,
+        refundable: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["posted", b"posted", "unreleased", b"unreleased"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["posted", b"posted", "refundable", b"refundable", "unreleased", b"unreleased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["posted", b"posted", "unreleased", b"unreleased"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["posted", b"posted", "refundable", b"refundable", "unreleased", b"unreleased"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,6 +392,128 @@ class ReturnPaymentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReturnPaymentResponse: _TypeAlias = ReturnPaymentResponse  # noqa: Y015
+
+@_typing.final
+class DebitRefundRequest(_message.Message):
+    """Takes credit that is paid back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    account_id: _builtins.str
+    """The account."""
+    refund_id: _builtins.str
+    """The refund, an `rfd_` id of the account's partition."""
+    payment_id: _builtins.str
+    """The payment that it goes back to, a `pay_` id of the account's partition."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Amount, in the account's billing currency, more than 0."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        refund_id: _builtins.str = ...,
+        payment_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "payment_id", b"payment_id", "refund_id", b"refund_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DebitRefundRequest: _TypeAlias = DebitRefundRequest  # noqa: Y015
+
+@_typing.final
+class DebitRefundResponse(_message.Message):
+    """The balance after the debit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___PostingResult:
+        """The balance."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___PostingResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DebitRefundResponse: _TypeAlias = DebitRefundResponse  # noqa: Y015
+
+@_typing.final
+class ReverseRefundRequest(_message.Message):
+    """Puts back what a refund has taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Caller's id of this request, 1 to 64 characters of `[A-Za-z0-9._:-]`."""
+    account_id: _builtins.str
+    """The account."""
+    refund_id: _builtins.str
+    """The refund."""
+    payment_id: _builtins.str
+    """The payment that it was for."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        refund_id: _builtins.str = ...,
+        payment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "payment_id", b"payment_id", "refund_id", b"refund_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReverseRefundRequest: _TypeAlias = ReverseRefundRequest  # noqa: Y015
+
+@_typing.final
+class ReverseRefundResponse(_message.Message):
+    """The balance after it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___PostingResult:
+        """The balance."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___PostingResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReverseRefundResponse: _TypeAlias = ReverseRefundResponse  # noqa: Y015
 
 @_typing.final
 class PostEntryRequest(_message.Message):

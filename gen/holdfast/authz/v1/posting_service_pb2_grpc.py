@@ -57,6 +57,16 @@ class PostingServiceStub:
                 request_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentRequest.SerializeToString,
                 response_deserializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentResponse.FromString,
                 _registered_method=True)
+        self.DebitRefund = channel.unary_unary(
+                '/holdfast.authz.v1.PostingService/DebitRefund',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.DebitRefundRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.DebitRefundResponse.FromString,
+                _registered_method=True)
+        self.ReverseRefund = channel.unary_unary(
+                '/holdfast.authz.v1.PostingService/ReverseRefund',
+                request_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReverseRefundRequest.SerializeToString,
+                response_deserializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReverseRefundResponse.FromString,
+                _registered_method=True)
         self.GetOwed = channel.unary_unary(
                 '/holdfast.authz.v1.PostingService/GetOwed',
                 request_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.GetOwedRequest.SerializeToString,
@@ -113,6 +123,30 @@ class PostingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DebitRefund(self, request, context):
+        """Takes credit that an account has, to be paid back by a refund: a debit, and never more than the
+        issuer owes at this moment without payments that are not released, nor than what the credit
+        limit leaves beside the holds. Of what comes at the same time, purchases and other refunds, it
+        sees all or nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
+        (CREDIT_BALANCE_EXCEEDED: the account has less credit, REFUND_EXISTS: this refund was debited
+        before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReverseRefund(self, request, context):
+        """Puts back what a refund has taken: its money did not go out, or came back.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, REFUND_NOT_FOUND), FAILED_PRECONDITION
+        (REFUND_STATE: put back before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetOwed(self, request, context):
         """Returns what an account owes at this moment.
 
@@ -149,6 +183,16 @@ def add_PostingServiceServicer_to_server(servicer, server):
                     servicer.ReturnPayment,
                     request_deserializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentRequest.FromString,
                     response_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentResponse.SerializeToString,
+            ),
+            'DebitRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.DebitRefund,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.DebitRefundRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.DebitRefundResponse.SerializeToString,
+            ),
+            'ReverseRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReverseRefund,
+                    request_deserializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReverseRefundRequest.FromString,
+                    response_serializer=holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReverseRefundResponse.SerializeToString,
             ),
             'GetOwed': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOwed,
@@ -250,6 +294,60 @@ class PostingService:
             '/holdfast.authz.v1.PostingService/ReturnPayment',
             holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentRequest.SerializeToString,
             holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReturnPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DebitRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.PostingService/DebitRefund',
+            holdfast_dot_authz_dot_v1_dot_posting__service__pb2.DebitRefundRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_posting__service__pb2.DebitRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReverseRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.authz.v1.PostingService/ReverseRefund',
+            holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReverseRefundRequest.SerializeToString,
+            holdfast_dot_authz_dot_v1_dot_posting__service__pb2.ReverseRefundResponse.FromString,
             options,
             channel_credentials,
             insecure,

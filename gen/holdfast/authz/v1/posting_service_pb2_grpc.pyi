@@ -62,6 +62,22 @@ class PostingServiceStub:
     FAILED_PRECONDITION (PAYMENT_STATE: returned before), ALREADY_EXISTS (REQUEST_ID_REUSED),
     UNAVAILABLE.
     """
+    DebitRefund: _grpc.UnaryUnaryMultiCallable[_posting_service_pb2.DebitRefundRequest, _posting_service_pb2.DebitRefundResponse]
+    """Takes credit that an account has, to be paid back by a refund: a debit, and never more than the
+    issuer owes at this moment without payments that are not released, nor than what the credit
+    limit leaves beside the holds. Of what comes at the same time, purchases and other refunds, it
+    sees all or nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
+    (CREDIT_BALANCE_EXCEEDED: the account has less credit, REFUND_EXISTS: this refund was debited
+    before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ReverseRefund: _grpc.UnaryUnaryMultiCallable[_posting_service_pb2.ReverseRefundRequest, _posting_service_pb2.ReverseRefundResponse]
+    """Puts back what a refund has taken: its money did not go out, or came back.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, REFUND_NOT_FOUND), FAILED_PRECONDITION
+    (REFUND_STATE: put back before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
     GetOwed: _grpc.UnaryUnaryMultiCallable[_posting_service_pb2.GetOwedRequest, _posting_service_pb2.GetOwedResponse]
     """Returns what an account owes at this moment.
 
@@ -107,6 +123,22 @@ class PostingServiceAsyncStub(PostingServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, PAYMENT_NOT_FOUND),
     FAILED_PRECONDITION (PAYMENT_STATE: returned before), ALREADY_EXISTS (REQUEST_ID_REUSED),
     UNAVAILABLE.
+    """
+    DebitRefund: _aio.UnaryUnaryMultiCallable[_posting_service_pb2.DebitRefundRequest, _posting_service_pb2.DebitRefundResponse]  # type: ignore[assignment]
+    """Takes credit that an account has, to be paid back by a refund: a debit, and never more than the
+    issuer owes at this moment without payments that are not released, nor than what the credit
+    limit leaves beside the holds. Of what comes at the same time, purchases and other refunds, it
+    sees all or nothing.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
+    (CREDIT_BALANCE_EXCEEDED: the account has less credit, REFUND_EXISTS: this refund was debited
+    before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """
+    ReverseRefund: _aio.UnaryUnaryMultiCallable[_posting_service_pb2.ReverseRefundRequest, _posting_service_pb2.ReverseRefundResponse]  # type: ignore[assignment]
+    """Puts back what a refund has taken: its money did not go out, or came back.
+
+    Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, REFUND_NOT_FOUND), FAILED_PRECONDITION
+    (REFUND_STATE: put back before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetOwed: _aio.UnaryUnaryMultiCallable[_posting_service_pb2.GetOwedRequest, _posting_service_pb2.GetOwedResponse]  # type: ignore[assignment]
     """Returns what an account owes at this moment.
@@ -168,6 +200,34 @@ class PostingServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, PAYMENT_NOT_FOUND),
         FAILED_PRECONDITION (PAYMENT_STATE: returned before), ALREADY_EXISTS (REQUEST_ID_REUSED),
         UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def DebitRefund(
+        self,
+        request: _posting_service_pb2.DebitRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_posting_service_pb2.DebitRefundResponse, _abc.Awaitable[_posting_service_pb2.DebitRefundResponse]]:
+        """Takes credit that an account has, to be paid back by a refund: a debit, and never more than the
+        issuer owes at this moment without payments that are not released, nor than what the credit
+        limit leaves beside the holds. Of what comes at the same time, purchases and other refunds, it
+        sees all or nothing.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
+        (CREDIT_BALANCE_EXCEEDED: the account has less credit, REFUND_EXISTS: this refund was debited
+        before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReverseRefund(
+        self,
+        request: _posting_service_pb2.ReverseRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_posting_service_pb2.ReverseRefundResponse, _abc.Awaitable[_posting_service_pb2.ReverseRefundResponse]]:
+        """Puts back what a refund has taken: its money did not go out, or came back.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND, REFUND_NOT_FOUND), FAILED_PRECONDITION
+        (REFUND_STATE: put back before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

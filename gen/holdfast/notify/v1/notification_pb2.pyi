@@ -52,6 +52,8 @@ class _NotificationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Noti
     """Something about how the user signs in, or whether. Always sent by email, at once."""
     NOTIFICATION_KIND_PASSWORD_RESET: _NotificationKind.ValueType  # 12
     """What resets a password. Sent by email only, at once."""
+    NOTIFICATION_KIND_PAYMENT_REFUNDED: _NotificationKind.ValueType  # 13
+    """Credit was paid back, or could not be."""
 
 class NotificationKind(_NotificationKind, metaclass=_NotificationKindEnumTypeWrapper):
     """What a user may be told of."""
@@ -82,6 +84,8 @@ NOTIFICATION_KIND_SECURITY: NotificationKind.ValueType  # 11
 """Something about how the user signs in, or whether. Always sent by email, at once."""
 NOTIFICATION_KIND_PASSWORD_RESET: NotificationKind.ValueType  # 12
 """What resets a password. Sent by email only, at once."""
+NOTIFICATION_KIND_PAYMENT_REFUNDED: NotificationKind.ValueType  # 13
+"""Credit was paid back, or could not be."""
 Global___NotificationKind: _TypeAlias = NotificationKind  # noqa: Y015
 
 class _NotificationChannel:

@@ -146,7 +146,9 @@ class Payment(_message.Message):
         had never come.
         """
         STATE_REFUNDED: Payment._State.ValueType  # 8
-        """All of it was given back on request."""
+        """All of it was given back on request, from a credit balance. If its money then goes back
+        all the same (dispute), it becomes RETURNED, and is owed.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a payment stands."""
@@ -170,7 +172,9 @@ class Payment(_message.Message):
     had never come.
     """
     STATE_REFUNDED: Payment.State.ValueType  # 8
-    """All of it was given back on request."""
+    """All of it was given back on request, from a credit balance. If its money then goes back
+    all the same (dispute), it becomes RETURNED, and is owed.
+    """
 
     class _Cause:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -224,6 +228,7 @@ class Payment(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    REFUNDED_AMOUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A `pay_` id of the account's partition."""
     account_id: _builtins.str
@@ -276,6 +281,10 @@ class Payment(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
 
+    @_builtins.property
+    def refunded_amount(self) -> _money_pb2.Money:
+        """What of it was given back on request; absent: nothing."""
+
     def __init__(
         self,
         *,
@@ -300,10 +309,11 @@ class Payment(_message.Message):
         version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        refunded_amount: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "receive_time", b"receive_time", "release_time", b"release_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "receive_time", b"receive_time", "refunded_amount", b"refunded_amount", "release_time", b"release_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "basis", b"basis", "cause", b"cause", "create_time", b"create_time", "end_date", b"end_date", "funding_source_id", b"funding_source_id", "hold_days", b"hold_days", "id", b"id", "interval", b"interval", "processor_reference", b"processor_reference", "reason", b"reason", "receive_time", b"receive_time", "release_time", b"release_time", "released", b"released", "scheduled_date", b"scheduled_date", "series_id", b"series_id", "source", b"source", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "basis", b"basis", "cause", b"cause", "create_time", b"create_time", "end_date", b"end_date", "funding_source_id", b"funding_source_id", "hold_days", b"hold_days", "id", b"id", "interval", b"interval", "processor_reference", b"processor_reference", "reason", b"reason", "receive_time", b"receive_time", "refunded_amount", b"refunded_amount", "release_time", b"release_time", "released", b"released", "scheduled_date", b"scheduled_date", "series_id", b"series_id", "source", b"source", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

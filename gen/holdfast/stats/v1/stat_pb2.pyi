@@ -218,7 +218,7 @@ class Totals(_message.Message):
 
     @_builtins.property
     def payments(self) -> Global___Tally:
-        """Payments credited, less those that were returned."""
+        """Payments credited, less those that were returned or paid back."""
 
     @_builtins.property
     def fees(self) -> Global___Tally:

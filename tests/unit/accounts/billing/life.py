@@ -53,6 +53,8 @@ KINDS = {
     "refund": ("REFUND", Change.CREDIT, Category.PURCHASE),
     "payment": ("PAYMENT_CREDIT", Change.PAYMENT, Category.PURCHASE),
     "return": ("PAYMENT_RETURN", Change.RETURN, Category.PURCHASE),
+    "paid back": ("PAYMENT_REFUND", Change.DEBIT, Category.PURCHASE),
+    "not paid back": ("PAYMENT_REFUND_REVERSAL", Change.CREDIT, Category.PURCHASE),
 }
 
 

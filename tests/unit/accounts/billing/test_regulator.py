@@ -21,6 +21,7 @@ from accounts.billing.delinquency import (
     no_more_than,
     settle,
 )
+from accounts.billing.demanded import credited
 from accounts.billing.interest import protected
 from accounts.billing.minimum import payoff_warning
 from accounts.billing.terms import Category, MinimumRule, Promotion
@@ -60,6 +61,24 @@ def test_who_is_given_everything_back_owes_no_minimum() -> None:
     assert charged(life, Charge.LATE_FEE) == []
     assert life.account.bucket is Bucket.CURRENT
     assert (life.account.demands, life.account.in_time) == ((), 1)
+
+
+def test_credit_that_is_paid_back_asks_for_nothing() -> None:
+    """1,000.00 were billed, 1,300.00 paid and 300.00 paid back: the demand stays met, no interest;
+    what was not paid back after all is no credit that would lower the next demand.
+    """
+    life = lives(
+        date(2027, 4, 14),
+        (date(2027, 2, 1), "purchase", 100_000),
+        (date(2027, 2, 20), "payment", 130_000),
+        (date(2027, 2, 25), "paid back", 30_000),
+        (date(2027, 3, 1), "not paid back", 30_000),
+        (date(2027, 3, 2), "paid back", 30_000),
+    )
+    assert charged(life, Charge.LATE_FEE) == []
+    assert life.charged_minor == 0
+    assert (life.account.demands, life.account.in_time) == ((), 1)
+    assert credited(tuple(life.entries.values()), WITHOUT_ANNUAL) == 0
 
 
 def test_a_refund_leaves_no_more_to_ask_for_than_is_owed() -> None:
