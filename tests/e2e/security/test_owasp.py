@@ -112,6 +112,7 @@ async def victims_things(admin: MeshClient, owner: str = "") -> dict[str, str]:
                 ("endpoint", ids.WEBHOOK_ENDPOINT),
                 ("stat", ids.STAT),
                 ("report", ids.REPORT),
+                ("report_schedule", ids.REPORT_SCHEDULE),
             )
         },
     }
