@@ -11,10 +11,10 @@ INSERT INTO stats.live_cell (
     merchant, category, country, channel, merchant_currency, decline_reason, authorized_count,
     authorized_minor, declined_count, purchase_count, purchase_minor, refund_count, refund_minor
 )
-SELECT decode(md5(n::text), 'hex'), date '2026-01-01' + (n % 90)::int,
+SELECT decode(md5(n::text), 'hex'), date '2026-01-01' + (n / $4 % 90)::int,
     'acct_0a' || md5('a' || n % ($4 / 10)), 'card_0a' || md5('c' || n % $4),
     'usr_0b' || md5('u' || n % $4), $3, 'dept_0a' || md5('d' || n % 20), 'prog_bench', 'USD',
-    'm-' || n % $5, (5000 + n % 300)::text, 'USA', 'CHIP', 'USD', '', 1, 100 + n % 50000, 0, 1,
+    'm-' || n / 7 % $5, (5000 + n % 300)::text, 'USA', 'CHIP', 'USD', '', 1, 100 + n % 50000, 0, 1,
     100 + n % 50000, 0, 0
 FROM generate_series($1::bigint, $2::bigint) AS n
 

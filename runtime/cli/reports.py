@@ -161,12 +161,11 @@ def listed(
 
     found = _run(work, home)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("report", "about", "days", "format", "state", "rows"):
-        table.add_column(heading, no_wrap=heading != "about", overflow="fold")
+    for heading in ("report", "days", "format", "state", "rows"):
+        table.add_column(heading, no_wrap=heading != "days", overflow="fold")
     for one in found:
         table.add_row(
             one.id,
-            one.request.subject_id,
             f"{one.start_date} to {one.end_date}",
             _word(pb.ReportFormat.Name(one.request.format)),
             _state(one),
