@@ -50,9 +50,13 @@ class SignInAddress:
                 current_identity(), now_ms=self._clock.now_ms(), mfa_age_s=self._mfa_age_s
             )
 
-    async def require_free(self, user_id: str, email: str) -> None:
-        """Refuses an address that somebody else signs in with."""
-        request = SetSignInEmailRequest(user_id=user_id, version=1, email=email, validate_only=True)
+    async def reserve(self, user_id: str, email: str) -> None:
+        """Refuses an address that somebody else signs in with, or is about to; a free one is the
+        person's from now on, for longer than it takes to tell of the change.
+        """
+        request = SetSignInEmailRequest(
+            user_id=user_id, version=1, email=email, validate_only=True, reserve=True
+        )
         try:
             answer = await self._set(request, timeout=ASK_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
@@ -80,5 +84,5 @@ class SignInAddress:
         except grpc.aio.AioRpcError as error:
             raise DeliveryFailed(f"{error.code().name}: {error.details()}") from None
         if answer.taken:
-            # Between our question and now. Who asked for it is told.
-            logger.warning("sign_in_address_taken", user_id=user.id)
+            # It was reserved, but too long ago: the login keeps the address before.
+            logger.error("sign_in_address_taken", user_id=user.id)

@@ -166,7 +166,6 @@ class UserService(UserServiceServicer):
         """Changes what the request has."""
         key = convert_user.update_user(request, context)
         now_ms = self._clock.now_ms()
-        moved: list[str] = []
 
         async def effect(transaction: UserTransaction) -> User:
             user = await _locked(transaction, request.user_id)
@@ -181,16 +180,11 @@ class UserService(UserServiceServicer):
             if changed is not user:
                 await transaction.update_user(changed)
             if personal.email not in ("", user.personal.email):
-                await self._address.require_free(user.id, personal.email)
+                await self._address.reserve(user.id, personal.email)
                 await transaction.tell_address(changed)
-                moved.append(personal.email)
             return changed
 
-        answer = pb.UpdateUserResponse(user=await self._run(key, request, effect, context))
-        for email in moved:
-            # Whoever was faster in between keeps it, and this person the address before.
-            await self._address.require_free(request.user_id, email)
-        return answer
+        return pb.UpdateUserResponse(user=await self._run(key, request, effect, context))
 
     async def VerifyUser(
         self, request: pb.VerifyUserRequest, context: Context

@@ -7,13 +7,14 @@ from typing import Any, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
+from gateway.addresses import SetEmail
 from gateway.credential import (
     access_violation,
     normalized_email,
     normalized_password,
     password_violation,
 )
-from gateway.registration import NewUser, SetEmail, SetMembership, SetSignIn
+from gateway.registration import NewUser, SetMembership, SetSignIn
 from gateway.requests import RequestKey, fingerprints
 from gateway.rings import Rings
 from gateway.session import Session
@@ -163,6 +164,7 @@ def set_email(request: email_pb.SetSignInEmailRequest) -> SetEmail:
         version=request.version,
         email=email,
         validate_only=request.validate_only,
+        reserve=request.reserve,
     )
 
 

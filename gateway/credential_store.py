@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ FORGET_BATCH = 1_000
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "credentials.sql")
 _RESETS = load_queries(Path(__file__).with_name("sql") / "resets.sql")
+_ADDRESSES = load_queries(Path(__file__).with_name("sql") / "addresses.sql")
 _MEMBERSHIPS = load_queries(Path(__file__).with_name("sql") / "memberships.sql")
 
 
@@ -95,10 +96,27 @@ class Transaction:
             raise Unauthenticated("address or password is wrong", reason="WRONG_CREDENTIALS")
         return found
 
-    async def find_email(self, hashes: Iterable[bytes]) -> Credential | None:
-        """The user of an address."""
-        row = await self._connection.fetchrow(_SQL["select_credential_of_email"], list(hashes))
-        return _credential(row) if row else None
+    async def take_address(self, hashes: Sequence[bytes], user_id: str) -> bool:
+        """Whether somebody else has an address, or is about to. If not, nobody else gets it until
+        the commit. `hashes`: with every version of the key.
+        """
+        await self._connection.execute(_ADDRESSES["lock_address"], hashes)
+        taken: bool = await self._connection.fetchval(
+            _ADDRESSES["select_other_holder"], hashes, user_id, self._now
+        )
+        return taken
+
+    async def reserve_address(
+        self, user_id: str, email_hash: bytes, email_key: str, *, expire_ms: int
+    ) -> None:
+        """Keeps an address that nobody else has for a user who has a credential."""
+        await self._connection.execute(
+            _ADDRESSES["reserve_address"], user_id, email_hash, email_key, datetime_of(expire_ms)
+        )
+
+    async def release_address(self, user_id: str, hashes: Sequence[bytes]) -> None:
+        """Ends what `reserve_address` has begun."""
+        await self._connection.execute(_ADDRESSES["release_address"], user_id, hashes)
 
     async def insert(self, credential: Credential) -> bool:
         """Adds a user; False if the address or the user is there already."""
@@ -263,6 +281,13 @@ class CredentialStore:
                 credential.version,
                 datetime_of(expire_ms),
             )
+
+    async def forget_reservations(self, *, before_ms: int) -> int:
+        """Forgets addresses kept until an instant, one batch of them; returns how many."""
+        tag = await self._pool.execute(
+            _ADDRESSES["delete_reservations"], datetime_of(before_ms), FORGET_BATCH
+        )
+        return int(tag.rpartition(" ")[2])
 
     async def forget_requests(self, *, before_ms: int) -> int:
         """Forgets answers given before an instant, one batch of them; returns how many."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import asyncpg
-
+from gateway.addresses import EmailSet, SetEmail, set_email
 from gateway.credential import Credential
 from gateway.credential_store import CredentialStore, Transaction
 from gateway.passwords import Passwords
@@ -67,25 +66,6 @@ class SetMembership:
     #: Of the member.
     version: int
     manages: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetEmail:
-    """Which address accounts has of a person."""
-
-    user_id: str
-    #: Of the person.
-    version: int
-    email: str = field(repr=False)
-    validate_only: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmailSet:
-    """The version that counts now, and whether the address is somebody else's."""
-
-    version: int
-    taken: bool
 
 
 class Registration:
@@ -162,8 +142,9 @@ class Registration:
     async def _add(
         self, transaction: Transaction, credential: Credential, profile: Profile
     ) -> None:
-        older = self._rings.emails.macs(profile.email.encode()).values()
-        if await transaction.find_email(older) or not await transaction.insert(credential):
+        hashes = tuple(self._rings.emails.macs(profile.email.encode()).values())
+        taken = await transaction.take_address(hashes, profile.user_id)
+        if taken or not await transaction.insert(credential):
             raise AlreadyExists("the address is registered already", reason="EMAIL_TAKEN")
         await transaction.deliver(self._message(profile))
 
@@ -223,34 +204,7 @@ class Registration:
 
     async def set_email(self, command: SetEmail) -> EmailSet:
         """Takes over the address of somebody who signs in with one, unless it is another's."""
-        now_ms = self._clock.now_ms()
-        try:
-            async with self._credentials.transaction(now_ms=now_ms) as transaction:
-                return await self._set_email(transaction, command, now_ms=now_ms)
-        except asyncpg.UniqueViolationError:
-            # Somebody took it between our look and our write.
-            return EmailSet(version=command.version, taken=True)
-
-    async def _set_email(
-        self, transaction: Transaction, command: SetEmail, *, now_ms: int
-    ) -> EmailSet:
-        email = command.email.encode()
-        credential = await transaction.find(command.user_id)
-        if credential is None or credential.email_hash is None:
-            return EmailSet(version=command.version, taken=False)
-        counts = max(command.version, credential.email_version)
-        found = await transaction.find_email(self._rings.emails.macs(email).values())
-        if found is not None and found.user_id != command.user_id:
-            return EmailSet(version=counts, taken=True)
-        if not command.validate_only:
-            email_key, email_hash = self._rings.emails.mac(email)
-            changed = credential.with_email(
-                email_hash, email_key, email_version=command.version, now_ms=now_ms
-            )
-            if changed is not credential:
-                await transaction.set_email(changed)
-            await transaction.record(targets=(command.user_id,))
-        return EmailSet(version=counts, taken=False)
+        return await set_email(self._credentials, self._rings, command, now_ms=self._clock.now_ms())
 
     async def set_membership(self, command: SetMembership) -> int:
         """Takes over what accounts says of a user in a company; returns the version that counts."""

@@ -29,13 +29,16 @@ async def prune_keys(keys: TokenKeys) -> None:
 
 
 async def forget_requests(store: CredentialStore, clock: Clock, *, lifetime_h: int) -> None:
-    """Forgets request ids that are too old to be repeated; for ever."""
+    """Forgets request ids that are too old to be repeated, addresses that were kept for nothing."""
     while True:
         try:
-            before_ms = clock.now_ms() - lifetime_h * _HOUR_MS
+            now_ms = clock.now_ms()
             forgotten = FORGET_BATCH
             while forgotten == FORGET_BATCH:
-                forgotten = await store.forget_requests(before_ms=before_ms)
+                forgotten = await store.forget_requests(before_ms=now_ms - lifetime_h * _HOUR_MS)
+            forgotten = FORGET_BATCH
+            while forgotten == FORGET_BATCH:
+                forgotten = await store.forget_reservations(before_ms=now_ms)
         except Exception:
             logger.exception("requests_not_forgotten")
         await asyncio.sleep(FORGET_PERIOD_S)

@@ -31,7 +31,9 @@ def uses(*, accounts_request_h: int, gateway_request_h: int) -> dict[str, Use]:
     gateway_ms = _AGE_MS + gateway_request_h * _HOUR_MS
     return {
         "gateway-emails": Use(
-            service="gateway", sql="SELECT email_key FROM credential WHERE email_key IS NOT NULL"
+            service="gateway",
+            sql="SELECT email_key FROM credential WHERE email_key IS NOT NULL"
+            " UNION SELECT email_key FROM reserved_address",
         ),
         "gateway-api-keys": Use(
             age_ms=gateway_ms,

@@ -144,6 +144,47 @@ async def test_who_changes_the_email_signs_in_with_the_new_one(
         assert answer.status_code == status, answer.text
 
 
+async def test_of_all_who_want_an_address_one_has_it(
+    web: httpx.AsyncClient, full_mesh: Devstack
+) -> None:
+    """At the same time. Who comes second is told so, of which nothing has changed; asking again is
+    refused again, and answered once the address is free.
+    """
+    staff = issue_token(full_mesh.settings, subject="usr_" + "0" * 34, roles=("admin",))
+    first, second, *emails = (f"{uuid.uuid4().hex}@example.com" for _ in range(6))
+    people = []
+    for email in emails:
+        body = {"email": email, "password": PASSWORD, "name": "Ada"}
+        people.append((await _post(web, "/v1/users:register", body)).json()["user_id"])
+
+    async def change(user_id: str, email: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {staff}", "idempotency-key": f"{user_id}-{email}"[:48]}
+        return await web.patch(f"/v1/users/{user_id}", json={"email": email}, headers=headers)
+
+    body = {"email": first, "password": PASSWORD, "name": "Eve"}
+    answers = await asyncio.gather(
+        *(change(one, first) for one in people), _post(web, "/v1/users:register", body)
+    )
+    codes = [one.status_code for one in answers]
+    assert sorted(codes) == [200, 409, 409, 409, 409], codes
+    for one in answers:
+        if one.status_code == 409:
+            assert one.json()["details"][0]["reason"] == "EMAIL_TAKEN"
+    for user_id, before, code in zip(people, emails, codes, strict=False):
+        known = await _get(web, f"/v1/users/{user_id}?view=VIEW_FULL", staff)
+        email = first if code == 200 else before
+        assert known.json()["user"]["email"] == email
+        signing_in = {"email": email, "password": PASSWORD}
+        login = await _post(web, "/v1/sessions:login", signing_in)
+        assert login.json()["session"]["user_id"] == user_id
+    loser = next(one for one, code in zip(people, codes, strict=False) if code == 409)
+    assert (await change(loser, first)).status_code == 409
+    if codes[-1] == 409:
+        winner = people[codes.index(200)]
+        assert (await change(winner, second)).status_code == 200
+        assert (await change(loser, first)).status_code == 200
+
+
 async def test_who_is_suspended_has_no_session_until_reactivated(
     web: httpx.AsyncClient, full_mesh: Devstack
 ) -> None:

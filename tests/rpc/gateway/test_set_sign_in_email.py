@@ -8,6 +8,8 @@ from typing import Any
 import grpc
 import pytest
 
+from gateway.addresses import RESERVED_MS
+from gateway.credential_store import CredentialStore
 from holdfast.gateway.v1.session_service_pb2 import LoginRequest
 from holdfast.gateway.v1.sign_in_email_pb2 import SetSignInEmailRequest, SetSignInEmailResponse
 from runtime.key_ring import SETTLE_MS
@@ -71,6 +73,56 @@ async def test_two_logins_never_share_an_address(mesh: GatewayMesh) -> None:
     assert sum(got) == 1, answers
     rows = await mesh.pool.fetch("SELECT email_hash FROM credential")
     assert len({row["email_hash"] for row in rows}) == len(rows)
+
+
+async def test_a_reserved_address_is_nobody_elses(mesh: GatewayMesh) -> None:
+    """Of all who want it at once one has it. Nobody takes it before it is set, also with another
+    key of its hash, and a day later only who was given it.
+    """
+    people = [await mesh.register(f"{name}@example.com") for name in ("ada", "bob", "eve", "kim")]
+    reserve = {"validate_only": True, "reserve": True}
+    answers = await asyncio.gather(*(tell(mesh, one, 1, NEW, **reserve) for one in people))
+    free = [number for number, one in enumerate(answers) if one == (1, False)]
+    assert len(free) == 1, answers
+    winner = people.pop(free[0])
+    mesh.rings.emails.rotate()
+    mesh.clock.advance(2 * SETTLE_MS)
+    for loser in people:
+        assert await tell(mesh, loser, 2, NEW) == (2, True)
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await mesh.register(NEW)
+    assert refusal.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert await tell(mesh, winner, 2, NEW, validate_only=True) == (2, False)
+    assert await tell(mesh, winner, 2, NEW) == (2, False)
+    assert await signs_in(mesh, NEW)
+    assert await mesh.pool.fetchval("SELECT count(*) FROM reserved_address") == 0
+
+
+async def test_who_registers_competes_too(mesh: GatewayMesh) -> None:
+    ada, bob = await mesh.register(), await mesh.register(OTHER)
+    for number in range(8):
+        email = f"new{number}@example.com"
+        answers = await asyncio.gather(
+            tell(mesh, ada, 1, email, validate_only=True, reserve=True),
+            mesh.register(email),
+            tell(mesh, bob, 1, email, validate_only=True, reserve=True),
+            return_exceptions=True,
+        )
+        got = [answer == (1, False) or isinstance(answer, str) for answer in answers]
+        assert sum(got) == 1, answers
+
+
+async def test_what_was_reserved_for_nothing_is_free_again(mesh: GatewayMesh) -> None:
+    """After a day, for whoever comes; and nothing is left of it."""
+    ada = await mesh.register()
+    assert await tell(mesh, ada, 1, NEW, validate_only=True, reserve=True) == (1, False)
+    store = CredentialStore(mesh.pool)
+    assert await store.forget_reservations(before_ms=mesh.clock.now_ms()) == 0
+    mesh.clock.advance(RESERVED_MS)
+    bob = await mesh.register(NEW)
+    assert await tell(mesh, ada, 2, NEW) == (2, True)
+    assert bob != ada
+    assert await store.forget_reservations(before_ms=mesh.clock.now_ms() + 1) == 1
 
 
 async def test_who_signs_in_with_no_address(mesh: GatewayMesh) -> None:

@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from holdfast.type.v1 import options_pb2 as holdfast_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/gateway/v1/sign_in_email.proto\x12\x13holdfast.gateway.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1eholdfast/type/v1/options.proto\"{\n\x15SetSignInEmailRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x17\n\x05\x65mail\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"8\n\x16SetSignInEmailResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\r\n\x05taken\x18\x02 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdfast/gateway/v1/sign_in_email.proto\x12\x13holdfast.gateway.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1eholdfast/type/v1/options.proto\"\x92\x01\n\x15SetSignInEmailRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x17\n\x05\x65mail\x18\x03 \x01(\tB\x08\xe2\x41\x01\x02\x90\xb5\x18\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07reserve\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"8\n\x16SetSignInEmailResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\r\n\x05taken\x18\x02 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETSIGNINEMAILREQUEST'].fields_by_name['email']._serialized_options = b'\342A\001\002\220\265\030\001'
   _globals['_SETSIGNINEMAILREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_SETSIGNINEMAILREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
-  _globals['_SETSIGNINEMAILREQUEST']._serialized_start=129
-  _globals['_SETSIGNINEMAILREQUEST']._serialized_end=252
-  _globals['_SETSIGNINEMAILRESPONSE']._serialized_start=254
-  _globals['_SETSIGNINEMAILRESPONSE']._serialized_end=310
+  _globals['_SETSIGNINEMAILREQUEST'].fields_by_name['reserve']._loaded_options = None
+  _globals['_SETSIGNINEMAILREQUEST'].fields_by_name['reserve']._serialized_options = b'\342A\001\001'
+  _globals['_SETSIGNINEMAILREQUEST']._serialized_start=130
+  _globals['_SETSIGNINEMAILREQUEST']._serialized_end=276
+  _globals['_SETSIGNINEMAILRESPONSE']._serialized_start=278
+  _globals['_SETSIGNINEMAILRESPONSE']._serialized_end=334
 # @@protoc_insertion_point(module_scope)

@@ -26,6 +26,7 @@ class SetSignInEmailRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The person, `usr_…`."""
     version: _builtins.int
@@ -34,6 +35,10 @@ class SetSignInEmailRequest(_message.Message):
     """The address; case does not matter."""
     validate_only: _builtins.bool
     """Only say whether it is taken."""
+    reserve: _builtins.bool
+    """With `validate_only`: keep an address that is free for the person, for a day. Nobody else gets
+    it, so that setting it then is not refused.
+    """
     def __init__(
         self,
         *,
@@ -41,10 +46,11 @@ class SetSignInEmailRequest(_message.Message):
         version: _builtins.int = ...,
         email: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        reserve: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "user_id", b"user_id", "validate_only", b"validate_only", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "reserve", b"reserve", "user_id", b"user_id", "validate_only", b"validate_only", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -61,7 +67,7 @@ class SetSignInEmailResponse(_message.Message):
     version: _builtins.int
     """The version that counts now, at least the one that was asked for."""
     taken: _builtins.bool
-    """Somebody else signs in with the address: nothing has changed."""
+    """Somebody else signs in with the address, or is about to: nothing has changed."""
     def __init__(
         self,
         *,
