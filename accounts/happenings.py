@@ -8,6 +8,7 @@ from typing import Any
 
 from accounts.account import Account, AccountState
 from accounts.account_user import AccountUser
+from accounts.account_user import UserState as AccountUserState
 from accounts.applications.application import Application
 from accounts.applications.application import State as ApplicationState
 from accounts.card import Card, CardState, ShippingState
@@ -20,6 +21,10 @@ _ACCOUNT_STATES = {
     AccountState.DELINQUENT: "account.delinquent",
     AccountState.CLOSING: "account.closing",
     AccountState.CLOSED: "account.closed",
+}
+_ACCOUNT_USER_STATES = {
+    AccountUserState.ACTIVE: "account.user_added",
+    AccountUserState.REMOVED: "account.user_removed",
 }
 _CARD_STATES = {
     CardState.FROZEN: "card.frozen",
@@ -59,8 +64,8 @@ def of_change(
             return _of_account(before, after)
         case Card() | None, Card():
             return _of_card(before, after)
-        case _, AccountUser():
-            return [_of_account_user(after)]
+        case AccountUser() | None, AccountUser():
+            return [_of_account_user(before, after)]
     raise AssertionError(f"{before} never becomes {after}")
 
 
@@ -162,9 +167,10 @@ def _name_of_card(before: Card, after: Card) -> str:
     return _CARD_STATES[after.state]
 
 
-def _of_account_user(after: AccountUser) -> Event:
+def _of_account_user(before: AccountUser | None, after: AccountUser) -> Event:
+    state = before.state if before else AccountUserState.UNSPECIFIED
     return Event(
-        type="account.user_changed",
+        type="account.user_changed" if state is after.state else _ACCOUNT_USER_STATES[after.state],
         time_ms=after.update_time_ms,
         account_id=after.account_id,
         user_id=after.user_id,

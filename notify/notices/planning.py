@@ -30,6 +30,8 @@ _PLAIN: Mapping[str, Kind] = {
     "account.spend_unusual": Kind.SECURITY,
     "account.declines_unusual": Kind.SECURITY,
     "account.country_unusual": Kind.SECURITY,
+    "account.user_added": Kind.SECURITY,
+    "account.user_removed": Kind.SECURITY,
     "user.suspended": Kind.SECURITY,
     "user.reactivated": Kind.SECURITY,
 }

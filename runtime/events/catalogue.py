@@ -193,6 +193,16 @@ _ALL: tuple[EventType, ...] = (
         fields=("credit_limit", "previous_credit_limit"),
     ),
     EventType(
+        name="account.user_added",
+        meaning="It is shared with a user (`user_id`), who is told, owes nothing, and may leave.",
+        fields=("state",),
+    ),
+    EventType(
+        name="account.user_removed",
+        meaning="A user (`user_id`) shares it no longer, and has no card of it; the user is told.",
+        fields=("state",),
+    ),
+    EventType(
         name="account.user_changed",
         meaning="What a user (`user_id`) may use it for was changed.",
         fields=("state",),

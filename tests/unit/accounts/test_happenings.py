@@ -111,10 +111,15 @@ def test_cards(before: Card | None, changes: dict[str, Any], names: list[str]) -
 
 
 def test_a_user_of_an_account() -> None:
-    user = AccountUser(account_id=ACCOUNT_ID, user_id=USER, state=SharerState.ACTIVE)
-    assert _names(AccountUser(account_id=ACCOUNT_ID, user_id=USER), user) == [
-        "account.user_changed"
-    ]
+    nobody = AccountUser(account_id=ACCOUNT_ID, user_id=USER)
+    sharing = replace(nobody, state=SharerState.ACTIVE)
+    limited = replace(sharing, controls=b"x")
+    gone = replace(limited, state=SharerState.REMOVED)
+    assert _names(nobody, replace(nobody, controls=b"x")) == ["account.user_changed"]
+    assert _names(nobody, sharing) == _names(None, sharing) == ["account.user_added"]
+    assert _names(sharing, limited) == ["account.user_changed"]
+    assert _names(limited, gone) == ["account.user_removed"]
+    assert _names(gone, sharing) == ["account.user_added"]
 
 
 @pytest.mark.parametrize(

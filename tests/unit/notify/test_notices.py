@@ -87,6 +87,9 @@ APPROVED = "authorization.approved"
         # Nobody switches off what must be said.
         ("statement.ready", wants(STATEMENT_READY=set()), {}, {(K.STATEMENT_READY, EMAIL)}),
         ("user.suspended", wants(SECURITY={SMS}), {}, {(K.SECURITY, EMAIL), (K.SECURITY, SMS)}),
+        # Who is given a share in an account was not asked: so everybody is told.
+        ("account.user_added", wants(SECURITY=set()), {}, {(K.SECURITY, EMAIL)}),
+        ("account.user_removed", wants(SECURITY=set()), {}, {(K.SECURITY, EMAIL)}),
         ("card.shipped", wants(CARD_SHIPPED=set()), {}, set()),
     ],
 )

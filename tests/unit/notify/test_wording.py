@@ -114,6 +114,8 @@ def test_events_have_what_their_words_need(name: str) -> None:
         "account.spend_unusual": [Kind.SECURITY],
         "account.declines_unusual": [Kind.SECURITY],
         "account.country_unusual": [Kind.SECURITY],
+        "account.user_added": [Kind.SECURITY],
+        "account.user_removed": [Kind.SECURITY],
         "user.suspended": [Kind.SECURITY],
         "user.reactivated": [Kind.SECURITY],
     }.get(name, [Kind.PURCHASE_APPROVED, Kind.LARGE_PURCHASE, Kind.LOW_CREDIT])

@@ -82,8 +82,9 @@ class AccountServiceStub:
     AddAccountUser: _grpc.UnaryUnaryMultiCallable[_account_lifecycle_pb2.AddAccountUserRequest, _account_lifecycle_pb2.AddAccountUserResponse]
     """Shares an open account with a user, who can be given cards of it from now on, with controls of
     their own: they bind all cards of the user on the account. Adding a user who shares it already
-    replaces the controls. The owner needs not be added. The user is not asked: nothing of theirs
-    is shown, they owe nothing, and may leave at any time (RemoveAccountUser).
+    replaces the controls. The owner needs not be added. The user is not asked but told
+    (`account.user_added`, by mail, too): nothing of theirs is shown, they owe nothing, and may
+    leave at any time (RemoveAccountUser).
 
     Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
     (account; USER_NOT_FOUND: the user is suspended or closed), FAILED_PRECONDITION
@@ -196,8 +197,9 @@ class AccountServiceAsyncStub(AccountServiceStub):
     AddAccountUser: _aio.UnaryUnaryMultiCallable[_account_lifecycle_pb2.AddAccountUserRequest, _account_lifecycle_pb2.AddAccountUserResponse]  # type: ignore[assignment]
     """Shares an open account with a user, who can be given cards of it from now on, with controls of
     their own: they bind all cards of the user on the account. Adding a user who shares it already
-    replaces the controls. The owner needs not be added. The user is not asked: nothing of theirs
-    is shown, they owe nothing, and may leave at any time (RemoveAccountUser).
+    replaces the controls. The owner needs not be added. The user is not asked but told
+    (`account.user_added`, by mail, too): nothing of theirs is shown, they owe nothing, and may
+    leave at any time (RemoveAccountUser).
 
     Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
     (account; USER_NOT_FOUND: the user is suspended or closed), FAILED_PRECONDITION
@@ -349,8 +351,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_lifecycle_pb2.AddAccountUserResponse, _abc.Awaitable[_account_lifecycle_pb2.AddAccountUserResponse]]:
         """Shares an open account with a user, who can be given cards of it from now on, with controls of
         their own: they bind all cards of the user on the account. Adding a user who shares it already
-        replaces the controls. The owner needs not be added. The user is not asked: nothing of theirs
-        is shown, they owe nothing, and may leave at any time (RemoveAccountUser).
+        replaces the controls. The owner needs not be added. The user is not asked but told
+        (`account.user_added`, by mail, too): nothing of theirs is shown, they owe nothing, and may
+        leave at any time (RemoveAccountUser).
 
         Errors: INVALID_ARGUMENT (each wrong field named; also: another currency, the owner), NOT_FOUND
         (account; USER_NOT_FOUND: the user is suspended or closed), FAILED_PRECONDITION
