@@ -91,7 +91,9 @@ from runtime.moved_clock import clock_of
 from runtime.objects import objects_of
 from runtime.outbox import Outbox
 from runtime.postgres import connect_pool
+from runtime.request_records import forget_for_ever
 from runtime.secrets import secret_text, secrets_of
+from runtime.tasks import beside
 
 SERVICE_NAMES = (
     account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
@@ -161,36 +163,20 @@ async def main() -> None:
         billing = _billing(
             settings, process, channel, pool, clock=clock, outbox=outbox, mutations=mutations
         )
-        lifetime_h = settings.accounts_request_lifetime_h
-        work = [
-            asyncio.create_task(one)
-            for one in (
-                *billing.work(),
-                disputes.run(),
-                outbox.run(),
-                renewals.run(),
-                applications.worker.run(),
-                Closing(store, projector, clock).run(),
-                upkeep.follow_keys(vault.rotate, people.rotate, applications.rotation.rotate),
-                audit.run(),
-                upkeep.follow_epochs(ProjectionStore(pool), outbox, projector),
-                _events(process, pool, owners, people).run(clock),
-                upkeep.forget_requests(store, clock, lifetime_h=lifetime_h),
-            )
-        ]
-        await _run(settings, process, work)
-
-
-async def _run(
-    settings: AccountsSettings, process: server.Server, work: list[asyncio.Task[None]]
-) -> None:
-    """Until SIGTERM; then what works by itself is ended."""
-    try:
-        await server.run(settings, process, SERVICE_NAMES)
-    finally:
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        async with beside(
+            *billing.work(),
+            disputes.run(),
+            outbox.run(),
+            renewals.run(),
+            applications.worker.run(),
+            Closing(store, projector, clock).run(),
+            upkeep.follow_keys(vault.rotate, people.rotate, applications.rotation.rotate),
+            audit.run(),
+            upkeep.follow_epochs(ProjectionStore(pool), outbox, projector),
+            _events(process, pool, owners, people).run(clock),
+            forget_for_ever(pool, clock, lifetime_h=settings.accounts_request_lifetime_h),
+        ):
+            await server.run(settings, process, SERVICE_NAMES)
 
 
 def _users(

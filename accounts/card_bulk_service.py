@@ -10,18 +10,19 @@ from accounts.mutation import Context, delivered, outcome_unknown
 from accounts.numbers import CardNumbers
 from accounts.person_keys import PersonKeys
 from accounts.projection_store import PROJECTION_PAGE
-from accounts.requests import Answer, RequestKey
+from accounts.requests import Answer
 from accounts.store import Store
 from accounts.transaction import Transaction
 from holdfast.accounts.v1 import card_bulk_service_pb2 as pb
 from holdfast.accounts.v1.card_bulk_service_pb2_grpc import CardBulkServiceServicer
 from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock
-from runtime.errors import RequestIdReused, Unavailable
+from runtime.errors import Unavailable
 from runtime.outbox import Outbox
 from runtime.pages import cut
 from runtime.paging import page_of
 from runtime.request_id import REPLAYED
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations
 
 #: So many rows are checked before others have their turn.
@@ -74,9 +75,8 @@ class CardBulkService(CardBulkServiceServicer):
                 await transaction.answer(key, Answer(response=response, outbox_key=outbox_key))
                 for targets in user_import.audited(frozenset(found.cards)):
                     await transaction.record(targets=targets)
-            elif (stored.method, stored.fingerprint) != (key.method, key.fingerprint):
-                raise RequestIdReused(key.request_id)
             else:
+                stored.require(key)
                 outbox_key = stored.answer.outbox_key
                 answer = pb.ImportCardsResponse.FromString(stored.answer.response)
                 await transaction.record(reason=REPLAYED_REASON)
@@ -144,7 +144,7 @@ class CardBulkService(CardBulkServiceServicer):
 
 def _import_key(request: pb.ImportCardsRequest, context: Context) -> RequestKey:
     check = Violations()
-    key = convert.key_of(request, context, check)
+    key = key_of(request, context, check)
     if not 1 <= len(request.cards) <= card_import.IMPORT_MAX:
         check.add("cards", f"must be 1 to {card_import.IMPORT_MAX} cards")
     check.raise_if_any()

@@ -19,7 +19,6 @@ from accounts.card_life import (
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
 from accounts.numbers import CardNumbers
-from accounts.requests import RequestKey
 from accounts.store import Store
 from accounts.transaction import Transaction
 from accounts.user_store import check_person
@@ -30,6 +29,7 @@ from holdfast.accounts.v1.card_service_pb2_grpc import CardServiceServicer
 from runtime import ids
 from runtime.clock import Clock
 from runtime.paging import Position
+from runtime.request_records import RequestKey
 
 #: From a locked card and its account, which stands still, to the next version. It writes by itself.
 Change: TypeAlias = Callable[[Transaction, tuple[Card, Account]], Awaitable[Card]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any, TypeAlias
 
 from accounts.account import (
@@ -16,7 +15,6 @@ from accounts.account import (
 from accounts.account_user import UserNotOnAccount
 from accounts.card import Card, CardKind, IssueCard, ShippingState
 from accounts.machine import IllegalTransition
-from accounts.requests import RequestKey
 from holdfast.accounts.v1 import (
     account_pb2,
     account_service_pb2,
@@ -34,9 +32,8 @@ from runtime.errors import (
     NotFound,
     Violation,
 )
-from runtime.identity import current_identity
 from runtime.paging import Page, page_of
-from runtime.request_id import content_of, request_id_of
+from runtime.request_records import RequestKey, key_of
 from runtime.spend_controls import check_controls
 from runtime.validate import Violations, timestamp
 
@@ -272,17 +269,6 @@ def _a(subject: str) -> str:
 
 def _or(names: Sequence[str]) -> str:
     return " or ".join(names)
-
-
-def key_of(request: Any, context: Any, violations: Violations) -> RequestKey:
-    """Settles the request id and fingerprints the content."""
-    request_id = request_id_of(request.request_id, context.invocation_metadata(), violations)
-    return RequestKey(
-        principal=current_identity().principal,
-        request_id=request_id,
-        method=request.DESCRIPTOR.name.removesuffix("Request"),
-        fingerprint=sha256(content_of(request)).digest(),
-    )
 
 
 def _in_other_partition(request: account_service_pb2.OpenAccountRequest) -> bool:

@@ -17,8 +17,7 @@ from accounts.card_life import (
     UpdateShipping,
     WrongDetails,
 )
-from accounts.convert import NICKNAME_LENGTH, key_of
-from accounts.requests import RequestKey
+from accounts.convert import NICKNAME_LENGTH
 from holdfast.accounts.v1 import card_lifecycle_pb2 as pb
 from holdfast.accounts.v1 import card_pb2
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
@@ -27,6 +26,7 @@ from runtime.clock import datetime_of
 from runtime.errors import FailedPrecondition
 from runtime.identity import current_identity
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations
 
 CardRefusal: TypeAlias = (

@@ -16,9 +16,7 @@ from accounts.company import (
     standing,
 )
 from accounts.company_settings import KindNotAllowed
-from accounts.convert import key_of
 from accounts.convert_programme import check_programme_id, check_time_zone
-from accounts.requests import RequestKey
 from holdfast.accounts.v1 import (
     card_pb2,
     company_pb2,
@@ -30,6 +28,7 @@ from runtime import ids
 from runtime.email_address import is_email_address
 from runtime.errors import FailedPrecondition, NotFound, PermissionDenied
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, timestamp
 
 ListOfCompanyRequest: TypeAlias = (

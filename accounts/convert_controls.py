@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.convert import key_of
-from accounts.requests import RequestKey
 from holdfast.accounts.v1 import account_service_pb2, card_service_pb2
 from holdfast.type.v1.spend_controls_pb2 import SpendControls, SpendLimit
 from runtime import ids
+from runtime.request_records import RequestKey, key_of
 from runtime.spend_controls import check_controls
 from runtime.validate import Violations, timestamp
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from accounts.convert import key_of
-from accounts.requests import RequestKey
 from accounts.rows import Change, Suspension
 from accounts.suspension import Cause
 from holdfast.accounts.v1 import account_lifecycle_pb2 as pb
 from holdfast.accounts.v1 import change_pb2
 from runtime import ids
 from runtime.paging import Page, Position, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.spend_controls import check_controls
 from runtime.validate import Violations, timestamp
 

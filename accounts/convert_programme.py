@@ -10,7 +10,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from accounts.billing.delinquency import CHARGE_OFF_DAYS
-from accounts.convert import key_of
 from accounts.programme import (
     NOTICE_DAYS,
     OPEN_CARDS_MAX,
@@ -22,7 +21,6 @@ from accounts.programme import (
     ProgrammeTerms,
     TermsRefusal,
 )
-from accounts.requests import RequestKey
 from holdfast.accounts.v1 import card_pb2, programme_pb2, terms_pb2
 from holdfast.accounts.v1 import programme_service_pb2 as pb
 from holdfast.type.v1.money_pb2 import Money
@@ -30,6 +28,7 @@ from runtime import ids
 from runtime.errors import FailedPrecondition, NotFound
 from runtime.money import is_currency
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, timestamp
 
 NAME_LENGTH_MAX = 100

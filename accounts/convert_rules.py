@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from accounts.account_user import AccountUser
-from accounts.convert import key_of
 from accounts.convert_controls import counting
-from accounts.requests import RequestKey
 from accounts.rules import Rules
 from holdfast.accounts.v1 import (
     account_service_pb2,
@@ -19,6 +17,7 @@ from holdfast.accounts.v1 import (
 from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
 from runtime import ids
+from runtime.request_records import RequestKey, key_of
 from runtime.spend_controls import check_controls, check_rules
 from runtime.validate import Violations, timestamp
 

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
 
-from accounts.convert import key_of
 from accounts.personal import (
     NAME_LENGTH,
     birth_date_of,
@@ -19,13 +18,13 @@ from accounts.personal import (
     phone_of,
     tax_id_of,
 )
-from accounts.requests import RequestKey
 from accounts.user import Address, Personal, User, masked
 from holdfast.accounts.v1 import user_export_pb2, user_import_pb2, user_pb2, user_search_pb2
 from holdfast.accounts.v1 import user_service_pb2 as pb
 from runtime import ids
 from runtime.errors import FailedPrecondition, NotFound
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, timestamp
 
 UserTransitionRequest: TypeAlias = (

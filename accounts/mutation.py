@@ -17,16 +17,17 @@ from accounts import answers
 from accounts.account import Account
 from accounts.account_user import AccountUser
 from accounts.card import Card
-from accounts.requests import Answer, RequestKey
+from accounts.requests import Answer
 from accounts.rules import Rules
 from accounts.store import Store
 from accounts.transaction import Transaction
 from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock
-from runtime.errors import RequestIdReused, Unavailable
+from runtime.errors import Unavailable
 from runtime.outbox import Outbox, Row
 from runtime.postgres import refusing_when_down
 from runtime.request_id import REPLAYED
+from runtime.request_records import RequestKey
 
 #: Left of the caller's deadline for the answer itself.
 ANSWER_MARGIN_S = 0.1
@@ -52,12 +53,8 @@ class Mutations:
         key: RequestKey,
         effect: Effect,
         context: Context,
-        *,
-        known: frozenset[bytes] = frozenset(),
     ) -> bytes:
-        """Returns what was changed as it was after the first run, serialized. `known`: fingerprints
-        that stand for the same content, too; keyed ones outlive their key.
-        """
+        """Returns what was changed as it was after the first run, serialized."""
         async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
             stored = await transaction.claim(key)
             if stored is None:
@@ -65,9 +62,8 @@ class Mutations:
                 answer = answers.answer(changed)
                 await transaction.answer(key, answer)
                 await self._record(transaction, changed)
-            elif stored.method != key.method or stored.fingerprint not in {key.fingerprint, *known}:
-                raise RequestIdReused(key.request_id)
             else:
+                stored.require(key)
                 answer = stored.answer
                 await transaction.record(reason=REPLAYED_REASON)
         await self._projected(answer, transaction.appended, context)

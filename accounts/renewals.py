@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,6 +14,7 @@ from runtime.clock import Clock, datetime_of
 from runtime.errors import FailedPrecondition
 from runtime.log import get_logger
 from runtime.outbox import Outbox
+from runtime.tasks import work_for_ever
 
 #: How often to look for cards that expire.
 INTERVAL_S = 3_600.0
@@ -39,13 +39,7 @@ class Renewals:
 
     async def run(self) -> None:
         """Renews cards for ever; no failure ends it."""
-        while True:
-            renewed = 0
-            try:
-                renewed = await self.renew_due()
-            except Exception:
-                logger.exception("renewals_failed")
-            await asyncio.sleep(0 if renewed else INTERVAL_S)
+        await work_for_ever(self.renew_due, failed="renewals_failed", interval_s=INTERVAL_S)
 
     async def renew_due(self) -> int:
         """One batch; returns how many are renewed."""

@@ -1,19 +1,11 @@
-"""Requests that change something: who asked what under which id, and what was answered. Values."""
+"""Requests that change something, and what they were answered. Values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestKey:
-    """Who asked what under which id; the fingerprint is the content's."""
-
-    principal: str
-    request_id: str
-    method: str
-    fingerprint: bytes
-
+from runtime import request_records
+from runtime.request_records import RequestKey
 
 #: What Holdfast does by itself, as the history says it.
 BY_ITSELF = RequestKey(principal="system", request_id="", method="", fingerprint=b"")
@@ -30,9 +22,12 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(request_records.Stored):
     """An answer that was given before, to this content."""
 
-    method: str
-    fingerprint: bytes
-    answer: Answer
+    outbox_key: str
+
+    @property
+    def answer(self) -> Answer:
+        """What was answered."""
+        return Answer(response=self.response, outbox_key=self.outbox_key)

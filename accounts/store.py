@@ -134,10 +134,3 @@ class Store:
         with refusing_when_down():
             row = await self._pool.fetchrow(_SQL["select_rules"], scope_id)
         return rows.rules(row) if row else Rules(scope_id=scope_id)
-
-    async def forget_requests(self, *, before_ms: int) -> int:
-        """Forgets answers given before an instant, one batch of them; returns how many."""
-        tag = await self._pool.execute(
-            _SQL["delete_requests"], datetime_of(before_ms), FORGET_BATCH
-        )
-        return int(tag.rpartition(" ")[2])

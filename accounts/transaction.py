@@ -22,13 +22,14 @@ from accounts.projector import (
     membership_message,
     rules_message,
 )
-from accounts.requests import BY_ITSELF, Answer, RequestKey, Stored
+from accounts.requests import BY_ITSELF, Answer, Stored
 from accounts.rules import Rules
-from runtime import outbox
+from runtime import outbox, request_records
 from runtime.audit import log as audit
 from runtime.clock import datetime_of
 from runtime.events.outbox import emit
 from runtime.queries import load_queries
+from runtime.request_records import RequestKey
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
 
@@ -80,22 +81,10 @@ class Transaction:
     async def claim(self, key: RequestKey) -> Stored | None:
         """Takes the request id, or returns what it was used for; waits for a concurrent use."""
         self.caused_by(key)
-        claimed = await self._connection.fetchval(
-            _SQL["claim_request"],
-            key.principal,
-            key.request_id,
-            key.method,
-            key.fingerprint,
-            self._now,
-        )
-        if claimed:
+        if await request_records.take(self._connection, key, self._now):
             return None
         row = await self._connection.fetchrow(_SQL["select_request"], key.principal, key.request_id)
-        return Stored(
-            method=row["method"],
-            fingerprint=row["fingerprint"],
-            answer=Answer(response=row["response"], outbox_key=row["account_id"]),
-        )
+        return Stored(**dict(row))
 
     async def answer(self, key: RequestKey, answer: Answer) -> None:
         """Stores the answer to the claimed request id."""

@@ -1,5 +1,5 @@
-"""Regular work beside the RPCs: request ids are forgotten when their lifetime is over, everything
-is projected again when the authorizer's store was rebuilt, what is sealed moves to new keys.
+"""Regular work beside the RPCs: everything is projected again when the authorizer's store was
+rebuilt, what is sealed moves to new keys.
 """
 
 from __future__ import annotations
@@ -11,13 +11,9 @@ import grpc
 
 from accounts.projection_store import PROJECTION_PAGE, ProjectionStore
 from accounts.projector import Projector
-from accounts.store import FORGET_BATCH, Store
-from runtime.clock import Clock
 from runtime.log import get_logger
 from runtime.outbox import Outbox
 
-#: How often to look for request ids whose lifetime is over.
-INTERVAL_S = 600.0
 #: How often to ask the authorizer for its epoch.
 EPOCH_INTERVAL_S = 1.0
 #: How often to look whether a key has been replaced.
@@ -26,18 +22,6 @@ KEY_INTERVAL_S = 60.0
 ROOM_INTERVAL_S = 0.05
 
 logger = get_logger()
-
-
-async def forget_requests(store: Store, clock: Clock, *, lifetime_h: int) -> None:
-    """Forgets old request ids for ever; no failure ends it."""
-    while True:
-        forgotten = 0
-        try:
-            before_ms = clock.now_ms() - lifetime_h * 3_600_000
-            forgotten = await store.forget_requests(before_ms=before_ms)
-        except Exception:
-            logger.exception("forget_requests_failed")
-        await asyncio.sleep(0 if forgotten == FORGET_BATCH else INTERVAL_S)
 
 
 async def follow_keys(*rotations: Callable[[], Awaitable[int]]) -> None:

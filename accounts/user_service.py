@@ -13,7 +13,7 @@ from accounts.applications.erasing import Erasing
 from accounts.caller import is_staff
 from accounts.leaving import leave_all
 from accounts.mutation import Context, delivered, outcome_unknown
-from accounts.requests import Answer, RequestKey, Stored
+from accounts.requests import Answer
 from accounts.sign_in_address import SignInAddress
 from accounts.user import (
     User,
@@ -34,11 +34,12 @@ from holdfast.accounts.v1.user_service_pb2_grpc import UserServiceServicer
 from runtime import ids
 from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock, datetime_of
-from runtime.errors import AlreadyExists, FailedPrecondition, PermissionDenied, RequestIdReused
+from runtime.errors import AlreadyExists, FailedPrecondition, PermissionDenied
 from runtime.identity import current_identity
 from runtime.outbox import Outbox, Row
 from runtime.paging import Position
 from runtime.request_id import REPLAYED
+from runtime.request_records import RequestKey
 
 Effect: TypeAlias = Callable[[UserTransaction], Awaitable[User]]
 
@@ -104,7 +105,7 @@ class UserService(UserServiceServicer):
         )
         if request.validate_only:
             return await user_import.known(self._store, found)
-        key, known = self._store.keyed(key, convert_user.content(request))
+        key = self._store.keyed(key, convert_user.content(request))
         async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
             stored = await transaction.claim(key)
             if stored is None:
@@ -116,7 +117,7 @@ class UserService(UserServiceServicer):
                 for targets in user_import.audited(created):
                     await transaction.record(targets=targets)
                 return answer
-            _check_reuse(stored, key, known)
+            stored.require(key)
             await transaction.record(reason=REPLAYED_REASON)
         await context.send_initial_metadata(REPLAYED)
         return user_import_pb2.ImportUsersResponse.FromString(stored.answer.response)
@@ -317,7 +318,7 @@ class UserService(UserServiceServicer):
         self, key: RequestKey, request: Message, effect: Effect, context: Context
     ) -> user_pb2.User:
         """Once per request id. What is stored of request and answer tells nothing without keys."""
-        key, known = self._store.keyed(key, convert_user.content(request))
+        key = self._store.keyed(key, convert_user.content(request))
         async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
             stored = await transaction.claim(key)
             if stored is None:
@@ -327,7 +328,7 @@ class UserService(UserServiceServicer):
                 await transaction.answer(key, Answer(response=response, outbox_key=user.id))
                 await transaction.record(after=message)
             else:
-                _check_reuse(stored, key, known)
+                stored.require(key)
                 response = await _read(transaction, stored.answer)
                 message = user_pb2.User.FromString(response)
                 await transaction.record(reason=REPLAYED_REASON)
@@ -361,12 +362,6 @@ class UserService(UserServiceServicer):
 
     def _today(self) -> date:
         return datetime_of(self._clock.now_ms()).date()
-
-
-def _check_reuse(stored: Stored, key: RequestKey, known: frozenset[bytes]) -> None:
-    """Refuses a request id that was used for something else."""
-    if stored.method != key.method or stored.fingerprint not in known:
-        raise RequestIdReused(key.request_id)
 
 
 async def _locked(transaction: UserTransaction, user_id: str) -> User:

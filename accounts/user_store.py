@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,7 +14,6 @@ import asyncpg
 from accounts import happenings
 from accounts.person_keys import FOUND_BY, SEALED, DataKey, PersonKeys, opened, sealed
 from accounts.projector import address_message, sign_in_message
-from accounts.requests import RequestKey
 from accounts.transaction import Transaction
 from accounts.user import Personal, User, UserState
 from runtime import outbox
@@ -25,6 +25,7 @@ from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
+from runtime.request_records import RequestKey
 
 #: People that one step of a rotation wraps again.
 ROTATION_PAGE = 200
@@ -168,20 +169,10 @@ class UserStore:
             async with self._pool.acquire() as connection, connection.transaction():
                 yield UserTransaction(connection, self._keys, now_ms=now_ms)
 
-    def keyed(self, key: RequestKey, content: bytes) -> tuple[RequestKey, frozenset[bytes]]:
-        """The request's key with a fingerprint that says nothing about its content, and all
-        fingerprints that stand for the same content.
-        """
+    def keyed(self, key: RequestKey, content: bytes) -> RequestKey:
+        """The request's key with a fingerprint that says nothing about its content."""
         current, known = self._keys.fingerprints(content)
-        return (
-            RequestKey(
-                principal=key.principal,
-                request_id=key.request_id,
-                method=key.method,
-                fingerprint=current,
-            ),
-            known,
-        )
+        return replace(key, fingerprint=current, known=known)
 
     async def user(self, user_id: str) -> User | None:
         """One person."""

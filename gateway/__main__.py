@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import asyncpg
 import httpx
 import uvloop
@@ -58,7 +56,9 @@ from runtime.log import configure_logging
 from runtime.outbox import Outbox
 from runtime.pipe import Pipe
 from runtime.postgres import connect_pool
+from runtime.request_records import forget_for_ever
 from runtime.secrets import secret_text, secrets_of
+from runtime.tasks import beside
 from runtime.wire import Wire, connect
 
 SERVICE_NAMES = (
@@ -262,25 +262,19 @@ async def serve(settings: GatewaySettings) -> None:
         async def stop() -> None:
             limits.stop()
 
-        work = [
-            asyncio.create_task(audit.run()),
-            asyncio.create_task(outbox.run()),
-            asyncio.create_task(usage.run()),
-            asyncio.create_task(refusals.run()),
-            asyncio.create_task(CacheWatch(pipe).run()),
-            asyncio.create_task(upkeep.prune_keys(keys)),
-            asyncio.create_task(
-                upkeep.forget_requests(
-                    CredentialStore(pool), clock, lifetime_h=settings.gateway_request_lifetime_h
-                )
-            ),
-        ]
         try:
-            await server.run(settings, grpc, SERVICE_NAMES, on_start=start, on_stop=stop)
+            async with beside(
+                audit.run(),
+                outbox.run(),
+                usage.run(),
+                refusals.run(),
+                CacheWatch(pipe).run(),
+                upkeep.prune_keys(keys),
+                upkeep.forget_addresses(CredentialStore(pool), clock),
+                forget_for_ever(pool, clock, lifetime_h=settings.gateway_request_lifetime_h),
+            ):
+                await server.run(settings, grpc, SERVICE_NAMES, on_start=start, on_stop=stop)
         finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
             # What they said at their end.
             await audit.close()
             await pipe.stop()

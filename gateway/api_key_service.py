@@ -17,18 +17,18 @@ from gateway.api_key import (
     rotate,
 )
 from gateway.api_key_store import ApiKeyStore, ApiKeyTransaction
-from gateway.requests import RequestKey
 from holdfast.gateway.v1 import api_key_pb2
 from holdfast.gateway.v1 import api_key_service_pb2 as pb
 from holdfast.gateway.v1.api_key_service_pb2_grpc import ApiKeyServiceServicer
 from runtime import ids
 from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock
-from runtime.errors import PermissionDenied, RequestIdReused, ResourceExhausted
+from runtime.errors import PermissionDenied, ResourceExhausted
 from runtime.identity import current_identity
 from runtime.key_ring import KeyRing
 from runtime.paging import Position
 from runtime.request_id import REPLAYED
+from runtime.request_records import RequestKey
 
 #: Active keys of one owner.
 KEYS_MAX = 100
@@ -201,9 +201,8 @@ class ApiKeyService(ApiKeyServiceServicer):
                 before = convert.message(was, now_ms=now_ms) if was else None
                 await transaction.record(before=before, after=answer)
                 await transaction.answer(key, answer.SerializeToString())
-            elif stored.method != key.method or stored.fingerprint not in key.fingerprints:
-                raise RequestIdReused(key.request_id)
             else:
+                stored.require(key)
                 answer = api_key_pb2.ApiKey.FromString(stored.response)
                 await transaction.record(reason=REPLAYED_REASON, targets=(answer.id,))
         self._on_change(answer.id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,16 @@ import asyncpg
 from google.protobuf.message import Message
 
 from gateway.api_key import ApiKey, KeyState, SecretHash
-from gateway.requests import RequestKey
+from runtime import request_records
 from runtime.audit.log import record
 from runtime.clock import datetime_of, ms_of
 from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
+from runtime.request_records import RequestKey, Stored
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "api_keys.sql")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """An answer that was given before."""
-
-    method: str
-    fingerprint: bytes
-    response: bytes
 
 
 class ApiKeyTransaction:
@@ -42,26 +33,11 @@ class ApiKeyTransaction:
 
     async def claim(self, key: RequestKey) -> Stored | None:
         """Takes the request id, or returns what it was used for; waits for a concurrent use."""
-        claimed = await self._connection.fetchval(
-            _SQL["claim_api_key_request"],
-            key.principal,
-            key.request_id,
-            key.method,
-            key.fingerprints[0],
-            self._now,
-        )
-        if claimed:
-            return None
-        row = await self._connection.fetchrow(
-            _SQL["select_api_key_request"], key.principal, key.request_id
-        )
-        return Stored(**dict(row))
+        return await request_records.claim(self._connection, key, self._now)
 
     async def answer(self, key: RequestKey, response: bytes) -> None:
         """Stores the answer to the claimed request id."""
-        await self._connection.execute(
-            _SQL["answer_api_key_request"], key.principal, key.request_id, response
-        )
+        await request_records.answer(self._connection, key, response)
 
     async def record(
         self,

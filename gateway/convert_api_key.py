@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.api_key import ApiKey, network_of
 from gateway.credential import MERCHANT_ID, MERCHANT_ID_RULE
-from gateway.requests import RequestKey, fingerprints
+from gateway.requests import keyed
 from holdfast.gateway.v1 import api_key_pb2
 from holdfast.gateway.v1 import api_key_service_pb2 as pb
 from runtime import ids
@@ -18,6 +18,7 @@ from runtime.key_ring import KeyRing
 from runtime.paging import Page, page_of
 from runtime.rate_limits import KEY_LIMIT_MAX
 from runtime.request_id import content_of, request_id_of
+from runtime.request_records import RequestKey
 from runtime.validate import Violations, milliseconds, timestamp
 
 DAY_MS = 86_400_000
@@ -176,9 +177,10 @@ def _owner(value: str, violations: Violations, *, required: bool) -> None:
 
 def _key_of(request: Any, context: Any, ring: KeyRing, violations: Violations) -> RequestKey:
     request_id = request_id_of(request.request_id, context.invocation_metadata(), violations)
-    return RequestKey(
+    return keyed(
+        ring,
+        b"request\x00" + content_of(request),
         principal=current_identity().principal,
         request_id=request_id,
         method=request.DESCRIPTOR.name.removesuffix("Request"),
-        fingerprints=fingerprints(ring, b"request\x00" + content_of(request)),
     )

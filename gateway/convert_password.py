@@ -7,10 +7,10 @@ from typing import Any
 from gateway.convert_session import email_of, key_of
 from gateway.credential import normalized_password, password_violation
 from gateway.password_reset import NewPassword
-from gateway.requests import RequestKey
 from gateway.resets import digest_of
 from gateway.rings import Rings
 from holdfast.gateway.v1 import password_service_pb2 as pb
+from runtime.request_records import RequestKey
 from runtime.validate import Violations
 
 _TOKEN_LENGTH_MAX = 128

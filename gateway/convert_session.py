@@ -15,7 +15,7 @@ from gateway.credential import (
     password_violation,
 )
 from gateway.registration import NewUser, SetMembership, SetSignIn
-from gateway.requests import RequestKey, fingerprints
+from gateway.requests import keyed
 from gateway.rings import Rings
 from gateway.session import Session
 from gateway.sign_in import Begun, Client
@@ -29,6 +29,7 @@ from runtime.errors import FailedPrecondition
 from runtime.identity import ADDRESS_HEADER, SESSION_HEADER, current_identity
 from runtime.paging import Page, Position, page_of
 from runtime.request_id import content_of, request_id_of
+from runtime.request_records import RequestKey
 from runtime.tokens import TOKEN_LIFETIME_S
 from runtime.validate import Violations
 
@@ -290,11 +291,12 @@ def key_of(
     )
     method = type(request).DESCRIPTOR.full_name
     content = method.encode() + b"\x00" + content_of(request)
-    return RequestKey(
+    return keyed(
+        rings.requests,
+        content,
         principal=principal or current_identity().principal,
         request_id=request_id,
         method=method,
-        fingerprints=fingerprints(rings.requests, content),
     )
 
 

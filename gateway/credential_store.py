@@ -14,16 +14,16 @@ from gateway import audited
 from gateway.credential import Credential
 from gateway.factor_store import FactorStore
 from gateway.identity_store import IdentityStore
-from gateway.requests import RequestKey
 from gateway.resets import Reset
-from runtime import outbox
+from runtime import outbox, request_records
 from runtime.audit import log as audit
 from runtime.clock import datetime_of, ms_of
-from runtime.errors import RequestIdReused, Unauthenticated
+from runtime.errors import Unauthenticated
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
+from runtime.request_records import RequestKey
 
-#: Request records that one statement forgets.
+#: Kept addresses that one statement forgets.
 FORGET_BATCH = 1_000
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "credentials.sql")
@@ -66,22 +66,15 @@ class Transaction:
 
     async def claim(self, key: RequestKey) -> bytes | None:
         """Takes a request id, or returns its answer; RequestIdReused for other content."""
-        row = (key.principal, key.request_id, key.method, key.fingerprints[0], self._now)
-        if await self._connection.fetchval(_SQL["claim_request"], *row):
+        stored = await request_records.claim(self._connection, key, self._now)
+        if stored is None:
             return None
-        stored = await self._connection.fetchrow(
-            _SQL["select_request"], key.principal, key.request_id
-        )
-        if stored["method"] != key.method or stored["fingerprint"] not in key.fingerprints:
-            raise RequestIdReused(key.request_id)
-        response: bytes = stored["response"]
-        return response
+        stored.require(key)
+        return stored.response
 
     async def answer(self, key: RequestKey, response: bytes) -> None:
         """Stores the answer to the claimed request id."""
-        await self._connection.execute(
-            _SQL["answer_request"], key.principal, key.request_id, response
-        )
+        await request_records.answer(self._connection, key, response)
 
     async def find(self, user_id: str) -> Credential | None:
         """A user, locked for a change."""
@@ -286,13 +279,6 @@ class CredentialStore:
         """Forgets addresses kept until an instant, one batch of them; returns how many."""
         tag = await self._pool.execute(
             _ADDRESSES["delete_reservations"], datetime_of(before_ms), FORGET_BATCH
-        )
-        return int(tag.rpartition(" ")[2])
-
-    async def forget_requests(self, *, before_ms: int) -> int:
-        """Forgets answers given before an instant, one batch of them; returns how many."""
-        tag = await self._pool.execute(
-            _SQL["delete_requests"], datetime_of(before_ms), FORGET_BATCH
         )
         return int(tag.rpartition(" ")[2])
 

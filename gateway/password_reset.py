@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from gateway.credential_store import CredentialStore, Transaction
 from gateway.notices import Notices, Told
 from gateway.passwords import Passwords
-from gateway.requests import RequestKey
 from gateway.resets import digest_of, new_token
 from gateway.rings import Rings
 from gateway.session_store import SessionStore
 from gateway.sign_in import Client, SignIn
 from runtime.clock import Clock
 from runtime.errors import Unauthenticated
+from runtime.request_records import RequestKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,13 +10,13 @@ from gateway.addresses import EmailSet, SetEmail, set_email
 from gateway.credential import Credential
 from gateway.credential_store import CredentialStore, Transaction
 from gateway.passwords import Passwords
-from gateway.requests import RequestKey
 from gateway.rings import Rings
 from gateway.session_store import SessionStore
 from runtime import ids
 from runtime.clock import Clock
 from runtime.errors import AlreadyExists, NotFound
 from runtime.outbox import Message, Outbox, Row
+from runtime.request_records import RequestKey
 
 #: How long an answer waits until accounts has the profile; then it comes without.
 PROFILE_WAIT_S = 2.0

@@ -1,28 +1,23 @@
-"""Requests that change something: who asked what under which id. Content may hold a password: its
-fingerprints are keyed.
-"""
+"""Requests that change something. Content may hold a password: its fingerprints are keyed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from runtime.key_ring import KeyRing
+from runtime.request_records import RequestKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestKey:
-    """Who asked what under which id. `fingerprints` are the content's, one with each version of the
-    key, the current one first: that one is stored.
+def keyed(
+    ring: KeyRing, content: bytes, *, principal: str, request_id: str, method: str
+) -> RequestKey:
+    """Who asked what under which id: the fingerprint is made with the current version of the key,
+    those of the others are known.
     """
-
-    principal: str
-    request_id: str
-    method: str
-    fingerprints: tuple[bytes, ...]
-
-
-def fingerprints(ring: KeyRing, content: bytes) -> tuple[bytes, ...]:
-    """Of content, as `RequestKey` has them."""
     current = ring.current.id
     macs = ring.macs(content)
-    return (macs.pop(current), *macs.values())
+    return RequestKey(
+        principal=principal,
+        request_id=request_id,
+        method=method,
+        fingerprint=macs[current],
+        known=frozenset(macs.values()),
+    )

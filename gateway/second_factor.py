@@ -11,10 +11,10 @@ from gateway.credential import Credential
 from gateway.credential_store import CredentialStore, Transaction
 from gateway.factor_store import Factor, FactorStore
 from gateway.notices import Notices, Told
-from gateway.requests import RequestKey
 from gateway.rings import Rings
 from runtime.clock import Clock, datetime_of
 from runtime.errors import FailedPrecondition, NotFound, Unauthenticated
+from runtime.request_records import RequestKey
 
 
 class SecondFactors:

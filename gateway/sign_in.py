@@ -14,7 +14,6 @@ from gateway.credential_store import CredentialStore, Transaction
 from gateway.limits import customer_of
 from gateway.notices import Notices, Told
 from gateway.passwords import Passwords
-from gateway.requests import RequestKey
 from gateway.rings import Rings
 from gateway.scripts import Status
 from gateway.second_factor import SecondFactors, code_required, wrong_code
@@ -27,6 +26,7 @@ from runtime.audit.log import record_ahead
 from runtime.clock import Clock
 from runtime.errors import ResourceExhausted, Unauthenticated
 from runtime.log import get_logger
+from runtime.request_records import RequestKey
 
 #: How recently who has no password must have signed in, to change how to sign in.
 FRESH_MS = 300_000

@@ -1,4 +1,4 @@
-"""What gateway does by the way: forgets old answers, prunes keys that nothing needs."""
+"""What gateway does by the way: forgets addresses kept for nothing, prunes keys."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from runtime.clock import Clock
 from runtime.key_ring import RingError
 from runtime.log import get_logger
 from runtime.secrets import SecretError
+from runtime.tasks import work_for_ever
 
-FORGET_PERIOD_S = 60.0
+FORGET_PERIOD_S = 600.0
 PRUNE_PERIOD_S = 300.0
-_HOUR_MS = 3_600_000
 
 logger = get_logger()
 
@@ -28,17 +28,10 @@ async def prune_keys(keys: TokenKeys) -> None:
         await asyncio.sleep(PRUNE_PERIOD_S)
 
 
-async def forget_requests(store: CredentialStore, clock: Clock, *, lifetime_h: int) -> None:
-    """Forgets request ids that are too old to be repeated, addresses that were kept for nothing."""
-    while True:
-        try:
-            now_ms = clock.now_ms()
-            forgotten = FORGET_BATCH
-            while forgotten == FORGET_BATCH:
-                forgotten = await store.forget_requests(before_ms=now_ms - lifetime_h * _HOUR_MS)
-            forgotten = FORGET_BATCH
-            while forgotten == FORGET_BATCH:
-                forgotten = await store.forget_reservations(before_ms=now_ms)
-        except Exception:
-            logger.exception("requests_not_forgotten")
-        await asyncio.sleep(FORGET_PERIOD_S)
+async def forget_addresses(store: CredentialStore, clock: Clock) -> None:
+    """Forgets addresses that were kept for nothing; for ever."""
+
+    async def look() -> bool:
+        return await store.forget_reservations(before_ms=clock.now_ms()) == FORGET_BATCH
+
+    await work_for_ever(look, failed="addresses_not_forgotten", interval_s=FORGET_PERIOD_S)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import uvloop
 
 from holdfast.notify.v1 import (
@@ -36,6 +34,7 @@ from runtime.key_ring import key_ring
 from runtime.log import configure_logging
 from runtime.postgres import connect_pool
 from runtime.secrets import secrets_of
+from runtime.tasks import beside
 
 SERVICE_NAMES = (
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
@@ -81,32 +80,27 @@ async def serve(settings: NotifySettings) -> None:
         )
         senders = (sender(settings), sender(settings))
         dispatcher = Dispatcher(pool, *senders, secrets=secrets, intake=intake, clock=clock)
-        work = [
-            asyncio.create_task(one)
-            for one in (
-                audit.run(),
-                Follower(pool, channel, ledger_taker(intake)).run(),
-                Feed(pool, intake, source="accounts", ask=accounts.events_after).run(),
-                Feed(pool, intake, source="payments", ask=payments.events_after).run(),
-                Feed(pool, intake, source="stats", ask=StatsFeed(channel).events_after).run(),
-                dispatcher.run(),
-                notices.run(),
-                upkeep.forget(
-                    events,
-                    webhooks,
-                    NoticeStore(pool),
-                    clock,
-                    days=settings.notify_event_days,
-                    requests_h=settings.notify_request_lifetime_h,
-                ),
-            )
-        ]
+        work = (
+            audit.run(),
+            Follower(pool, channel, ledger_taker(intake)).run(),
+            Feed(pool, intake, source="accounts", ask=accounts.events_after).run(),
+            Feed(pool, intake, source="payments", ask=payments.events_after).run(),
+            Feed(pool, intake, source="stats", ask=StatsFeed(channel).events_after).run(),
+            dispatcher.run(),
+            notices.run(),
+            upkeep.forget(
+                events,
+                webhooks,
+                NoticeStore(pool),
+                clock,
+                days=settings.notify_event_days,
+                requests_h=settings.notify_request_lifetime_h,
+            ),
+        )
         try:
-            await server.run(settings, process, SERVICE_NAMES)
+            async with beside(*work):
+                await server.run(settings, process, SERVICE_NAMES)
         finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
             for one in senders:
                 await one.close()
             for carrier in carried.values():

@@ -12,12 +12,11 @@ from holdfast.notify.v1 import event_pb2
 from holdfast.notify.v1 import event_service_pb2 as pb
 from notify.event import Incoming, KeptEvent
 from notify.event_store import Wanted
-from notify.mutations import key_of
-from notify.requests import RequestKey
 from runtime import ids
 from runtime.errors import NotFound
 from runtime.events.catalogue import CATALOGUE
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, milliseconds, timestamp
 
 #: Types of one list.

@@ -10,12 +10,11 @@ from holdfast.notify.v1 import webhook_service_pb2 as pb
 from notify.addresses import Network, fault_of_url
 from notify.convert_event import expanded
 from notify.endpoint import DeliveryState, Endpoint, IllegalChange
-from notify.mutations import key_of
-from notify.requests import RequestKey
 from notify.webhook_store import Attempt, Delivery
 from runtime import ids
 from runtime.errors import FailedPrecondition, NotFound
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, milliseconds, timestamp
 
 DESCRIPTION_LENGTH_MAX = 200

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from hashlib import sha256
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from notify.requests import RequestKey
 from notify.webhook_store import WebhookStore, WebhookTransaction
 from runtime.audit.log import REPLAYED_REASON
-from runtime.errors import RequestIdReused
-from runtime.identity import current_identity
-from runtime.request_id import REPLAYED, content_of, request_id_of
-from runtime.validate import Violations
+from runtime.request_id import REPLAYED
+from runtime.request_records import RequestKey
 
 _Answer = TypeVar("_Answer", bound=Message)
 Effect = Callable[[WebhookTransaction], Awaitable[_Answer]]
@@ -41,23 +37,10 @@ class Mutations:
             if stored is None:
                 answer = await effect(transaction)
                 await transaction.answer(key, answer.SerializeToString())
-            elif stored.method != key.method or stored.fingerprint != key.fingerprint:
-                raise RequestIdReused(key.request_id)
             else:
+                stored.require(key)
                 answer = kind.FromString(stored.response)
                 await transaction.record(reason=REPLAYED_REASON)
         if stored is not None:
             await context.send_initial_metadata(REPLAYED)
         return answer, stored is not None
-
-
-def key_of(request: Message, context: Any, violations: Violations) -> RequestKey:
-    """Who asks what under which id."""
-    given = getattr(request, "request_id", "")
-    request_id = request_id_of(given, context.invocation_metadata(), violations)
-    return RequestKey(
-        principal=current_identity().principal,
-        request_id=request_id,
-        method=request.DESCRIPTOR.name.removesuffix("Request"),
-        fingerprint=sha256(content_of(request)).digest(),
-    )

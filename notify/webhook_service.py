@@ -14,7 +14,6 @@ from notify import convert_webhook as convert
 from notify.addresses import Network
 from notify.endpoint import Endpoint, EndpointState, IllegalChange, move, rotate, update
 from notify.mutations import Mutations
-from notify.requests import RequestKey
 from notify.secrets import Secrets
 from notify.webhook_store import WebhookStore, WebhookTransaction
 from runtime import ids
@@ -23,6 +22,7 @@ from runtime.errors import ResourceExhausted
 from runtime.events.signing import secret_text
 from runtime.pages import cut
 from runtime.paging import Position
+from runtime.request_records import RequestKey
 
 #: Endpoints of one company, and those of the whole installation.
 ENDPOINTS_MAX = 20

@@ -12,13 +12,14 @@ import asyncpg
 from google.protobuf.message import Message
 
 from notify.endpoint import DeliveryState, Endpoint, EndpointState
-from notify.requests import RequestKey, Stored
+from runtime import request_records
 from runtime.audit.log import record
 from runtime.clock import datetime_of, ms_of
 from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
+from runtime.request_records import RequestKey, Stored, forget_requests
 
 #: Rows that one statement forgets.
 FORGET_BATCH = 5_000
@@ -79,24 +80,11 @@ class WebhookTransaction:
 
     async def claim(self, key: RequestKey) -> Stored | None:
         """Takes the request id, or returns what it was used for; waits for a concurrent use."""
-        claimed = await self._connection.fetchval(
-            _SQL["claim_request"],
-            key.principal,
-            key.request_id,
-            key.method,
-            key.fingerprint,
-            self._now,
-        )
-        if claimed:
-            return None
-        row = await self._connection.fetchrow(_SQL["select_request"], key.principal, key.request_id)
-        return Stored(**dict(row))
+        return await request_records.claim(self._connection, key, self._now)
 
     async def answer(self, key: RequestKey, response: bytes) -> None:
         """Stores the answer to the claimed request id."""
-        await self._connection.execute(
-            _SQL["answer_request"], key.principal, key.request_id, response
-        )
+        await request_records.answer(self._connection, key, response)
 
     async def record(
         self,
@@ -253,11 +241,10 @@ class WebhookStore:
         tags = [
             await self._pool.execute(_SQL["forget_deliveries"], when, FORGET_BATCH),
             await self._pool.execute(_SQL["forget_attempts"], when, FORGET_BATCH),
-            await self._pool.execute(
-                _SQL["forget_requests"], datetime_of(requests_before_ms), FORGET_BATCH
-            ),
         ]
-        return any(tag.endswith(f" {FORGET_BATCH}") for tag in tags)
+        more = any(tag.endswith(f" {FORGET_BATCH}") for tag in tags)
+        found = await forget_requests(self._pool, before_ms=requests_before_ms)
+        return more or found == request_records.FORGET_BATCH
 
 
 def endpoint_of(row: Any) -> Endpoint:

@@ -10,16 +10,15 @@ from typing import Any, TypeAlias
 from accounts.applications.application import Application, Fulfilment, State
 from accounts.applications.sealing import ApplicationKeys
 from accounts.applications.store import Document
-from accounts.convert import key_of
 from accounts.convert_programme import check_programme_id
 from accounts.personal import tax_id_of
-from accounts.requests import RequestKey
 from holdfast.accounts.v1 import application_pb2
 from holdfast.accounts.v1 import application_service_pb2 as pb
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
 from runtime.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, timestamp
 
 ApplicationRequest: TypeAlias = (
@@ -60,10 +59,8 @@ _EMPLOYMENTS: dict[int, object] = dict(
 
 def submit(
     request: pb.SubmitApplicationRequest, context: Any, keys: ApplicationKeys, *, today: date
-) -> tuple[RequestKey, frozenset[bytes]]:
-    """Checks SubmitApplicationRequest. Its fingerprint is keyed: a tax number has few digits. Also
-    returns those that other keys made of the same content.
-    """
+) -> RequestKey:
+    """Checks SubmitApplicationRequest. Its fingerprint is keyed: a tax number has few digits."""
     violations = Violations()
     key = key_of(request, context, violations)
     check_programme_id("programme_id", request.programme_id, violations)
@@ -73,7 +70,7 @@ def submit(
     _check_applicant(request.applicant, violations, today=today)
     violations.raise_if_any()
     current, known = keys.people.fingerprints(key.fingerprint)
-    return replace(key, fingerprint=current), known
+    return replace(key, fingerprint=current, known=known)
 
 
 def check_currency(request: pb.SubmitApplicationRequest, currency_code: str) -> None:

@@ -12,12 +12,12 @@ from accounts.applications.application import FINAL, Application, State, Transit
 from accounts.applications.sealing import ApplicationKeys
 from accounts.applications.store import Applications, Document
 from accounts.machine import IllegalTransition
-from accounts.requests import RequestKey
 from holdfast.accounts.v1 import application_service_pb2 as pb
 from runtime import ids
 from runtime.errors import FailedPrecondition, NotFound, Unavailable
 from runtime.log import get_logger
 from runtime.objects import ObjectStorage, ObjectsUnavailable
+from runtime.request_records import RequestKey
 
 logger = get_logger()
 

@@ -32,7 +32,7 @@ from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
 from accounts.programme import Programme, ProgrammeKind, ProgrammeState
 from accounts.programme_store import Programmes
-from accounts.requests import Answer, RequestKey
+from accounts.requests import Answer
 from accounts.transaction import Transaction
 from holdfast.accounts.v1 import application_pb2, programme_pb2
 from holdfast.accounts.v1 import application_service_pb2 as pb
@@ -49,6 +49,7 @@ from runtime.errors import (
 )
 from runtime.identity import current_identity
 from runtime.pages import cut
+from runtime.request_records import RequestKey
 from runtime.validate import timestamp
 
 #: How often, and how far apart, to look for the profile of who applies.
@@ -87,7 +88,7 @@ class ApplicationService(ApplicationServiceServicer):
         parts = self._parts
         now_ms = parts.clock.now_ms()
         today = datetime_of(now_ms).date()
-        key, known = convert.submit(request, context, parts.keys, today=today)
+        key = convert.submit(request, context, parts.keys, today=today)
         user_id = _applying(request.user_id)
         await self._await_profile(user_id)
 
@@ -105,7 +106,7 @@ class ApplicationService(ApplicationServiceServicer):
             await applications.insert(application, person_hash=person)
             return _answer(application)
 
-        answer = await parts.mutations.run(key, effect, context, known=known)
+        answer = await parts.mutations.run(key, effect, context)
         parts.worker.wake()
         return pb.SubmitApplicationResponse(
             application=application_pb2.Application.FromString(answer)

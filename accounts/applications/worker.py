@@ -15,7 +15,7 @@ from accounts.machine import IllegalTransition
 from accounts.store import Store
 from runtime.clock import Clock
 from runtime.log import get_logger
-from runtime.tasks import woken
+from runtime.tasks import work_for_ever
 
 #: How often to look for applications that nobody has woken us for.
 INTERVAL_S = 1.0
@@ -51,15 +51,9 @@ class Worker:
 
     async def run(self) -> None:
         """No failure ends it."""
-        while True:
-            self._wake.clear()
-            busy = False
-            try:
-                busy = await self.work_due()
-            except Exception:
-                logger.exception("applications_failed")
-            if not busy:
-                await woken(self._wake, longest_s=INTERVAL_S)
+        await work_for_ever(
+            self.work_due, failed="applications_failed", interval_s=INTERVAL_S, wake=self._wake
+        )
 
     async def work_due(self) -> bool:
         """One look; True if there may be more."""

@@ -31,6 +31,7 @@ from accounts.transaction import Transaction
 from runtime.clock import datetime_of
 from runtime.events.outbox import emit
 from runtime.log import get_logger
+from runtime.tasks import work_for_ever
 
 #: How often to look for accounts with something to do, and for accounts that nobody enrolled.
 INTERVAL_S = 1.0
@@ -66,24 +67,16 @@ class Biller:
 
     async def run(self) -> None:
         """No failure ends it."""
-        while True:
-            worked = 0
-            try:
-                worked = await self.work_due()
-            except Exception:
-                logger.exception("billing_failed")
-            await asyncio.sleep(0 if worked else INTERVAL_S)
+        await work_for_ever(self.work_due, failed="billing_failed", interval_s=INTERVAL_S)
 
     async def enrol(self) -> None:
         """Bills accounts whose programme has got terms; no failure ends it."""
-        while True:
-            enrolled = 0
-            try:
-                async with self._pool.acquire() as connection:
-                    enrolled = await Billing(connection).enrol()
-            except Exception:
-                logger.exception("enrolling_failed")
-            await asyncio.sleep(0 if enrolled == ENROL_BATCH else ENROL_INTERVAL_S)
+
+        async def look() -> bool:
+            async with self._pool.acquire() as connection:
+                return await Billing(connection).enrol() == ENROL_BATCH
+
+        await work_for_ever(look, failed="enrolling_failed", interval_s=ENROL_INTERVAL_S)
 
     async def work_due(self) -> int:
         """One batch; returns how many accounts were worked on."""

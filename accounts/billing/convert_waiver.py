@@ -7,14 +7,13 @@ from typing import Any
 from accounts.billing.account import Posting
 from accounts.billing.waiver import Kind, Waive, WaiverRefusal
 from accounts.billing.waivers import ChangeRow, Refused
-from accounts.convert import key_of
-from accounts.requests import RequestKey
 from holdfast.accounts.v1 import billing_service_pb2 as pb
 from holdfast.accounts.v1 import statement_pb2
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
 from runtime.errors import FailedPrecondition, HoldfastError, InvalidArgument, NotFound, Violation
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, timestamp
 
 NOTE_LENGTH = 200

@@ -18,7 +18,7 @@ from holdfast.authz.v1.posting_service_pb2_grpc import PostingServiceStub
 from holdfast.type.v1.money_pb2 import Money
 from runtime.clock import Clock
 from runtime.log import get_logger
-from runtime.tasks import woken
+from runtime.tasks import work_for_ever
 from runtime.validate import timestamp
 
 #: How often to look for postings.
@@ -62,15 +62,9 @@ class Poster:
 
     async def run(self) -> None:
         """No failure ends it."""
-        while True:
-            self._wake.clear()
-            more = False
-            try:
-                more = await self.post_due()
-            except Exception:
-                logger.exception("postings_failed")
-            if not more:
-                await woken(self._wake, longest_s=INTERVAL_S)
+        await work_for_ever(
+            self.post_due, failed="postings_failed", interval_s=INTERVAL_S, wake=self._wake
+        )
 
     async def post_due(self) -> bool:
         """One look; True if there may be more."""

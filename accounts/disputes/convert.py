@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from accounts.applications.convert import check_file
-from accounts.convert import key_of
 from accounts.disputes.dispute import ADVANCES, Dispute, Liability, Refused, State
 from accounts.disputes.store import Document, Event
-from accounts.requests import RequestKey
 from holdfast.accounts.v1 import dispute_pb2
 from holdfast.accounts.v1 import dispute_service_pb2 as pb
 from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
 from runtime.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, timestamp
 
 ChangeRequest: TypeAlias = (

@@ -10,12 +10,12 @@ from accounts.applications.sealing import ApplicationKeys
 from accounts.disputes import convert
 from accounts.disputes.dispute import Dispute
 from accounts.disputes.store import Disputes, Document
-from accounts.requests import RequestKey
 from holdfast.accounts.v1 import dispute_service_pb2 as pb
 from runtime import ids
 from runtime.errors import FailedPrecondition, Unavailable
 from runtime.log import get_logger
 from runtime.objects import ObjectStorage, ObjectsUnavailable
+from runtime.request_records import RequestKey
 
 DOCUMENTS_MAX = 20
 

@@ -23,7 +23,7 @@ from accounts.disputes.purchase import Purchases, billed, charge_among, charge_o
 from accounts.disputes.store import Cleared, Disputes, Document
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations, outcome_unknown
-from accounts.requests import Answer, RequestKey
+from accounts.requests import Answer
 from accounts.transaction import Transaction
 from holdfast.accounts.v1 import dispute_pb2
 from holdfast.accounts.v1 import dispute_service_pb2 as pb
@@ -34,6 +34,7 @@ from runtime.errors import PermissionDenied
 from runtime.events.outbox import emit
 from runtime.identity import current_identity
 from runtime.pages import cut
+from runtime.request_records import RequestKey
 
 _CREDITS = {
     Kind.PROVISIONAL_CREDIT: "CREDIT_GRANTED",

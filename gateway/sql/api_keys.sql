@@ -55,21 +55,3 @@ UPDATE api_key
 SET version = $2, state = $3, secret_hash = $4, secret_key = $5, previous_hash = $6,
     previous_key = $7, previous_expire_time = $8, update_time = $9
 WHERE id = $1 AND version = $2 - 1
-
--- claim_api_key_request --
--- Takes a request id; nothing if it is taken. Params: $1 principal, $2 request_id, $3 method,
--- $4 fingerprint, $5 now.
-INSERT INTO request_record (principal, request_id, method, fingerprint, create_time)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (principal, request_id) DO NOTHING
-RETURNING true
-
--- select_api_key_request --
--- What a request id was used for. Params: $1 principal, $2 request_id.
-SELECT method, fingerprint, response
-FROM request_record
-WHERE principal = $1 AND request_id = $2
-
--- answer_api_key_request --
--- Stores the answer of a claimed request id. Params: $1 principal, $2 request_id, $3 response.
-UPDATE request_record SET response = $3 WHERE principal = $1 AND request_id = $2

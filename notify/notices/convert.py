@@ -9,16 +9,15 @@ from zoneinfo import available_timezones
 
 from holdfast.notify.v1 import notification_pb2
 from holdfast.notify.v1 import notification_service_pb2 as pb
-from notify.mutations import key_of
 from notify.notices.kind import CHOSEN, RULES, Channel, Kind
 from notify.notices.notice import Notice, NoticeState, notice_id
 from notify.notices.preferences import Preferences, QuietHours
 from notify.notices.unsubscribing import TOKEN_LENGTH_MAX
-from notify.requests import RequestKey
 from runtime import ids
 from runtime.errors import InvalidArgument, Violation
 from runtime.money import AMOUNT_MINOR_LIMIT
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, milliseconds, timestamp
 
 MAX_PER_HOUR = 10_000

@@ -19,7 +19,6 @@ from gateway.credential import (
 from gateway.credential_store import CredentialStore
 from gateway.passwords import Passwords
 from gateway.registration import NewUser, Registration
-from gateway.requests import RequestKey
 from gateway.rings import Rings
 from runtime.audit import call
 from runtime.cli.options import HomeOption, load_settings
@@ -31,6 +30,7 @@ from runtime.errors import AlreadyExists, Unavailable
 from runtime.ids import COMPANY, IdSource, is_id
 from runtime.key_ring import random_secret
 from runtime.postgres import connect_pool
+from runtime.request_records import RequestKey
 from runtime.secrets import secrets_of
 from runtime.settings import Settings
 
@@ -114,7 +114,7 @@ async def _register(settings: Settings, user: NewUser) -> str:
                 principal="operator",
                 request_id=random_secret().hex(),
                 method="holdfast user create",
-                fingerprints=(random_secret(),),
+                fingerprint=random_secret(),
             )
             with call.command("holdfast user create", actor="operator"):
                 user_id, _ = await registration.register(key, user)
