@@ -217,8 +217,8 @@ class SessionServiceServicer:
     def SetSignInEmail(self, request, context):
         """Takes over the address that accounts has of a person: whoever signs in with one does so with
         this one from now on; sessions go on. An address that somebody else signs in with, or is about
-        to, is not taken over, and is answered as taken. Versions that are not higher change nothing, nor does a person
-        who does not sign in with an address.
+        to, is not taken over, and is answered as taken. Versions that are not higher change nothing,
+        nor does a person who does not sign in with an address.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """

@@ -106,8 +106,8 @@ class SessionServiceStub:
     SetSignInEmail: _grpc.UnaryUnaryMultiCallable[_sign_in_email_pb2.SetSignInEmailRequest, _sign_in_email_pb2.SetSignInEmailResponse]
     """Takes over the address that accounts has of a person: whoever signs in with one does so with
     this one from now on; sessions go on. An address that somebody else signs in with, or is about
-    to, is not taken over, and is answered as taken. Versions that are not higher change nothing, nor does a person
-    who does not sign in with an address.
+    to, is not taken over, and is answered as taken. Versions that are not higher change nothing,
+    nor does a person who does not sign in with an address.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -198,8 +198,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     SetSignInEmail: _aio.UnaryUnaryMultiCallable[_sign_in_email_pb2.SetSignInEmailRequest, _sign_in_email_pb2.SetSignInEmailResponse]  # type: ignore[assignment]
     """Takes over the address that accounts has of a person: whoever signs in with one does so with
     this one from now on; sessions go on. An address that somebody else signs in with, or is about
-    to, is not taken over, and is answered as taken. Versions that are not higher change nothing, nor does a person
-    who does not sign in with an address.
+    to, is not taken over, and is answered as taken. Versions that are not higher change nothing,
+    nor does a person who does not sign in with an address.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -353,8 +353,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_sign_in_email_pb2.SetSignInEmailResponse, _abc.Awaitable[_sign_in_email_pb2.SetSignInEmailResponse]]:
         """Takes over the address that accounts has of a person: whoever signs in with one does so with
         this one from now on; sessions go on. An address that somebody else signs in with, or is about
-        to, is not taken over, and is answered as taken. Versions that are not higher change nothing, nor does a person
-        who does not sign in with an address.
+        to, is not taken over, and is answered as taken. Versions that are not higher change nothing,
+        nor does a person who does not sign in with an address.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
