@@ -192,20 +192,15 @@ _ALL: tuple[EventType, ...] = (
         meaning="Its credit limit was changed.",
         fields=("credit_limit", "previous_credit_limit"),
     ),
-    EventType(
-        name="account.user_added",
-        meaning="It is shared with a user (`user_id`), who is told, owes nothing, and may leave.",
-        fields=("state",),
-    ),
-    EventType(
-        name="account.user_removed",
-        meaning="A user (`user_id`) shares it no longer, and has no card of it; the user is told.",
-        fields=("state",),
-    ),
-    EventType(
-        name="account.user_changed",
-        meaning="What a user (`user_id`) may use it for was changed.",
-        fields=("state",),
+    *_types(
+        "account",
+        ("state",),
+        {
+            "user_added": "Shared with a user (`user_id`), who is told, owes nothing, and may leave.",
+            "user_removed": "A user (`user_id`) shares it no longer, nor has cards of it, and is told.",
+            "user_changed": "What a user (`user_id`) may use it for was changed.",
+        },
+        optional=(),
     ),
     *_types(
         "account",
