@@ -196,8 +196,8 @@ _ALL: tuple[EventType, ...] = (
         "account",
         ("state",),
         {
-            "user_added": "Shared with a user (`user_id`), who is told, owes nothing, and may leave.",
-            "user_removed": "A user (`user_id`) shares it no longer, nor has cards of it, and is told.",
+            "user_added": "A user (`user_id`) shares it now, who is told, and may leave.",
+            "user_removed": "A user (`user_id`) shares it no longer, and is told.",
             "user_changed": "What a user (`user_id`) may use it for was changed.",
         },
         optional=(),
