@@ -111,6 +111,7 @@ async def victims_things(admin: MeshClient, owner: str = "") -> dict[str, str]:
                 ("funding_source", ids.FUNDING_SOURCE),
                 ("endpoint", ids.WEBHOOK_ENDPOINT),
                 ("stat", ids.STAT),
+                ("refund", ids.REFUND),
                 ("report", ids.REPORT),
                 ("report_schedule", ids.REPORT_SCHEDULE),
             )
