@@ -7,8 +7,8 @@ import os
 import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime
+from email.policy import SMTP, EmailPolicy
+from email.utils import format_datetime, parseaddr
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -23,6 +23,7 @@ TIMEOUT_S = 30.0
 FOLDER = "mails"
 _SUBMISSION, _SUBMISSIONS = 587, 465
 _PERMANENT = 500
+_UNSUBSCRIBE = "List-Unsubscribe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +62,24 @@ def smtp_server(url: str) -> SmtpServer:
     )
 
 
+class _Mails(EmailPolicy):
+    """Writes the URL of List-Unsubscribe in one line: folded, it would be encoded as if it were
+    text (RFC 2047), which no mail program reads there.
+    """
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """One header as it is sent."""
+        if name == _UNSUBSCRIBE:
+            return f"{name}: {value}{self.linesep}".encode()
+        return super().fold_binary(name, value)
+
+
+_POLICY = _Mails(linesep=SMTP.linesep)
+
+
 def mail_of(message: Message, *, sender: str) -> EmailMessage:
     """The mail: text, and the same in HTML."""
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=_POLICY)
     mail["From"] = sender
     mail["To"] = message.to
     mail["Subject"] = message.words.subject
@@ -72,7 +88,7 @@ def mail_of(message: Message, *, sender: str) -> EmailMessage:
     mail["Message-ID"] = f"<{message.id}@{sender.rpartition('@')[2].rstrip('>')}>"
     mail["Auto-Submitted"] = "auto-generated"
     if message.unsubscribe:
-        mail["List-Unsubscribe"] = f"<{message.unsubscribe}>"
+        mail[_UNSUBSCRIBE] = f"<{message.unsubscribe}>"
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail.set_content(message.words.text)
     mail.add_alternative(message.words.html, subtype="html")
@@ -93,8 +109,11 @@ class SmtpCarrier:
         """Returns once the server has taken the mail."""
         server = self._server
         try:
+            # As bytes: of a message, the library writes the headers in its own way.
             await aiosmtplib.send(
-                mail_of(message, sender=self._sender),
+                bytes(mail_of(message, sender=self._sender)),
+                sender=parseaddr(self._sender)[1],
+                recipients=[message.to],
                 hostname=server.host,
                 port=server.port,
                 username=server.user or None,

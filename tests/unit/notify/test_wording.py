@@ -154,7 +154,10 @@ def mail(found: Words, *, unsubscribe: str = "") -> EmailMessage:
         unsubscribe=unsubscribe,
         time_ms=1_800_000_000_000,
     )
-    made = message_from_bytes(bytes(mail_of(message, sender=SENDER)), policy=policy.default)
+    raw = bytes(mail_of(message, sender=SENDER))
+    if unsubscribe:
+        assert f"\r\nList-Unsubscribe: <{unsubscribe}>\r\n".encode() in raw, "as it is, in one line"
+    made = message_from_bytes(raw, policy=policy.default)
     assert isinstance(made, EmailMessage)
     return made
 
@@ -176,7 +179,8 @@ def test_no_value_adds_a_header_or_an_address(name: str, merchant: str) -> None:
 
 
 def test_a_mail_has_text_and_html_and_lets_go() -> None:
-    url = "https://api.bank.example/v1/notifications:unsubscribe?token=abc"
+    token = "A1b-" * 50
+    url = f"https://api.bank.example/v1/notifications:unsubscribe?token={token}"
     made = mail(said(Kind.CARD_SHIPPED, unsubscribe="https://bank.example/leave"), unsubscribe=url)
     assert made["List-Unsubscribe"] == f"<{url}>"
     assert made["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
