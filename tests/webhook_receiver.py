@@ -39,6 +39,8 @@ class Receiver:
     release: asyncio.Event = field(default_factory=asyncio.Event)
     #: Paths that fail so many more times.
     failures: dict[str, int] = field(default_factory=dict)
+    #: How long it thinks before each answer.
+    delay_s: float = 0
     under_way: int = 0
     under_way_max: int = 0
 
@@ -65,6 +67,7 @@ class Receiver:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.received.append(Received(request.path, headers, await request.read()))
+        await asyncio.sleep(self.delay_s)
         if self.failures.get(request.path, 0) > 0:
             self.failures[request.path] -= 1
             return web.Response(status=503, text="not now")
