@@ -11,7 +11,7 @@ import grpc
 
 from authz.ledger_store import LedgerStore, ask
 from authz.movement import authorization_not_found
-from authz.outcome import DECISIONS, EntryType
+from authz.outcome import DECISIONS, DECLINES, EntryType
 from authz.watch import Watch
 from holdfast.authz.v1 import authorization_service_pb2 as rpc
 from holdfast.authz.v1 import ledger_pb2 as pb
@@ -268,6 +268,8 @@ def _entry(row: Any, lines: list[pb.Line]) -> pb.Entry:
         entry.merchant.CopyFrom(forced.merchant)
     else:
         _add_merchant(entry, row)
+    if kind in DECLINES and row["requested_minor"] is not None:
+        entry.requested.CopyFrom(money("requested"))
     if entry.authorization_id:
         entry.approved.CopyFrom(money("hold_approved"))
     if row["merchant_amount_minor"] is not None:

@@ -55,6 +55,8 @@ class LedgerEntry:
     payment_id: str
     related_entry_id: str
     amount_minor: int
+    #: What was asked for, of declines: their amount is 0.
+    requested_minor: int
     available_minor: int
     currency_code: str
     decline_reason: str
@@ -79,6 +81,8 @@ def event_of(entry: LedgerEntry) -> Event | None:
     }
     if entry.type in _DECLINES:
         data["decline_reason"] = entry.decline_reason
+        if entry.requested_minor:
+            data["requested_amount"] = money(entry.requested_minor, entry.currency_code)
     if about == "payment":
         data["payment_id"] = entry.payment_id
     if about == "authorization":

@@ -197,6 +197,7 @@ def _entry(entry: ledger_pb2.Entry) -> LedgerEntry:
         payment_id=entry.payment_id,
         related_entry_id=entry.related_entry_id,
         amount_minor=entry.amount.amount_minor,
+        requested_minor=entry.requested.amount_minor,
         available_minor=available_minor,
         currency_code=entry.posted.currency_code or entry.amount.currency_code,
         decline_reason=reason.removeprefix("DECLINE_REASON_"),

@@ -64,6 +64,7 @@ COMPANY, OTHER_COMPANY = "co_0a" + "1" * 32, "co_0b" + "1" * 32
 USER, OTHER_USER = "usr_0a" + "2" * 32, "usr_0b" + "2" * 32
 ACCOUNT, OTHER_ACCOUNT, PERSONAL = (f"acct_{tag}" + "3" * 32 for tag in ("0a", "0b", "0c"))
 CARD = "card_0a" + "4" * 32
+DECLINED = {"decline_reason": "INSUFFICIENT_FUNDS"}
 ENTRY, AUTHORIZATION = "ent_0c" + "5" * 32, "auth_0c" + "6" * 32
 
 #: Notifications of tests.
@@ -199,10 +200,14 @@ class NotifyMesh:
             account_id=PERSONAL,
             user_id=USER,
             entry_id=ENTRY,
-            amount=money(minor, "USD"),
+            amount=money(0 if what == "declined" else minor, "USD"),
             available_credit=money(left, "USD"),
             merchant_id="mer_1",
-            **({"decline_reason": "INSUFFICIENT_FUNDS"} if what == "declined" else more),
+            **(
+                {**DECLINED, "requested_amount": money(minor, "USD")}
+                if what == "declined"
+                else more
+            ),
         )
 
     async def told(self) -> list[Message]:

@@ -1,8 +1,7 @@
 """Every type of event there is, and what its data say: the one list. No I/O, no clock, no grpc.
 
 An event is told to customers, so its data are ids, amounts, times and words of the contract, never
-anything personal. Types and fields are added, never changed: somebody's program reads them.
-`docs/EVENTS.md` is made of this module.
+anything personal. Types and fields are added, never changed: programs read them (docs/EVENTS.md).
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ID = re.compile(r"[a-z]+_[a-z0-9_]{1,64}")
 #: Words of the contract, and ids that others gave: a merchant's, a network's.
 _TEXT = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,99}")
+_NOON = "2027-01-20T11:00:00Z"
 _LONE = "2a0195a3f0c4d17e8b9c2d4e6f8a0b1c2d"
 
 
@@ -55,12 +55,12 @@ def _text(example: str, meaning: str) -> Field:
     return Field(kind=Kind.TEXT, meaning=meaning, example=example)
 
 
-def _number(example: int, meaning: str) -> Field:
-    return Field(kind=Kind.NUMBER, meaning=meaning, example=example)
-
-
 def _date(example: str, meaning: str) -> Field:
     return Field(kind=Kind.DATE, meaning=meaning, example=example)
+
+
+def _number(example: int, meaning: str) -> Field:
+    return Field(kind=Kind.NUMBER, meaning=meaning, example=example)
 
 
 def _money(amount_minor: int, meaning: str) -> Field:
@@ -111,11 +111,10 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "refund_id": _id("rfd", "The refund."),
         "refunded_amount": _money(4_250, "What of the payment was given back in all."),
         "related_entry_id": _id("ent", "Entry of the ledger that this one reverses or corrects."),
-        "release_time": Field(
-            kind=Kind.TIME, meaning="When it may be spent.", example="2027-01-20T11:00:00Z"
-        ),
+        "release_time": Field(kind=Kind.TIME, meaning="When it may be spent.", example=_NOON),
         "replaced_by_card_id": _id("card", "The card that takes its place."),
         "report_id": _id("rpt", "The report: `holdfast.stats.v1.Report`."),
+        "requested_amount": _money(4_250, "What was asked for; `amount` is what moved: nothing."),
         "scheduled_date": _date("2027-01-31", "Day on which it begins."),
         "shipping": _text("SHIPPED", "Where the plastic is."),
         "source": _text("ACH", "How the money comes in: `PaymentSource`."),
@@ -157,6 +156,7 @@ def _types(
 _MOVED = ("entry_id", "amount", "available_credit")
 _DISPUTE = ("dispute_id", "authorization_id", "entry_id", "state", "reason", "amount")
 _MERCHANT = ("merchant_id", "category_code", "country_code")
+_ASKED = ("requested_amount", *_MERCHANT)
 
 _ALL: tuple[EventType, ...] = (
     *_types(
@@ -315,7 +315,7 @@ _ALL: tuple[EventType, ...] = (
             "declined": "A purchase was declined.",
             "increment_declined": "A hold was not raised.",
         },
-        optional=("authorization_id", "card_id", "available_credit", *_MERCHANT),
+        optional=("authorization_id", "card_id", "available_credit", *_ASKED),
     ),
     *_types(
         "payment",

@@ -73,7 +73,9 @@ async def test_from_a_purchase_to_a_mail_and_out_again(
     async with connect(full_mesh.settings, full_mesh.ports) as staff:
         await declined(staff, user_id)
     told = await mail(home, email, lambda one: "declined" in one["Subject"])
-    assert text_of(told).startswith("Hello Ada,\n\nA purchase was declined: insufficient credit.")
+    assert text_of(told).startswith(
+        "Hello Ada,\n\nA purchase of 12.34 USD was declined: insufficient credit."
+    )
     path = f"/v1/users/{user_id}/notification-preferences"
 
     async def channels(kind: str) -> list[str]:

@@ -21,6 +21,7 @@ ENTRY = LedgerEntry(
     payment_id="pay_0a" + "6" * 32,
     related_entry_id="",
     amount_minor=4_250,
+    requested_minor=0,
     available_minor=-50,
     currency_code="USD",
     decline_reason="INSUFFICIENT_FUNDS",
@@ -47,6 +48,19 @@ def test_each_is_an_event_of_the_catalogue(kind: str) -> None:
     assert event.time_ms == 7
     assert event.data["amount"] == money(4_250, "USD")
     assert event.data["available_credit"] == money(-50, "USD")
+
+
+@pytest.mark.parametrize("kind", ["DECLINE", "INCREMENT_DECLINE"])
+def test_declines_say_what_was_asked_for(kind: str) -> None:
+    declined = replace(ENTRY, type=kind, amount_minor=0, requested_minor=4_250)
+    event = event_of(declined)
+    assert event is not None
+    assert fault_of(event) == ""
+    assert event.data["amount"] == money(0, "USD")
+    assert event.data["requested_amount"] == money(4_250, "USD")
+    silent = event_of(replace(declined, requested_minor=0))
+    assert silent is not None
+    assert "requested_amount" not in silent.data
 
 
 @pytest.mark.parametrize("kind", sorted(PASSED_OVER))

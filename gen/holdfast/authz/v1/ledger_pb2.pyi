@@ -225,6 +225,7 @@ class Entry(_message.Message):
     LATE_FIELD_NUMBER: _builtins.int
     APPROVED_FIELD_NUMBER: _builtins.int
     ENTRY_MODE_FIELD_NUMBER: _builtins.int
+    REQUESTED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`ent_` id."""
     partition: _builtins.int
@@ -311,6 +312,10 @@ class Entry(_message.Message):
     def approved(self) -> _money_pb2.Money:
         """Approved amount of the authorization after the entry, if one is involved."""
 
+    @_builtins.property
+    def requested(self) -> _money_pb2.Money:
+        """What was asked for and not approved, for declines: their `amount` is 0."""
+
     def __init__(
         self,
         *,
@@ -346,10 +351,11 @@ class Entry(_message.Message):
         late: Global___Entry.Late.ValueType = ...,
         approved: _money_pb2.Money | None = ...,
         entry_mode: _authorization_pb2.EntryMode.ValueType = ...,
+        requested: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "approved", b"approved", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "posted", b"posted", "record_time", b"record_time", "unreleased", b"unreleased"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "approved", b"approved", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "posted", b"posted", "record_time", b"record_time", "requested", b"requested", "unreleased", b"unreleased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "approved", b"approved", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "entry_mode", b"entry_mode", "external_reason", b"external_reason", "held", b"held", "id", b"id", "late", b"late", "lines", b"lines", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "approved", b"approved", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "entry_mode", b"entry_mode", "external_reason", b"external_reason", "held", b"held", "id", b"id", "late", b"late", "lines", b"lines", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "requested", b"requested", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
