@@ -61,7 +61,7 @@ def judge(cards: dict[str, dict[date, list[int]]], currency: str = "GBP") -> Tal
     """Goes through every day of every card."""
     tally = Tally()
     for card, days in sorted(cards.items()):
-        lot = random.Random(f"{_SEED}{card}")  # noqa: S311 - no secret
+        lot = random.Random(f"{_SEED}{card}")  # noqa: S311  no secret # nosec B311
         abroad = _Journeys(lot)
         for habit, today in _with_habits(days, lot):
             tally.days += 1
