@@ -209,12 +209,18 @@ async def _world(
 
 async def _payer(world: World, number: int) -> str:
     """An account that owes, and pays by a good card, a bad one, or from a deposit."""
-    mesh = world.mesh
-    account_id = await mesh.open_account(owed_minor=OWED_MINOR)
     if number % IN_HOUSE_EVERY == 0:
-        await mesh.source(account_id)
+        account_id = await world.mesh.open_account(owed_minor=OWED_MINOR)
+        await world.mesh.source(account_id)
         return account_id
     kind = GOOD_CARD if number % BAD_EVERY != 1 else BAD_CARD
+    return await stripe_payer(world, owed_minor=OWED_MINOR, kind=kind)
+
+
+async def stripe_payer(world: World, *, owed_minor: int, kind: str = GOOD_CARD) -> str:
+    """An account that pays by card."""
+    mesh = world.mesh
+    account_id = await mesh.open_account(owed_minor=owed_minor)
     await call(
         mesh.sources.AddFundingSource,
         funding_pb.AddFundingSourceRequest(
@@ -242,7 +248,8 @@ async def _pay(world: World, payers: list[str]) -> dict[str, int]:
     return dict(await asyncio.gather(*map(pay, range(PAYMENTS))))
 
 
-async def _killed(world: World) -> None:
+async def killed(world: World) -> None:
+    """Ends and starts payments again and again."""
     for _ in range(KILLS):
         await asyncio.sleep(world.random.uniform(1.5, 3.5))
         await world.kill()
@@ -334,7 +341,7 @@ async def test_payments_killed_amid_payments(world: World, database: Database) -
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(_tell(world, stop))
-        made, _ = await asyncio.gather(_pay(world, payers), _killed(world))
+        made, _ = await asyncio.gather(_pay(world, payers), killed(world))
         await _rested(world)
         await _dispute(world)
         await asyncio.sleep(0.5)
