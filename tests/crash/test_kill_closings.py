@@ -17,14 +17,14 @@ from tests.crash.test_kill_approvals import stack
 
 __all__ = ["stack"]
 
-ACCOUNTS = 500
+ACCOUNTS = 1_500
 
 
 @pytest.mark.timeout(120)
 async def test_accounts_killed_in_the_night(stack: Devstack) -> None:
     async with night_on(Mesh(stack)) as night:
         await night.fall(ACCOUNTS)
-        killed = await night.end(kill_at=(0, ACCOUNTS // 4, ACCOUNTS // 2))
+        killed = await night.end(kill_at=(0, ACCOUNTS // 10, ACCOUNTS // 3))
         billed = await night.billed()
     assert killed == 3, "the kills must have come before the end"
     assert billed == Billed(accounts=ACCOUNTS, issued=ACCOUNTS, double_billed=0, wrong=0)
