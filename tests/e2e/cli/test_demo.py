@@ -67,7 +67,10 @@ async def test_the_demo(holdfast: Holdfast) -> None:
     assert (told["funding_source"], told["forged"]) == ("VISA 4242", "refused")
     assert told["webhook"] == "payment.credited"
     assert 0 < told["webhook_after_s"] < 20
-    assert (told["subject"], told["mails"]) == ("A purchase was declined", 3)
+    assert (told["subject"], told["mails"]) == (
+        "A purchase of 20.00 USD was declined",
+        3,
+    )
     assert len(document["scenes"]) >= 30
     _check_the_edge(told)
     _check_billing(facts, told)
