@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-from runtime.access import ANYONE, TOKEN_ROLES, Policy, policy_of
-from runtime.contract import Binding, Rpc, contract, rpcs
+from runtime.access import ANYONE, TOKEN_ROLES, policy_of
+from runtime.contract import Rpc, contract, rpcs
+from runtime.openapi.links import Links, Operation
 from runtime.openapi.schemas import Schema, Schemas, is_required, name_of
 from runtime.request_id import IDEMPOTENCY_KEY_HEADER
 
@@ -27,7 +29,6 @@ same rules; `protos/` has the contract.
 - 64-bit integers are strings, as in all of proto JSON; numbers are read, too. What is not
   known is refused in a query, and ignored in a body.
 """
-_PATH_FIELD = re.compile(r"\{([a-z_]+)\}")
 _CODE = re.compile(r"\b[A-Z][A-Z_]+\b")
 #: What Envoy passes on as it is.
 _FILE = ".google.api.HttpBody"
@@ -92,14 +93,12 @@ def document() -> dict[str, Any]:
     schemas = Schemas(contract())
     paths: dict[str, dict[str, Any]] = {}
     tags: dict[str, str] = {}
-    for rpc in rpcs():
-        policy = policy_of(rpc)
-        if policy is None or policy.roles.isdisjoint({ANYONE, *TOKEN_ROLES}):
-            continue
-        for number, binding in enumerate(policy.bindings):
-            operation = _Operation(rpc, policy, binding, schemas).made(number)
-            paths.setdefault(binding.template, {})[binding.verb.lower()] = operation
-            tags[operation["tags"][0]] = schemas.comments.of(f".{rpc.service}")
+    operations = list(_operations())
+    links = Links(operations, schemas)
+    for one in operations:
+        operation = _Operation(one, schemas, links).made()
+        paths.setdefault(one.binding.template, {})[one.binding.verb.lower()] = operation
+        tags[operation["tags"][0]] = schemas.comments.of(f".{one.rpc.service}")
     return {
         "openapi": "3.1.0",
         "info": {"title": "Holdfast", "version": _VERSION, "description": _ABOUT},
@@ -114,25 +113,40 @@ def document() -> dict[str, Any]:
     }
 
 
+def _operations() -> Iterator[Operation]:
+    for rpc in rpcs():
+        policy = policy_of(rpc)
+        if policy is None or policy.roles.isdisjoint({ANYONE, *TOKEN_ROLES}):
+            continue
+        name = f"{_short(rpc)}_{rpc.name}"
+        for number, binding in enumerate(policy.bindings):
+            suffix = f"_{number + 1}" if number else ""
+            yield Operation(name=name + suffix, rpc=rpc, policy=policy, binding=binding)
+
+
+def _short(rpc: Rpc) -> str:
+    return rpc.service.rpartition(".")[2]
+
+
 class _Operation:
-    """One way to call one method."""
+    """The operation object of one way to call one method."""
 
-    def __init__(self, rpc: Rpc, policy: Policy, binding: Binding, schemas: Schemas) -> None:
-        self._rpc = rpc
-        self._policy = policy
-        self._binding = binding
+    def __init__(self, operation: Operation, schemas: Schemas, links: Links) -> None:
+        self._name = operation.name
+        self._rpc = operation.rpc
+        self._policy = operation.policy
+        self._binding = operation.binding
         self._schemas = schemas
-        self._input = rpc.method.input_type
-        self._path_fields = frozenset(_PATH_FIELD.findall(binding.template))
+        self._links = links.of(operation)
+        self._input = self._rpc.method.input_type
+        self._path_fields = operation.path_fields
 
-    def made(self, number: int) -> dict[str, Any]:
+    def made(self) -> dict[str, Any]:
         """The operation object."""
         comment = self._schemas.comments.of(f".{self._rpc.service}.{self._rpc.name}")
-        service = self._rpc.service.rpartition(".")[2]
-        suffix = f"_{number + 1}" if number else ""
         operation: dict[str, Any] = {
-            "operationId": f"{service}_{self._rpc.name}{suffix}",
-            "tags": [service],
+            "operationId": self._name,
+            "tags": [_short(self._rpc)],
             "summary": comment.partition("\n\n")[0].partition(". ")[0].rstrip(".") + ".",
             "description": f"{comment}\n\n{self._who()}",
             "x-grpc-method": self._rpc.path,
@@ -215,6 +229,8 @@ class _Operation:
 
     def _responses(self, comment: str) -> dict[str, Any]:
         found: dict[str, Any] = {"200": self._answer(self._rpc.method.output_type)}
+        if self._links:
+            found["200"]["links"] = self._links
         named = comment.partition("Errors:")[2]
         statuses = {_STATUSES[code] for code in _CODE.findall(named) if code in _STATUSES}
         statuses.update(_ALWAYS)

@@ -59,3 +59,58 @@ def test_proto_json() -> None:
     assert fields["content"]["contentEncoding"] == "base64"
     account = schemas["accounts.v1.Account"]["properties"]
     assert account["create_time"]["format"] == "date-time"
+
+
+def _links(path: str, verb: str) -> dict[str, dict[str, str]]:
+    found = document()["paths"][path][verb]["responses"]["200"].get("links", {})
+    return {name: one["parameters"] for name, one in found.items()}
+
+
+def test_what_is_made_is_linked_to_all_that_takes_it() -> None:
+    links = _links("/v1/cards", "post")
+    by_path = {
+        operation["operationId"]
+        for path, verbs in document()["paths"].items()
+        if "{card_id}" in path
+        for operation in verbs.values()
+    }
+    assert by_path <= set(links)
+    assert links["CardService_FreezeCard"] == {"card_id": "$response.body#/card/id"}
+    assert links["AuthorizationService_ListAuthorizations"] == links["CardService_FreezeCard"]
+    # A part of a name is enough, and what the source was told is handed on.
+    endpoint = _links("/v1/webhook-endpoints", "post")["WebhookService_GetWebhookEndpoint"]
+    assert endpoint == {"endpoint_id": "$response.body#/webhook_endpoint/id"}
+    added = _links("/v1/applications/{application_id}/documents", "post")
+    assert added["ApplicationService_RevealDocument"] == {
+        "application_id": "$request.path.application_id",
+        "document_id": "$response.body#/document/id",
+    }
+
+
+def test_what_is_changed_or_listed_is_linked_to_what_shows_it() -> None:
+    assert set(_links("/v1/cards/{card_id}:freeze", "post")) == {"CardService_GetCard"}
+    assert _links("/v1/companies/{company_id}:setRules", "post") == {
+        "CompanyService_GetCompanyRules": {"company_id": "$request.path.company_id"}
+    }
+    listed = _links("/v1/accounts/{account_id}/statements", "get")
+    assert listed["StatementService_GetStatement"] == {
+        "account_id": "$response.body#/statements/0/account_id",
+        "number": "$response.body#/statements/0/number",
+    }
+    assert listed["next_page"] == {
+        "account_id": "$request.path.account_id",
+        "page_size": "$request.query.page_size",
+        "page_token": "$response.body#/next_page_token",
+    }
+    assert not _links("/v1/webhook-endpoints/{endpoint_id}:delete", "post")
+    assert not _links("/v1/cards/{card_id}", "get")
+
+
+def test_links_hand_over_whole_paths() -> None:
+    operations = {one["operationId"]: one for one in _operations()}
+    for source in operations.values():
+        for link in source["responses"]["200"].get("links", {}).values():
+            parameters = operations[link["operationId"]]["parameters"]
+            assert set(link["parameters"]) <= {one["name"] for one in parameters}
+            in_path = {one["name"] for one in parameters if one["in"] == "path"}
+            assert in_path <= set(link["parameters"]), (source["operationId"], link)
