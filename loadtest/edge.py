@@ -1,21 +1,24 @@
 """Scenario: what the edge costs: the same purchases past Envoy, and through more and more of it.
 
 For each step Envoy's configuration is written again with fewer filters at the edge, and Envoy is
-restarted. Everything else is as it always is.
+restarted. Everything else is as it always is. The steps take turns, round after round: what a
+machine lends changes from minute to minute, so each is compared with the other of the same round.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from loadtest import messages
-from loadtest.drive import drive
+from loadtest.drive import Run, drive
 from loadtest.job import Target
 from loadtest.mesh import Mesh, open_mesh
+from loadtest.percentiles import median
 from loadtest.session import DEPTH_FEW, Session, line, summary
 from runtime.mesh_client import TokenSource
 from runtime.settings import OPERATOR
@@ -43,28 +46,67 @@ STEPS = {
 _PREFIX = "envoy.filters.http."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One round of one step."""
+
+    #: As many calls as there can be.
+    most: Run
+    #: At `RATE`.
+    steady: Run
+
+
 async def edge(session: Session) -> None:
-    """Measures each step, the worker's own socket first."""
-    found: dict[str, Any] = {}
-    async with open_mesh(workers=session.options.workers) as mesh:
-        cards = await mesh.open_accounts(session.options.accounts_few)
+    """Measures each step in turn, the worker's own socket first, as often as `--runs` says."""
+    options, runs = session.options, dict[str, list[Measured]]()
+    async with open_mesh(workers=options.workers) as mesh:
+        cards = await mesh.open_accounts(options.accounts_few)
         await mesh.settle()
         settings = mesh.stack.settings
-        numbers = range(session.options.workers)
+        numbers = range(options.workers)
         direct = Target(sockets=tuple(str(settings.socket_of(f"authz-{n}")) for n in numbers))
         identity = [("x-auth-subject", OPERATOR), ("x-auth-roles", _ROLE)]
-        found["direct"] = await _measure(session, mesh, cards, "direct", direct, headers=identity)
         path = mesh.stack.home.root / "envoy" / "envoy.yaml"
         whole = path.read_text()
-        for name, left_out in STEPS.items():
-            if not _write(path, whole, left_out, identity if name == "listener" else []):
-                continue
-            await mesh.stack.restart("envoy")
-            token = TokenSource(settings, roles=(_ROLE,)).token()
-            headers = [("authorization", f"Bearer {token}")]
-            found[name] = await _measure(session, mesh, cards, name, mesh.edge, headers=headers)
+        for _ in range(options.runs):
+            one = await _measure(session, mesh, cards, "direct", direct, headers=identity)
+            runs.setdefault("direct", []).append(one)
+            for name, left_out in STEPS.items():
+                if not _write(path, whole, left_out, identity if name == "listener" else []):
+                    continue
+                await mesh.stack.restart("envoy")
+                token = TokenSource(settings, roles=(_ROLE,)).token()
+                headers = [("authorization", f"Bearer {token}")]
+                one = await _measure(session, mesh, cards, name, mesh.edge, headers=headers)
+                runs.setdefault(name, []).append(one)
         await session.check_books(mesh, "edge")
+    found = {name: _together(several) for name, several in runs.items()}
+    if "limits" in runs:
+        found["limits"]["loss"] = loss = _loss(runs["policy"], runs["limits"])
+        session.say(f"edge: limits take {loss:.1%} of its rate, the median of {options.runs}")
     session.document["edge"] = found
+
+
+def _together(several: Sequence[Measured]) -> dict[str, Any]:
+    """The rounds of one step as one: medians."""
+    steady = [one.steady for one in several]
+    used = [run.cpu_us_per_call() for run in steady]
+    latencies = [asdict(run.latency) for run in steady]
+    return {
+        **summary([one.most for one in several]),
+        "at_rate": {
+            "rate": RATE,
+            "errors": sum(run.errors for run in steady),
+            "cpu_us_per_call": {name: median(one[name] for one in used) for name in used[0]},
+            **{name: median(one[name] for one in latencies) for name in latencies[0]},
+        },
+    }
+
+
+def _loss(before: Sequence[Measured], after: Sequence[Measured]) -> float:
+    """The share of the rate that a step takes, round by round; the median."""
+    pairs = zip(before, after, strict=True)
+    return round(median(1 - two.most.rate_per_s / one.most.rate_per_s for one, two in pairs), 3)
 
 
 async def _measure(
@@ -75,7 +117,7 @@ async def _measure(
     target: Target,
     *,
     headers: list[tuple[str, str]],
-) -> dict[str, Any]:
+) -> Measured:
     """The most with few callers, then latency and CPU per call at one rate."""
     sent = [*messages.grpc_headers(messages.AUTHORIZE, tls=not target.sockets), *headers]
     options = session.options
@@ -93,15 +135,7 @@ async def _measure(
     _, most, steady = runs
     session.say(f"edge, {name}, {DEPTH_FEW} in flight: {line(most)}")
     session.say(f"edge, {name}, {RATE}/s: {line(steady)}")
-    return {
-        **summary([most]),
-        "at_rate": {
-            "rate": RATE,
-            "errors": steady.errors,
-            "cpu_us_per_call": steady.cpu_us_per_call(),
-            **asdict(steady.latency),
-        },
-    }
+    return Measured(most=most, steady=steady)
 
 
 def _write(

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TextIO
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "purchase-cards-2014-2016.csv.gz"
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "purchase-cards-2014-2016.csv.gz"
 
 
 @dataclass(slots=True)
