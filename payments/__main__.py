@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import uvloop
 
-from payments import upkeep
 from payments.books import Books
 from payments.holders import Holders
 from payments.settings import PaymentsSettings
@@ -17,6 +14,8 @@ from runtime.channel import unix_channel
 from runtime.log import configure_logging
 from runtime.moved_clock import clock_of
 from runtime.postgres import connect_pool
+from runtime.request_records import forget_for_ever
+from runtime.tasks import beside
 
 
 async def serve(settings: PaymentsSettings) -> None:
@@ -38,25 +37,18 @@ async def serve(settings: PaymentsSettings) -> None:
             settings=settings,
             clock=clock,
         )
-        work = [
-            asyncio.create_task(one)
-            for one in (
-                parts.worker.run(),
-                parts.refunds.run(),
-                *([parts.hooks.run(parts.stripe)] if parts.stripe else []),
-                audit.run(),
-                parts.events.run(clock),
-                upkeep.forget_requests(
-                    parts.store, clock, lifetime_h=settings.payments_request_lifetime_h
-                ),
-            )
-        ]
+        work = (
+            parts.worker.run(),
+            parts.refunds.run(),
+            *([parts.hooks.run(parts.stripe)] if parts.stripe else []),
+            audit.run(),
+            parts.events.run(clock),
+            forget_for_ever(pool, clock, lifetime_h=settings.payments_request_lifetime_h),
+        )
         try:
-            await server.run(settings, process, SERVICE_NAMES)
+            async with beside(*work):
+                await server.run(settings, process, SERVICE_NAMES)
         finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
             if parts.stripe:
                 await parts.stripe.close()
 

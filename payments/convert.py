@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
-from hashlib import sha256
 from typing import Any
 
 from holdfast.payments.v1 import (
@@ -27,12 +26,10 @@ from payments.payment import (
     Source,
     WrongState,
 )
-from payments.requests import RequestKey
 from runtime import ids
 from runtime.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
-from runtime.identity import current_identity
 from runtime.paging import Page, page_of
-from runtime.request_id import content_of, request_id_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, milliseconds, timestamp
 
 #: How long ago a transfer may have arrived.
@@ -369,17 +366,6 @@ def other_currency(field: str, currency_code: str) -> InvalidArgument:
     """The error for an amount in another currency than the account's."""
     description = f"must be the account's currency, {currency_code}"
     return InvalidArgument.of([Violation(f"{field}.currency_code", description)])
-
-
-def key_of(request: Any, context: Any, violations: Violations) -> RequestKey:
-    """Settles the request id and fingerprints the content."""
-    request_id = request_id_of(request.request_id, context.invocation_metadata(), violations)
-    return RequestKey(
-        principal=current_identity().principal,
-        request_id=request_id,
-        method=request.DESCRIPTOR.name.removesuffix("Request"),
-        fingerprint=sha256(content_of(request)).digest(),
-    )
 
 
 def _wanted(request: Any, violations: Violations) -> Wanted:

@@ -9,10 +9,10 @@ from holdfast.payments.v1 import refund_pb2, refund_service_pb2
 from payments import convert
 from payments.payment import Payment
 from payments.refund import Refund, RefundStep, WrongRefundState
-from payments.requests import RequestKey
 from runtime import ids
 from runtime.errors import FailedPrecondition, NotFound
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, timestamp
 
 
@@ -43,7 +43,7 @@ def refund_credit_balance(
 ) -> tuple[RequestKey, WantedRefund]:
     """Checks RefundCreditBalanceRequest."""
     violations = Violations()
-    key = convert.key_of(request, context, violations)
+    key = key_of(request, context, violations)
     violations.id("account_id", request.account_id, ids.ACCOUNT)
     violations.money("amount", request, minimum=1, required=False)
     violations.id("payment_id", request.payment_id, ids.PAYMENT, required=False)
@@ -62,7 +62,7 @@ def conclude_refund(
 ) -> tuple[RequestKey, Conclusion]:
     """Checks ConcludeRefundRequest."""
     violations = Violations()
-    key = convert.key_of(request, context, violations)
+    key = key_of(request, context, violations)
     violations.id("refund_id", request.refund_id, ids.REFUND)
     violations.text("bank_reference", request.bank_reference, limit=convert.BANK_REFERENCE_LENGTH)
     if request.bank_reference and request.failure_reason:

@@ -12,14 +12,13 @@ from payments.convert import (
     SOURCE_NUMBERS,
     SOURCES,
     date_of,
-    key_of,
     money,
 )
 from payments.payment import TRANSFERS, Source
-from payments.requests import RequestKey
 from payments.transfer import IMPORT_MAX, REMITTANCE_LENGTH, Kept, Transfer, may_have_arrived
 from runtime.errors import NotFound, Violation
 from runtime.paging import Page, page_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, timestamp
 
 Result = transfer_pb2.ImportedTransferResult

@@ -6,7 +6,7 @@ from typing import Any
 
 from holdfast.payments.v1 import event_feed_service_pb2 as pb
 from holdfast.payments.v1.event_feed_service_pb2_grpc import EventFeedServiceServicer
-from runtime.events.feed import feed_page, messages
+from runtime.events.feed import follow
 from runtime.events.outbox import EventOutbox
 
 
@@ -21,6 +21,4 @@ class EventFeedService(EventFeedServiceServicer):
     ) -> pb.FollowEventsResponse:
         """Returns what happened after a place."""
         del context
-        limit = feed_page(after=request.after, page_size=request.page_size)
-        found = await self._events.after(request.after, limit=limit)
-        return pb.FollowEventsResponse(events=messages(found), more=len(found) == limit)
+        return await follow(self._events, request, pb.FollowEventsResponse)

@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from payments.requests import RequestKey, Stored
 from payments.store import Store
 from payments.transaction import Transaction
 from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock
-from runtime.errors import RequestIdReused
 from runtime.request_id import REPLAYED
+from runtime.request_records import RequestKey, Stored
 
 Answer = TypeVar("Answer", bound=Message)
 Facts = TypeVar("Facts")
@@ -56,8 +55,7 @@ class Mutations:
     async def _repeat(
         self, key: RequestKey, stored: Stored, context: Any, answer: type[Answer]
     ) -> Answer:
-        if not stored.answers(key):
-            raise RequestIdReused(key.request_id)
+        stored.require(key)
         async with self._store.transaction(now_ms=self._clock.now_ms()) as transaction:
             await transaction.record(reason=REPLAYED_REASON)
         await context.send_initial_metadata(REPLAYED)

@@ -12,24 +12,22 @@ from collections.abc import Mapping
 from payments import refund as life
 from payments.books import Books
 from payments.payment import Source
-from payments.processor import Outcome, OutcomeUnknown, Processor, Result
-from payments.refund import Refund, RefundStep, WrongRefundState
+from payments.processor import Outcome, Processor, Result
+from payments.refund import Refund, RefundStep
 from payments.refund_store import RefundStore
+from payments.retrying import again_ms
 from payments.steps import POLL_MS_MAX, POLL_MS_MIN, NotNow
 from payments.worker import (
     AT_ONCE,
     BATCH,
     INTERVAL_S,
     LEASE_MS,
-    RETRY_MS_MAX,
-    RETRY_MS_MIN,
     STEP_TIMEOUT_S,
 )
 from runtime.clock import Clock
-from runtime.errors import HoldfastError
 from runtime.log import get_logger
 from runtime.metrics import REFUNDS
-from runtime.tasks import woken
+from runtime.tasks import work_for_ever
 
 logger = get_logger()
 
@@ -56,15 +54,9 @@ class RefundWorker:
 
     async def run(self) -> None:
         """No failure ends it."""
-        while True:
-            self._wake.clear()
-            found = 0
-            try:
-                found = await self.work_due()
-            except Exception:
-                logger.exception("refunds_failed")
-            if not found:
-                await woken(self._wake, longest_s=INTERVAL_S)
+        await work_for_ever(
+            self.work_due, failed="refunds_failed", interval_s=INTERVAL_S, wake=self._wake
+        )
 
     async def work_due(self) -> int:
         """Does one step of each refund that is due; returns how many there were."""
@@ -77,7 +69,7 @@ class RefundWorker:
         return len(taken)
 
     async def _work(self, refund: Refund, attempts: int, limit: asyncio.Semaphore) -> None:
-        until_ms = self._clock.now_ms() + min(RETRY_MS_MIN << min(attempts, 20), RETRY_MS_MAX)
+        began_ms = self._clock.now_ms()
         known = refund.ask_ms is not None
         try:
             async with limit, asyncio.timeout(STEP_TIMEOUT_S):
@@ -88,21 +80,17 @@ class RefundWorker:
                     refund = asked
                 await self._step(refund, known=known)
                 return
-        except NotNow as wait:
-            until_ms = wait.until_ms
-        except WrongRefundState:
-            # Somebody else was faster; what is due then is due again.
-            return
-        except (OutcomeUnknown, HoldfastError, TimeoutError) as error:
-            logger.warning(
-                "refund_step_failed",
+        except Exception as error:  # noqa: BLE001 - `again_ms` logs it
+            until_ms = again_ms(
+                error,
+                attempts=attempts,
+                began_ms=began_ms,
+                failed="refund_step_failed",
                 refund_id=refund.id,
                 step=refund.step,
-                attempts=attempts + 1,
-                error=str(error) or type(error).__name__,
             )
-        except Exception:
-            logger.exception("refund_step_failed", refund_id=refund.id, step=refund.step)
+        if until_ms is None:
+            return
         try:
             await self._store.postpone(refund, until_ms=until_ms)
         except Exception:

@@ -13,16 +13,14 @@ from payments import rows
 from payments.autopay import Autopay
 from payments.funding import FundingSource
 from payments.payment import Payment, Source
-from payments.requests import RequestKey, Stored
 from payments.transaction import Transaction
+from runtime import request_records
 from runtime.clock import datetime_of
 from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
-
-#: Request records that one statement forgets.
-FORGET_BATCH = 1_000
+from runtime.request_records import RequestKey, Stored
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "payments.sql")
 _FUNDING = load_queries(Path(__file__).with_name("sql") / "funding.sql")
@@ -44,12 +42,7 @@ class Store:
     async def stored(self, key: RequestKey) -> Stored | None:
         """What a request id was answered before, if it was."""
         with refusing_when_down():
-            row = await self._pool.fetchrow(_SQL["select_request"], key.principal, key.request_id)
-        if row is None:
-            return None
-        return Stored(
-            method=row["method"], fingerprint=row["fingerprint"], response=row["response"]
-        )
+            return await request_records.stored(self._pool, key)
 
     async def payment(self, payment_id: str) -> Payment | None:
         """One payment."""
@@ -132,10 +125,3 @@ class Store:
         await self._pool.execute(
             _SQL["postpone_payment"], payment.id, payment.version, datetime_of(until_ms)
         )
-
-    async def forget_requests(self, *, before_ms: int) -> int:
-        """Forgets answers given before an instant, one batch of them; returns how many."""
-        tag = await self._pool.execute(
-            _SQL["delete_requests"], datetime_of(before_ms), FORGET_BATCH
-        )
-        return int(tag.rpartition(" ")[2])

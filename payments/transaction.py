@@ -13,13 +13,14 @@ from payments import happenings, rows
 from payments.autopay import Autopay
 from payments.funding import FundingSource
 from payments.payment import Payment, Source, State
-from payments.requests import RequestKey, Stored
+from runtime import request_records
 from runtime.audit import log as audit
 from runtime.audit.entry import TARGETS_MAX
 from runtime.clock import datetime_of
 from runtime.events.catalogue import Event
 from runtime.events.outbox import emit
 from runtime.queries import load_queries
+from runtime.request_records import RequestKey, Stored
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "payments.sql")
 _FUNDING = load_queries(Path(__file__).with_name("sql") / "funding.sql")
@@ -52,26 +53,11 @@ class Transaction:
 
     async def claim(self, key: RequestKey) -> Stored | None:
         """Takes the request id, or returns what it was used for; waits for a concurrent use."""
-        claimed = await self.connection.fetchval(
-            _SQL["claim_request"],
-            key.principal,
-            key.request_id,
-            key.method,
-            key.fingerprint,
-            self.now,
-        )
-        if claimed:
-            return None
-        row = await self.connection.fetchrow(_SQL["select_request"], key.principal, key.request_id)
-        return Stored(
-            method=row["method"], fingerprint=row["fingerprint"], response=row["response"]
-        )
+        return await request_records.claim(self.connection, key, self.now)
 
     async def answer(self, key: RequestKey, response: bytes) -> None:
         """Stores the answer to the claimed request id."""
-        await self.connection.execute(
-            _SQL["answer_request"], key.principal, key.request_id, response
-        )
+        await request_records.answer(self.connection, key, response)
 
     async def lock_account(self, account_id: str) -> None:
         """Nobody else decides about payments of this account until the commit."""

@@ -15,15 +15,14 @@ from payments import making
 from payments import payment as life
 from payments.autopay import Autopay, Due, look
 from payments.holders import Holders
-from payments.payment import Payment, State, Step, WrongState
-from payments.processor import OutcomeUnknown
-from payments.steps import Found, NotNow, Steps
+from payments.payment import Payment, State, Step
+from payments.retrying import again_ms
+from payments.steps import Found, Steps
 from payments.store import Store
 from runtime.clock import Clock
-from runtime.errors import HoldfastError
 from runtime.log import get_logger
 from runtime.metrics import PAYMENTS
-from runtime.tasks import woken
+from runtime.tasks import work_for_ever
 
 #: How often to look for what is due.
 INTERVAL_S = 1.0
@@ -33,9 +32,6 @@ AT_ONCE = 16
 #: A row is taken for this long: longer than its step may take.
 LEASE_MS = 120_000
 STEP_TIMEOUT_S = 60.0
-#: What failed waits this long, then twice as long, and so on.
-RETRY_MS_MIN = 1_000
-RETRY_MS_MAX = 300_000
 
 logger = get_logger()
 
@@ -56,15 +52,11 @@ class Worker:
 
     async def run(self) -> None:
         """No failure ends it."""
-        while True:
-            self._wake.clear()
-            found = 0
-            try:
-                found = await self.work_due() + await self.look_due()
-            except Exception:
-                logger.exception("payments_failed")
-            if not found:
-                await woken(self._wake, longest_s=INTERVAL_S)
+
+        async def look() -> int:
+            return await self.work_due() + await self.look_due()
+
+        await work_for_ever(look, failed="payments_failed", interval_s=INTERVAL_S, wake=self._wake)
 
     async def work_due(self) -> int:
         """Does one step of each payment that is due; returns how many there were."""
@@ -91,7 +83,7 @@ class Worker:
         return len(taken)
 
     async def _work(self, payment: Payment, attempts: int, limit: asyncio.Semaphore) -> None:
-        until_ms = self._clock.now_ms() + min(RETRY_MS_MIN << min(attempts, 20), RETRY_MS_MAX)
+        began_ms = self._clock.now_ms()
         known = payment.state is State.PROCESSING
         try:
             async with limit, asyncio.timeout(STEP_TIMEOUT_S):
@@ -103,22 +95,17 @@ class Worker:
                         return
                 await self._step(payment, known=known)
                 return
-        except NotNow as wait:
-            until_ms = wait.until_ms
-        except WrongState:
-            # Somebody else was faster; what is due then is due again.
-            return
-        except (OutcomeUnknown, HoldfastError, TimeoutError) as error:
-            logger.warning(
-                "payment_step_failed",
+        except Exception as error:  # noqa: BLE001 - `again_ms` logs it
+            until_ms = again_ms(
+                error,
+                attempts=attempts,
+                began_ms=began_ms,
+                failed="payment_step_failed",
                 payment_id=payment.id,
                 step=payment.step,
-                attempts=attempts + 1,
-                error=str(error) or type(error).__name__,
             )
-        except Exception:
-            logger.exception("payment_step_failed", payment_id=payment.id, step=payment.step)
-        await self._postpone(payment, until_ms)
+        if until_ms is not None:
+            await self._postpone(payment, until_ms)
 
     async def _postpone(self, payment: Payment, until_ms: int) -> None:
         try:

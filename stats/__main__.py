@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import uvloop
@@ -26,6 +25,7 @@ from runtime.log import configure_logging
 from runtime.moved_clock import clock_of
 from runtime.objects import objects_of
 from runtime.postgres import connect_pool
+from runtime.tasks import beside
 from stats.closer import Closer
 from stats.event_feed_service import EventFeedService
 from stats.intake import SHARES, Intake
@@ -95,23 +95,17 @@ async def serve(settings: StatsSettings) -> None:
             counted_until_ms=lambda: _counted_until_ms(followers),
             week_start=week_start,
         )
-        work = [asyncio.create_task(one.run()) for one in followers]
         watch = Watch(pool, clock, interval_s=settings.stats_watch_interval_s)
-        others = (
+        async with beside(
+            *(one.run() for one in followers),
             closer.run(),
             audit.run(),
             reports.run(),
             watch.run(),
             events.run(clock),
             usage.run(),
-        )
-        work += [asyncio.create_task(one) for one in others]
-        try:
+        ):
             await server.run(settings, process, SERVICE_NAMES)
-        finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
 
 
 def _counted_until_ms(followers: Sequence[Follower]) -> int | None:

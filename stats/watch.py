@@ -8,7 +8,6 @@ account costs the same however much it is used.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.clock import Clock, datetime_of
 from runtime.events.outbox import emit
-from runtime.log import get_logger
 from runtime.metrics import STATS_ANOMALIES
 from runtime.queries import load_queries
+from runtime.tasks import work_for_ever
 from stats import anomaly, convert_anomaly, happenings
 from stats.anomaly import AccountDay, Finding, Habit
 from stats.fold import Cell
@@ -38,8 +37,6 @@ _SQL = load_queries(Path(__file__).with_name("sql") / "anomalies.sql")
 
 #: An account and a day.
 Place = tuple[str, date]
-
-logger = get_logger()
 
 
 async def touch(connection: Any, counted: Mapping[Cell, Measures]) -> None:
@@ -65,13 +62,7 @@ class Watch:
 
     async def run(self) -> None:
         """For ever; no failure ends it."""
-        while True:
-            try:
-                while await self.step():
-                    pass
-            except Exception:
-                logger.exception("watch_failed")
-            await asyncio.sleep(self._interval_s)
+        await work_for_ever(self.step, failed="watch_failed", interval_s=self._interval_s)
 
     async def step(self) -> bool:
         """Looks at some pages; True if there may be more."""

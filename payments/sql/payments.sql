@@ -110,29 +110,6 @@ WHERE account_id = $1 AND state IN ('SUCCEEDED', 'RETURNED', 'REFUNDED')
 -- Lets one payment of an account after the other be decided, until the commit. Params: $1 account.
 SELECT pg_advisory_xact_lock(hashtextextended($1, 0))
 
--- claim_request --
--- Takes a request id; nothing if it was used. Params: $1 principal, $2 request id, $3 method,
--- $4 fingerprint, $5 now.
-INSERT INTO request_record (principal, request_id, method, fingerprint, create_time)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT DO NOTHING
-RETURNING true
-
--- select_request --
--- What a request id was used for. Params: $1 principal, $2 request id.
-SELECT method, fingerprint, response FROM request_record WHERE principal = $1 AND request_id = $2
-
--- answer_request --
--- Stores the answer. Params: $1 principal, $2 request id, $3 response.
-UPDATE request_record SET response = $3 WHERE principal = $1 AND request_id = $2
-
--- delete_requests --
--- Forgets answers given before an instant. Params: $1 instant, $2 limit.
-DELETE FROM request_record
-WHERE (principal, request_id) IN (
-    SELECT principal, request_id FROM request_record WHERE create_time < $1 LIMIT $2
-)
-
 -- select_hold_days --
 -- How long payments of an account are held. Params: $1 account id, $2 source.
 SELECT days FROM hold_days WHERE account_id = $1 AND source = $2

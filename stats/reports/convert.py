@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from hashlib import sha256
 from typing import Any
 
 from holdfast.stats.v1 import report_pb2 as pb
@@ -14,7 +13,7 @@ from runtime.errors import FailedPrecondition, InvalidArgument, NotFound, Violat
 from runtime.identity import current_identity
 from runtime.money import is_currency
 from runtime.paging import Page, page_of
-from runtime.request_id import content_of, request_id_of
+from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, timestamp
 from stats.convert import check_subject, day_field
 from stats.period import PeriodType
@@ -32,7 +31,6 @@ from stats.reports.report import (
     Wanted,
 )
 from stats.reports.schedule import Schedule
-from stats.reports.store import RequestKey
 
 _TYPES = {pb.ReportType.Value(f"REPORT_TYPE_{one}"): one for one in Type}
 _FORMATS = {
@@ -181,17 +179,6 @@ def _page(request: Any, what: str) -> Page:
     )
     violations.raise_if_any()
     return page
-
-
-def key_of(request: Any, context: Any, violations: Violations) -> RequestKey:
-    """Settles the request id and fingerprints the content."""
-    request_id = request_id_of(request.request_id, context.invocation_metadata(), violations)
-    return RequestKey(
-        principal=current_identity().principal,
-        request_id=request_id,
-        method=request.DESCRIPTOR.name.removesuffix("Request"),
-        fingerprint=sha256(content_of(request)).digest(),
-    )
 
 
 def report(found: Report) -> pb.Report:

@@ -15,17 +15,18 @@ from holdfast.stats.v1.report_service_pb2_grpc import ReportServiceServicer
 from runtime import ids
 from runtime.audit.log import REPLAYED_REASON
 from runtime.clock import Clock
-from runtime.errors import RequestIdReused, ResourceExhausted, Unavailable
+from runtime.errors import ResourceExhausted, Unavailable
 from runtime.log import get_logger
 from runtime.objects import ObjectsUnavailable
 from runtime.pages import cut
 from runtime.request_id import REPLAYED
+from runtime.request_records import RequestKey
 from stats.period import day_of, period_of
 from stats.reports import convert
 from stats.reports.files import KEY_BYTES, ReportFiles
 from stats.reports.report import Report, State, Wanted, queued
 from stats.reports.schedule import Schedule
-from stats.reports.store import ReportStore, RequestKey, Transaction
+from stats.reports.store import ReportStore, Transaction
 from stats.subjects import Subjects
 
 #: Reports of one subject that wait or are made at the same time.
@@ -231,11 +232,10 @@ class ReportService(ReportServiceServicer):
                 answer = await effect(transaction)
                 await transaction.answer(key, answer.SerializeToString())
                 return answer
-            if (stored["method"], stored["fingerprint"]) != (key.method, key.fingerprint):
-                raise RequestIdReused(key.request_id)
+            stored.require(key)
             await transaction.record(reason=REPLAYED_REASON)
         await context.send_initial_metadata(REPLAYED)
-        return kind.FromString(stored["response"])
+        return kind.FromString(stored.response)
 
 
 def _partition_of(wanted: Wanted) -> int:

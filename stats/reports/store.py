@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 from google.protobuf.message import Message
 
+from runtime import request_records
 from runtime.audit import log as audit
 from runtime.clock import datetime_of, ms_of
 from runtime.events.outbox import emit
@@ -17,7 +18,8 @@ from runtime.pages import after
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
-from runtime.record import record
+from runtime.request_records import RequestKey
+from runtime.request_records import Stored as Answered
 from stats.period import PeriodType
 from stats.reports import happenings
 from stats.reports.files import Stored
@@ -32,16 +34,6 @@ SCHEDULES_BATCH = 50
 _SQL = load_queries(Path(__file__).parents[1] / "sql" / "reports.sql")
 
 
-@record
-class RequestKey:
-    """Who asked what under which id; the fingerprint is the content's."""
-
-    principal: str
-    request_id: str
-    method: str
-    fingerprint: bytes
-
-
 class Transaction:
     """What is written together."""
 
@@ -53,25 +45,13 @@ class Transaction:
         """Adds the audit entry of the running call."""
         await audit.record(self.connection, after=after, reason=reason)
 
-    async def claim(self, key: RequestKey) -> Any | None:
-        """Takes the request id, or returns the row of what it was used for."""
-        claimed = await self.connection.fetchval(
-            _SQL["claim_request"],
-            key.principal,
-            key.request_id,
-            key.method,
-            key.fingerprint,
-            self.now,
-        )
-        if claimed:
-            return None
-        return await self.connection.fetchrow(_SQL["select_request"], key.principal, key.request_id)
+    async def claim(self, key: RequestKey) -> Answered | None:
+        """Takes the request id, or returns what it was used for."""
+        return await request_records.claim(self.connection, key, self.now)
 
     async def answer(self, key: RequestKey, response: bytes) -> None:
         """Stores the answer to the claimed request id."""
-        await self.connection.execute(
-            _SQL["answer_request"], key.principal, key.request_id, response
-        )
+        await request_records.answer(self.connection, key, response)
 
     async def count_open(self, subject_id: str) -> int:
         """Reports of a subject that are not done; nobody else asks for one until the commit."""
@@ -250,11 +230,6 @@ class ReportStore:
     async def removed(self, folder: str) -> None:
         """A folder is gone."""
         await self.pool.execute(_SQL["delete_leftover"], folder)
-
-    async def forget_requests(self, *, before_ms: int) -> int:
-        """Forgets answers given before an instant, one batch of them; returns how many."""
-        tag = await self.pool.execute(_SQL["delete_requests"], datetime_of(before_ms), FORGET_BATCH)
-        return int(tag.rpartition(" ")[2])
 
 
 async def _leave(connection: Any, folders: Sequence[str], now_ms: int) -> None:

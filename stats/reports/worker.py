@@ -20,6 +20,7 @@ from runtime.log import get_logger
 from runtime.metrics import STATS_REPORTS
 from runtime.objects import ObjectsUnavailable
 from runtime.postgres import UNREACHABLE
+from runtime.request_records import forget_requests
 from runtime.tasks import woken
 from stats.reports.files import KEY_BYTES, ReportFiles
 from stats.reports.making import Making
@@ -154,7 +155,8 @@ class ReportWorker:
                 logger.warning("reports_unavailable", error=str(error))
                 return
             await self._store.removed(folder)
-        while await self._store.forget_requests(before_ms=now_ms - REQUEST_LIFETIME_MS):
+        before_ms = now_ms - REQUEST_LIFETIME_MS
+        while await forget_requests(self._store.pool, before_ms=before_ms):
             pass
 
     async def _make(self, report: Report, folder: Path) -> None:

@@ -108,7 +108,6 @@ PURE = frozenset(
         "payments.reconcile",
         "payments.reconcile_refunds",
         "payments.refund",
-        "payments.requests",
         "payments.stripe_words",
         "payments.transfer",
     }

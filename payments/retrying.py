@@ -1,0 +1,34 @@
+"""What a step that failed says about when it is tried again."""
+
+from __future__ import annotations
+
+from payments.payment import WrongState
+from payments.processor import OutcomeUnknown
+from payments.refund import WrongRefundState
+from payments.steps import NotNow
+from runtime.errors import HoldfastError
+from runtime.log import get_logger
+
+#: What failed waits this long, then twice as long, and so on.
+RETRY_MS_MIN = 1_000
+RETRY_MS_MAX = 300_000
+
+logger = get_logger()
+
+
+def again_ms(
+    error: Exception, *, attempts: int, began_ms: int, failed: str, **what: str
+) -> int | None:
+    """When what failed, after so many attempts before, is tried again; None: somebody else was
+    faster, and what is due then is due again. `failed` is what the log calls it.
+    """
+    if isinstance(error, WrongState | WrongRefundState):
+        return None
+    if isinstance(error, NotNow):
+        return error.until_ms
+    if isinstance(error, OutcomeUnknown | HoldfastError | TimeoutError):
+        because = str(error) or type(error).__name__
+        logger.warning(failed, **what, attempts=attempts + 1, error=because)
+    else:
+        logger.error(failed, **what, exc_info=error)
+    return began_ms + min(RETRY_MS_MIN << min(attempts, 20), RETRY_MS_MAX)
