@@ -25,9 +25,9 @@ from runtime.validate import milliseconds
 if TYPE_CHECKING:
     import asyncpg
 
-#: Entries of one transaction.
+#: Entries of one transaction, unless the follower says otherwise.
 PAGE = 1_000
-#: How often is looked when there was nothing new.
+#: How often is looked when there was nothing new, unless the follower says otherwise.
 POLL_S = 0.5
 #: How long to wait after a failure.
 PAUSE_S = 1.0
@@ -58,9 +58,12 @@ class Follower:
         posted_only: bool = False,
         share: int = 0,
         shares: int = 1,
+        page: int = PAGE,
+        poll_s: float = POLL_S,
     ) -> None:
         self._pool = pool
         self._share, self._shares = share, shares
+        self._page, self._poll_s = page, poll_s
         self._posted_only = posted_only
         self._ledger: Any = LedgerServiceStub(channel)
         self._take = take
@@ -70,9 +73,9 @@ class Follower:
     async def run(self) -> None:
         """For ever; no failure ends it."""
         while True:
-            pause_s = POLL_S
+            pause_s = self._poll_s
             try:
-                pause_s = 0 if await self.step() else POLL_S
+                pause_s = 0 if await self.step() else self._poll_s
             except grpc.aio.AioRpcError as error:
                 logger.debug("ledger_unknown", because=f"{error.code().name}: {error.details()}")
                 pause_s = PAUSE_S
@@ -98,7 +101,7 @@ class Follower:
                         ledger_service_pb2.EntryPosition(partition=partition, pseq=pseq)
                         for partition, pseq in positions.items()
                     ],
-                    page_size=PAGE,
+                    page_size=self._page,
                     posted_only=self._posted_only,
                 ),
                 timeout=CALL_TIMEOUT_S,

@@ -28,7 +28,7 @@ from runtime.postgres import connect_pool
 from runtime.tasks import beside
 from stats.closer import Closer
 from stats.event_feed_service import EventFeedService
-from stats.intake import SHARES, Intake
+from stats.intake import PAGE, POLL_S, SHARES, Intake
 from stats.reports import wiring
 from stats.reports.ledger import LedgerClient
 from stats.reports.store import ReportStore
@@ -85,7 +85,9 @@ async def serve(settings: StatsSettings) -> None:
         add_EventFeedServiceServicer_to_server(EventFeedService(events), process.services)
         usage = add_usage(process, pool, channel, settings)
         followers = [
-            Follower(pool, channel, intake.take, share=share, shares=SHARES)
+            Follower(
+                pool, channel, intake.take, share=share, shares=SHARES, page=PAGE, poll_s=POLL_S
+            )
             for share in range(SHARES)
         ]
         closer = Closer(

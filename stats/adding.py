@@ -7,13 +7,10 @@ its values one behind the other, and a column of nothing but zeros as an empty o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from operator import add, attrgetter
-from typing import Any
 
 from stats.fold import Cell, Origin
 from stats.measures import COLUMNS, SUMMED, Measures
-from stats.movement import values_of
 
 #: Between the values of a column; no value has it, for no text in the contract has control
 #: characters.
@@ -29,42 +26,39 @@ CELL_COLUMNS = (
     "refund_minor",
 )
 _values = attrgetter(*COLUMNS)
-_cell_values = attrgetter(*CELL_COLUMNS)
+_CELL_NUMBERS = tuple(COLUMNS.index(name) for name in CELL_COLUMNS)
 _SUMS = len(SUMMED)
 
-#: Subject, day, currency and partition of a total.
-Key = tuple[str, date, str, int]
+#: Subject, day, currency and partition of a total, as texts.
+Key = tuple[str, str, str, str]
 
 
 class SeparatorError(Exception):
     """A value has the character that stands between values."""
 
 
-def totals(cells: Mapping[Cell, Measures]) -> list[str]:
-    """What is added to the totals of days, in the order of their key."""
-    found: dict[Key, tuple[int, ...]] = {}
-    for cell, measures in cells.items():
-        values = _values(measures)
-        if not any(values):
-            continue
-        place = cell.place
+def counted(cells: Mapping[Cell, Measures]) -> tuple[list[str], list[str]]:
+    """What is added to the totals of days, and to the days at their places. Whatever is added comes
+    to nothing at times: its rows are there all the same, however the entries were cut into pages.
+    """
+    columns = list(zip(*map(_values, cells.values()), strict=True))
+    used = [number for number, column in enumerate(columns) if any(column)]
+    sums = sum(number < _SUMS for number in used)
+    rows = zip(*(columns[number] for number in used), strict=True) if used else [()] * len(cells)
+    heads, totals = [], dict[Key, tuple[int, ...]]()
+    for (partition, day, place), values in zip(cells, rows, strict=True):
+        day_text, partition_text = str(day), str(partition)
+        heads.append((place.digest(), day_text, *place))
         for subject in place.subjects:
-            key = (subject, cell.day, place.currency, cell.partition)
-            known = found.get(key)
-            found[key] = values if known is None else _sum(known, values)
-    keys = sorted(found)
-    return [*_texts(keys), *_numbers([found[key] for key in keys])]
-
-
-def cells_of(cells: Mapping[Cell, Measures]) -> list[str]:
-    """What is added to days at their places, in the order of their key."""
-    rows = [
-        (cell.place.account_id, cell.day, cell.place.digest(), cell, measures)
-        for cell, measures in cells.items()
-    ]
-    rows.sort(key=lambda row: row[:3])
-    heads = [(digest, day, *values_of(cell.place)) for _, day, digest, cell, _ in rows]
-    return [*_texts(heads), *_numbers([_cell_values(row[-1]) for row in rows])]
+            key = (subject, day_text, place.currency, partition_text)
+            known = totals.get(key)
+            totals[key] = values if known is None else _sum(known, values, sums)
+    keys = sorted(totals)
+    found = dict(zip(used, zip(*(totals[key] for key in keys), strict=True), strict=True))
+    return (
+        [*_texts(keys), *(_numbers(found.get(number, ())) for number in range(len(COLUMNS)))],
+        [*_texts(heads), *(_numbers(columns[number]) for number in _CELL_NUMBERS)],
+    )
 
 
 def origins(changed: Iterable[Origin]) -> list[str]:
@@ -72,42 +66,37 @@ def origins(changed: Iterable[Origin]) -> list[str]:
     rows = [
         (
             one.id,
-            one.partition,
+            str(one.partition),
             one.place.account_id,
-            one.day,
+            str(one.day),
             one.place.digest(),
-            one.amount_minor,
-            one.counted,
+            str(one.amount_minor),
+            "t" if one.counted else "f",
         )
         for one in changed
     ]
     return _texts(rows)
 
 
-def text_of(values: Iterable[Any]) -> str:
+def text_of(values: Iterable[str]) -> str:
     """One column."""
     column = list(values)
-    if column and not isinstance(column[0], str):
-        column = list(map(str, column))
     text = SEPARATOR.join(column)
     if text.count(SEPARATOR) != max(len(column) - 1, 0):
         raise SeparatorError
     return text
 
 
-def _sum(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
-    return (
-        *map(add, one[:_SUMS], other[:_SUMS]),
-        *map(max, one[_SUMS:], other[_SUMS:]),
-    )
+def _sum(one: tuple[int, ...], other: tuple[int, ...], sums: int) -> tuple[int, ...]:
+    """The first `sums` add up, of the others the larger one counts."""
+    if len(one) == sums:
+        return tuple(map(add, one, other))
+    return (*map(add, one[:sums], other[:sums]), *map(max, one[sums:], other[sums:]))
 
 
-def _texts(rows: Sequence[Sequence[Any]]) -> list[str]:
+def _texts(rows: Sequence[Sequence[str]]) -> list[str]:
     return [text_of(column) for column in zip(*rows, strict=True)]
 
 
-def _numbers(rows: Sequence[Sequence[int]]) -> list[str]:
-    return [
-        SEPARATOR.join(map(str, column)) if any(column) else ""
-        for column in zip(*rows, strict=True)
-    ]
+def _numbers(column: Sequence[int]) -> str:
+    return SEPARATOR.join(map(str, column)) if any(column) else ""

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from typing import NamedTuple
 
 from runtime.record import record
 from stats.measures import Measures
 from stats.movement import Movement, Place
 
 
-@record
-class Cell:
+class Cell(NamedTuple):
     """A day at one place, counted for one partition of the ledger."""
 
     partition: int
@@ -186,7 +186,9 @@ class Fold:
         measures.adjustment_minor -= one.amount_minor
 
     def _at(self, one: Movement, day: date, place: Place) -> Measures:
-        cell = Cell(partition=one.partition, day=day, place=place)
+        return self._in(Cell(one.partition, day, place))
+
+    def _in(self, cell: Cell) -> Measures:
         found = self.cells.get(cell)
         if found is None:
             found = self.cells[cell] = Measures()
@@ -199,9 +201,7 @@ class Fold:
         if origin.id:
             self._origins[origin.id] = self.changed[origin.id] = origin
             # The row of its place is needed, whatever counts there.
-            cell = Cell(partition=origin.partition, day=origin.day, place=origin.place)
-            if cell not in self.cells:
-                self.cells[cell] = Measures()
+            self._in(Cell(origin.partition, origin.day, origin.place))
 
     def _begin(self, one: Movement, name: str) -> None:
         self._keep(replace(self._origin_at(one, name, one.place, 0), counted=False))
@@ -220,10 +220,9 @@ class Fold:
         """The place of a posting: what it leaves out is that of its authorization."""
         place, origin = one.place, self._origin(one.authorization_id)
         if origin is None:
-            return replace(place, merchant_currency=place.merchant_currency or place.currency)
+            return place._replace(merchant_currency=place.merchant_currency or place.currency)
         known, names_one = origin.place, bool(place.merchant)
-        return replace(
-            place,
+        return place._replace(
             card_id=place.card_id or known.card_id,
             merchant=place.merchant if names_one else known.merchant,
             category=place.category or ("" if names_one else known.category),
@@ -252,7 +251,7 @@ class Fold:
 
 def _approved(place: Place) -> Place:
     """The place of something that was declined first and approved later."""
-    return replace(place, decline_reason="") if place.decline_reason else place
+    return place._replace(decline_reason="") if place.decline_reason else place
 
 
 _RULES: dict[str, Callable[[Fold, Movement], None]] = {

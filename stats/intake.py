@@ -7,8 +7,9 @@ however many of its entries count there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,9 @@ from stats.watch import touch
 
 #: Shares of the partitions that are counted at the same time, each by whoever has its turn.
 SHARES = 2
+#: Entries of one page, and how often is looked for them: a page costs much the same for few as for
+#: many, so they are gathered for a second.
+PAGE, POLL_S = 2_000, 1.0
 #: How long a department is believed.
 DEPARTMENT_TTL_MS = 60_000
 #: Timezones and members that are remembered.
@@ -78,9 +82,15 @@ class Intake:
         fold = await _count(connection, counted, zones, prefix=_LIVE)
         if fold.names:
             await connection.execute(_SQL["put_names"], list(fold.names), list(fold.names.values()))
-        cells = fold.cells
-        touched = ((subject, one.day) for one in cells for subject in one.place.subjects)
-        await self.reopen(connection, touched, delay_ms=self._correction_delay_ms)
+        until = await _closed_until(connection)
+        last = max(until.values(), default=date.min)
+        touched = {
+            (subject, one.day)
+            for one in fold.cells
+            if one.day < last
+            for subject in one.place.subjects
+        }
+        await self._reopen(connection, touched, until, delay_ms=self._correction_delay_ms)
         await touch(connection, fold.cells)
         STATS_ENTRIES.inc(len(counted))
         recorded_ms = milliseconds(counted[-1].record_time)
@@ -160,16 +170,19 @@ class Intake:
         self._asked_ms[member] = asked_ms
         return True
 
-    async def reopen(
-        self, connection: Any, touched: Iterable[tuple[str, date]], *, delay_ms: int = 0
-    ) -> None:
+    async def reopen(self, connection: Any, touched: Iterable[tuple[str, date]]) -> None:
         """Closed periods that days of subjects are in are looked at again."""
-        await connection.execute(_SQL["share_closing"])
-        rows = await connection.fetch(_SQL["select_closing"])
-        until = {PeriodType(row["type"]): row["closed_until"] for row in rows}
-        if not until:
-            return
-        found = reopened(set(touched), until, week_start=self._week_start)
+        await self._reopen(connection, set(touched), await _closed_until(connection), delay_ms=0)
+
+    async def _reopen(
+        self,
+        connection: Any,
+        touched: Collection[tuple[str, date]],
+        until: Mapping[PeriodType, date],
+        *,
+        delay_ms: int,
+    ) -> None:
+        found = reopened(touched, until, week_start=self._week_start)
         if found:
             subjects, periods = zip(*found, strict=True)
             due_time = datetime_of(self._clock.now_ms() + delay_ms)
@@ -224,6 +237,13 @@ async def _count(
     return fold
 
 
+async def _closed_until(connection: Any) -> dict[PeriodType, date]:
+    """How far periods are closed; nobody closes more until the end of the transaction."""
+    await connection.execute(_SQL["share_closing"])
+    rows = await connection.fetch(_SQL["select_closing"])
+    return {PeriodType(row["type"]): row["closed_until"] for row in rows}
+
+
 async def _departments(connection: Any, entries: Sequence[ledger_pb2.Entry]) -> _Departments:
     members = {(one.company_id, one.user_id) for one in entries if one.company_id and one.user_id}
     if not members:
@@ -250,7 +270,7 @@ async def _origins(
             id=row["id"],
             partition=row["partition"],
             day=row["day"],
-            place=Place(**{name: row[name] for name in PLACE}),
+            place=Place._make(row[name] for name in PLACE),
             amount_minor=row["amount_minor"],
             counted=row["counted"],
         )
@@ -260,13 +280,15 @@ async def _origins(
 
 async def _write(connection: Any, fold: Fold, prefix: str) -> None:
     """Adds what was counted to what was there."""
-    if totals := adding.totals(fold.cells):
+    if fold.cells:
+        totals, cells = adding.counted(fold.cells)
         await connection.execute(_query("add_totals", prefix), *totals)
-    await connection.execute(_query("add_cells", prefix), *adding.cells_of(fold.cells))
+        await connection.execute(_query("add_cells", prefix), *cells)
     if fold.changed:
         origins = adding.origins(fold.changed.values())
         await connection.execute(_query("put_origins", prefix), *origins)
 
 
+@cache
 def _query(name: str, prefix: str) -> str:
     return _SQL[name].replace(_LIVE, prefix)

@@ -4,10 +4,11 @@ no grpc.
 
 from __future__ import annotations
 
-from dataclasses import field
 from datetime import date
+from functools import lru_cache
 from hashlib import blake2b
 from operator import attrgetter
+from typing import NamedTuple
 
 from runtime.record import record
 
@@ -24,9 +25,10 @@ COUNTED = frozenset(
 )
 
 
-@record
-class Place:
-    """Where something counts: whose it is, and everything that totals are broken down by."""
+class Place(NamedTuple):
+    """Where something counts: whose it is, and everything that totals are broken down by. A tuple,
+    for each movement is looked up by it, several times.
+    """
 
     account_id: str
     card_id: str
@@ -42,8 +44,6 @@ class Place:
     channel: str
     merchant_currency: str
     decline_reason: str
-    #: Made once.
-    _digest: str = field(default="", init=False, compare=False, repr=False)
 
     @property
     def subjects(self) -> list[str]:
@@ -52,24 +52,18 @@ class Place:
 
     def digest(self) -> str:
         """Stands for all of it in keys, as PostgreSQL writes bytes."""
-        if not self._digest:
-            text = "\x00".join(values_of(self))
-            digest = "\\x" + blake2b(text.encode(), digest_size=16).hexdigest()
-            object.__setattr__(self, "_digest", digest)
-        return self._digest
+        return _digest(self)
 
 
-PLACE = tuple(name for name in Place.__dataclass_fields__ if not name.startswith("_"))
-_get = attrgetter(*PLACE)
+PLACE = Place._fields
 _subjects_of = attrgetter(
     "account_id", "card_id", "user_id", "company_id", "department_id", "programme_id"
 )
 
 
-def values_of(place: Place) -> tuple[str, ...]:
-    """Its fields in their order."""
-    found: tuple[str, ...] = _get(place)
-    return found
+@lru_cache(maxsize=4_096)
+def _digest(place: Place) -> str:
+    return "\\x" + blake2b("\x00".join(place).encode(), digest_size=16).hexdigest()
 
 
 @record

@@ -96,7 +96,7 @@ def movement_of(
     """An entry that counts."""
     kind = _TYPES[entry.type]
     # Each look at a message within a message costs more than the rest of its line.
-    merchant, amount = entry.merchant, entry.amount
+    merchant, amount, company_id = entry.merchant, entry.amount, entry.company_id
     currency = entry.posted.currency_code or amount.currency_code
     asked = currency if kind in _ASKED else ""
     if entry.HasField("merchant_amount"):
@@ -106,8 +106,8 @@ def movement_of(
         account_id=entry.account_id,
         card_id=entry.card_id,
         user_id=entry.user_id,
-        company_id=entry.company_id,
-        department_id=department_of(entry),
+        company_id=company_id,
+        department_id=department_of(entry) if company_id else "",
         programme_id=entry.programme_id,
         currency=currency,
         merchant=merchant.id or merchant.descriptor,

@@ -30,6 +30,14 @@ TOTALS = (
 )
 
 
+async def same_again(mesh: StatsMesh) -> None:
+    """What was counted again is what was counted."""
+    for name in ("total", "cell", "origin"):
+        rows = [await mesh.rows(f"SELECT * FROM {kind}_{name}") for kind in ("live", "again")]
+        assert sorted(map(str, rows[0])) == sorted(map(str, rows[1]))
+    await mesh.pool.execute("TRUNCATE again_total, again_cell, again_origin")
+
+
 async def test_a_later_reversal_corrects_the_day_it_belongs_to(mesh: StatsMesh) -> None:
     """In other pages, as after a restart: the origin is remembered."""
     entry = mesh.book.entry
@@ -61,6 +69,23 @@ async def test_who_dies_in_between_has_counted_nothing(mesh: StatsMesh) -> None:
     assert await mesh.rows(TOTALS, ACCOUNT) == []
     await mesh.take(entry)
     assert [row["minor"] for row in await mesh.rows(TOTALS, ACCOUNT)] == [5]
+
+
+async def test_a_page_with_nothing_to_count_is_passed(mesh: StatsMesh) -> None:
+    """As all pages are cut, one may have only reversals of what was never held."""
+    await mesh.take(mesh.book.entry("REVERSAL", 0, authorization_id="auth_1"))
+    assert await mesh.rows(TOTALS, ACCOUNT) == []
+
+
+async def test_what_came_to_nothing_is_the_same_however_pages_are_cut(mesh: StatsMesh) -> None:
+    entries = [
+        mesh.book.entry("PAYMENT_CREDIT", 7, payment_id="pay_1"),
+        mesh.book.entry("PAYMENT_RETURN", 7, payment_id="pay_1"),
+    ]
+    for entry in entries:
+        await mesh.take(entry)
+    await mesh.take(*entries, again=True)
+    await same_again(mesh)
 
 
 async def test_without_accounts_nothing_is_counted(mesh: StatsMesh) -> None:
@@ -106,10 +131,7 @@ async def test_a_member_counts_for_the_department_of_then(mesh: StatsMesh) -> No
     assert await spent() == [11, 100, 1_111]
     # Counted again, with what is known now, all counts where it did.
     await mesh.take(*entries, again=True)
-    for name in ("total", "cell", "origin"):
-        rows = [await mesh.rows(f"SELECT * FROM {kind}_{name}") for kind in ("live", "again")]
-        assert sorted(map(str, rows[0])) == sorted(map(str, rows[1]))
-    await mesh.pool.execute("TRUNCATE again_total, again_cell, again_origin")
+    await same_again(mesh)
 
 
 async def test_partitions_count_for_one_programme_at_the_same_time(mesh: StatsMesh) -> None:

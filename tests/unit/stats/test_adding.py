@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from stats import adding
@@ -12,7 +10,7 @@ from stats.fold import Cell
 from stats.measures import COLUMNS, Measures
 from tests.unit.stats.histories import CARD, FIRST_DAY, PLACE
 
-SHOP = replace(PLACE, merchant="shop", category="5411")
+SHOP = PLACE._replace(merchant="shop", category="5411")
 
 
 def at(place: object = PLACE) -> Cell:
@@ -20,7 +18,7 @@ def at(place: object = PLACE) -> Cell:
 
 
 def test_places_are_summed_by_subject() -> None:
-    found = adding.totals(
+    totals, _ = adding.counted(
         {
             at(): Measures(purchase_count=1, purchase_minor=30, largest_minor=30, corrected_ms=4),
             at(SHOP): Measures(
@@ -28,7 +26,7 @@ def test_places_are_summed_by_subject() -> None:
             ),
         }
     )
-    subjects, days, currencies, partitions, *values = (one.split(SEPARATOR) for one in found)
+    subjects, days, currencies, partitions, *values = (one.split(SEPARATOR) for one in totals)
     assert subjects == sorted(PLACE.subjects)
     assert CARD in subjects
     assert (set(days), set(currencies), set(partitions)) == ({"2026-01-30"}, {"USD"}, {"1"})
@@ -41,16 +39,19 @@ def test_places_are_summed_by_subject() -> None:
     }
 
 
-def test_what_comes_to_nothing_is_in_no_total_and_at_its_place() -> None:
-    """The place is what an origin refers to."""
+def test_what_comes_to_nothing_has_its_rows() -> None:
+    """The place is what an origin refers to; and pages that are cut in another way have the total,
+    too.
+    """
     cells = {at(SHOP): Measures(), at(): Measures(purchase_count=-1)}
-    assert adding.totals({at(SHOP): Measures()}) == []
-    digests, _, accounts, *rest = adding.cells_of(cells)
-    assert sorted(digests.split(SEPARATOR)) == sorted([PLACE.digest(), SHOP.digest()])
+    _, (digests, _, accounts, *rest) = adding.counted(cells)
+    assert digests.split(SEPARATOR) == [SHOP.digest(), PLACE.digest()]
     assert accounts == SEPARATOR.join([PLACE.account_id] * 2)
     counts = dict(zip(CELL_COLUMNS, rest[-len(CELL_COLUMNS) :], strict=True))
-    assert sorted(counts.pop("purchase_count").split(SEPARATOR)) == ["-1", "0"]
+    assert counts.pop("purchase_count").split(SEPARATOR) == ["0", "-1"]
     assert set(counts.values()) == {""}
+    subjects, *_, corrected = adding.counted({at(): Measures()})[0]
+    assert (subjects.split(SEPARATOR), corrected) == (sorted(PLACE.subjects), "")
 
 
 def test_no_value_has_what_stands_between_values() -> None:

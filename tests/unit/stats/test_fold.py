@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,8 +16,7 @@ from stats.movement import COUNTED, Movement
 from tests.unit.stats.histories import FIRST_DAY, PLACE, counted, histories, movement
 
 AUTH: dict[str, Any] = {"authorization_id": "auth_1"}
-SHOP = replace(
-    PLACE,
+SHOP = PLACE._replace(
     merchant="shop",
     category="5411",
     country="GB",
@@ -134,7 +133,7 @@ def test_every_type_that_counts_has_its_rule() -> None:
         # Declined by us, approved by the network all the same.
         (
             [
-                movement("DECLINE", place=replace(PLACE, decline_reason="STOLEN"), **AUTH),
+                movement("DECLINE", place=PLACE._replace(decline_reason="STOLEN"), **AUTH),
                 movement("ADVICE", day=1, number=2, amount_minor=9, approved_minor=9, **AUTH),
             ],
             Measures(declined_count=1),
@@ -176,7 +175,7 @@ def test_a_clearing_that_names_no_merchant_has_that_of_its_authorization() -> No
 
 
 def test_a_clearing_that_names_another_merchant_has_nothing_of_it() -> None:
-    other = replace(PLACE, merchant="other")
+    other = PLACE._replace(merchant="other")
     _, fold = folded(
         [
             movement("AUTHORIZATION", amount_minor=5, approved_minor=5, place=SHOP, **AUTH),
@@ -197,4 +196,4 @@ def test_whose_totals_it_is_in() -> None:
     ]
     assert PLACE.digest() != SHOP.digest()
     assert bytes.fromhex(PLACE.digest().removeprefix("\\x")) != b""
-    assert replace(SHOP, merchant="other").digest() != SHOP.digest()
+    assert SHOP._replace(merchant="other").digest() != SHOP.digest()
