@@ -248,7 +248,7 @@ async def serve(settings: GatewaySettings) -> None:
             settings=settings,
             clock=clock,
         )
-        usage, refusals = add_access_log(grpc, pool, audit, settings=settings, clock=clock)
+        usage, refusals = add_access_log(grpc, pool, settings=settings, clock=clock)
         await pipe.start()
         limits = rate_limits(settings, clock)
 

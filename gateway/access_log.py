@@ -1,17 +1,16 @@
-"""AccessLogService: takes Envoy's access logs, each to whom it is for."""
+"""AccessLogService: takes Envoy's access log of the edge and, if it is asked for, of networks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 from envoy_wire import access_log_pb2 as wire
 from envoy_wire.access_log_pb2_grpc import AccessLogServiceServicer
 
-#: What a log is called: one of these, a colon, the listener (`envoy/common.yaml.j2`).
+#: What a log is called: this, a colon, the listener (`envoy/common.yaml.j2`).
 USAGE_LOG = "usage"
-REFUSAL_LOG = "refusals"
 #: How soon a stream ends when the server stops: Envoy then goes to the next.
 _STOP_CHECK_S = 0.2
 
@@ -28,8 +27,8 @@ class AccessLog(AccessLogServiceServicer):
     not wait for them.
     """
 
-    def __init__(self, takers: Mapping[str, Taker], *, stopping: Callable[[], bool]) -> None:
-        self._takers = takers
+    def __init__(self, taker: Taker, *, stopping: Callable[[], bool]) -> None:
+        self._take = taker
         self._stopping = stopping
 
     async def StreamAccessLogs(
@@ -50,8 +49,8 @@ class AccessLog(AccessLogServiceServicer):
                     # Only the first message of a stream says whose log it is.
                     name = message.identifier.log_name or name
                     kind, _, listener = name.partition(":")
-                    if taker := self._takers.get(kind):
-                        taker(message, listener=listener)
+                    if kind == USAGE_LOG:
+                        self._take(message, listener=listener)
                 elif self._stopping():
                     break
         except StopAsyncIteration:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from envoy_wire import access_log_pb2_grpc, external_auth_pb2_grpc
-from gateway.access_log import REFUSAL_LOG, USAGE_LOG, AccessLog, Taker
+from gateway.access_log import AccessLog
 from gateway.api_key_check import ApiKeyCheck
 from gateway.api_key_service import ApiKeyService
 from gateway.api_key_store import ApiKeyStore
@@ -18,6 +18,7 @@ from gateway.limits import Limits
 from gateway.rate_limit_front import RateLimitFront, kinds_by_method
 from gateway.rate_limit_message import Questions
 from gateway.refusal_log import RefusalLog
+from gateway.refusal_store import RefusalStore
 from gateway.refusals import Refusals
 from gateway.scripts import TAKE_REQUEST
 from gateway.settings import GatewaySettings
@@ -27,10 +28,10 @@ from gateway.usage_service import UsageService
 from gateway.usage_store import UsageStore
 from holdfast.gateway.v1 import api_key_service_pb2_grpc, usage_service_pb2_grpc
 from runtime.access import load_access
-from runtime.audit.writer import AuditWriter
 from runtime.clock import Clock
 from runtime.contract import Binding, rpcs
 from runtime.key_ring import key_ring
+from runtime.refusal_files import RefusalFiles
 from runtime.secrets import secrets_of
 from runtime.server import Server
 
@@ -80,12 +81,13 @@ def add_edge_services(
 def add_access_log(
     server: Server,
     pool: asyncpg.Pool,
-    audit: AuditWriter,
     *,
     settings: GatewaySettings,
     clock: Clock,
 ) -> tuple[UsageLog, RefusalLog]:
-    """Adds what Envoy tells its access logs to, and who reads what was used."""
+    """Adds what Envoy tells its access log to, and who reads what was used; the other reads what
+    Envoy tells in a file.
+    """
     store, policies = UsageStore(pool), load_access().policies
     methods = list(rpcs())
     paths = Paths(
@@ -96,10 +98,11 @@ def add_access_log(
     usage = UsageLog(store, paths, clock, retention_days=settings.gateway_usage_retention_days)
     changing = (rpc.path for rpc in methods if rpc.changes)
     mutations = {path: policies[path] for path in changing if path in policies}
-    refusals = RefusalLog(Refusals(paths, mutations), audit)
-    takers: dict[str, Taker] = {USAGE_LOG: usage.take, REFUSAL_LOG: refusals.take}
+    refusals = RefusalLog(
+        Refusals(paths, mutations), RefusalStore(pool), RefusalFiles(settings.home), clock
+    )
     access_log_pb2_grpc.add_AccessLogServiceServicer_to_server(
-        AccessLog(takers, stopping=lambda: server.stopping), server.services
+        AccessLog(usage.take, stopping=lambda: server.stopping), server.services
     )
     usage_service_pb2_grpc.add_UsageServiceServicer_to_server(
         UsageService(store, ApiKeyStore(pool).merchant_of), server.services

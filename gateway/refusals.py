@@ -1,23 +1,23 @@
-"""What the audit log says of a call that Envoy refused by itself: from its access log to an entry.
+"""What the audit log says of a call that Envoy refused by itself: from a line of its to an entry.
 
 Envoy has no body to tell of: ids and the request's id are those of the path and the headers.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
+from uuid import UUID
 
 from google.rpc import code_pb2
 
-from envoy_wire import access_log_pb2 as wire
-from gateway.usage import CALLER_HEADERS, Paths, grpc_status_of, verb_of
+from gateway.usage import Paths
 from runtime.access import Policy
 from runtime.audit.entry import AuditEntry
 from runtime.error_text import code_of_http
-from runtime.identity import ROLES_HEADER
 from runtime.ids import is_any_id
-from runtime.request_id import IDEMPOTENCY_KEY_HEADER
 from runtime.trace import TRACE_ID_REGEX
 
 #: The listener of our own services.
@@ -44,6 +44,54 @@ _ACTOR_MAX = 256
 _PEER_MAX = 64
 _TRACE_ID = re.compile(TRACE_ID_REGEX)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
+#: How every line begins (`envoy/common.yaml.j2`), and nothing within one does: quotes are escaped.
+_BEGINNING = b'{"at":'
+
+
+class Told(NamedTuple):
+    """What Envoy tells of a call, by the names of its access log."""
+
+    #: Of this call, made by Envoy.
+    id: UUID
+    time_ms: int
+    listener: str
+    peer: str
+    verb: str
+    path: str
+    #: What the caller asked for, if that was JSON.
+    original_path: str
+    trace_id: str
+    request_id: str
+    #: Who it is by a token or key, or by a certificate; empty: not established.
+    subject: str
+    spiffe: str
+    roles: str
+    status: int
+    #: As the answer has it, ahead of its body or after it; empty: not there.
+    grpc_status: str
+    grpc_trailer: str
+    details: str
+    #: Whether a service was given the call.
+    asked: bool
+
+
+_TEXTS = tuple(one for one in Told._fields if one not in ("id", "time_ms", "status", "asked"))
+
+
+def told_of(line: bytes) -> Told | None:
+    """None: not whole. In front may be the beginning of another, by an Envoy that was killed."""
+    try:
+        found = json.loads(line[max(line.rfind(_BEGINNING), 0) :])
+        texts = {name: str(found[name] or "") for name in _TEXTS}
+        return Told(
+            id=UUID(found["id"]),
+            time_ms=int(found["at"]),
+            status=int(found["status"] or 0),
+            asked=found["upstream_us"] is not None,
+            **texts,
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 class Refusals:
@@ -53,48 +101,44 @@ class Refusals:
         self._paths = paths
         self._mutations = mutations
 
-    def entry_of(self, told: wire.HttpAccessLogEntry, *, listener: str) -> AuditEntry | None:
+    def entry_of(self, told: Told) -> AuditEntry | None:
         """The entry; None for what is no refusal of Envoy's, changes nothing, or is a movement
         that a merchant was refused: nothing that merchants wait for is audited.
         """
-        common, request, response = told.common_properties, told.request, told.response
         # What a service was asked, it has recorded itself.
-        asked = common.HasField("time_to_first_upstream_tx_byte")
-        if asked or response.response_code_details == _ANSWERED_BY_A_SERVICE:
+        if told.asked or told.details == _ANSWERED_BY_A_SERVICE:
             return None
-        verb = verb_of(request)
-        paths = (request.path, request.original_path)
-        found = [one for path in paths if (one := self._paths.find(verb, path)).method]
+        paths = (told.path, told.original_path)
+        found = [one for path in paths if (one := self._paths.find(told.verb, path)).method]
         policy = self._mutations.get(found[0].method) if found else None
-        code = _code_of(response)
-        if policy is None or not code or verb in _NO_CHANGE:
+        code = _code_of(told)
+        if policy is None or not code or told.verb in _NO_CHANGE:
             return None
-        headers = request.request_headers
-        roles = tuple(sorted(set(headers.get(ROLES_HEADER, "").replace(",", " ").split())))
-        if listener == MESH and code in _NOT_YET:
+        roles = tuple(sorted(set(told.roles.replace(",", " ").split())))
+        if told.listener == MESH and code in _NOT_YET:
             return None
         if "merchant" in policy.roles.intersection(roles) and policy.cluster == "authz":
             return None
         parameters = dict.fromkeys(text for one in found for text in one.parameters)
-        address = common.downstream_remote_address.socket_address.address
         return AuditEntry(
-            actor=next(filter(None, map(headers.get, CALLER_HEADERS)), "")[:_ACTOR_MAX],
+            actor=(told.subject or told.spiffe)[:_ACTOR_MAX],
             roles=roles,
-            peer=address[:_PEER_MAX],
+            peer=told.peer[:_PEER_MAX],
             method=policy.path,
             targets=tuple(filter(is_any_id, parameters)),
-            request_id=_if_well_formed(_REQUEST_ID, headers.get(IDEMPOTENCY_KEY_HEADER, "")),
-            trace_id=_if_well_formed(_TRACE_ID, request.request_id),
+            request_id=_if_well_formed(_REQUEST_ID, told.request_id),
+            trace_id=_if_well_formed(_TRACE_ID, told.trace_id),
             code=code,
-            reason=_reason_of(response.response_code_details),
+            reason=_reason_of(told.details),
         )
 
 
-def _code_of(response: wire.HttpResponseProperties) -> str:
+def _code_of(told: Told) -> str:
     """The name of the status that the caller was told; '': the call was not refused."""
-    number = grpc_status_of(response)
+    statuses = (told.grpc_trailer, told.grpc_status)
+    number = next((int(one) for one in statuses if one.isascii() and one.isdigit()), None)
     if number is None:
-        number = code_of_http(response.response_code.value)
+        number = code_of_http(told.status)
     if number == code_pb2.OK:
         return ""
     known = code_pb2.Code.values()

@@ -19,6 +19,7 @@ from runtime.contract import DESCRIPTOR_PATH
 from runtime.error_text import HTTP_STATUS_CODES, header_of, json_of
 from runtime.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 from runtime.pki import pki_path
+from runtime.refusal_files import RefusalFiles
 from runtime.routes import DEADLINES_S, handlings, routes
 from runtime.server import HEALTH_INTERVAL_S
 from runtime.settings import SERVICES, SLOTS, Settings
@@ -235,6 +236,7 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
             "network": settings.usage_network_percent,
             "mesh": 0,
         },
+        "refusals_file": str(RefusalFiles(settings.home).current),
         "trace_id_regex": TRACE_ID_REGEX,
         "checks": {"timeout_s": _CHECK_TIMEOUT_S, "api_key_role": "merchant"},
         "told_by_gateway": _TOLD_BY_GATEWAY,

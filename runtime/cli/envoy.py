@@ -12,6 +12,7 @@ from runtime import envoyconfig, pki
 from runtime.cli.options import HomeOption, load_settings
 from runtime.cli.output import CliError, ExitCode, JsonOption, Output
 from runtime.devstack.settings import LISTENERS, StackSettings
+from runtime.refusal_files import RefusalFiles
 
 app = typer.Typer(
     help="Show or check Envoy's configuration.",
@@ -86,6 +87,7 @@ def validate(
             envoyconfig.validate(file)
         else:
             pki.ensure_certificates(settings)
+            RefusalFiles(settings.home).make()
             with TemporaryDirectory() as folder:
                 rendered = Path(folder) / "envoy.yaml"
                 rendered.write_text(text)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtime.devstack import binaries, environment, probes, watches
 from runtime.devstack.home import Home
-from runtime.devstack.process import ProcessSpec
+from runtime.devstack.process import Process, ProcessSpec, State
 from runtime.devstack.settings import StackSettings
+from runtime.refusal_files import RefusalFiles
 
 INSTANCE = "envoy"
 #: Between failing health and SIGTERM: balancers in front stop sending new calls.
 DRAIN_S = 0.3
+#: What Envoy tells in a file is there before the caller has read its answer: only killing the whole
+#: machine loses it. Otherwise Envoy would wait for 64 KB, or ten seconds.
+_FLUSH_AT_ONCE = ("--file-flush-min-size-kb", "0", "--file-flush-interval-msec", "100")
+#: When a new file of refusals is begun: seconds between looks, and bytes that it must have by then.
+#: So a refusal stays there for two hours at most.
+REFUSALS_TURNS = ((1.0, 4 * 2**20), (3600.0, 1))
 
 
 def spec(home: Home, settings: StackSettings, *, ports: Mapping[str, int]) -> ProcessSpec:
@@ -22,6 +30,7 @@ def spec(home: Home, settings: StackSettings, *, ports: Mapping[str, int]) -> Pr
 
     watches.require()
     pki.ensure_certificates(settings)
+    RefusalFiles(settings.home).make()
     config = home.root / "envoy" / "envoy.yaml"
     config.write_text(
         envoyconfig.render(
@@ -35,6 +44,7 @@ def spec(home: Home, settings: StackSettings, *, ports: Mapping[str, int]) -> Pr
             # Without hot restart there is no shared memory that a killed Envoy would leave behind.
             *(str(binaries.envoy()), "-c", str(config), "--disable-hot-restart"),
             *("--concurrency", "1", "--log-level", "warn", "--drain-time-s", "1"),
+            *_FLUSH_AT_ONCE,
         ),
         env=environment.of_server(settings),
         cwd=home.root / "envoy",
@@ -52,6 +62,14 @@ def renew_certificates(settings: StackSettings) -> None:
     from runtime import pki  # noqa: PLC0415  servers alone need it not
 
     pki.ensure_certificates(settings)
+
+
+def bound_refusals(settings: StackSettings, process: Process, *, at_least: int) -> None:
+    """Has Envoy begin a new file if the one it writes has so many bytes."""
+    files = RefusalFiles(settings.home)
+    # Before it is ready, Envoy would die of the signal.
+    if process.state is State.READY and (files.turn(at_least) or files.half_turned):
+        process.send(signal.SIGUSR1)
 
 
 async def _ready(admin: Path, *, stats: Sequence[str]) -> bool:

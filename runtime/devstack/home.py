@@ -2,7 +2,7 @@
 
     home/            0700, ours
       secrets/       one file per secret, 0600
-      logs/ pki/ envoy/ state.json lock
+      logs/ pki/ envoy/ refusals/ state.json lock
       postgres/ valkey-money/ valkey-cache/     the servers' data
       run/           sockets of the services, and below db/ those of the servers
 

@@ -251,6 +251,12 @@ class Devstack:
         if self._plan.ports is not None:
             renew = functools.partial(envoy.renew_certificates, self.settings)
             chores.append(housekeeping.every(housekeeping.CERTIFICATES_PERIOD_S, renew))
+            bound = functools.partial(
+                envoy.bound_refusals, self.settings, self._processes[envoy.INSTANCE]
+            )
+            for period_s, at_least in envoy.REFUSALS_TURNS:
+                turn = functools.partial(bound, at_least=at_least)
+                chores.append(housekeeping.every(period_s, turn))
         self._housekeeping = [asyncio.create_task(chore) for chore in chores]
 
     def _emulators(self, home: homes.Home, settings: StackSettings) -> Sequence[ProcessSpec]:

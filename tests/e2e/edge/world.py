@@ -31,6 +31,7 @@ from runtime import envoyconfig, pki
 from runtime.clock import SystemClock
 from runtime.errors import ResourceExhausted
 from runtime.metrics import MetricsServer
+from runtime.refusal_files import RefusalFiles
 from runtime.server import Server
 from runtime.settings import Settings
 from tests.e2e.edge.upstream import Recorder, add_fakes
@@ -226,6 +227,7 @@ def _start_envoy(
     settings: Settings, ports: envoyconfig.Ports, stack: AsyncExitStack
 ) -> subprocess.Popen[bytes]:
     pki.ensure_certificates(settings)
+    RefusalFiles(settings.home).make()
     config = settings.home / "envoy.yaml"
     config.write_text(envoyconfig.render(settings, ports=ports, authz_workers=1))
     log = stack.enter_context((settings.home / "envoy.log").open("wb"))

@@ -130,7 +130,9 @@ async def test_whom_envoy_refuses_is_in_the_audit_log_once(
     assert await ask("role", **mine) == 403
     assert await ask("token", authorization="Bearer nonsense") == 401
     assert await ask("key", **{"x-api-key": "hf_nonsense"}) == 401
-    assert await ask("body", body="{", **mine) == 400
+    # Whichever Envoy knows first: that the body is none, or from gateway that it may go on.
+    body = await ask("body", body="{", **mine)
+    assert body in (400, 403)
     assert await ask("read", "GET", **mine) == 404
     asking = {"origin": "http://localhost", "access-control-request-method": "POST"}
     assert await ask("preflight", "OPTIONS", **asking) == 200
@@ -158,7 +160,10 @@ async def test_whom_envoy_refuses_is_in_the_audit_log_once(
         "role": ("PERMISSION_DENIED", "ROLE_REFUSED"),
         "token": ("UNAUTHENTICATED", "TOKEN_REFUSED"),
         "key": ("UNAUTHENTICATED", "CREDENTIAL_REFUSED"),
-        "body": ("INVALID_ARGUMENT", found["body"]["reason"]),
+        "body": (
+            "INVALID_ARGUMENT" if body == 400 else "PERMISSION_DENIED",
+            found["body"]["reason"],
+        ),
     }
     assert [found[word]["actor"] for word in ("role", "token", "key")] == [user, "", ""]
     assert found["role"]["roles"] == ["cardholder"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from envoy_wire import access_log_pb2 as wire
 from gateway.refusal_tally import NOBODY_MAX, ONE_BY_ONE_MAX, SUMS_MAX, Tally
-from gateway.refusals import Refusals
+from gateway.refusals import Refusals, Told, told_of
 from gateway.usage import Paths
 from runtime.access import load_access
 from runtime.audit.entry import AuditEntry
@@ -27,39 +28,61 @@ CHANGING = {one.path for one in rpcs() if one.changes}
 REFUSALS = Refusals(
     PATHS, {path: one for path, one in load_access().policies.items() if path in CHANGING}
 )
-ALICE = {"x-auth-subject": "usr_alice", "x-auth-roles": "cardholder"}
+ALICE = {"subject": "usr_alice", "roles": "cardholder"}
 
 
-def told(
-    path: str,
-    *,
-    verb: int = 3,
-    http: int = 200,
-    grpc: str = "",
-    details: str = "rbac_access_denied_matched_policy[none]",
-    asked: bool = False,
-    headers: dict[str, str] | None = None,
-) -> wire.HttpAccessLogEntry:
-    """What Envoy tells of a call; 3 is POST, 7 OPTIONS."""
-    entry = wire.HttpAccessLogEntry()
-    common, request, response = entry.common_properties, entry.request, entry.response
-    common.downstream_remote_address.socket_address.address = "192.0.2.7"
-    if asked:
-        common.time_to_first_upstream_tx_byte.FromMicroseconds(300)
-    request.request_method, request.path, request.request_id = verb, path, "trace-1"
-    request.request_headers.update(headers or {})
-    response.response_code.value, response.response_code_details = http, details
-    if grpc:
-        response.response_headers["grpc-status"] = grpc
-    return entry
+def told(path: str = FREEZE_JSON, **fields: Any) -> Told:
+    """What Envoy tells of a call that was refused for its role."""
+    usual: dict[str, Any] = {
+        "id": UUID(int=1),
+        "time_ms": 1_800_000_000_000,
+        "listener": "edge",
+        "peer": "192.0.2.7",
+        "verb": "POST",
+        "trace_id": "trace-1",
+        "status": 200,
+        "details": "rbac_access_denied_matched_policy[none]",
+        "asked": False,
+    }
+    texts = dict.fromkeys((one for one in Told._fields if one not in usual), "")
+    return Told(**{**texts, **usual, "path": path, **fields})
+
+
+def test_a_line_of_envoys_is_read_also_behind_a_part_of_one() -> None:
+    """As `envoy/common.yaml.j2` has it; null: not there."""
+    found = {
+        "at": "1800000000000",
+        "details": "jwt_authn_access_denied{Jwt_is_missing}",
+        "grpc_status": None,
+        "grpc_trailer": None,
+        "id": "00000000-0000-0000-0000-000000000001",
+        "listener": "edge",
+        "original_path": None,
+        "path": FREEZE_JSON,
+        "peer": "192.0.2.7",
+        "request_id": '{"at":',
+        "roles": None,
+        "spiffe": None,
+        "status": 401,
+        "subject": None,
+        "trace_id": "trace-1",
+        "upstream_us": None,
+        "verb": "POST",
+    }
+    line = json.dumps(found, separators=(",", ":")).encode() + b"\n"
+    expected = told(status=401, details=found["details"], request_id='{"at":')
+    assert told_of(line) == expected
+    assert told_of(line[:50] + line) == expected
+    assert told_of(line[:50] + b"\n") is None
+    assert told_of(b"[]\n") is None
+    served = {**found, "upstream_us": 0, "status": None}
+    assert told_of(json.dumps(served).encode()) == expected._replace(asked=True, status=0)
 
 
 def test_a_refusal_says_who_what_and_why() -> None:
     """JSON: the ids of the path; a key of idempotency; the role that was shown."""
-    headers = {**ALICE, "idempotency-key": "freeze-1"}
-    entry = told(FREEZE, grpc="7", headers=headers)
-    entry.request.original_path = FREEZE_JSON
-    assert REFUSALS.entry_of(entry, listener="edge") == AuditEntry(
+    one = told(FREEZE, original_path=FREEZE_JSON, grpc_status="7", request_id="freeze-1", **ALICE)
+    assert REFUSALS.entry_of(one) == AuditEntry(
         actor="usr_alice",
         roles=("cardholder",),
         peer="192.0.2.7",
@@ -76,65 +99,67 @@ def test_a_refusal_says_who_what_and_why() -> None:
     ("fields", "code", "reason"),
     [
         (
-            {"http": 401, "details": "jwt_authn_access_denied{Jwt_is_expired}"},
+            {"status": 401, "details": "jwt_authn_access_denied{Jwt_is_expired}"},
             "UNAUTHENTICATED",
             "TOKEN_REFUSED",
         ),
-        ({"http": 429, "details": "request_rate_limited"}, "RESOURCE_EXHAUSTED", "RATE_LIMITED"),
-        ({"grpc": "16", "details": "ext_authz_denied"}, "UNAUTHENTICATED", "CREDENTIAL_REFUSED"),
-        ({"http": 503, "details": "no_healthy_upstream"}, "UNAVAILABLE", "NO_HEALTHY_UPSTREAM"),
-        ({"http": 418, "details": ""}, "INVALID_ARGUMENT", ""),
-        ({"grpc": "99", "details": "x" * 99}, "UNKNOWN", "X" * 64),
+        ({"status": 429, "details": "request_rate_limited"}, "RESOURCE_EXHAUSTED", "RATE_LIMITED"),
+        (
+            {"grpc_status": "16", "details": "ext_authz_denied"},
+            "UNAUTHENTICATED",
+            "CREDENTIAL_REFUSED",
+        ),
+        ({"grpc_trailer": "16", "details": "overload"}, "UNAUTHENTICATED", "OVERLOADED"),
+        ({"status": 503, "details": "no_healthy_upstream"}, "UNAVAILABLE", "NO_HEALTHY_UPSTREAM"),
+        ({"status": 418, "details": ""}, "INVALID_ARGUMENT", ""),
+        ({"grpc_status": "99", "details": "x" * 99}, "UNKNOWN", "X" * 64),
     ],
 )
 def test_codes_and_reasons(fields: dict[str, Any], code: str, reason: str) -> None:
     """Of nobody, if no token was good."""
-    entry = REFUSALS.entry_of(told(FREEZE_JSON, **fields), listener="edge")
+    entry = REFUSALS.entry_of(told(**fields))
     assert entry is not None
     assert (entry.actor, entry.code, entry.reason) == ("", code, reason)
 
 
 @pytest.mark.parametrize(
-    ("entry", "listener"),
+    "one",
     [
-        (told(FREEZE, grpc="0", details="direct_response"), "edge"),
-        (told(FREEZE, http=200), "edge"),
-        (told(FREEZE, http=0), "edge"),
-        (told(FREEZE, grpc="7", details="via_upstream"), "edge"),
-        (told(FREEZE, http=504, asked=True), "edge"),
-        (told("/holdfast.accounts.v1.CardService/GetCard", http=403), "edge"),
-        (told("/v1/nothing/of:ours", http=404), "edge"),
-        (told(FREEZE, http=401, verb=7), "edge"),
-        (
-            told(REVERSE, http=429, headers={**ALICE, "x-auth-roles": "merchant"}),
-            "edge",
-        ),
-        (told(FREEZE, http=503, details="no_healthy_upstream"), "mesh"),
+        told(FREEZE, grpc_status="0", details="direct_response"),
+        told(FREEZE, status=200),
+        told(FREEZE, status=0),
+        told(FREEZE, grpc_status="7", details="via_upstream"),
+        told(FREEZE, status=504, asked=True),
+        told("/holdfast.accounts.v1.CardService/GetCard", status=403),
+        told("/v1/nothing/of:ours", status=404),
+        told(FREEZE, status=401, verb="OPTIONS"),
+        told(REVERSE, status=429, subject="usr_alice", roles="merchant"),
+        told(FREEZE, status=503, details="no_healthy_upstream", listener="mesh"),
     ],
 )
-def test_what_is_none(entry: wire.HttpAccessLogEntry, listener: str) -> None:
+def test_what_is_none(one: Told) -> None:
     """Answers, what a service was asked, reads, paths that are none, merchants' movements, and what
     our own services ask again by themselves.
     """
-    assert REFUSALS.entry_of(entry, listener=listener) is None
+    assert REFUSALS.entry_of(one) is None
 
 
 def test_movements_of_others_and_services_without_a_right_are_told() -> None:
     """Somebody who administers, or who has shown nothing; a service at what is not for it."""
-    for headers in ({}, ALICE):
-        assert REFUSALS.entry_of(told(REVERSE, http=401, headers=headers), listener="edge")
-    spiffe = {"x-auth-spiffe": "spiffe://holdfast.local/service/notify"}
-    entry = REFUSALS.entry_of(told(FREEZE, grpc="7", headers=spiffe), listener="mesh")
+    assert REFUSALS.entry_of(told(REVERSE, status=401))
+    assert REFUSALS.entry_of(told(REVERSE, status=401, **ALICE))
+    spiffe = "spiffe://holdfast.local/service/notify"
+    entry = REFUSALS.entry_of(told(FREEZE, grpc_status="7", spiffe=spiffe, listener="mesh"))
     assert entry is not None
-    assert entry.actor == spiffe["x-auth-spiffe"]
+    assert entry.actor == spiffe
 
 
 def test_what_is_not_well_formed_is_not_kept() -> None:
     """Whoever is refused does not write into a log that is kept for good what they like."""
-    entry = told("/v1/cards/4111111111111111:freeze", http=401)
-    entry.request.request_id = "a trace id with spaces"
-    entry.request.request_headers["idempotency-key"] = "x" * 200
-    found = REFUSALS.entry_of(entry, listener="edge")
+    path = "/v1/cards/4111111111111111:freeze"
+    found = REFUSALS.entry_of(
+        told(path, status=401, trace_id="a trace id with spaces", request_id="x" * 129)
+    )
     assert found is not None
     assert (found.targets, found.request_id, found.trace_id) == ((), "", "")
 
@@ -157,9 +182,9 @@ def test_beyond_the_bound_they_are_added_up_and_none_is_untold() -> None:
     """One caller; then many addresses, of which each stays within its own bound."""
     tally = Tally()
     assert sum(tally.has_room(refusal(actor="usr_alice")) for _ in range(150)) == ONE_BY_ONE_MAX
-    (told,) = tally.close()
-    assert (told.actor, told.targets, told.reason) == ("usr_alice", (), "REPEATED")
-    assert told.after == {"calls": 150 - ONE_BY_ONE_MAX, "reason": "TOKEN_REFUSED"}
+    (summed,) = tally.close()
+    assert (summed.actor, summed.targets, summed.reason) == ("usr_alice", (), "REPEATED")
+    assert summed.after == {"calls": 150 - ONE_BY_ONE_MAX, "reason": "TOKEN_REFUSED"}
     assert tally.has_room(refusal(actor="usr_alice")), "another minute"
     assert tally.close() == []
     addresses = NOBODY_MAX + SUMS_MAX + 10

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from runtime import envoyconfig, pki
+from runtime.refusal_files import RefusalFiles
 from runtime.settings import Settings
 
 PORTS = envoyconfig.Ports(edge_https=1, edge_http=2, network=3, mesh=4, metrics=5)
@@ -100,6 +101,7 @@ def test_paths_are_quoted(tmp_path: Path) -> None:
 
 def test_envoy_accepts_it(settings: Settings) -> None:
     pki.ensure_certificates(settings)
+    RefusalFiles(settings.home).make()
     config = settings.home / "envoy.yaml"
     config.write_text(envoyconfig.render(settings, ports=PORTS, authz_workers=2))
     envoyconfig.validate(config)
