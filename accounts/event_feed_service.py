@@ -16,6 +16,9 @@ from runtime.validate import Violations
 
 #: Accounts of one call.
 ACCOUNTS_MAX = 1_000
+#: Companies of one call, and managers of each.
+COMPANIES_MAX = 500
+MANAGERS_MAX = 20
 _PRINCIPAL_LENGTH_MAX = 256
 
 
@@ -50,6 +53,25 @@ class EventFeedService(EventFeedServiceServicer):
             owners=[
                 pb.AccountOwner(account_id=account_id, owner_id=owner_id)
                 for account_id, owner_id in owners.items()
+            ]
+        )
+
+    async def ResolveManagers(
+        self, request: pb.ResolveManagersRequest, context: Any
+    ) -> pb.ResolveManagersResponse:
+        """Says who manages companies."""
+        del context
+        violations = Violations()
+        if not 0 < len(request.company_ids) <= COMPANIES_MAX:
+            violations.add("company_ids", f"must be 1 to {COMPANIES_MAX}")
+        for number, one in enumerate(request.company_ids):
+            violations.id(f"company_ids[{number}]", one, ids.COMPANY)
+        violations.raise_if_any()
+        found = await self._owners.managers_of(request.company_ids, limit=MANAGERS_MAX)
+        return pb.ResolveManagersResponse(
+            managers=[
+                pb.CompanyManager(company_id=company_id, user_id=user_id)
+                for company_id, user_id in found
             ]
         )
 

@@ -54,6 +54,12 @@ class OwnershipStore:
             found = await self._pool.fetch(_SQL["owners_of"], list(account_ids))
         return {row["id"]: row["owner_id"] for row in found}
 
+    async def managers_of(self, company_ids: Sequence[str], *, limit: int) -> list[tuple[str, str]]:
+        """Companies and those who manage them, of each as many as `limit`."""
+        with refusing_when_down():
+            found = await self._pool.fetch(_SQL["managers_of"], list(company_ids), limit)
+        return [(row["company_id"], row["user_id"]) for row in found]
+
     async def account_belongs(self, account_id: str, user_id: str) -> Belongs | None:
         """To whom an account belongs, and whether a user shares it."""
         return await self._belongs("account_belongs", account_id, user_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,16 +27,20 @@ _SQL = load_queries(Path(__file__).with_name("sql") / "intake.sql")
 
 
 class Owners(Protocol):
-    """Knows who owns accounts."""
+    """Knows who owns accounts, and who manages companies."""
 
     async def owners_of(self, account_ids: Collection[str]) -> dict[str, str]:
         """The owners of those accounts that are known."""
         ...
 
+    async def managers_of(self, company_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Who manages those companies that are known."""
+        ...
+
 
 class Intake:
     """Adds events on a connection, in its transaction. `owners` is asked about accounts that were
-    never met before, `planner` lets users be told.
+    never met before, and about managers each time; `planner` lets users be told.
     """
 
     def __init__(self, owners: Owners, clock: Clock, planner: Planner | None = None) -> None:
@@ -46,6 +51,7 @@ class Intake:
     async def take(self, connection: Any, incoming: Sequence[Incoming]) -> None:
         """Adds events in this order."""
         owners = await self._resolve(connection, incoming)
+        happened = await self._happened(incoming, owners)
         # One at a time from here to the commit: numbers become visible in their order, and whoever
         # reads up to one has missed none below it.
         await connection.execute(_SQL["lock_intake"])
@@ -69,7 +75,8 @@ class Intake:
         added = await connection.fetch(_SQL["insert_events"], *map(list, zip(*rows, strict=True)))
         numbers = {row["id"]: row["number"] for row in added}
         await self._fan_out(connection, [(numbers[row[0]], row) for row in rows])
-        await self._tell_users(connection, incoming, owners)
+        if self._planner is not None:
+            await self._planner.plan(connection, happened)
         for one in incoming:
             EVENTS.labels(one.event.type).inc()
 
@@ -92,12 +99,14 @@ class Intake:
             now = datetime_of(self._clock.now_ms())
             await connection.execute(_SQL["insert_deliveries"], *columns, now)
 
-    async def _tell_users(
-        self, connection: Any, incoming: Sequence[Incoming], owners: dict[str, str]
-    ) -> None:
-        """Lets users be told; of what did not happen nobody is."""
+    async def _happened(
+        self, incoming: Sequence[Incoming], owners: dict[str, str]
+    ) -> list[Happened]:
+        """What users are told; of what did not happen nobody is. Managers are not remembered: they
+        change, and few events are for them.
+        """
         if self._planner is None:
-            return
+            return []
         now_ms = self._clock.now_ms()
         happened = [
             Happened(
@@ -108,7 +117,14 @@ class Intake:
             for one in incoming
             if not one.test and is_told(one.event, now_ms=now_ms)
         ]
-        await self._planner.plan(connection, happened)
+        company_ids = {one.owner_id for one in happened if one.is_for_managers}
+        if not company_ids:
+            return happened
+        managers = await self._owners.managers_of(company_ids)
+        return [
+            replace(one, managers=managers.get(one.owner_id, ())) if one.is_for_managers else one
+            for one in happened
+        ]
 
     async def _resolve(self, connection: Any, incoming: Sequence[Incoming]) -> dict[str, str]:
         wanted = {

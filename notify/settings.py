@@ -67,7 +67,8 @@ class NotifySettings(Settings):
     notify_api_url: str = Field(
         default="https://localhost:8443",
         pattern=r"^https://[^\s?#]{1,200}[^\s?#/]$",
-        description="The edge as mail programs reach it, to unsubscribe with one click.",
+        description="The edge as mail programs and browsers reach it: to unsubscribe with one"
+        " click, and to download reports (`/reports`).",
     )
     notify_sms_url: str = Field(
         default="",

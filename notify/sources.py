@@ -40,6 +40,8 @@ PAUSE_S = 1.0
 CALL_TIMEOUT_S = 5.0
 #: Accounts of one call.
 OWNERS_PAGE = 1_000
+#: Companies of one call.
+COMPANIES_PAGE = 500
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "intake.sql")
 _LEDGER = "ledger"
@@ -71,6 +73,18 @@ class AccountsFeed:
             request = accounts.ResolveOwnersRequest(account_ids=wanted[start : start + OWNERS_PAGE])
             answer = await self._stub.ResolveOwners(request, timeout=CALL_TIMEOUT_S)
             found |= {one.account_id: one.owner_id for one in answer.owners}
+        return found
+
+    async def managers_of(self, company_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Who manages companies, as far as they are known."""
+        wanted, found = sorted(company_ids), dict[str, tuple[str, ...]]()
+        for start in range(0, len(wanted), COMPANIES_PAGE):
+            request = accounts.ResolveManagersRequest(
+                company_ids=wanted[start : start + COMPANIES_PAGE]
+            )
+            answer = await self._stub.ResolveManagers(request, timeout=CALL_TIMEOUT_S)
+            for one in answer.managers:
+                found[one.company_id] = (*found.get(one.company_id, ()), one.user_id)
         return found
 
     async def has_dismissed(self, company_id: str, user_id: str) -> bool:

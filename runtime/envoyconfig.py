@@ -5,8 +5,11 @@ The same templates serve the supervisor, `holdfast envoy render` and a sidecar.
 
 from __future__ import annotations
 
+import re
 import subprocess
+from base64 import b64encode
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,15 +36,16 @@ from runtime.trace import TRACE_ID_REGEX
 
 _ROOT = Path(__file__).resolve().parent.parent
 ENVOY_TEMPLATES = _ROOT / "envoy"
-#: What the edge serves to anyone, as `make gen` writes it.
 _API = _ROOT / "docs" / "api"
+_HTML = "text/html; charset=utf-8"
+#: What pages may do in a browser: nothing, but for what is said of each.
+_STILL = "default-src 'none'; style-src 'unsafe-inline'"
+#: What the edge serves to anyone: what `make gen` writes, and a page that fetches a report for who
+#: signs in there.
 _PAGES = (
     {"path": "/openapi.json", "file": str(_API / "openapi.json"), "type": "application/json"},
-    {
-        "path": "/docs",
-        "file": str(_API / "reference.html"),
-        "type": "text/html; charset=utf-8",
-    },
+    {"path": "/docs", "file": str(_API / "reference.html"), "type": _HTML},
+    {"path": "/reports", "file": str(ENVOY_TEMPLATES / "pages" / "reports.html"), "type": _HTML},
 )
 _PAGE_BYTES_MAX = 4 * 1024 * 1024
 #: Once each is above zero, Envoy has the token keys: before that every token is refused.
@@ -197,6 +201,16 @@ def _bounds(settings: Settings) -> dict[str, Any]:
     }
 
 
+def page_policy(path: Path) -> str:
+    """The content security policy of a page: its own script runs, and asks this origin only."""
+    found = re.search(r"<script>(.*?)</script>", path.read_text(encoding="utf-8"), re.DOTALL)
+    if found is None:
+        return _STILL
+    digest = b64encode(sha256(found[1].encode()).digest()).decode()
+    more = "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    return f"{_STILL}; script-src 'sha256-{digest}'; {more}"
+
+
 def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[str, Any]:
     access = load_access()
     workers = [f"authz-{number}" for number in range(authz_workers)]
@@ -206,7 +220,10 @@ def _context(settings: Settings, *, ports: Ports, authz_workers: int) -> dict[st
         "ports": ports,
         "trust_domain": settings.trust_domain,
         **_routes(access),
-        "pages": {"all": _PAGES, "bytes_max": _PAGE_BYTES_MAX},
+        "pages": {
+            "all": [{**one, "policy": page_policy(Path(one["file"]))} for one in _PAGES],
+            "bytes_max": _PAGE_BYTES_MAX,
+        },
         "services": SERVICES,
         "processes": processes,
         "grpc_servers": _grpc_servers(settings, workers),

@@ -97,6 +97,7 @@ class FakeAccounts:
         self.asked: list[set[str]] = []
         self.dismissed: set[tuple[str, str]] = set()
         self.down = False
+        self.managers: dict[str, tuple[str, ...]] = {COMPANY: (USER, OTHER_USER)}
         self.owners = {ACCOUNT: COMPANY, OTHER_ACCOUNT: OTHER_COMPANY, PERSONAL: USER}
 
     async def events_after(self, number: int) -> tuple[Sequence[FeedEvent], bool]:
@@ -106,6 +107,9 @@ class FakeAccounts:
     async def owners_of(self, account_ids: Collection[str]) -> dict[str, str]:
         self.asked.append(set(account_ids))
         return {one: self.owners[one] for one in account_ids if one in self.owners}
+
+    async def managers_of(self, company_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        return {one: self.managers[one] for one in company_ids if one in self.managers}
 
     async def has_dismissed(self, company_id: str, user_id: str) -> bool:
         if self.down:

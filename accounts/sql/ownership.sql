@@ -32,6 +32,18 @@ LIMIT $3
 -- Who owns accounts. Params: $1 account ids.
 SELECT id, owner_id FROM account WHERE id = ANY($1::text[])
 
+-- managers_of --
+-- Who manages companies, those who came first first. Params: $1 company ids, $2 how many of each.
+SELECT c.company_id, m.user_id
+FROM unnest($1::text[]) AS c (company_id)
+CROSS JOIN LATERAL (
+    SELECT user_id, create_time FROM company_member
+    WHERE company_id = c.company_id AND active AND role <> 'EMPLOYEE'
+    ORDER BY create_time, user_id
+    LIMIT $2
+) m
+ORDER BY c.company_id, m.create_time, m.user_id
+
 -- account_belongs --
 -- To whom an account belongs, whether a user shares it, and whether the company that owns it has
 -- made the user something less than a manager. Params: $1 id, $2 user id.

@@ -24,14 +24,16 @@ class Planner:
 
     async def plan(self, connection: Any, happened: Sequence[Happened]) -> None:
         """Adds the notices of events."""
-        told = [one for one in happened if one.user_id]
-        user_ids = {one.user_id for one in told}
+        told = [(one, user_id) for one in happened for user_id in one.user_ids]
+        user_ids = {user_id for _, user_id in told}
         if not told:
             return
         now_ms = self._clock.now_ms()
         wanted = await store.preferences_of(connection, user_ids)
         found = [
-            notice for one in told for notice in notices(one, wanted[one.user_id], now_ms=now_ms)
+            notice
+            for one, user_id in told
+            for notice in notices(one, user_id, wanted[user_id], now_ms=now_ms)
         ]
         if not found:
             return

@@ -48,25 +48,37 @@ class Happened:
     event: Event
     #: Who owns the account, as far as it is known.
     owner_id: str
+    #: Who manages the company that owns it; only of what is for managers.
+    managers: tuple[str, ...] = ()
 
     @property
-    def user_id(self) -> str:
-        """Who is told: whose card it is, or who owns the account; empty: nobody."""
+    def is_for_managers(self) -> bool:
+        """Whether a company's managers are told: of what is nobody's card and must be said."""
+        return (
+            not self.event.user_id
+            and ids.is_id(self.owner_id, ids.COMPANY)
+            and RULES[_kind(self.event)].required
+        )
+
+    @property
+    def user_ids(self) -> tuple[str, ...]:
+        """Who is told: whose card it is, or who owns the account, or manages its owner."""
         told = self.event.user_id or self.owner_id
-        return told if ids.is_id(told, ids.USER) else ""
+        return (told,) if ids.is_id(told, ids.USER) else self.managers
 
 
 def is_told(event: Event, *, now_ms: int) -> bool:
     """Whether somebody may be told of it: also what happened long ago comes in some day."""
     if event.type not in TOLD:
         return False
-    kind = _PLAIN.get(event.type, Kind.PURCHASE_APPROVED)
-    return event.time_ms + RULES[kind].lifetime_ms > now_ms
+    return event.time_ms + RULES[_kind(event)].lifetime_ms > now_ms
 
 
-def notices(happened: Happened, preferences: Preferences, *, now_ms: int) -> Iterator[Notice]:
-    """What the user is told."""
-    event, user_id = happened.event, happened.user_id
+def notices(
+    happened: Happened, user_id: str, preferences: Preferences, *, now_ms: int
+) -> Iterator[Notice]:
+    """What one of those who are told is told."""
+    event = happened.event
     for kind, channel in _wanted(event, preferences):
         yield Notice(
             id=notice_id(happened.id, kind, channel, user_id),
@@ -98,6 +110,10 @@ def capped(notice: Notice, *, sent: int, cap: int) -> Notice:
 def window_start_ms(now_ms: int) -> int:
     """Since when counts what was sent."""
     return now_ms - _HOUR_MS
+
+
+def _kind(event: Event) -> Kind:
+    return _PLAIN.get(event.type, Kind.PURCHASE_APPROVED)
 
 
 def _wanted(event: Event, preferences: Preferences) -> Iterator[tuple[Kind, Channel]]:

@@ -72,9 +72,11 @@ def words(
 
     subject = " ".join(block("subject").split())
     greeting = [f"Hello {' '.join(name.split())},"] if name.strip() else []
+    # Who has several, or manages those of a company, needs to know which.
+    about = [f"It is about the account {notice.account_id}."] if notice.account_id else []
     shown = {
         "subject": subject,
-        "paragraphs": [*greeting, *block("body").split("\n\n")],
+        "paragraphs": [*greeting, *block("body").split("\n\n"), *about],
         "link": link,
         "unsubscribe": unsubscribe,
     }

@@ -79,8 +79,8 @@ class Links:
         return f"{self.site}/unsubscribe?token={quote(token)}"
 
     def report(self, report_id: str) -> str:
-        """Where a report is downloaded, by who has signed in."""
-        return f"{self.site}/reports/{quote(report_id)}"
+        """The edge's own page, where a report is downloaded by who signs in."""
+        return f"{self.api}/reports#{quote(report_id)}"
 
 
 class NoticeWorker:

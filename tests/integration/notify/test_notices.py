@@ -24,12 +24,16 @@ from notify.notices.mail import FileCarrier, SmtpCarrier, SmtpServer
 from notify.notices.notice import ATTEMPTS_MAX, RETRY_MS
 from notify.notices.phones import PushCarrier, SmsCarrier, is_safe
 from notify.notices.worker import BATCH, LEASE_MS
+from runtime.events.catalogue import money
 from runtime.log import configure_logging
 from tests.notify_mesh import (
+    ACCOUNT,
     ADMIN,
     CAPS,
+    COMPANY,
     EMAIL,
     NAME,
+    OTHER_ACCOUNT,
     PERSONAL,
     PHONE,
     USER,
@@ -78,6 +82,26 @@ async def test_an_event_is_told_once_by_each_channel(mesh: NotifyMesh) -> None:
     assert NAME in mail.words.text
     assert "insufficient funds" in mail.words.text
     assert mesh.tokens.read(mail.unsubscribe.partition("token=")[2]) is not None
+
+
+async def test_managers_are_told_what_concerns_their_company(mesh: NotifyMesh) -> None:
+    """Of an unusual day, each of them once; of what need not be said, nobody. A company that has
+    no manager is told by webhook only.
+    """
+    unusual = {
+        "anomaly_id": "anom_0a" + "7" * 32,
+        "date": "2027-01-14",
+        "amount": money(99_000, "USD"),
+        "usual_amount": money(1_000, "USD"),
+    }
+    mesh.happen("account.spend_unusual", account_id=ACCOUNT, owner_id=COMPANY, **unusual)
+    mesh.happen("account.spend_unusual", account_id=OTHER_ACCOUNT, **unusual)
+    mesh.happen("payment.credited", account_id=ACCOUNT, owner_id=COMPANY)
+    found = await mesh.told()
+    assert {one.user_id for one in found} == set(mesh.accounts.managers[COMPANY])
+    assert len(found) == 2
+    assert all(f"about the account {ACCOUNT}." in one.words.text for one in found)
+    assert not await mesh.told()
 
 
 async def test_tests_of_developers_are_told_to_nobody(mesh: NotifyMesh) -> None:

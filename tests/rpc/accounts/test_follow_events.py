@@ -9,13 +9,14 @@ from typing import Any
 import grpc
 import pytest
 
-from accounts.event_feed_service import ACCOUNTS_MAX, EventFeedService
+from accounts.event_feed_service import ACCOUNTS_MAX, COMPANIES_MAX, EventFeedService
 from accounts.ownership_store import OwnershipStore
 from holdfast.accounts.v1 import (
     account_service_pb2,
     card_service_pb2,
     dispute_pb2,
     dispute_service_pb2,
+    member_service_pb2,
     user_service_pb2,
 )
 from holdfast.accounts.v1 import event_feed_service_pb2 as pb
@@ -29,8 +30,9 @@ from runtime.events.outbox import EventOutbox, emit
 from runtime.server import Server
 from tests.accounts_disputing import liability, shopper
 from tests.accounts_mesh import OWNER, UNKNOWN_ACCOUNT, AccountsMesh, call, refused, usd
-from tests.accounts_people import ANNA
+from tests.accounts_people import ANNA, BORIS, CHLOE, as_user, found_company, join
 
+UNKNOWN_COMPANY = "co_0a" + "0" * 32
 NOTIFY = ("x-auth-spiffe", "spiffe://holdfast.local/service/notify")
 
 
@@ -204,6 +206,25 @@ async def test_owners_of_accounts(mesh: AccountsMesh, feed: Feed) -> None:
     assert [(one.account_id, one.owner_id) for one in answer.owners] == [(account.id, OWNER)]
 
 
+async def test_managers_of_companies(mesh: AccountsMesh, feed: Feed) -> None:
+    """Administrators and managers, who came first first; neither employees nor who has left."""
+    company = await found_company(mesh, ANNA)
+    await join(mesh, company.id, BORIS, "MANAGER", by=ANNA)
+    await join(mesh, company.id, CHLOE, "EMPLOYEE", by=ANNA)
+    request = pb.ResolveManagersRequest(company_ids=[company.id, UNKNOWN_COMPANY])
+
+    async def managers() -> list[tuple[str, str]]:
+        answer = await feed.stub.ResolveManagers(request, metadata=[NOTIFY])
+        return [(one.company_id, one.user_id) for one in answer.managers]
+
+    assert await managers() == [(company.id, ANNA), (company.id, BORIS)]
+    removing = member_service_pb2.RemoveMemberRequest(
+        request_id=mesh.request_id(), company_id=company.id, user_id=BORIS
+    )
+    await call(mesh.members.RemoveMember, removing, **as_user(ANNA))
+    assert await managers() == [(company.id, ANNA)]
+
+
 async def test_how_somebody_is_reached(mesh: AccountsMesh, feed: Feed) -> None:
     created = await call(
         mesh.users.CreateUser,
@@ -239,6 +260,12 @@ async def test_how_somebody_is_reached(mesh: AccountsMesh, feed: Feed) -> None:
             ["account_ids"],
         ),
         ("ResolveOwners", pb.ResolveOwnersRequest(account_ids=["x"]), ["account_ids[0]"]),
+        ("ResolveManagers", pb.ResolveManagersRequest(), ["company_ids"]),
+        (
+            "ResolveManagers",
+            pb.ResolveManagersRequest(company_ids=["x", *[UNKNOWN_COMPANY] * COMPANIES_MAX]),
+            ["company_ids", "company_ids[0]"],
+        ),
         ("GetContact", pb.GetContactRequest(user_id="x"), ["user_id"]),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -50,7 +51,7 @@ def told(
     }
     event = Event(type=kind, time_ms=NOW_MS, account_id=ACCOUNT, user_id=USER, data=data)
     happened = Happened(id=EVENT, event=event, owner_id=USER)
-    found = list(notices(happened, wanted, now_ms=NOW_MS))
+    found = list(notices(happened, USER, wanted, now_ms=NOW_MS))
     assert len({one.id for one in found}) == len(found)
     return {(one.kind, one.channel) for one in found}
 
@@ -103,14 +104,33 @@ def test_types_that_are_told_exist() -> None:
     assert set(CATALOGUE) >= TOLD
 
 
+UNUSUAL = "account.spend_unusual"
+MANAGERS = (f"usr_0a{'8' * 32}", f"usr_0a{'9' * 32}")
+
+
 @pytest.mark.parametrize(
-    ("user_id", "owner_id", "expected"),
-    [(USER, COMPANY, USER), ("", USER, USER), ("", COMPANY, ""), ("", "", "")],
+    ("kind", "user_id", "owner_id", "expected"),
+    [
+        (APPROVED, USER, COMPANY, (USER,)),
+        (APPROVED, "", USER, (USER,)),
+        (APPROVED, "", COMPANY, ()),
+        (APPROVED, "", "", ()),
+        (UNUSUAL, "", USER, (USER,)),
+        (UNUSUAL, "", COMPANY, MANAGERS),
+        (UNUSUAL, USER, COMPANY, (USER,)),
+        ("payment.failed", "", COMPANY, MANAGERS),
+        ("statement.ready", "", COMPANY, MANAGERS),
+        # What need not be said is not said to many.
+        ("payment.credited", "", COMPANY, ()),
+    ],
 )
-def test_who_is_told(user_id: str, owner_id: str, expected: str) -> None:
-    """Whose card it is, or whose account; a company is no person."""
-    event = Event(type=APPROVED, time_ms=NOW_MS, account_id=ACCOUNT, user_id=user_id)
-    assert Happened(id=EVENT, event=event, owner_id=owner_id).user_id == expected
+def test_who_is_told(kind: str, user_id: str, owner_id: str, expected: tuple[str, ...]) -> None:
+    """Whose card it is, or whose account; a company is no person, but has managers."""
+    event = Event(type=kind, time_ms=NOW_MS, account_id=ACCOUNT, user_id=user_id)
+    happened = Happened(id=EVENT, event=event, owner_id=owner_id)
+    if happened.is_for_managers:
+        happened = replace(happened, managers=MANAGERS)
+    assert happened.user_ids == expected
 
 
 def test_what_happened_long_ago_is_no_news() -> None:

@@ -27,7 +27,7 @@ from holdfast.type.v1 import access_pb2 as holdfast_dot_type_dot_v1_dot_access__
 from holdfast.type.v1 import feed_event_pb2 as holdfast_dot_type_dot_v1_dot_feed__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-holdfast/accounts/v1/event_feed_service.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1dholdfast/type/v1/access.proto\x1a!holdfast/type/v1/feed_event.proto\"C\n\x13\x46ollowEventsRequest\x12\x13\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"Q\n\x14\x46ollowEventsResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.holdfast.type.v1.FeedEvent\x12\x0c\n\x04more\x18\x02 \x01(\x08\"1\n\x14ResolveOwnersRequest\x12\x19\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"4\n\x0c\x41\x63\x63ountOwner\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\"K\n\x15ResolveOwnersResponse\x12\x32\n\x06owners\x18\x01 \x03(\x0b\x32\".holdfast.accounts.v1.AccountOwner\"F\n\x13\x43heckManagerRequest\x12\x18\n\ncompany_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\")\n\x14\x43heckManagerResponse\x12\x11\n\tdismissed\x18\x01 \x01(\x08\"*\n\x11GetContactRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x12GetContactResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\r\n\x05phone\x18\x03 \x01(\t2\xfb\x03\n\x10\x45ventFeedService\x12y\n\x0c\x46ollowEvents\x12).holdfast.accounts.v1.FollowEventsRequest\x1a*.holdfast.accounts.v1.FollowEventsResponse\"\x12\x90\x02\x01\x92\xb5\x18\x0b\n\x01\x07*\x06notify\x12|\n\rResolveOwners\x12*.holdfast.accounts.v1.ResolveOwnersRequest\x1a+.holdfast.accounts.v1.ResolveOwnersResponse\"\x12\x90\x02\x01\x92\xb5\x18\x0b\n\x01\x07*\x06notify\x12y\n\x0c\x43heckManager\x12).holdfast.accounts.v1.CheckManagerRequest\x1a*.holdfast.accounts.v1.CheckManagerResponse\"\x12\x90\x02\x01\x92\xb5\x18\x0b\n\x01\x07*\x06notify\x12s\n\nGetContact\x12\'.holdfast.accounts.v1.GetContactRequest\x1a(.holdfast.accounts.v1.GetContactResponse\"\x12\x90\x02\x01\x92\xb5\x18\x0b\n\x01\x07*\x06notifyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-holdfast/accounts/v1/event_feed_service.proto\x12\x14holdfast.accounts.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1dholdfast/type/v1/access.proto\x1a!holdfast/type/v1/feed_event.proto\"C\n\x13\x46ollowEventsRequest\x12\x13\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"Q\n\x14\x46ollowEventsResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.holdfast.type.v1.FeedEvent\x12\x0c\n\x04more\x18\x02 \x01(\x08\"1\n\x14ResolveOwnersRequest\x12\x19\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"4\n\x0c\x41\x63\x63ountOwner\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\"K\n\x15ResolveOwnersResponse\x12\x32\n\x06owners\x18\x01 \x03(\x0b\x32\".holdfast.accounts.v1.AccountOwner\"3\n\x16ResolveManagersRequest\x12\x19\n\x0b\x63ompany_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"5\n\x0e\x43ompanyManager\x12\x12\n\ncompany_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"Q\n\x17ResolveManagersResponse\x12\x36\n\x08managers\x18\x01 \x03(\x0b\x32$.holdfast.accounts.v1.CompanyManager\"F\n\x13\x43heckManagerRequest\x12\x18\n\ncompany_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\")\n\x14\x43heckManagerResponse\x12\x11\n\tdismissed\x18\x01 \x01(\x08\"*\n\x11GetContactRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x12GetContactResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\r\n\x05phone\x18\x03 \x01(\t2\x80\x05\n\x10\x45ventFeedService\x12y\n\x0c\x46ollowEvents\x12).holdfast.accounts.v1.FollowEventsRequest\x1a*.holdfast.accounts.v1.FollowEventsResponse\"\x12\x90\x02\x01\x92\xb5\x18\x0b\n\x01\x07*\x06notify\x12|\n\rResolveOwners\x12*.holdfast.accounts.v1.ResolveOwnersRequest\x1a+.holdfast.accounts.v1.ResolveOwnersResponse\"\x12\x90\x02\x01\x92\xb5\x18\x0b\n\x01\x07*\x06notify\x12\x82\x01\n\x0fResolveManagers\x12,.holdfast.accounts.v1.ResolveManagersRequest\x1a-.holdfast.accounts.v1.ResolveManagersResponse\"\x12\x90\x02\x01\x92\xb5\x18\x0b\n\x01\x07*\x06notify\x12y\n\x0c\x43heckManager\x12).holdfast.accounts.v1.CheckManagerRequest\x1a*.holdfast.accounts.v1.CheckManagerResponse\"\x12\x90\x02\x01\x92\xb5\x18\x0b\n\x01\x07*\x06notify\x12s\n\nGetContact\x12\'.holdfast.accounts.v1.GetContactRequest\x1a(.holdfast.accounts.v1.GetContactResponse\"\x12\x90\x02\x01\x92\xb5\x18\x0b\n\x01\x07*\x06notifyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FOLLOWEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_RESOLVEOWNERSREQUEST'].fields_by_name['account_ids']._loaded_options = None
   _globals['_RESOLVEOWNERSREQUEST'].fields_by_name['account_ids']._serialized_options = b'\342A\001\002'
+  _globals['_RESOLVEMANAGERSREQUEST'].fields_by_name['company_ids']._loaded_options = None
+  _globals['_RESOLVEMANAGERSREQUEST'].fields_by_name['company_ids']._serialized_options = b'\342A\001\002'
   _globals['_CHECKMANAGERREQUEST'].fields_by_name['company_id']._loaded_options = None
   _globals['_CHECKMANAGERREQUEST'].fields_by_name['company_id']._serialized_options = b'\342A\001\002'
   _globals['_CHECKMANAGERREQUEST'].fields_by_name['user_id']._loaded_options = None
@@ -50,6 +52,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTFEEDSERVICE'].methods_by_name['FollowEvents']._serialized_options = b'\220\002\001\222\265\030\013\n\001\007*\006notify'
   _globals['_EVENTFEEDSERVICE'].methods_by_name['ResolveOwners']._loaded_options = None
   _globals['_EVENTFEEDSERVICE'].methods_by_name['ResolveOwners']._serialized_options = b'\220\002\001\222\265\030\013\n\001\007*\006notify'
+  _globals['_EVENTFEEDSERVICE'].methods_by_name['ResolveManagers']._loaded_options = None
+  _globals['_EVENTFEEDSERVICE'].methods_by_name['ResolveManagers']._serialized_options = b'\220\002\001\222\265\030\013\n\001\007*\006notify'
   _globals['_EVENTFEEDSERVICE'].methods_by_name['CheckManager']._loaded_options = None
   _globals['_EVENTFEEDSERVICE'].methods_by_name['CheckManager']._serialized_options = b'\220\002\001\222\265\030\013\n\001\007*\006notify'
   _globals['_EVENTFEEDSERVICE'].methods_by_name['GetContact']._loaded_options = None
@@ -64,14 +68,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNTOWNER']._serialized_end=425
   _globals['_RESOLVEOWNERSRESPONSE']._serialized_start=427
   _globals['_RESOLVEOWNERSRESPONSE']._serialized_end=502
-  _globals['_CHECKMANAGERREQUEST']._serialized_start=504
-  _globals['_CHECKMANAGERREQUEST']._serialized_end=574
-  _globals['_CHECKMANAGERRESPONSE']._serialized_start=576
-  _globals['_CHECKMANAGERRESPONSE']._serialized_end=617
-  _globals['_GETCONTACTREQUEST']._serialized_start=619
-  _globals['_GETCONTACTREQUEST']._serialized_end=661
-  _globals['_GETCONTACTRESPONSE']._serialized_start=663
-  _globals['_GETCONTACTRESPONSE']._serialized_end=727
-  _globals['_EVENTFEEDSERVICE']._serialized_start=730
-  _globals['_EVENTFEEDSERVICE']._serialized_end=1237
+  _globals['_RESOLVEMANAGERSREQUEST']._serialized_start=504
+  _globals['_RESOLVEMANAGERSREQUEST']._serialized_end=555
+  _globals['_COMPANYMANAGER']._serialized_start=557
+  _globals['_COMPANYMANAGER']._serialized_end=610
+  _globals['_RESOLVEMANAGERSRESPONSE']._serialized_start=612
+  _globals['_RESOLVEMANAGERSRESPONSE']._serialized_end=693
+  _globals['_CHECKMANAGERREQUEST']._serialized_start=695
+  _globals['_CHECKMANAGERREQUEST']._serialized_end=765
+  _globals['_CHECKMANAGERRESPONSE']._serialized_start=767
+  _globals['_CHECKMANAGERRESPONSE']._serialized_end=808
+  _globals['_GETCONTACTREQUEST']._serialized_start=810
+  _globals['_GETCONTACTREQUEST']._serialized_end=852
+  _globals['_GETCONTACTRESPONSE']._serialized_start=854
+  _globals['_GETCONTACTRESPONSE']._serialized_end=918
+  _globals['_EVENTFEEDSERVICE']._serialized_start=921
+  _globals['_EVENTFEEDSERVICE']._serialized_end=1561
 # @@protoc_insertion_point(module_scope)

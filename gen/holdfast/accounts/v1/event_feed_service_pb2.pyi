@@ -148,6 +148,80 @@ class ResolveOwnersResponse(_message.Message):
 Global___ResolveOwnersResponse: _TypeAlias = ResolveOwnersResponse  # noqa: Y015
 
 @_typing.final
+class ResolveManagersRequest(_message.Message):
+    """Asks who manages companies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPANY_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def company_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Companies, 1 to 500 of them."""
+
+    def __init__(
+        self,
+        *,
+        company_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["company_ids", b"company_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveManagersRequest: _TypeAlias = ResolveManagersRequest  # noqa: Y015
+
+@_typing.final
+class CompanyManager(_message.Message):
+    """Somebody who manages a company."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPANY_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    company_id: _builtins.str
+    """The company."""
+    user_id: _builtins.str
+    """The user: a member who is an administrator or a manager now."""
+    def __init__(
+        self,
+        *,
+        company_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["company_id", b"company_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompanyManager: _TypeAlias = CompanyManager  # noqa: Y015
+
+@_typing.final
+class ResolveManagersResponse(_message.Message):
+    """Who manages the companies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def managers(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompanyManager]:
+        """By company, those who came first first."""
+
+    def __init__(
+        self,
+        *,
+        managers: _abc.Iterable[Global___CompanyManager] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["managers", b"managers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveManagersResponse: _TypeAlias = ResolveManagersResponse  # noqa: Y015
+
+@_typing.final
 class CheckManagerRequest(_message.Message):
     """Asks about a manager."""
 

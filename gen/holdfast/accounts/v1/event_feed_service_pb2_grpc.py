@@ -46,6 +46,11 @@ class EventFeedServiceStub:
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveOwnersRequest.SerializeToString,
                 response_deserializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveOwnersResponse.FromString,
                 _registered_method=True)
+        self.ResolveManagers = channel.unary_unary(
+                '/holdfast.accounts.v1.EventFeedService/ResolveManagers',
+                request_serializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveManagersRequest.SerializeToString,
+                response_deserializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveManagersResponse.FromString,
+                _registered_method=True)
         self.CheckManager = channel.unary_unary(
                 '/holdfast.accounts.v1.EventFeedService/CheckManager',
                 request_serializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.CheckManagerRequest.SerializeToString,
@@ -75,6 +80,16 @@ class EventFeedServiceServicer:
 
     def ResolveOwners(self, request, context):
         """Says who owns accounts. Those that are not known are left out.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveManagers(self, request, context):
+        """Says who manages companies, so that they are told what concerns their companies: at most 20 of
+        each, those who came first. Companies that are not known are left out.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
@@ -112,6 +127,11 @@ def add_EventFeedServiceServicer_to_server(servicer, server):
                     servicer.ResolveOwners,
                     request_deserializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveOwnersRequest.FromString,
                     response_serializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveOwnersResponse.SerializeToString,
+            ),
+            'ResolveManagers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveManagers,
+                    request_deserializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveManagersRequest.FromString,
+                    response_serializer=holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveManagersResponse.SerializeToString,
             ),
             'CheckManager': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckManager,
@@ -180,6 +200,33 @@ class EventFeedService:
             '/holdfast.accounts.v1.EventFeedService/ResolveOwners',
             holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveOwnersRequest.SerializeToString,
             holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveOwnersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveManagers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.accounts.v1.EventFeedService/ResolveManagers',
+            holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveManagersRequest.SerializeToString,
+            holdfast_dot_accounts_dot_v1_dot_event__feed__service__pb2.ResolveManagersResponse.FromString,
             options,
             channel_credentials,
             insecure,

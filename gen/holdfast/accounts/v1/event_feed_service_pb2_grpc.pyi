@@ -46,6 +46,12 @@ class EventFeedServiceStub:
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
+    ResolveManagers: _grpc.UnaryUnaryMultiCallable[_event_feed_service_pb2.ResolveManagersRequest, _event_feed_service_pb2.ResolveManagersResponse]
+    """Says who manages companies, so that they are told what concerns their companies: at most 20 of
+    each, those who came first. Companies that are not known are left out.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
     CheckManager: _grpc.UnaryUnaryMultiCallable[_event_feed_service_pb2.CheckManagerRequest, _event_feed_service_pb2.CheckManagerResponse]
     """Says whether a company has removed a user from its managers: a token may not know yet.
 
@@ -72,6 +78,12 @@ class EventFeedServiceAsyncStub(EventFeedServiceStub):
     """
     ResolveOwners: _aio.UnaryUnaryMultiCallable[_event_feed_service_pb2.ResolveOwnersRequest, _event_feed_service_pb2.ResolveOwnersResponse]  # type: ignore[assignment]
     """Says who owns accounts. Those that are not known are left out.
+
+    Errors: INVALID_ARGUMENT, UNAVAILABLE.
+    """
+    ResolveManagers: _aio.UnaryUnaryMultiCallable[_event_feed_service_pb2.ResolveManagersRequest, _event_feed_service_pb2.ResolveManagersResponse]  # type: ignore[assignment]
+    """Says who manages companies, so that they are told what concerns their companies: at most 20 of
+    each, those who came first. Companies that are not known are left out.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -110,6 +122,18 @@ class EventFeedServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_feed_service_pb2.ResolveOwnersResponse, _abc.Awaitable[_event_feed_service_pb2.ResolveOwnersResponse]]:
         """Says who owns accounts. Those that are not known are left out.
+
+        Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveManagers(
+        self,
+        request: _event_feed_service_pb2.ResolveManagersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_feed_service_pb2.ResolveManagersResponse, _abc.Awaitable[_event_feed_service_pb2.ResolveManagersResponse]]:
+        """Says who manages companies, so that they are told what concerns their companies: at most 20 of
+        each, those who came first. Companies that are not known are left out.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
