@@ -104,7 +104,8 @@ def draw(found: Sequence[pb.PeriodStats], path: Path, *, title: str) -> None:
 
 def _label(one: pb.PeriodStats) -> str:
     kind = PeriodType(pb.PeriodType.Name(one.type).removeprefix("PERIOD_TYPE_"))
-    return period_of(kind, date.fromisoformat(one.start_date)).label
+    start = date.fromisoformat(one.start_date)
+    return period_of(kind, start, week_start=start.weekday()).label
 
 
 def differences(rebuilt: Rebuilt) -> Group:

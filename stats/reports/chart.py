@@ -8,7 +8,7 @@ from typing import Protocol
 
 from runtime.record import record
 from stats.measures import Measures
-from stats.period import PeriodType, periods
+from stats.period import MONDAY, PeriodType, periods
 
 #: Bars of one chart.
 BARS_MAX = 40
@@ -42,10 +42,12 @@ class Bar:
     amount_minor: int
 
 
-def bars_of(days: Sequence[DayLike], start: date, end: date) -> list[Bar]:
+def bars_of(
+    days: Sequence[DayLike], start: date, end: date, *, week_start: int = MONDAY
+) -> list[Bar]:
     """Bars of days, weeks or months, whichever are the first to fit; by currency."""
     for kind in PeriodType:
-        shown = periods(kind, start, end, limit=BARS_MAX + 1)
+        shown = periods(kind, start, end, week_start=week_start, limit=BARS_MAX + 1)
         if len(shown) <= BARS_MAX:
             break
     return [

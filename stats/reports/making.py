@@ -22,11 +22,12 @@ _PICTURES = (Format.PDF,)
 
 
 class Making:
-    """Makes files."""
+    """Makes files. `week_start` is the first day of weeks, as `date.weekday()`."""
 
-    def __init__(self, pool: asyncpg.Pool, books: ledger.Ledger) -> None:
+    def __init__(self, pool: asyncpg.Pool, books: ledger.Ledger, *, week_start: int) -> None:
         self._pool = pool
         self._books = books
+        self._week_start = week_start
 
     async def make(self, report: Report, folder: Path, reach: Reach) -> Path:
         """Makes the file in a folder; `reach` is told how far it is."""
@@ -44,11 +45,15 @@ class Making:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             pictures = report.wanted.format in _PICTURES
-            found = await spending.overview(connection, report, tops=pictures)
+            found = await spending.overview(
+                connection, report, tops=pictures, week_start=self._week_start
+            )
             writer = await asyncio.to_thread(spending_writer, path, report, found)
             done = 0
             try:
-                async for rows, whole in spending.groups(connection, report):
+                async for rows, whole in spending.groups(
+                    connection, report, week_start=self._week_start
+                ):
                     await asyncio.to_thread(writer.write, rows)
                     done += len(rows)
                     reach(percent(done, whole), done)

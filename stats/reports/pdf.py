@@ -61,7 +61,7 @@ class PdfWriter:
         _head(page, report)
         if not found.totals:
             page.paragraph("Nothing was spent, and nothing declined.")
-        bars = bars_of(found.days, report.start, report.end)
+        bars = bars_of(found.days, report.start, report.end, week_start=found.week_start)
         for currency, measures in found.totals.items():
             page.title_of(f"Summary, {currency}")
             _summary(page, measures, currency)

@@ -33,7 +33,8 @@ class Schedule:
     @property
     def period(self) -> Period:
         """The period that is next."""
-        return period_of(self.interval, self.next_date)
+        # Weeks begin as they did when it was scheduled.
+        return period_of(self.interval, self.next_date, week_start=self.next_date.weekday())
 
     @property
     def due_ms(self) -> int:

@@ -53,6 +53,7 @@ class ReportService(ReportServiceServicer):
         clock: Clock,
         *,
         kept_days: int,
+        week_start: int,
         wake: Callable[[], None],
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -61,6 +62,7 @@ class ReportService(ReportServiceServicer):
         self._subjects = subjects
         self._clock = clock
         self._kept_ms = kept_days * _DAY_MS
+        self._week_start = week_start
         self._wake = wake
         self._random_bytes = random_bytes
         self._ids = ids.IdSource(clock, random_bytes)
@@ -162,7 +164,9 @@ class ReportService(ReportServiceServicer):
             owner_id=(found.owner_id if found else "") or user_id,
             interval=interval,
             user_id=user_id,
-            next_date=period_of(interval, day_of(now_ms, ZoneInfo("UTC"))).start,
+            next_date=period_of(
+                interval, day_of(now_ms, ZoneInfo("UTC")), week_start=self._week_start
+            ).start,
             active=True,
             create_time_ms=now_ms,
         )

@@ -10,6 +10,7 @@ from typing import Any
 from runtime.queries import load_queries
 from runtime.record import record
 from stats.measures import Measures
+from stats.period import MONDAY
 from stats.reports.report import Group, Report
 from stats.reports.table import Row
 from stats.store import COLUMN, Day, days_of
@@ -24,7 +25,6 @@ QUERY_TIMEOUT_S = 600.0
 _SQL = load_queries(Path(__file__).parents[1] / "sql" / "spending.sql")
 _KEYS = {
     Group.DAY: "day::text",
-    Group.WEEK: "to_char(day, 'IYYY-\"W\"IW')",
     Group.MONTH: "to_char(day, 'YYYY-MM')",
     Group.ACCOUNT: "account_id",
     Group.DEPARTMENT: "department_id",
@@ -57,9 +57,13 @@ class Overview:
     days: Sequence[Day]
     #: The largest of each kind; only for who shows them.
     tops: Mapping[Group, Sequence[Top]]
+    #: The first day of weeks, as `date.weekday()`.
+    week_start: int = MONDAY
 
 
-async def overview(connection: Any, report: Report, *, tops: bool) -> Overview:
+async def overview(
+    connection: Any, report: Report, *, tops: bool, week_start: int = MONDAY
+) -> Overview:
     """The totals, and what pictures show."""
     wanted = report.wanted
     days = await days_of(
@@ -69,17 +73,20 @@ async def overview(connection: Any, report: Report, *, tops: bool) -> Overview:
     for one in days:
         totals.setdefault(one.currency, Measures()).add(one.measures)
     found = await _tops(connection, report) if tops else {}
-    return Overview(totals=totals, days=days, tops=found)
+    return Overview(totals=totals, days=days, tops=found, week_start=week_start)
 
 
-async def groups(connection: Any, report: Report) -> AsyncIterator[tuple[Sequence[Row], int]]:
+async def groups(
+    connection: Any, report: Report, *, week_start: int = MONDAY
+) -> AsyncIterator[tuple[Sequence[Row], int]]:
     """The rows, in the order of what they are broken down by; with each batch, how many there are
     in all. The caller has a transaction.
     """
     named = report.wanted.groups
+    keys_of = {**_KEYS, Group.WEEK: _week(week_start)}
     query = _SQL["select_groups"]
     for name, text in (
-        ("group_keys", ", ".join(f'({_KEYS[one]}) COLLATE "C"' for one in named)),
+        ("group_keys", ", ".join(f'({keys_of[one]}) COLLATE "C"' for one in named)),
         ("group_numbers", ", ".join(str(number + 1) for number in range(len(named)))),
         ("merchant_or_nothing", "merchant" if Group.MERCHANT in named else "''::text"),
     ):
@@ -89,6 +96,13 @@ async def groups(connection: Any, report: Report) -> AsyncIterator[tuple[Sequenc
     while batch := await cursor.fetch(BATCH, timeout=QUERY_TIMEOUT_S):
         shown = [_row(one, keys, has_merchant=has_merchant) for one in batch]
         yield shown, batch[0]["row_count"]
+
+
+def _week(week_start: int) -> str:
+    """A week as `Period.label` says it."""
+    if week_start == MONDAY:
+        return "to_char(day, 'IYYY-\"W\"IW')"
+    return f"(day - (extract(isodow FROM day)::int + {6 - week_start}) % 7)::text"
 
 
 def _row(found: Any, keys: int, *, has_merchant: bool) -> Row:

@@ -43,12 +43,20 @@ def add_reports(
     worker = ReportWorker(
         store,
         files,
-        Making(pool, books),
+        Making(pool, books, week_start=settings.week_start),
         clock,
         folder=settings.home / FOLDER,
         kept_days=kept_days,
     )
-    service = ReportService(store, files, subjects, clock, kept_days=kept_days, wake=worker.wake)
+    service = ReportService(
+        store,
+        files,
+        subjects,
+        clock,
+        kept_days=kept_days,
+        week_start=settings.week_start,
+        wake=worker.wake,
+    )
     add_ReportServiceServicer_to_server(service, process.services)
     return worker
 

@@ -125,7 +125,7 @@ def spending_workbook(path: Path, report: Report, found: Overview) -> Writer:
             for currency, one in found.totals.items()
             for name, field in names.items()
         ],
-        bars=bars_of(found.days, report.start, report.end),
+        bars=bars_of(found.days, report.start, report.end, week_start=found.week_start),
     )
 
 

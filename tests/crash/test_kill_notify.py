@@ -88,6 +88,13 @@ class FakeAccounts(EventFeedServiceServicer):
             ]
         )
 
+    async def ResolveManagers(
+        self, request: feed_pb.ResolveManagersRequest, context: Any
+    ) -> feed_pb.ResolveManagersResponse:
+        """Nobody manages anything."""
+        del request, context
+        return feed_pb.ResolveManagersResponse()
+
     async def CheckManager(
         self, request: feed_pb.CheckManagerRequest, context: Any
     ) -> feed_pb.CheckManagerResponse:

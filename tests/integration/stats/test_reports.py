@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from holdfast.authz.v1 import posting_service_pb2 as postings
 from holdfast.stats.v1 import report_pb2 as pb
 from holdfast.stats.v1 import report_service_pb2 as rpc
 from holdfast.type.v1.money_pb2 import Money
+from stats.period import MONDAY, SATURDAY, SUNDAY, PeriodType, period_of
 from stats.reports import ledger as reading
+from stats.reports import spending
 from stats.reports import worker as working
 from stats.reports.journal import ISSUER
 from stats.reports.making import Making
-from stats.reports.report import Books, Format, Report, State, Type, Wanted
+from stats.reports.report import Books, Format, Group, Report, State, Type, Wanted
 from stats.reports.store import ReportStore
 from tests.authz_checks import approved
 from tests.authz_mesh import ACCOUNTS, ADMIN, capture_of
@@ -99,6 +101,26 @@ async def busy(running: LedgerStats, account: str, amount_minor: int) -> None:
     )
 
 
+@pytest.mark.parametrize("week_start", [MONDAY, SATURDAY, SUNDAY])
+async def test_weeks_are_called_as_statistics_call_them(mesh: StatsMesh, week_start: int) -> None:
+    """Over a new year, with a week 53."""
+    days = [date(2026, 12, 20) + timedelta(days=number) for number in range(24)]
+    for one in days:
+        at = datetime.combine(one, time(12), UTC)
+        await mesh.take(mesh.book.entry("FORCE_POST", 100, at=at))
+    wanted = replace(journal(COMPANY).wanted, type=Type.SPENDING, groups=(Group.WEEK,))
+    report = replace(journal(COMPANY), wanted=wanted, start=days[0], end=days[-1])
+    async with mesh.pool.acquire() as connection, connection.transaction():
+        found = {
+            row[0]: row[2]
+            async for rows, _ in spending.groups(connection, report, week_start=week_start)
+            for row in rows
+        }
+    labels = [period_of(PeriodType.WEEK, one, week_start=week_start).label for one in days]
+    assert found == Counter(labels)
+    assert ("2026-W53" in found) == (week_start == MONDAY)
+
+
 async def test_a_journal_is_what_the_ledger_has(
     running: LedgerStats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +142,7 @@ async def test_a_journal_is_what_the_ledger_has(
         if row.balance.amount_minor
     }
     programme = (await running.ledger.after({10: 0}, page_size=1))[0].programme_id
-    making, told = Making(running.pool, running.ledger), list[tuple[int, int]]()
+    making, told = Making(running.pool, running.ledger, week_start=0), list[tuple[int, int]]()
 
     async def made(report: Report) -> list[dict[str, str]]:
         path = await making.make(report, tmp_path, lambda *reached: told.append(reached))

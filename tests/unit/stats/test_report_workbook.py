@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from stats.measures import Measures
+from stats.period import SUNDAY
 from stats.reports.chart import BARS_MAX, bars_of, step_minor
 from stats.reports.report import Group
 from stats.reports.table import spending_columns
@@ -95,6 +96,16 @@ def test_bars_are_as_fine_as_fits(start: date, end: date, first: str, count: int
     assert (found[0].label, len(found)) == (first, 2 * count)
     assert count <= BARS_MAX
     assert sum(one.amount_minor for one in found) == 28
+
+
+def test_bars_of_weeks_begin_as_weeks_do_here() -> None:
+    days = [Day(currency="USD", day=date(2026, 11, 22), measures=Measures(purchase_minor=10))]
+    found = bars_of(days, date(2026, 9, 1), date(2026, 11, 22), week_start=SUNDAY)
+    assert (found[0].label, found[-1].label, found[-1].amount_minor) == (
+        "2026-08-30",
+        "2026-11-22",
+        10,
+    )
 
 
 @pytest.mark.parametrize(
