@@ -9,9 +9,17 @@ from accounts.account import Account, require_open
 from accounts.account_user import require_user
 from accounts.caller import is_manager
 from accounts.card import LIVING, Card, CardKind, IssueCard, issue_card
-from accounts.card_life import ReplacementReason, reissue, renew, replace_card
+from accounts.card_life import (
+    Details,
+    ReplacementReason,
+    activate,
+    reissue,
+    renew,
+    replace_card,
+)
 from accounts.company_settings import managers_issue, require_kind
 from accounts.company_store import Companies
+from accounts.machine import IllegalTransition
 from accounts.numbers import CardNumbers
 from accounts.room import require_room
 from accounts.transaction import Transaction
@@ -62,7 +70,8 @@ async def replaced(
     card, account = found
     _check_open(account)
     await check_user(transaction, account, card.user_id)
-    both = replace_card(card, reason, card_id=card_id, now_ms=now_ms)
+    by = await freezing.frozen_by(transaction, card)
+    both = replace_card(card, reason, card_id=card_id, now_ms=now_ms, frozen=by is not None)
     if not isinstance(both, tuple):
         raise convert_card.refusal(both)
     if card.state not in LIVING:
@@ -72,8 +81,23 @@ async def replaced(
     new = await numbers.issue(new, programme_bin=programme_bin)
     await transaction.insert_card(new)
     await transaction.update_card(old)
-    await freezing.hand_on(transaction, card, new)
+    await freezing.hand_on(transaction, by, new)
     return new
+
+
+async def activated(
+    transaction: Transaction, card: Card, details: Details | None, *, now_ms: int
+) -> Card:
+    """Activates a locked card; what came in place of a frozen one goes on frozen."""
+    by = await freezing.frozen_by(transaction, card)
+    changed = activate(card, details, now_ms=now_ms, frozen=by is not None)
+    if isinstance(changed, IllegalTransition):
+        raise convert.refusal(changed)
+    if not isinstance(changed, Card):
+        raise convert_card.refusal(changed)
+    if changed is not card:
+        await transaction.update_card(changed)
+    return changed
 
 
 async def made_anew(

@@ -122,9 +122,11 @@ class RenewalNotDue:
 
 
 def activate(
-    card: Card, details: Details | None, *, now_ms: int
+    card: Card, details: Details | None, *, now_ms: int, frozen: bool = False
 ) -> Card | IllegalTransition | CardNotShipped | WrongDetails:
-    """The card in use; without details, by an administrator. The same object if nothing changes."""
+    """The card in use; without details, by an administrator. The same object if nothing changes.
+    `frozen`: it came in place of a frozen one.
+    """
     state = CARDS.move(card.state, Transition.ACTIVATE)
     if isinstance(state, IllegalTransition):
         return state
@@ -137,6 +139,8 @@ def activate(
         printed = Details(last4=card.last4, expiry=Expiry(card.expiry_year, card.expiry_month))
         if details != printed:
             return WrongDetails()
+    if frozen and state is not card.state:
+        state = CardState.FROZEN
     return _next(card, replace(card, state=state, received=received), now_ms=now_ms)
 
 
@@ -157,11 +161,12 @@ def update_shipping(
 
 
 def replace_card(
-    card: Card, reason: ReplacementReason, *, card_id: str, now_ms: int
+    card: Card, reason: ReplacementReason, *, card_id: str, now_ms: int, frozen: bool = False
 ) -> tuple[Card, Card] | AlreadyReplaced | CardNotInState:
     """The card as it ends, and the one that goes on: of the same line, so that what was learned and
-    counted about it follows. It has no number yet (`with_number`). A frozen card goes on frozen:
-    nobody has said that it may be used again.
+    counted about it follows. It has no number yet (`with_number`). A frozen card goes on frozen,
+    also one that was frozen when it was reported (`frozen`): nobody has said that it may be used
+    again.
     """
     if card.replaced_by_card_id:
         return AlreadyReplaced(replaced_by_card_id=card.replaced_by_card_id)
@@ -193,7 +198,8 @@ def replace_card(
             holder_suspended=card.holder_suspended,
         )
     )
-    if card.state is CardState.FROZEN and new.state is CardState.ACTIVE:
+    frozen |= card.state is CardState.FROZEN
+    if frozen and new.state is CardState.ACTIVE:
         new = replace(new, state=CardState.FROZEN)
     return old, new
 

@@ -11,7 +11,6 @@ from accounts.account import Account
 from accounts.card import Card, CardKind, Transition, move, set_controls
 from accounts.card_life import (
     ACTIVATION_TRIES_MAX,
-    activate,
     clear_suspicion,
     update,
     update_shipping,
@@ -151,9 +150,11 @@ class CardService(CardServiceServicer):
             if await self._store.card(request.card_id) is None:
                 raise convert.card_not_found(request.card_id)
             raise convert_card.activation_locked()
-        card = await self._decide(
-            key, request.card_id, lambda card: activate(card, details, now_ms=now_ms), context
-        )
+
+        async def change(transaction: Transaction, found: tuple[Card, Account]) -> Card:
+            return await card_flow.activated(transaction, found[0], details, now_ms=now_ms)
+
+        card = await self._change(key, request.card_id, change, context)
         return life.ActivateCardResponse(card=card)
 
     async def ReplaceCard(

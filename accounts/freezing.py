@@ -56,7 +56,8 @@ async def unfreeze(transaction: Transaction, found: tuple[Card, Account], *, now
     changed = _moved(card, Transition.UNFREEZE, now_ms=now_ms)
     if changed is card:
         return card
-    by = Authority(await freeze_store.noted(transaction, card.id) or UNKNOWN)
+    by = await frozen_by(transaction, card)
+    assert by is not None, "it is frozen"
     if authority_over(account) < by:
         raise PermissionDenied(
             f"the {by.name.lower()} froze the card and has to lift it",
@@ -68,10 +69,21 @@ async def unfreeze(transaction: Transaction, found: tuple[Card, Account], *, now
     return changed
 
 
-async def hand_on(transaction: Transaction, card: Card, replacement: Card) -> None:
-    """What takes a frozen card's place is frozen by the same."""
-    if replacement.state is CardState.FROZEN:
-        by = await freeze_store.noted(transaction, card.id) or UNKNOWN
+async def frozen_by(transaction: Transaction, card: Card) -> Authority | None:
+    """Who froze a locked card, if nobody has lifted it: also of one that was frozen when it was
+    reported lost or stolen, and of plastic that came in place of a frozen card.
+    """
+    if card.state is CardState.ACTIVE:
+        return None
+    by = await freeze_store.noted(transaction, card.id)
+    if by is None:
+        return UNKNOWN if card.state is CardState.FROZEN else None
+    return Authority(by)
+
+
+async def hand_on(transaction: Transaction, by: Authority | None, replacement: Card) -> None:
+    """What takes a frozen card's place is frozen by the same; plastic once it is activated."""
+    if by is not None:
         await freeze_store.note(transaction, replacement.id, by)
 
 

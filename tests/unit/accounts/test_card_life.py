@@ -135,6 +135,13 @@ def test_activate(card: Card, details: Details | None, expected: object) -> None
         assert found == expected
 
 
+def test_what_came_in_place_of_a_frozen_card_is_activated_frozen() -> None:
+    for card, state in ((_card(shipping=SHIPPED), FROZEN), (_card(state=ACTIVE), ACTIVE)):
+        found = activate(card, None, now_ms=LATER, frozen=True)
+        assert isinstance(found, Card)
+        assert (found.state, found.received) == (state, True)
+
+
 @pytest.mark.parametrize("card", [_card(state=ACTIVE, received=True), _card(CardKind.VIRTUAL)])
 def test_active_cards_stay_as_they_are(card: Card) -> None:
     assert activate(card, replace(PRINTED, last4="9999"), now_ms=LATER) is card
@@ -152,11 +159,12 @@ def test_active_cards_stay_as_they_are(card: Card) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", list(CardKind))
+@pytest.mark.parametrize("noted", [False, True], ids=["", "frozen before"])
 def test_replace(
-    kind: CardKind, state: CardState, reason: ReplacementReason, end: CardState
+    kind: CardKind, state: CardState, reason: ReplacementReason, end: CardState, noted: bool
 ) -> None:
     card = _card(kind, state=state, nickname="n", root_card_id="card_0a0", version=7)
-    both = replace_card(card, reason, card_id="card_0a2", now_ms=LATER)
+    both = replace_card(card, reason, card_id="card_0a2", now_ms=LATER, frozen=noted)
     assert isinstance(both, tuple)
     old, new = both
     assert old == replace(
@@ -164,7 +172,7 @@ def test_replace(
     )
     first = IssueCard(account_id="acct_0a1", kind=kind, user_id="usr_0b1", controls=b"c")
     made = issue_card(first, card_id="card_0a2", now_ms=LATER)
-    frozen = state is FROZEN and made.state is ACTIVE
+    frozen = (noted or state is FROZEN) and made.state is ACTIVE
     assert new == replace(
         made,
         state=FROZEN if frozen else made.state,
