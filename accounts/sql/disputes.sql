@@ -99,13 +99,16 @@ ORDER BY create_time
 SELECT coalesce(key_wrapped, '') FROM person WHERE id = $1 FOR SHARE
 
 -- dispute_belongs --
--- To whom a dispute's account belongs, and whether its card is a user's. Params: $1 id, $2 user id.
-SELECT a.owner_id, c.user_id IS NOT DISTINCT FROM $2 AS is_user,
+-- To whom a dispute's account belongs, and whether its card is that of a user who still owns or
+-- shares the account. Params: $1 id, $2 user id.
+SELECT a.owner_id,
+    c.user_id IS NOT DISTINCT FROM $2 AND (a.owner_id = $2 OR u.user_id IS NOT NULL) AS is_user,
     m.user_id IS NOT NULL AND (NOT m.active OR m.role = 'EMPLOYEE') AS dismissed
 FROM dispute d
 JOIN account a ON a.id = d.account_id
 JOIN card c ON c.id = d.card_id
 LEFT JOIN company_member m ON m.company_id = a.owner_id AND m.user_id = $2
+LEFT JOIN account_user u ON u.account_id = a.id AND u.user_id = $2 AND u.state = 'ACTIVE'
 WHERE d.id = $1
 
 -- insert_dispute_posting --

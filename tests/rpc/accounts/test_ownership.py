@@ -7,7 +7,10 @@ from typing import Any
 import grpc
 import pytest
 
-from holdfast.accounts.v1.account_lifecycle_pb2 import AddAccountUserRequest
+from holdfast.accounts.v1.account_lifecycle_pb2 import (
+    AddAccountUserRequest,
+    RemoveAccountUserRequest,
+)
 from holdfast.accounts.v1.account_service_pb2 import GetAccountRequest, ListAccountsRequest
 from holdfast.accounts.v1.card_service_pb2 import (
     CloseCardRequest,
@@ -17,8 +20,16 @@ from holdfast.accounts.v1.card_service_pb2 import (
     SetCardControlsRequest,
 )
 from holdfast.accounts.v1.company_service_pb2 import SetCompanyRulesRequest
+from holdfast.accounts.v1.dispute_pb2 import Dispute
+from holdfast.accounts.v1.dispute_service_pb2 import (
+    DisputeAuthorizationRequest,
+    GetDisputeRequest,
+    ListDisputesRequest,
+    WithdrawDisputeRequest,
+)
 from holdfast.accounts.v1.member_pb2 import Member
 from holdfast.accounts.v1.member_service_pb2 import RemoveMemberRequest, UpdateMemberRequest
+from tests.accounts_disputing import Shopper
 from tests.accounts_mesh import (
     OTHER_OWNER,
     OWNER,
@@ -174,3 +185,34 @@ async def test_api_keys_need_scopes(mesh: AccountsMesh) -> None:
     headers = (("x-auth-roles", "admin"), ("x-auth-scopes", "authorizations:read"))
     error = await refused(mesh.accounts.GetAccount, request, metadata=headers)
     assert (error.code, error.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
+
+
+async def test_disputes_of_a_card_are_its_users_while_they_share_the_account(
+    mesh: AccountsMesh,
+) -> None:
+    """Who was removed neither reads what is said of it since, nor takes it back."""
+    account = await mesh.open_account(OWNER)
+    add = AddAccountUserRequest(request_id="u", account_id=account.id, user_id=ANN)
+    await call(mesh.accounts.AddAccountUser, add, **MANAGER)
+    card = await mesh.issue_card(account.id, user_id=ANN)
+    purchase, _ = await Shopper(mesh, account.id, card.id).charged(500)
+    asked = DisputeAuthorizationRequest(
+        request_id="d", authorization_id=purchase, reason=Dispute.REASON_FRAUD
+    )
+    dispute = (await call(mesh.disputes.DisputeAuthorization, asked, **_as(ANN))).dispute
+    calls: tuple[tuple[Any, Any], ...] = (
+        (mesh.disputes.GetDispute, GetDisputeRequest(dispute_id=dispute.id)),
+        (mesh.disputes.ListDisputes, ListDisputesRequest(card_id=card.id)),
+        (
+            mesh.disputes.WithdrawDispute,
+            WithdrawDisputeRequest(request_id="w", dispute_id=dispute.id),
+        ),
+    )
+    for method, request in calls[:2]:
+        assert await call(method, request, **_as(ANN))
+    leave = RemoveAccountUserRequest(request_id="r", account_id=account.id, user_id=ANN)
+    await call(mesh.accounts.RemoveAccountUser, leave, **MANAGER)
+    for method, request in calls:
+        error = await refused(method, request, **_as(ANN))
+        assert error.code is grpc.StatusCode.NOT_FOUND, request
+        assert await call(method, request, **MANAGER)
