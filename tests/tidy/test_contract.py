@@ -13,6 +13,8 @@ from google.protobuf import descriptor_pb2
 from authz.decision import PRECEDENCE, Reason
 from holdfast.authz.v1.decline_reason_pb2 import DeclineReason
 from holdfast.type.v1 import options_pb2
+from runtime.access import load_access
+from tests.e2e.security.test_owasp import OF_NOBODY, OF_THE_VICTIM
 from tests.tidy.sources import IMPLEMENTED_BY_OTHERS, ROOT, SERVICES, module, own, text
 
 DESCRIPTORS = descriptor_pb2.FileDescriptorSet.FromString(
@@ -93,3 +95,13 @@ def test_reasons_have_a_response_code() -> None:
         if value.number:
             assert re.fullmatch(r"[0-9A-Z]{2}", code), value.name
             assert code not in ("00", "10", "85"), value.name
+
+
+def test_strangers_are_shown_every_kind_of_thing() -> None:
+    """What may be somebody's stands in the table of foreign ids, and each service that has such
+    things has a test of those that there are.
+    """
+    owned = [one for one in load_access().policies.values() if one.owner]
+    assert {field for one in owned for field in one.owner} <= OF_THE_VICTIM | OF_NOBODY.keys()
+    for cluster in {one.cluster for one in owned}:
+        assert (ROOT / "tests" / "rpc" / cluster / "test_foreign_ids.py").exists(), cluster
