@@ -23,6 +23,7 @@ from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
 from runtime.clock import datetime_of, ms_of
 from runtime.errors import FailedPrecondition
+from runtime.identity import current_identity
 from runtime.money import is_currency
 from runtime.paging import Position, page_of
 from runtime.settings import PARTITIONS
@@ -78,8 +79,13 @@ class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
         lines: dict[int, list[pb.Line]] = {}
         for line in await ask(self._ledger.lines(partition, [row["pseq"] for row in shown])):
             lines.setdefault(line["pseq"], []).append(_line(line))
+        entries = [_entry(row, lines.get(row["pseq"], [])) for row in shown]
+        if not current_identity().sees_everything:
+            # What the issuer thinks of a cardholder is nobody else's business.
+            for one in entries:
+                one.ClearField("external_reason")
         return ledger_rpc.ListEntriesResponse(
-            entries=[_entry(row, lines.get(row["pseq"], [])) for row in shown],
+            entries=entries,
             next_page_token=page.token_after(Position(shown[-1]["seq"], "")) if more else "",
         )
 

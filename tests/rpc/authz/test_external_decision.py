@@ -135,11 +135,12 @@ async def test_what_each_answer_means(
 
 
 async def test_the_issuer_s_words_are_kept_for_the_issuer(ledger: Database, money: Redis) -> None:
-    """Bounded, without control characters; the network is not told."""
+    """Bounded, without control characters; neither the network is told, nor the cardholder."""
     async with issuer() as running, asking(ledger, money, running) as mesh:
         running.answer = saying(pb.DECISION_DECLINED, "too | many;\n pumps\x00" + "é" * 100)
+        account = await mesh.open_account()
         answer = await mesh.authorization.Authorize(
-            purchase(await mesh.card(), 1), metadata=NETWORK
+            purchase(await mesh.issue_card(account), 1), metadata=NETWORK
         )
         words = "too | many; pumps" + "é" * 47
         assert len(words) == 64
@@ -147,6 +148,14 @@ async def test_the_issuer_s_words_are_kept_for_the_issuer(ledger: Database, mone
             assert (await told(mesh, answer.authorization_id)).external_reason == words
             assert (await told(mesh, answer.authorization_id, NETWORK)).external_reason == ""
             assert (await entry_of(mesh, answer.authorization_id)).external_reason == words
+        owner_id = running.questions[0].owner_id
+        holder = (("x-auth-subject", owner_id), ("x-auth-roles", "cardholder"))
+        assert (await told(mesh, answer.authorization_id, holder)).external_reason == ""
+        entries = await mesh.ledger_service.ListEntries(
+            ledger_rpc.ListEntriesRequest(account_id=account), metadata=holder
+        )
+        assert entries.entries
+        assert "pumps" not in str(entries)
         assert "pumps" not in str(answer)
 
 

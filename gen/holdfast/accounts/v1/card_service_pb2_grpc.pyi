@@ -77,8 +77,7 @@ class CardServiceStub:
     ActivateCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ActivateCardRequest, _card_lifecycle_pb2.ActivateCardResponse]
     """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
     times; an administrator may activate any card without. An active card whose plastic was made
-    anew is noted as received. Activating a card that is active and received changes nothing. What
-    came in place of a frozen card is frozen from then on.
+    anew is noted as received. Activating a card that is active and received changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
     CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -100,7 +99,6 @@ class CardServiceStub:
     then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
     card stays used, a frozen card stays frozen, also if it was reported lost or stolen since;
     plastic is inactive as always, and frozen once it is activated.
-
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
     USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: see `replaced_by_card_id`; TOO_MANY_CARDS if it
     was lost or stolen before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -199,8 +197,7 @@ class CardServiceAsyncStub(CardServiceStub):
     ActivateCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ActivateCardRequest, _card_lifecycle_pb2.ActivateCardResponse]  # type: ignore[assignment]
     """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
     times; an administrator may activate any card without. An active card whose plastic was made
-    anew is noted as received. Activating a card that is active and received changes nothing. What
-    came in place of a frozen card is frozen from then on.
+    anew is noted as received. Activating a card that is active and received changes nothing.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
     CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -222,7 +219,6 @@ class CardServiceAsyncStub(CardServiceStub):
     then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
     card stays used, a frozen card stays frozen, also if it was reported lost or stolen since;
     plastic is inactive as always, and frozen once it is activated.
-
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
     USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: see `replaced_by_card_id`; TOO_MANY_CARDS if it
     was lost or stolen before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -360,8 +356,7 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_card_lifecycle_pb2.ActivateCardResponse, _abc.Awaitable[_card_lifecycle_pb2.ActivateCardResponse]]:
         """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
         times; an administrator may activate any card without. An active card whose plastic was made
-        anew is noted as received. Activating a card that is active and received changes nothing. What
-        came in place of a frozen card is frozen from then on.
+        anew is noted as received. Activating a card that is active and received changes nothing.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
         CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -401,7 +396,6 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
         then on. What was spent, limits, controls, user, nickname and history follow: a used single-use
         card stays used, a frozen card stays frozen, also if it was reported lost or stolen since;
         plastic is inactive as always, and frozen once it is activated.
-
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
         USER_NOT_ON_ACCOUNT, CARD_STATE, CARD_REPLACED: see `replaced_by_card_id`; TOO_MANY_CARDS if it
         was lost or stolen before), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.

@@ -278,9 +278,7 @@ class Authorization(_message.Message):
     `external_timeout` or `external_error`.
     """
     external_reason: _builtins.str
-    """Why the external decision was as it was, in the issuer's words; empty for networks and
-    merchants.
-    """
+    """Why the external decision was as it was, in the issuer's words; empty for who is no staff."""
     @_builtins.property
     def requested_amount(self) -> _money_pb2.Money:
         """What was asked for."""

@@ -251,7 +251,7 @@ class Entry(_message.Message):
     decider: _builtins.str
     """Who decided, as in `Authorization.decider`; empty for configuration."""
     external_reason: _builtins.str
-    """Why the external decision was as it was, in the issuer's words."""
+    """Why the external decision was as it was, in the issuer's words; empty for who is no staff."""
     user_id: _builtins.str
     """User whose card it was, or who owns the account; empty if nobody in particular does."""
     company_id: _builtins.str
