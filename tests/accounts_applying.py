@@ -64,7 +64,7 @@ async def create_programme(mesh: AccountsMesh, **fields: Any) -> None:
 async def create_user(mesh: AccountsMesh, user_id: str) -> None:
     """Only known users apply."""
     request = user_service_pb2.CreateUserRequest(
-        request_id=mesh.request_id(), user_id=user_id, name="A User", email="user@example.com"
+        request_id=mesh.request_id(), user_id=user_id, name="Anna Sample", email="user@example.com"
     )
     await call(mesh.users.CreateUser, request, **STAFF)
 

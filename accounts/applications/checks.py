@@ -9,6 +9,7 @@ from datetime import date
 
 from accounts.applications.application import Application, State, Transition, move
 from accounts.applications.notice import Bureau, Creditor, adverse_action
+from accounts.applications.profile import Profiles
 from accounts.applications.providers import (
     CreditProvider,
     CreditReport,
@@ -147,8 +148,11 @@ class Checks:
         if locked is None or locked.state is not State.SUBMITTED:
             return
         now_ms = self._clock.now_ms()
-        if identity.identity is Identity.VERIFIED and not identity.watch_list:
-            person = await applications.verify_person(locked.user_id, now_ms=now_ms)
+        profile = Profiles(applications, self._keys.people)
+        other_person = await profile.contradicts(locked.user_id, applicant)
+        # Whoever applies as another is not verified by the other's papers.
+        if identity.identity is Identity.VERIFIED and not identity.watch_list and not other_person:
+            person = await profile.verify(locked.user_id, applicant, now_ms=now_ms)
         else:
             person = await applications.steady_person(locked.user_id)
         if person is None or not person.may_apply:
@@ -159,6 +163,7 @@ class Checks:
             identity,
             credit,
             duplicate=await applications.same_person(locked, same) > 0,
+            other_person=other_person,
             requested_minor=locked.requested_limit_minor,
             today=datetime_of(now_ms).date(),
         )
@@ -214,6 +219,7 @@ def _facts(
     credit: CreditReport,
     *,
     duplicate: bool,
+    other_person: bool,
     requested_minor: int,
     today: date,
 ) -> Facts:
@@ -224,6 +230,7 @@ def _facts(
         identity=identity.identity,
         watch_list=identity.watch_list,
         duplicate=duplicate,
+        other_person=other_person,
         credit_score=credit.score,
         delinquencies=credit.delinquencies,
         inquiries=credit.inquiries,

@@ -4,7 +4,8 @@ clock, no grpc.
 Points are added to `BASE`; each rule names what it looks at, and the text that an applicant is told
 if it counted against it: that of Regulation B's sample form C-1 where it has one. What may never
 count (12 CFR 1002.4 to 1002.6) is not among the facts: age is only asked for the capacity to
-contract. A watch-list hit or a duplicate goes to a person and is told to nobody.
+contract. A watch-list hit, a duplicate, or somebody who applies as another goes to a person and is
+told to nobody.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Alert(StrEnum):
 
     WATCH_LIST = "WATCH_LIST"
     DUPLICATE = "DUPLICATE"
+    OTHER_PERSON = "OTHER_PERSON"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class Facts:
     identity: Identity
     watch_list: bool
     duplicate: bool
+    #: What is said contradicts what is known of the user who applies.
+    other_person: bool
     #: None: there is no credit file.
     credit_score: int | None
     delinquencies: int
@@ -151,7 +155,11 @@ def _outcome(
 
 
 def _alerts(facts: Facts) -> tuple[Alert, ...]:
-    found = {Alert.WATCH_LIST: facts.watch_list, Alert.DUPLICATE: facts.duplicate}
+    found = {
+        Alert.WATCH_LIST: facts.watch_list,
+        Alert.DUPLICATE: facts.duplicate,
+        Alert.OTHER_PERSON: facts.other_person,
+    }
     return tuple(alert for alert, raised in found.items() if raised)
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from accounts import happenings
 from accounts.applications.application import Application, Fulfilment, State
-from accounts.machine import IllegalTransition
 from accounts.records import of_row, values
-from accounts.user import USERS, UserState, UserTransition
+from accounts.user import UserState
 from runtime.clock import datetime_of
 from runtime.events.outbox import emit
 from runtime.pages import after
@@ -133,21 +132,19 @@ class Applications:
         row = await self._source.fetchrow(_SQL["select_steady_person"], user_id)
         return of_row(Applying, row, state=UserState) if row else None
 
-    async def verify_person(self, user_id: str, *, now_ms: int) -> Applying | None:
-        """The same of a person whose identity was verified: from now on the state says so, too,
-        unless the person is suspended or closed.
+    async def locked_person(self, user_id: str) -> Any:
+        """The row of a person who may be changed; None: nobody is known by this id."""
+        return await self._source.fetchrow(_SQL["select_locked_person"], user_id)
+
+    async def verify_person(
+        self, user_id: str, state: UserState, *fields: bytes, now_ms: int
+    ) -> None:
+        """Writes that a locked person was verified, and as whom: `fields` are the sealed birth date
+        and tax number, and its hash; what was known already stays.
         """
-        row = await self._source.fetchrow(_SQL["select_locked_person"], user_id)
-        person = of_row(Applying, row, state=UserState) if row else None
-        if person is None:
-            return None
-        state = USERS.move(person.state, UserTransition.VERIFY)
-        if isinstance(state, IllegalTransition) or state is person.state:
-            return person
         instant = datetime_of(now_ms)
-        await self._source.execute(_SQL["verify_person"], user_id, state, instant)
+        await self._source.execute(_SQL["verify_person"], user_id, state, instant, *fields)
         await emit(self._source, [happenings.user_verified(user_id, now_ms=now_ms)])
-        return replace(person, state=state)
 
     async def insert(self, application: Application, *, person_hash: tuple[bytes, str]) -> None:
         """Adds an application, found by a hash of its person that some key made; the worker checks

@@ -113,13 +113,19 @@ WHERE id = $1 AND person_hash IS NOT NULL
 SELECT state, coalesce(key_wrapped, '') AS key_wrapped FROM person WHERE id = $1 FOR SHARE
 
 -- select_locked_person --
--- The same of a person who may be changed. Params: $1 id.
-SELECT state, coalesce(key_wrapped, '') AS key_wrapped FROM person WHERE id = $1 FOR UPDATE
+-- A person who may be changed, with what is known, sealed. Params: $1 id.
+SELECT id, state, key_wrapped, name, email, phone, address, birth_date, tax_id
+FROM person
+WHERE id = $1
+FOR UPDATE
 
 -- verify_person --
--- Writes that a locked person was verified. Params: $1 id, $2 state, $3 now.
+-- Writes that a locked person was verified, and as whom unless that was known. Params: $1 id,
+-- $2 state, $3 now, $4 birth_date, $5 tax_id, $6 tax_id_hash.
 UPDATE person
-SET state = $2, verify_time = $3, update_time = $3, version = version + 1
+SET state = $2, verify_time = $3, update_time = $3, version = version + 1,
+    birth_date = coalesce(birth_date, $4), tax_id = coalesce(tax_id, $5),
+    tax_id_hash = coalesce(tax_id_hash, $6)
 WHERE id = $1
 
 -- claim_unchecked --

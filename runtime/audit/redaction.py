@@ -22,6 +22,7 @@ PRIVATE_WORDS = frozenset(
         "password", "secret", "token", "otp", "pin", "pan", "cvv", "cvc", "ssn", "tin", "tax",
         "name", "names", "email", "phone", "address", "street", "postcode", "birth", "birthday",
         "dob", "income", "iban", "hash", "signature", "passphrase", "credential", "cookie",
+        "nickname", "tracking",
     }
 )  # fmt: skip
 #: Longer texts are no ids and no states.

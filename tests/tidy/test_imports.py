@@ -42,6 +42,7 @@ PURE = frozenset(
         "accounts.vault.guessing",
         "accounts.vault.pan",
         "accounts.applications.application",
+        "accounts.applications.identity",
         "accounts.applications.notice",
         "accounts.applications.scorecard",
         "accounts.company",

@@ -109,6 +109,7 @@ GOOD = Facts(
     identity=Identity.VERIFIED,
     watch_list=False,
     duplicate=False,
+    other_person=False,
     credit_score=780,
     delinquencies=0,
     inquiries=0,
@@ -153,6 +154,7 @@ POLICY = Policy(
         # A person looks first, and nothing is told of why.
         ({"watch_list": True, "bankruptcy": True}, Outcome.REVIEW, ""),
         ({"duplicate": True}, Outcome.REVIEW, ""),
+        ({"other_person": True, "bankruptcy": True}, Outcome.REVIEW, ""),
     ],
 )
 def test_outcomes(change: dict[str, Any], outcome: Outcome, reason: str) -> None:
@@ -182,6 +184,7 @@ FACTS = st.builds(
     identity=st.sampled_from(Identity),
     watch_list=st.booleans(),
     duplicate=st.booleans(),
+    other_person=st.booleans(),
     credit_score=st.none() | st.integers(300, 850),
     delinquencies=st.integers(0, 20),
     inquiries=st.integers(0, 30),
@@ -204,7 +207,7 @@ def test_every_outcome_explains_itself(facts: Facts) -> None:
         assert scored.reasons
     if scored.outcome is Outcome.APPROVE:
         assert POLICY.limit_min_minor <= scored.limit_minor <= POLICY.limit_max_minor
-        assert not any((facts.watch_list, facts.duplicate, facts.bankruptcy))
+        assert not any((facts.watch_list, facts.duplicate, facts.other_person, facts.bankruptcy))
 
 
 @given(FACTS, st.integers(18, 99))

@@ -324,6 +324,10 @@ class Decision(_message.Message):
         """The person, or somebody of the same name, is on a watch list."""
         ALERT_DUPLICATE: Decision._Alert.ValueType  # 2
         """The same person has another application for this programme that is open or was approved."""
+        ALERT_OTHER_PERSON: Decision._Alert.ValueType  # 3
+        """What the applicant says contradicts what is known of the user who applies: another tax
+        number, another day of birth, or a name that has nothing in common.
+        """
 
     class Alert(_Alert, metaclass=_AlertEnumTypeWrapper):
         """What a person has to look into before anything is decided."""
@@ -334,6 +338,10 @@ class Decision(_message.Message):
     """The person, or somebody of the same name, is on a watch list."""
     ALERT_DUPLICATE: Decision.Alert.ValueType  # 2
     """The same person has another application for this programme that is open or was approved."""
+    ALERT_OTHER_PERSON: Decision.Alert.ValueType  # 3
+    """What the applicant says contradicts what is known of the user who applies: another tax
+    number, another day of birth, or a name that has nothing in common.
+    """
 
     SCORE_FIELD_NUMBER: _builtins.int
     FACTORS_FIELD_NUMBER: _builtins.int
