@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runtime.events.catalogue import CATALOGUE, FIELDS, Event, fault_of, money
+from runtime.events.catalogue import CATALOGUE, Event, fault_of, money
+from runtime.events.fields import FIELDS
 from tests.tidy.sources import SERVICES, own, strings
 
 ACCOUNT = "acct_0a" + "1" * 32
