@@ -22,6 +22,7 @@ from notify.notices.wiring import add_notifications, carriers, planner
 from notify.secrets import RING, Secrets
 from notify.sender import Sender
 from notify.settings import NotifySettings
+from notify.sinks.wiring import relaying, sink_name
 from notify.sources import AccountsFeed, Feed, PaymentsFeed, StatsFeed, ledger_taker
 from notify.webhook_service import WebhookService
 from notify.webhook_store import WebhookStore
@@ -94,11 +95,12 @@ async def serve(settings: NotifySettings) -> None:
                 NoticeStore(pool),
                 clock,
                 days=settings.notify_event_days,
+                sink=sink_name(settings),
                 requests_h=settings.notify_request_lifetime_h,
             ),
         )
         try:
-            async with beside(*work):
+            async with relaying(settings, clock), beside(*work):
                 await server.run(settings, process, SERVICE_NAMES)
         finally:
             for one in senders:

@@ -110,9 +110,12 @@ class EventStore:
             last: int = await self._pool.fetchval(_SQL["select_last_number"])
         return last
 
-    async def forget(self, *, before_ms: int) -> int:
-        """Forgets some of the events that are older; returns how many."""
-        tag = await self._pool.execute(_SQL["forget_events"], datetime_of(before_ms), FORGET_BATCH)
+    async def forget(self, *, before_ms: int, sink: str = "") -> int:
+        """Forgets some of the events that are older, and that the sink has, if one is named;
+        returns how many.
+        """
+        before = datetime_of(before_ms)
+        tag = await self._pool.execute(_SQL["forget_events"], before, FORGET_BATCH, sink)
         return int(tag.rpartition(" ")[2])
 
 

@@ -12,16 +12,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from notify.endpoint import wants
 from notify.event import Incoming
 from notify.notices.planner import Planner
 from notify.notices.planning import Happened, is_told
+from notify.payload import Told
+from notify.sinks.sink import EventSink, Numbered
+from notify.sinks.webhooks import WebhookDeliveries
 from runtime.clock import Clock, datetime_of
 from runtime.metrics import EVENTS
 from runtime.queries import load_queries
 
-#: Owner of endpoints that are told everything.
-_EVERYBODY = ""
+_COLUMNS = (
+    "id",
+    "type",
+    "sequence",
+    "account_id",
+    "owner_id",
+    "user_id",
+    "data",
+    "create_time",
+    "test",
+)
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "intake.sql")
 
@@ -47,6 +58,7 @@ class Intake:
         self._owners = owners
         self._clock = clock
         self._planner = planner
+        self._webhooks: EventSink = WebhookDeliveries(clock)
 
     async def take(self, connection: Any, incoming: Sequence[Incoming]) -> None:
         """Adds events in this order."""
@@ -56,48 +68,30 @@ class Intake:
         # reads up to one has missed none below it.
         await connection.execute(_SQL["lock_intake"])
         sequences = await self._sequences(connection, incoming)
-        rows = []
-        for one, sequence in zip(incoming, sequences, strict=True):
-            event = one.event
-            rows.append(
-                (
-                    one.id,
-                    event.type,
-                    sequence,
-                    event.account_id,
-                    event.owner_id or owners.get(event.account_id, ""),
-                    event.user_id,
-                    json.dumps(event.data, separators=(",", ":")),
-                    datetime_of(event.time_ms),
-                    one.test,
-                )
+        told = [
+            Told(
+                id=one.id,
+                type=one.event.type,
+                sequence=sequence,
+                account_id=one.event.account_id,
+                owner_id=one.event.owner_id or owners.get(one.event.account_id, ""),
+                user_id=one.event.user_id,
+                data=json.dumps(one.event.data, separators=(",", ":")),
+                create_time=datetime_of(one.event.time_ms),
+                test=one.test,
             )
-        added = await connection.fetch(_SQL["insert_events"], *map(list, zip(*rows, strict=True)))
+            for one, sequence in zip(incoming, sequences, strict=True)
+        ]
+        columns = ([getattr(one, name) for one in told] for name in _COLUMNS)
+        added = await connection.fetch(_SQL["insert_events"], *columns)
         numbers = {row["id"]: row["number"] for row in added}
-        await self._fan_out(connection, [(numbers[row[0]], row) for row in rows])
+        await self._webhooks.take(
+            connection, [Numbered(number=numbers[one.id], event=one) for one in told]
+        )
         if self._planner is not None:
             await self._planner.plan(connection, happened)
         for one in incoming:
             EVENTS.labels(one.event.type).inc()
-
-    async def _fan_out(self, connection: Any, added: Sequence[tuple[int, Any]]) -> None:
-        """Lets events be sent to the endpoints that want them."""
-        listeners: dict[str, list[Any]] = {}
-        for row in await connection.fetch(_SQL["list_listeners"]):
-            listeners.setdefault(row["owner_id"], []).append(row)
-        if not listeners:
-            return
-        everybody = listeners.get(_EVERYBODY, [])
-        deliveries = [
-            (listener["id"], number, account_id or owner_id)
-            for number, (_, name, _, account_id, owner_id, *_) in added
-            for listener in (*(listeners.get(owner_id, []) if owner_id else ()), *everybody)
-            if wants(listener["types"], name)
-        ]
-        if deliveries:
-            columns = map(list, zip(*deliveries, strict=True))
-            now = datetime_of(self._clock.now_ms())
-            await connection.execute(_SQL["insert_deliveries"], *columns, now)
 
     async def _happened(
         self, incoming: Sequence[Incoming], owners: dict[str, str]

@@ -23,6 +23,11 @@ class Told:
     create_time: datetime
     test: bool = False
 
+    @property
+    def key(self) -> str:
+        """What its sequence counts for, and what has an order: its account, or its owner."""
+        return self.account_id or self.owner_id
+
 
 def body_of(event: Told) -> bytes:
     """The body; `data` goes as it is kept, so that it stays the same for ever."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from notify.notices.mail import smtp_server
 from notify.notices.phones import is_safe
+from notify.sinks.kafka_config import fault_of
 from runtime.settings import Settings
 
 
@@ -88,6 +90,45 @@ class NotifySettings(Settings):
         description="Your server that sends messages to the devices of a user, by POST; its bearer"
         " token is the secret `push-token`. None: they are logged without content.",
     )
+
+    event_sink: Literal["none", "kafka"] = Field(
+        default="none",
+        description="Where all events go on to, beside webhooks: docs/STREAMING.md.",
+    )
+    kafka_bootstrap: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9._-]+:[0-9]{1,5}(,[A-Za-z0-9._-]+:[0-9]{1,5})*)?$",
+        description="Brokers to begin with, with HOLDFAST_EVENT_SINK=kafka: `host:9093,host:9093`.",
+    )
+    kafka_topic: str = Field(
+        default="holdfast.events",
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="The topic; another one is told everything anew that is still kept.",
+    )
+    kafka_security: Literal["tls", "plaintext"] = Field(
+        default="tls",
+        description="How brokers are spoken to. With the secrets `kafka-certificate` and"
+        " `kafka-certificate-key` (PEM), they are shown a certificate.",
+    )
+    kafka_sasl: Literal["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="none",
+        description="How Holdfast signs in there: the secret `kafka-login` is `<user>:<password>`.",
+    )
+    kafka_ca_file: str = Field(
+        default="", description="Who vouches for brokers, PEM; none: the machine's own CAs."
+    )
+
+    @model_validator(mode="after")
+    def _sink_can_be_meant(self) -> Self:
+        fault = fault_of(
+            bootstrap=self.kafka_bootstrap,
+            security=self.kafka_security,
+            sasl=self.kafka_sasl,
+            ca_file=self.kafka_ca_file,
+        )
+        if self.event_sink == "kafka" and fault:
+            raise ValueError(fault)
+        return self
 
     @field_validator("smtp_url")
     @classmethod

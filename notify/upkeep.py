@@ -21,9 +21,12 @@ async def forget(
     clock: Clock,
     *,
     days: int,
+    sink: str,
     requests_h: int,
 ) -> None:
-    """Forgets old events, deliveries, notices and request ids, for ever; no failure ends it."""
+    """Forgets old events, deliveries, notices and request ids, for ever; no failure ends it. What
+    the event sink (empty: there is none) does not have yet is kept, however old it is.
+    """
 
     async def look() -> bool:
         now_ms = clock.now_ms()
@@ -31,7 +34,7 @@ async def forget(
         more = await webhooks.forget(
             before_ms=before_ms, requests_before_ms=now_ms - requests_h * _HOUR_MS
         )
-        forgotten = await events.forget(before_ms=before_ms)
+        forgotten = await events.forget(before_ms=before_ms, sink=sink)
         more = more or forgotten == event_store.FORGET_BATCH
         return await notices.forget(before_ms=before_ms) or more
 

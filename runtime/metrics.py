@@ -103,6 +103,14 @@ WEBHOOK_ATTEMPTS = Counter("holdfast_webhook_attempts_total", "Webhooks sent.", 
 WEBHOOK_SECONDS = Histogram(
     "holdfast_webhook_seconds", "Time of an endpoint.", buckets=(0.01, 0.05, 0.2, 1, 5, 10, 30)
 )
+#: Events that the event sink has (Kafka).
+SINK_EVENTS = Counter("holdfast_sink_events_total", "Events that the event sink has.")
+#: What its client says is wrong, by the name of the error; it goes on by itself.
+SINK_FAILURES = Counter("holdfast_sink_failures_total", "Failures of the event sink.", ["error"])
+#: Events that the event sink does not have yet, about.
+SINK_LAG_EVENTS = Gauge("holdfast_sink_lag_events", "Events that wait for the event sink.")
+#: How long ago the oldest of them happened.
+SINK_LAG_SECONDS = Gauge("holdfast_sink_lag_seconds", "Age of the oldest event that waits for it.")
 #: Notifications of users, by channel and what became of them; DELAYED: each try that failed.
 NOTIFICATIONS = Counter(
     "holdfast_notifications_total", "Notifications of users.", ["channel", "state"]

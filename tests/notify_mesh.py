@@ -245,7 +245,7 @@ async def emptied(database: Database) -> None:
     await connection.execute(
         "TRUNCATE event, sequence_head, account_owner, feed_position, request_record,"
         " webhook_endpoint, webhook_delivery, webhook_attempt, notification,"
-        " notification_preference"
+        " notification_preference, sink_position"
     )
     await connection.close()
 

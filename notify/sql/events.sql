@@ -148,6 +148,13 @@ ORDER BY number ASC
 LIMIT $2
 
 -- forget_events --
--- Forgets old events. Params: $1 before when, $2 limit.
+-- Forgets old events, but none that a sink does not have yet. Params: $1 before when, $2 limit,
+-- $3 the sink, or ''.
 DELETE FROM event
-WHERE number IN (SELECT number FROM event WHERE create_time < $1 ORDER BY create_time LIMIT $2)
+WHERE number IN (
+    SELECT number FROM event
+    WHERE create_time < $1
+        AND ($3 = '' OR number <= (SELECT p.number FROM sink_position p WHERE p.sink = $3))
+    ORDER BY create_time
+    LIMIT $2
+)

@@ -59,6 +59,7 @@ PURE = frozenset(
         "notify.notices.planning",
         "notify.notices.preferences",
         "notify.payload",
+        "notify.sinks.kafka_config",
         "stats.anomaly",
         "stats.closing",
         "stats.adding",
