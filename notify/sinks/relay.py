@@ -54,23 +54,15 @@ class Relay:
     async def run(self) -> None:
         """For ever; no failure ends it."""
         while True:
-            pause_s = LEAD_INTERVAL_S
             try:
                 async with self._pool.acquire() as connection:
                     if await self._positions.take_lead(connection):
                         await self._lead(connection)
-            except SinkUnavailable as error:
-                self._failures += 1
-                pause_s = min(2.0**self._failures, PAUSE_S_MAX)
-                SINK_FAILURES.labels(error.word).inc()
-                logger.warning(
-                    "sink_refuses", sink=self._name, because=str(error), again_in_s=pause_s
-                )
             except UNREACHABLE as error:
                 logger.warning("sink_waits_for_postgres", error=type(error).__name__)
             except Exception:
                 logger.exception("sink_failed", sink=self._name)
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(LEAD_INTERVAL_S)
 
     async def step(self, connection: Any, sink: EventSink) -> int:
         """Hands one page over; returns how many events it had."""
@@ -95,17 +87,34 @@ class Relay:
 
     async def _lead(self, connection: Any) -> None:
         """Relays as long as the connection lives, and with it the lock."""
-        sink = self._make()
-        logger.info("sink_begins", sink=self._name)
         watch = work_for_ever(self.note_lag, failed="sink_lag_unknown", interval_s=LAG_INTERVAL_S)
         try:
+            await self._positions.begin(connection)
+            logger.info("sink_begins", sink=self._name)
             async with beside(watch):
                 while True:
-                    if not await self.step(connection, sink):
-                        await asyncio.sleep(POLL_S)
+                    pause_s = await self._until_refused(connection)
+                    await asyncio.sleep(pause_s)
         finally:
             # The lock ends with the session; pools keep sessions.
             connection.terminate()
             SINK_LAG_EVENTS.set(0)
             SINK_LAG_SECONDS.set(0)
-            await sink.close()
+
+    async def _until_refused(self, connection: Any) -> float:
+        """Relays until the sink refuses; returns how long to leave it alone, in seconds."""
+        sink: EventSink | None = None
+        try:
+            sink = self._make()
+            while True:
+                if not await self.step(connection, sink):
+                    await asyncio.sleep(POLL_S)
+        except SinkUnavailable as error:
+            pause_s = min(2.0 ** min(self._failures, 10), PAUSE_S_MAX)
+            self._failures += 1
+            SINK_FAILURES.labels(error.word).inc()
+            logger.warning("sink_refuses", sink=self._name, because=str(error), again_in_s=pause_s)
+            return pause_s
+        finally:
+            if sink is not None:
+                await sink.close()

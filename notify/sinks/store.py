@@ -34,9 +34,12 @@ class SinkPositions:
         """True for the one who relays to the sink, as long as the connection lives."""
         return bool(await connection.fetchval(_SQL["take_sink_lead"], self._sink))
 
+    async def begin(self, connection: Any) -> None:
+        """A sink that was never met has nothing yet."""
+        await connection.execute(_SQL["insert_sink_position"], self._sink)
+
     async def position(self, connection: Any) -> int:
         """The number of the last event that the sink has."""
-        await connection.execute(_SQL["insert_sink_position"], self._sink)
         found: int = await connection.fetchval(_SQL["select_sink_position"], self._sink)
         return found
 

@@ -17,7 +17,7 @@ from holdfast.notify.v1 import event_service_pb2 as event_pb
 from notify.event_store import EventStore
 from notify.settings import NotifySettings
 from notify.sinks import relay as relays
-from notify.sinks.kafka import KafkaSink
+from notify.sinks.kafka import CERTIFICATE, CERTIFICATE_KEY, KafkaSink
 from notify.sinks.relay import Relay
 from notify.sinks.sink import SinkUnavailable
 from notify.sinks.wiring import sink_name
@@ -262,3 +262,37 @@ def test_a_missing_secret_is_named(cluster: KafkaCluster, tmp_path: Path) -> Non
         KafkaSink.of(settings, FileSecrets(tmp_path))
 
     assert caught.value.word == "CONFIGURATION"
+
+
+def test_a_certificate_that_is_none_is_not_quoted(cluster: KafkaCluster, tmp_path: Path) -> None:
+    for name in (CERTIFICATE, CERTIFICATE_KEY):
+        (tmp_path / name).write_text("very private words")
+    with pytest.raises(SinkUnavailable, match=r"ssl\.certificate\.pem failed") as caught:
+        KafkaSink.of(chosen(cluster, kafka_security="tls"), FileSecrets(tmp_path))
+
+    assert "private" not in str(caught.value)
+
+
+async def test_a_sink_that_cannot_begin_is_tried_again_and_its_lag_is_seen(
+    mesh: NotifyMesh, cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "LAG_INTERVAL_S", 0.05)
+    monkeypatch.setattr(relays, "PAUSE_S_MAX", 0.1)
+    secure = chosen(cluster, kafka_security="tls", kafka_sasl="SCRAM-SHA-512")
+    working, secrets = chosen(cluster), FileSecrets(tmp_path)
+    tried: list[NotifySettings] = []
+    mended = False
+
+    def make() -> KafkaSink:
+        tried.append(working if mended else secure)
+        return KafkaSink.of(tried[-1], secrets)
+
+    await happened(mesh, 6)
+    one = Relay(mesh.pool, make, name=sink_name(working), clock=mesh.clock)
+    async with beside(one.run()):
+        await lagging(events=6)
+        mended = True
+        await relayed(mesh)
+        await lagging(events=0)
+
+    assert len(tried) > 1
