@@ -22,6 +22,8 @@ CELL_COLUMNS = (
     "declined_count",
     "purchase_count",
     "purchase_minor",
+    "cash_count",
+    "cash_minor",
     "refund_count",
     "refund_minor",
 )

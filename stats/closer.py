@@ -132,7 +132,14 @@ class Closer:
         for currency in sorted(currencies):
             broken_down = period.type is not PeriodType.DAY
             slices = (
-                await slices_of(connection, subject_id, period, currency=currency, top=TOP)
+                await slices_of(
+                    connection,
+                    subject_id,
+                    period,
+                    currency=currency,
+                    dimensions=convert.names_of(DIMENSIONS),
+                    top=TOP,
+                )
                 if broken_down
                 else ()
             )

@@ -32,6 +32,7 @@ _WEEK_STARTS = {
     pb.WEEK_START_SUNDAY: SUNDAY,
 }
 _DIMENSIONS = frozenset(pb.Dimension.values())
+_RARE = {"cash_advances": "cash", "charge_offs": "charge_off", "recoveries": "recovery"}
 _SUBJECT = "must be an account, card, user, company, department or programme"
 _DAY = "must be a day such as 2026-11-21, from 2000 to 2099"
 
@@ -138,6 +139,11 @@ def stats_of(
     )
 
 
+def names_of(dimensions: Iterable[pb.Dimension.ValueType]) -> list[str]:
+    """Dimensions as the store knows them."""
+    return [pb.Dimension.Name(one).removeprefix("DIMENSION_") for one in dimensions]
+
+
 def span(several: Sequence[Period]) -> tuple[date, date]:
     """The days that are needed for periods and those before them."""
     return before(several[0]).start, several[-1].end
@@ -203,6 +209,10 @@ def _totals(one: Measures, currency: str) -> pb.Totals:
         adjustments=tally("adjustment"),
         correction_count=one.correction_count,
     )
+    # Absent where there was none, as in periods that were closed before this was told apart.
+    for field, name in _RARE.items():
+        if getattr(one, f"{name}_count"):
+            getattr(found, field).CopyFrom(tally(name))
     if (average_minor := one.average_minor) is not None:
         found.average_purchase.CopyFrom(_money(average_minor, currency))
         found.largest_purchase.CopyFrom(_money(one.largest_minor, currency))
@@ -241,7 +251,7 @@ def _breakdowns(
 
 
 def _slice(one: Any, currency: str) -> pb.Slice:
-    return pb.Slice(
+    found = pb.Slice(
         key=one.key,
         label=one.label,
         authorized=_tally(one.authorized_count, one.authorized_minor, currency),
@@ -249,6 +259,9 @@ def _slice(one: Any, currency: str) -> pb.Slice:
         purchases=_tally(one.purchase_count, one.purchase_minor, currency),
         refunds=_tally(one.refund_count, one.refund_minor, currency),
     )
+    if one.cash_count:
+        found.cash_advances.CopyFrom(_tally(one.cash_count, one.cash_minor, currency))
+    return found
 
 
 def _tally(count: int, amount_minor: int, currency: str) -> pb.Tally:

@@ -16,6 +16,9 @@ from runtime.record import record
 from stats.measures import Measures
 from stats.movement import Movement, Place
 
+#: ISO 18245 codes of cash at a counter and at a machine.
+CASH_CODES = frozenset({"6010", "6011"})
+
 
 class Cell(NamedTuple):
     """A day at one place, counted for one partition of the ledger."""
@@ -89,6 +92,11 @@ class Fold:
         if one.authorization_id and self._origin(one.authorization_id) is None:
             self._begin(one, one.authorization_id)
 
+    def more_declined(self, one: Movement) -> None:
+        """More of an authorization was declined; what is approved of it stays."""
+        place = self._posted_at(one)._replace(decline_reason=one.place.decline_reason)
+        self._at(one, one.day, place).declined_count += 1
+
     def single(self, one: Movement) -> None:
         """Authorized and posted at once."""
         self.decided(one)
@@ -113,9 +121,13 @@ class Fold:
 
     def purchased(self, one: Movement) -> None:
         """A clearing."""
-        measures = self._at(one, one.day, self._posted_at(one))
+        place = self._posted_at(one)
+        measures = self._at(one, one.day, place)
         measures.purchase_count += 1
         measures.purchase_minor += one.amount_minor
+        if place.category in CASH_CODES if one.cash is None else one.cash:
+            measures.cash_count += 1
+            measures.cash_minor += one.amount_minor
         measures.largest_minor = max(measures.largest_minor, one.amount_minor)
         if one.authorization_id and self._origin(one.authorization_id) is None:
             self._begin(one, one.authorization_id)
@@ -161,17 +173,11 @@ class Fold:
         measures.payment_count += whole
         measures.payment_minor += one.amount_minor
 
-    def fee(self, one: Movement) -> None:
-        """A fee."""
+    def count(self, one: Movement, name: str) -> None:
+        """One more of something, such as a fee."""
         measures = self._at(one, one.day, one.place)
-        measures.fee_count += 1
-        measures.fee_minor += one.amount_minor
-
-    def interest(self, one: Movement) -> None:
-        """Interest."""
-        measures = self._at(one, one.day, one.place)
-        measures.interest_count += 1
-        measures.interest_minor += one.amount_minor
+        for measure, more in ((f"{name}_count", 1), (f"{name}_minor", one.amount_minor)):
+            setattr(measures, measure, getattr(measures, measure) + more)
 
     def debited(self, one: Movement) -> None:
         """An adjustment that the customer owes."""
@@ -254,11 +260,21 @@ def _approved(place: Place) -> Place:
     return place._replace(decline_reason="") if place.decline_reason else place
 
 
+def _counts_as(name: str) -> Callable[[Fold, Movement], None]:
+    """It counts on its own day, and nothing is ever given back of it."""
+
+    def count(fold: Fold, one: Movement) -> None:
+        fold.count(one, name)
+
+    return count
+
+
 _RULES: dict[str, Callable[[Fold, Movement], None]] = {
     "AUTHORIZATION": Fold.decided,
     "ADVICE": Fold.decided,
     "INCREMENT": Fold.decided,
     "DECLINE": Fold.declined,
+    "INCREMENT_DECLINE": Fold.more_declined,
     "FINANCIAL": Fold.single,
     "REVERSAL": Fold.given_back,
     "EXPIRY": Fold.given_back,
@@ -270,10 +286,12 @@ _RULES: dict[str, Callable[[Fold, Movement], None]] = {
     "PAYMENT_RETURN": Fold.returned,
     "PAYMENT_REFUND": Fold.returned,
     "PAYMENT_REFUND_REVERSAL": Fold.kept,
-    "FEE": Fold.fee,
-    "INTEREST": Fold.interest,
+    "FEE": _counts_as("fee"),
+    "INTEREST": _counts_as("interest"),
     "ADJUSTMENT_DEBIT": Fold.debited,
     "PROVISIONAL_CREDIT_REVERSAL": Fold.debited,
     "ADJUSTMENT_CREDIT": Fold.credited,
     "PROVISIONAL_CREDIT": Fold.credited,
+    "CHARGE_OFF": _counts_as("charge_off"),
+    "RECOVERY": _counts_as("recovery"),
 }

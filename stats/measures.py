@@ -21,6 +21,9 @@ class Measures:
     declined_count: int = 0
     purchase_count: int = 0
     purchase_minor: int = 0
+    #: Of the purchases.
+    cash_count: int = 0
+    cash_minor: int = 0
     refund_count: int = 0
     refund_minor: int = 0
     payment_count: int = 0
@@ -31,6 +34,10 @@ class Measures:
     interest_minor: int = 0
     adjustment_count: int = 0
     adjustment_minor: int = 0
+    charge_off_count: int = 0
+    charge_off_minor: int = 0
+    recovery_count: int = 0
+    recovery_minor: int = 0
     correction_count: int = 0
     #: The largest purchase; 0: none.
     largest_minor: int = 0

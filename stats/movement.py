@@ -17,6 +17,7 @@ from runtime.record import record
 COUNTED = frozenset(
     (
         *("AUTHORIZATION", "DECLINE", "CAPTURE", "REVERSAL", "INCREMENT", "EXPIRY", "ADVICE"),
+        *("INCREMENT_DECLINE", "CHARGE_OFF", "RECOVERY"),
         *("FINANCIAL", "FORCE_POST", "REFUND", "REFUND_REVERSAL", "PAYMENT_CREDIT"),
         *("PAYMENT_REFUND", "PAYMENT_REFUND_REVERSAL"),
         *("PAYMENT_RETURN", "FEE", "INTEREST", "ADJUSTMENT_DEBIT", "ADJUSTMENT_CREDIT"),
@@ -86,3 +87,5 @@ class Movement:
     record_time_ms: int
     place: Place
     merchant_name: str
+    #: Of a posting: whether the ledger has it as cash; None: it does not say.
+    cash: bool | None

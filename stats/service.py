@@ -112,7 +112,13 @@ class StatsService(StatsServiceServicer):
             convert.stats_of(
                 period,
                 days,
-                await self._store.slices(subject_id, period, currency=currency, top=wanted.top)
+                await self._store.slices(
+                    subject_id,
+                    period,
+                    currency=currency,
+                    dimensions=convert.names_of(wanted.dimensions),
+                    top=wanted.top,
+                )
                 if wanted.dimensions
                 else (),
                 currency=currency,

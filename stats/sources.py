@@ -38,6 +38,11 @@ _CHANNELS = {
 #: Of these the currency that the merchant asked for is known, if only to be the account's.
 _ASKED = frozenset({"AUTHORIZATION", "DECLINE", "ADVICE", "FINANCIAL", "FORCE_POST"})
 
+_DECLINES = frozenset({"DECLINE", "INCREMENT_DECLINE"})
+#: What may hand out cash.
+_POSTINGS = frozenset({"CAPTURE", "FINANCIAL", "FORCE_POST"})
+_RECEIVABLE, _CASH = "receivable.", "receivable.cash"
+
 #: In this century days begin at a full quarter of an hour everywhere, whatever the timezone.
 _QUARTER_MS = 15 * 60_000
 
@@ -101,7 +106,7 @@ def movement_of(
     asked = currency if kind in _ASKED else ""
     if entry.HasField("merchant_amount"):
         asked = entry.merchant_amount.currency_code or asked
-    declined = kind == "DECLINE"
+    declined = kind in _DECLINES
     place = Place(
         account_id=entry.account_id,
         card_id=entry.card_id,
@@ -131,7 +136,15 @@ def movement_of(
         record_time_ms=milliseconds(entry.record_time),
         place=place,
         merchant_name=merchant.descriptor,
+        cash=_cash(entry) if kind in _POSTINGS else None,
     )
+
+
+def _cash(entry: ledger_pb2.Entry) -> bool | None:
+    """What the ledger says; of what a credit balance paid for altogether it says nothing."""
+    names = {line.ledger_account for line in entry.lines}
+    owed = any(name.startswith(_RECEIVABLE) for name in names)
+    return _CASH in names if owed else None
 
 
 @lru_cache(maxsize=8_192)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,17 @@ COLUMN = {
     ids.PROGRAMME: "programme_id",
 }
 SUBJECTS = tuple(COLUMN)
+#: In which column of the cells dimensions are, a `Dimension` of the contract without its prefix.
+DIMENSIONS = {
+    "CATEGORY": "category",
+    "MERCHANT": "merchant",
+    "COUNTRY": "country",
+    "CHANNEL": "channel",
+    "CURRENCY": "merchant_currency",
+    "DECLINE_REASON": "decline_reason",
+    "CARD": "card_id",
+    "USER": "user_id",
+}
 
 
 @record
@@ -54,6 +66,8 @@ class Slice:
     declined_count: int
     purchase_count: int
     purchase_minor: int
+    cash_count: int
+    cash_minor: int
     refund_count: int
     refund_minor: int
 
@@ -86,12 +100,32 @@ async def days_of(
 
 
 async def slices_of(
-    connection: Any, subject_id: str, period: Period, *, currency: str, top: int
+    connection: Any,
+    subject_id: str,
+    period: Period,
+    *,
+    currency: str,
+    dimensions: Collection[str],
+    top: int,
 ) -> list[Slice]:
-    """The largest slices of each dimension, the largest first."""
-    query = _SQL["select_slices"].replace("subject_column", COLUMN[subject_id.partition("_")[0]])
+    """The largest slices of each of these dimensions, the largest first."""
+    query = _slices(COLUMN[subject_id.partition("_")[0]], frozenset(dimensions))
     rows = await connection.fetch(query, subject_id, period.start, period.end, currency, top)
     return [Slice(**row) for row in rows]
+
+
+@cache
+def _slices(subject_column: str, dimensions: frozenset[str]) -> str:
+    """Groups by what is asked for only: each dimension costs as much as the next."""
+    query = _SQL["select_slices"].replace("subject_column", subject_column)
+    columns = [
+        column if name in dimensions else f"NULL::text AS {column}"
+        for name, column in DIMENSIONS.items()
+    ]
+    sets = [f"({column})" for name, column in DIMENSIONS.items() if name in dimensions]
+    return query.replace("dimension_columns", ", ".join(columns)).replace(
+        "dimension_sets", ", ".join(sets)
+    )
 
 
 class StatsStore:
@@ -106,11 +140,19 @@ class StatsStore:
             return await days_of(self._pool, subject_id, first, last, currency=currency)
 
     async def slices(
-        self, subject_id: str, period: Period, *, currency: str, top: int
+        self,
+        subject_id: str,
+        period: Period,
+        *,
+        currency: str,
+        dimensions: Collection[str],
+        top: int,
     ) -> Sequence[Slice]:
         """The largest slices of a period."""
         with refusing_when_down():
-            return await slices_of(self._pool, subject_id, period, currency=currency, top=top)
+            return await slices_of(
+                self._pool, subject_id, period, currency=currency, dimensions=dimensions, top=top
+            )
 
     async def stat(self, stat_id: str) -> KeptStat | None:
         """One closed period."""

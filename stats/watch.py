@@ -8,7 +8,7 @@ account costs the same however much it is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PAGES = 32
 #: Days of accounts of one statement.
 BATCH = 1_000
+#: Accounts whose histories are read at once: each may have as many days as habits are made of.
+HISTORIES = 100
 #: Accounts whose habits and countries are remembered.
 REMEMBERED_MAX = 20_000
 
@@ -37,6 +39,10 @@ _SQL = load_queries(Path(__file__).with_name("sql") / "anomalies.sql")
 
 #: An account and a day.
 Place = tuple[str, date]
+#: An account, a currency and a day.
+Book = tuple[str, str, date]
+
+_NO_HABIT = Habit()
 
 
 async def touch(connection: Any, counted: Mapping[Cell, Measures]) -> None:
@@ -89,16 +95,19 @@ class Watch:
     async def _look_at(self, connection: Any, touched: Mapping[Place, set[str]]) -> None:
         fresh = await self._new_countries(connection, touched)
         accounts, days = zip(*touched, strict=True)
-        found = list[tuple[str, Finding]]()
+        suspects = dict[Book, AccountDay]()
         for row in await connection.fetch(_SQL["select_days"], accounts, days):
             account_id, currency, today = row["account_id"], row["currency"], _day(row)
-            countries = fresh.get((account_id, today.day), set())
-            if not countries and not anomaly.may_be_unusual(today, currency):
-                continue
-            habit = await self._habit(connection, account_id, currency, today.day)
+            if fresh.get((account_id, today.day)) or anomaly.may_be_unusual(today, currency):
+                suspects[account_id, currency, today.day] = today
+        habits = await self._habits_of(connection, suspects)
+        found = list[tuple[str, Finding]]()
+        for (account_id, currency, day), today in suspects.items():
+            habit = habits[account_id, currency, day]
             if not habit.is_known:
                 continue
-            attempts = await _attempts(connection, account_id, today.day, countries)
+            countries = fresh.get((account_id, day), set())
+            attempts = await _attempts(connection, account_id, day, countries)
             found += [
                 (account_id, one)
                 for one in anomaly.findings(habit, today, currency=currency, new_countries=attempts)
@@ -131,19 +140,31 @@ class Watch:
                 events.append(event)
         await emit(connection, events)
 
-    async def _habit(self, connection: Any, account_id: str, currency: str, day: date) -> Habit:
-        """What the account is used to; worked out once a day."""
-        known = self._habits.get((account_id, currency))
-        if known is not None and known[0] == day:
-            return known[1]
-        rows = await connection.fetch(
-            _SQL["select_history"], account_id, currency, anomaly.first_day(day), day
-        )
-        habit = anomaly.habit_of(map(_day, rows))
+    async def _habits_of(self, connection: Any, books: Collection[Book]) -> dict[Book, Habit]:
+        """What accounts are used to; worked out once a day."""
+        found, missing = dict[Book, Habit](), list[Book]()
+        for account_id, currency, day in books:
+            known_day, habit = self._habits.get((account_id, currency), (None, _NO_HABIT))
+            if known_day == day:
+                found[account_id, currency, day] = habit
+            else:
+                missing.append((account_id, currency, day))
+        for start in range(0, len(missing), HISTORIES):
+            histories: dict[Book, list[AccountDay]] = {
+                one: [] for one in missing[start : start + HISTORIES]
+            }
+            accounts, currencies, days = zip(*histories, strict=True)
+            firsts = list(map(anomaly.first_day, days))
+            for row in await connection.fetch(
+                _SQL["select_histories"], accounts, currencies, firsts, days
+            ):
+                histories[row["account_id"], row["currency"], row["before"]].append(_day(row))
+            found |= {one: anomaly.habit_of(history) for one, history in histories.items()}
         if len(self._habits) >= REMEMBERED_MAX:
             self._habits.clear()
-        self._habits[account_id, currency] = (day, habit)
-        return habit
+        for account_id, currency, day in missing:
+            self._habits[account_id, currency] = (day, found[account_id, currency, day])
+        return found
 
     async def _new_countries(
         self, connection: Any, touched: Mapping[Place, set[str]]

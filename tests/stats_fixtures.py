@@ -18,7 +18,7 @@ _TABLES = (
     "live_total, live_cell, live_origin, account_zone, member_department, merchant, closing,"
     " reopened, stat, report, report_leftover, report_request,"
     " report_schedule, touched, account_country, anomaly,"
-    " event"
+    " event, again_total, again_cell, again_origin"
 )
 
 

@@ -18,7 +18,7 @@ from stats.period import PeriodType, period_of
 from stats.rebuild import Rebuilt
 
 #: Characters of the longest bar.
-_BAR_WIDTH = 24
+_BAR_WIDTH = 18
 _CHART_INCHES = (10.0, 4.5)
 _CHART_DPI = 150
 
@@ -34,6 +34,8 @@ def document(one: pb.PeriodStats) -> dict[str, Any]:
         "net_spend_minor": totals.net_spend.amount_minor,
         "purchase_count": totals.purchases.count,
         "purchase_minor": totals.purchases.amount.amount_minor,
+        "cash_count": totals.cash_advances.count,
+        "cash_minor": totals.cash_advances.amount.amount_minor,
         "refund_count": totals.refunds.count,
         "refund_minor": totals.refunds.amount.amount_minor,
         "payment_minor": totals.payments.amount.amount_minor,
@@ -49,7 +51,9 @@ def bars(found: Sequence[pb.PeriodStats]) -> Group:
     table.add_column("period", no_wrap=True)
     table.add_column("net spend", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True, min_width=_BAR_WIDTH)
-    for heading in ("bought", "refunded", "declined"):
+    # Where there is none, its column would only take room from amounts.
+    cash = any(one.totals.cash_advances.count for one in found)
+    for heading in ("bought", *(("cash",) if cash else ()), "refunded", "declined"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in found:
         totals, currency = one.totals, one.currency_code
@@ -60,6 +64,7 @@ def bars(found: Sequence[pb.PeriodStats]) -> Group:
             format_minor(net_minor, currency),
             Text(bar, style="red" if net_minor < 0 else "green"),
             str(totals.purchases.count or ""),
+            *((str(totals.cash_advances.count or ""),) if cash else ()),
             str(totals.refunds.count or ""),
             str(totals.declined_count or ""),
         )

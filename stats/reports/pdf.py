@@ -98,6 +98,7 @@ def _summary(page: Paper, one: Measures, currency: str) -> None:
 
     rows: Rows = [
         ("Purchases", counted(one.purchase_count), money(one.purchase_minor)),
+        ("Of it cash", counted(one.cash_count), money(one.cash_minor)),
         ("Refunds", counted(one.refund_count), money(one.refund_minor)),
         ("Net spend", "", money(one.net_spend_minor)),
         ("Fees", counted(one.fee_count), money(one.fee_minor)),
@@ -105,9 +106,14 @@ def _summary(page: Paper, one: Measures, currency: str) -> None:
         ("Payments", counted(one.payment_count), money(one.payment_minor)),
         ("Declined", counted(one.declined_count), ""),
     ]
+    if one.charge_off_count or one.recovery_count:
+        rows += [
+            ("Charged off", counted(one.charge_off_count), money(one.charge_off_minor)),
+            ("Recovered", counted(one.recovery_count), money(one.recovery_minor)),
+        ]
     aligns: tuple[Align, ...] = ("LEFT", "RIGHT", "RIGHT")
     page.set_draw_color(0)
-    page.grid(("", "Count", "Amount"), rows, (60, 40, 60), aligns=aligns, bold=(2,))
+    page.grid(("", "Count", "Amount"), rows, (60, 40, 60), aligns=aligns, bold=(3,))
 
 
 def _columns(page: Paper, bars: Sequence[Bar], currency: str) -> None:

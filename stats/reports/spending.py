@@ -118,6 +118,8 @@ def _row(found: Any, keys: int, *, has_merchant: bool) -> Row:
         refunds,
         purchases - refunds,
         found["declined_count"],
+        found["cash_count"],
+        found["cash_minor"],
     )
 
 

@@ -60,6 +60,9 @@ _MEASURES = (
     Column(name="refunds", kind=Kind.AMOUNT, title="Amount"),
     Column(name="net_spend", kind=Kind.AMOUNT, title="Net spend"),
     Column(name="declined_count", kind=Kind.COUNT, title="Declined"),
+    # Of the purchases.
+    Column(name="cash_count", kind=Kind.COUNT, title="Of it cash"),
+    Column(name="cash_advances", kind=Kind.AMOUNT, title="Amount"),
 )
 
 

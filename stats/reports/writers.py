@@ -109,12 +109,15 @@ def spending_workbook(path: Path, report: Report, found: Overview) -> Writer:
 
     names = {
         "purchases": "purchase_minor",
+        "of it cash": "cash_minor",
         "refunds": "refund_minor",
         "net spend": "net_spend_minor",
         "payments": "payment_minor",
         "fees": "fee_minor",
         "interest": "interest_minor",
         "adjustments": "adjustment_minor",
+        "charged off": "charge_off_minor",
+        "recovered": "recovery_minor",
     }
     return WorkbookWriter(
         path,
@@ -149,6 +152,8 @@ def totals_of(one: Measures) -> dict[str, int]:
     return {
         "purchase_count": one.purchase_count,
         "purchase_minor": one.purchase_minor,
+        "cash_count": one.cash_count,
+        "cash_minor": one.cash_minor,
         "refund_count": one.refund_count,
         "refund_minor": one.refund_minor,
         "net_spend_minor": one.net_spend_minor,
@@ -156,6 +161,8 @@ def totals_of(one: Measures) -> dict[str, int]:
         "fee_minor": one.fee_minor,
         "interest_minor": one.interest_minor,
         "adjustment_minor": one.adjustment_minor,
+        "charge_off_minor": one.charge_off_minor,
+        "recovery_minor": one.recovery_minor,
         "declined_count": one.declined_count,
     }
 
@@ -165,6 +172,7 @@ def _name(column: Column) -> str:
         "purchases": "purchase_minor",
         "refunds": "refund_minor",
         "net_spend": "net_spend_minor",
+        "cash_advances": "cash_minor",
     }
     return names.get(column.name, column.name)
 

@@ -20,15 +20,18 @@ FROM unnest($1::text[], $2::date[]) AS n (account_id, day)
 JOIN live_total t ON t.subject_id = n.account_id AND t.day = n.day
 GROUP BY 1, 2, 3
 
--- select_history --
--- Days of an account in one currency before a day. Params: $1 account id, $2 currency, $3 first
--- day, $4 the day.
-SELECT day, sum(authorized_minor - reversed_minor)::bigint AS spent_minor,
-    sum(authorized_count)::bigint AS approved_count,
-    sum(declined_count)::bigint AS declined_count
-FROM live_total
-WHERE subject_id = $1 AND currency = $2 AND day >= $3 AND day < $4
-GROUP BY day
+-- select_histories --
+-- Days of accounts in one currency each, before a day. Params, of all: $1 account ids,
+-- $2 currencies, $3 first days, $4 the day.
+SELECT n.account_id, n.currency, n.before, t.day,
+    sum(t.authorized_minor - t.reversed_minor)::bigint AS spent_minor,
+    sum(t.authorized_count)::bigint AS approved_count,
+    sum(t.declined_count)::bigint AS declined_count
+FROM unnest($1::text[], $2::text[], $3::date[], $4::date[])
+    AS n (account_id, currency, first, before)
+JOIN live_total t ON t.subject_id = n.account_id AND t.currency = n.currency
+    AND t.day >= n.first AND t.day < n.before
+GROUP BY n.account_id, n.currency, n.before, t.day
 
 -- select_countries --
 -- Where accounts were used, and since when. Params: $1 account ids.

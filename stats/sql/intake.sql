@@ -3,25 +3,28 @@
 -- nothing for a column of zeros (stats/adding.py):
 -- $1 subject_id, $2 day, $3 currency, $4 partition, $5 authorized_count, $6 authorized_minor,
 -- $7 reversed_count, $8 reversed_minor, $9 expired_count, $10 expired_minor, $11 declined_count,
--- $12 purchase_count, $13 purchase_minor, $14 refund_count, $15 refund_minor, $16 payment_count,
--- $17 payment_minor, $18 fee_count, $19 fee_minor, $20 interest_count, $21 interest_minor,
--- $22 adjustment_count, $23 adjustment_minor, $24 correction_count, $25 largest_minor,
--- $26 corrected_ms.
+-- $12 purchase_count, $13 purchase_minor, $14 cash_count, $15 cash_minor, $16 refund_count,
+-- $17 refund_minor, $18 payment_count, $19 payment_minor, $20 fee_count, $21 fee_minor,
+-- $22 interest_count, $23 interest_minor, $24 adjustment_count, $25 adjustment_minor,
+-- $26 charge_off_count, $27 charge_off_minor, $28 recovery_count, $29 recovery_minor,
+-- $30 correction_count, $31 largest_minor, $32 corrected_ms.
 INSERT INTO live_total AS t (
     subject_id, day, currency, partition, authorized_count, authorized_minor, reversed_count,
     reversed_minor, expired_count, expired_minor, declined_count, purchase_count, purchase_minor,
-    refund_count, refund_minor, payment_count, payment_minor, fee_count, fee_minor,
-    interest_count, interest_minor, adjustment_count, adjustment_minor, correction_count,
-    largest_minor, corrected_ms
+    cash_count, cash_minor, refund_count, refund_minor, payment_count, payment_minor, fee_count,
+    fee_minor, interest_count, interest_minor, adjustment_count, adjustment_minor, charge_off_count,
+    charge_off_minor, recovery_count, recovery_minor, correction_count, largest_minor, corrected_ms
 )
 SELECT
     subject_id, day, currency, partition, coalesce(authorized_count, 0),
     coalesce(authorized_minor, 0), coalesce(reversed_count, 0), coalesce(reversed_minor, 0),
     coalesce(expired_count, 0), coalesce(expired_minor, 0), coalesce(declined_count, 0),
-    coalesce(purchase_count, 0), coalesce(purchase_minor, 0), coalesce(refund_count, 0),
-    coalesce(refund_minor, 0), coalesce(payment_count, 0), coalesce(payment_minor, 0),
-    coalesce(fee_count, 0), coalesce(fee_minor, 0), coalesce(interest_count, 0),
-    coalesce(interest_minor, 0), coalesce(adjustment_count, 0), coalesce(adjustment_minor, 0),
+    coalesce(purchase_count, 0), coalesce(purchase_minor, 0), coalesce(cash_count, 0),
+    coalesce(cash_minor, 0), coalesce(refund_count, 0), coalesce(refund_minor, 0),
+    coalesce(payment_count, 0), coalesce(payment_minor, 0), coalesce(fee_count, 0),
+    coalesce(fee_minor, 0), coalesce(interest_count, 0), coalesce(interest_minor, 0),
+    coalesce(adjustment_count, 0), coalesce(adjustment_minor, 0), coalesce(charge_off_count, 0),
+    coalesce(charge_off_minor, 0), coalesce(recovery_count, 0), coalesce(recovery_minor, 0),
     coalesce(correction_count, 0), coalesce(largest_minor, 0), coalesce(corrected_ms, 0)
 FROM unnest(
     string_to_array($1, E'\x1f'), string_to_array($2, E'\x1f')::date[],
@@ -36,13 +39,16 @@ FROM unnest(
     string_to_array($19, E'\x1f')::bigint[], string_to_array($20, E'\x1f')::bigint[],
     string_to_array($21, E'\x1f')::bigint[], string_to_array($22, E'\x1f')::bigint[],
     string_to_array($23, E'\x1f')::bigint[], string_to_array($24, E'\x1f')::bigint[],
-    string_to_array($25, E'\x1f')::bigint[], string_to_array($26, E'\x1f')::bigint[]
+    string_to_array($25, E'\x1f')::bigint[], string_to_array($26, E'\x1f')::bigint[],
+    string_to_array($27, E'\x1f')::bigint[], string_to_array($28, E'\x1f')::bigint[],
+    string_to_array($29, E'\x1f')::bigint[], string_to_array($30, E'\x1f')::bigint[],
+    string_to_array($31, E'\x1f')::bigint[], string_to_array($32, E'\x1f')::bigint[]
 ) AS n (
     subject_id, day, currency, partition, authorized_count, authorized_minor, reversed_count,
     reversed_minor, expired_count, expired_minor, declined_count, purchase_count, purchase_minor,
-    refund_count, refund_minor, payment_count, payment_minor, fee_count, fee_minor,
-    interest_count, interest_minor, adjustment_count, adjustment_minor, correction_count,
-    largest_minor, corrected_ms
+    cash_count, cash_minor, refund_count, refund_minor, payment_count, payment_minor, fee_count,
+    fee_minor, interest_count, interest_minor, adjustment_count, adjustment_minor, charge_off_count,
+    charge_off_minor, recovery_count, recovery_minor, correction_count, largest_minor, corrected_ms
 )
 ON CONFLICT (subject_id, day, currency, partition) DO UPDATE SET
     authorized_count = t.authorized_count + excluded.authorized_count,
@@ -54,15 +60,22 @@ ON CONFLICT (subject_id, day, currency, partition) DO UPDATE SET
     declined_count = t.declined_count + excluded.declined_count,
     purchase_count = t.purchase_count + excluded.purchase_count,
     purchase_minor = t.purchase_minor + excluded.purchase_minor,
+    cash_count = t.cash_count + excluded.cash_count,
+    cash_minor = t.cash_minor + excluded.cash_minor,
     refund_count = t.refund_count + excluded.refund_count,
     refund_minor = t.refund_minor + excluded.refund_minor,
     payment_count = t.payment_count + excluded.payment_count,
     payment_minor = t.payment_minor + excluded.payment_minor,
-    fee_count = t.fee_count + excluded.fee_count, fee_minor = t.fee_minor + excluded.fee_minor,
+    fee_count = t.fee_count + excluded.fee_count,
+    fee_minor = t.fee_minor + excluded.fee_minor,
     interest_count = t.interest_count + excluded.interest_count,
     interest_minor = t.interest_minor + excluded.interest_minor,
     adjustment_count = t.adjustment_count + excluded.adjustment_count,
     adjustment_minor = t.adjustment_minor + excluded.adjustment_minor,
+    charge_off_count = t.charge_off_count + excluded.charge_off_count,
+    charge_off_minor = t.charge_off_minor + excluded.charge_off_minor,
+    recovery_count = t.recovery_count + excluded.recovery_count,
+    recovery_minor = t.recovery_minor + excluded.recovery_minor,
     correction_count = t.correction_count + excluded.correction_count,
     largest_minor = greatest(t.largest_minor, excluded.largest_minor),
     corrected_ms = greatest(t.corrected_ms, excluded.corrected_ms)
@@ -72,21 +85,22 @@ ON CONFLICT (subject_id, day, currency, partition) DO UPDATE SET
 -- $1 digest, $2 day, $3 account_id, $4 card_id, $5 user_id, $6 company_id, $7 department_id,
 -- $8 programme_id, $9 currency, $10 merchant, $11 category, $12 country, $13 channel,
 -- $14 merchant_currency, $15 decline_reason, $16 authorized_count, $17 authorized_minor,
--- $18 declined_count, $19 purchase_count, $20 purchase_minor, $21 refund_count,
--- $22 refund_minor.
+-- $18 declined_count, $19 purchase_count, $20 purchase_minor, $21 cash_count, $22 cash_minor,
+-- $23 refund_count, $24 refund_minor.
 INSERT INTO live_cell AS t (
     digest, day, account_id, card_id, user_id, company_id, department_id, programme_id, currency,
     merchant, category, country, channel, merchant_currency, decline_reason, authorized_count,
-    authorized_minor, declined_count, purchase_count, purchase_minor, refund_count, refund_minor
+    authorized_minor, declined_count, purchase_count, purchase_minor, cash_count, cash_minor,
+    refund_count, refund_minor
 )
 SELECT
     digest, day, coalesce(account_id, ''), coalesce(card_id, ''), coalesce(user_id, ''),
     coalesce(company_id, ''), coalesce(department_id, ''), coalesce(programme_id, ''),
-    coalesce(currency, ''), coalesce(merchant, ''), coalesce(category, ''),
-    coalesce(country, ''), coalesce(channel, ''), coalesce(merchant_currency, ''),
-    coalesce(decline_reason, ''), coalesce(authorized_count, 0), coalesce(authorized_minor, 0),
-    coalesce(declined_count, 0), coalesce(purchase_count, 0), coalesce(purchase_minor, 0),
-    coalesce(refund_count, 0), coalesce(refund_minor, 0)
+    coalesce(currency, ''), coalesce(merchant, ''), coalesce(category, ''), coalesce(country, ''),
+    coalesce(channel, ''), coalesce(merchant_currency, ''), coalesce(decline_reason, ''),
+    coalesce(authorized_count, 0), coalesce(authorized_minor, 0), coalesce(declined_count, 0),
+    coalesce(purchase_count, 0), coalesce(purchase_minor, 0), coalesce(cash_count, 0),
+    coalesce(cash_minor, 0), coalesce(refund_count, 0), coalesce(refund_minor, 0)
 FROM unnest(
     string_to_array($1, E'\x1f')::bytea[], string_to_array($2, E'\x1f')::date[],
     string_to_array($3, E'\x1f'), string_to_array($4, E'\x1f'), string_to_array($5, E'\x1f'),
@@ -96,11 +110,13 @@ FROM unnest(
     string_to_array($15, E'\x1f'), string_to_array($16, E'\x1f')::bigint[],
     string_to_array($17, E'\x1f')::bigint[], string_to_array($18, E'\x1f')::bigint[],
     string_to_array($19, E'\x1f')::bigint[], string_to_array($20, E'\x1f')::bigint[],
-    string_to_array($21, E'\x1f')::bigint[], string_to_array($22, E'\x1f')::bigint[]
+    string_to_array($21, E'\x1f')::bigint[], string_to_array($22, E'\x1f')::bigint[],
+    string_to_array($23, E'\x1f')::bigint[], string_to_array($24, E'\x1f')::bigint[]
 ) AS n (
     digest, day, account_id, card_id, user_id, company_id, department_id, programme_id, currency,
     merchant, category, country, channel, merchant_currency, decline_reason, authorized_count,
-    authorized_minor, declined_count, purchase_count, purchase_minor, refund_count, refund_minor
+    authorized_minor, declined_count, purchase_count, purchase_minor, cash_count, cash_minor,
+    refund_count, refund_minor
 )
 ON CONFLICT (account_id, day, digest) DO UPDATE SET
     authorized_count = t.authorized_count + excluded.authorized_count,
@@ -108,6 +124,8 @@ ON CONFLICT (account_id, day, digest) DO UPDATE SET
     declined_count = t.declined_count + excluded.declined_count,
     purchase_count = t.purchase_count + excluded.purchase_count,
     purchase_minor = t.purchase_minor + excluded.purchase_minor,
+    cash_count = t.cash_count + excluded.cash_count,
+    cash_minor = t.cash_minor + excluded.cash_minor,
     refund_count = t.refund_count + excluded.refund_count,
     refund_minor = t.refund_minor + excluded.refund_minor
 

@@ -8,7 +8,8 @@ FROM (
         sum(purchase_count)::bigint AS purchase_count,
         sum(purchase_minor)::bigint AS purchase_minor,
         sum(refund_count)::bigint AS refund_count, sum(refund_minor)::bigint AS refund_minor,
-        sum(declined_count)::bigint AS declined_count
+        sum(declined_count)::bigint AS declined_count,
+        sum(cash_count)::bigint AS cash_count, sum(cash_minor)::bigint AS cash_minor
     FROM live_cell
     WHERE subject_column = $1 AND day BETWEEN $2 AND $3 AND ($4 = '' OR currency = $4)
         AND (purchase_count <> 0 OR purchase_minor <> 0 OR refund_count <> 0 OR refund_minor <> 0

@@ -10,13 +10,15 @@ import pytest
 from redis.asyncio import Redis
 
 from holdfast.authz.v1 import authorization_pb2 as pb
+from holdfast.authz.v1 import posting_service_pb2 as postings
 from holdfast.stats.v1 import stat_pb2
 from runtime.clock import ManualClock
 from stats.closer import Closer
 from stats.measures import Measures
 from stats.store import StatsStore
+from tests import authz_messages as messages
 from tests.authz_checks import approved
-from tests.authz_mesh import ADMIN, NETWORK, capture_of, purchase, reversal_of
+from tests.authz_mesh import ACCOUNTS, ADMIN, NETWORK, capture_of, purchase, reversal_of
 from tests.databases import Database
 from tests.stats_mesh import NOON, LedgerStats, ledger_stats
 
@@ -70,6 +72,72 @@ async def test_everything_is_counted_as_it_was_booked(running: LedgerStats) -> N
         account,
     )
     assert [tuple(row) for row in rows] == [("m-1", "5411", 760)]
+
+
+async def test_cash_and_what_is_more_declined_as_they_were_booked(running: LedgerStats) -> None:
+    """Clearings name no merchant, and what a credit balance pays for has no receivable of cash.
+    Counting again finds the same.
+    """
+    authz = running.authz
+    account = await authz.open_account(100_000)
+    card = await authz.issue_card(account)
+    for amount in (300, 40):
+        machine = purchase(card, amount)
+        machine.merchant.category_code = "6011"
+        held = (await authz.authorization.Authorize(machine, metadata=NETWORK)).authorization_id
+        await authz.authorization.CaptureAuthorization(capture_of(held, amount), metadata=ADMIN)
+        # The next one is paid for by what the customer is owed.
+        credit = messages.posting(account, postings.POSTING_KIND_ADJUSTMENT_CREDIT, 1_000)
+        await authz.posting.PostEntry(credit, metadata=ACCOUNTS)
+    held = await approved(authz, card, 1_000)
+    more = messages.increment_of(held, 10_000_000)
+    answer = await authz.authorization.IncrementAuthorization(more, metadata=NETWORK)
+    assert answer.decline_reason
+    off = messages.posting(account, postings.POSTING_KIND_CHARGE_OFF, 70)
+    back = messages.posting(account, postings.POSTING_KIND_RECOVERY, 20)
+    for request in (off, back):
+        await authz.posting.PostEntry(request, metadata=ACCOUNTS)
+    await running.count()
+    found = await day_of(running.store, account)
+    assert (found.purchase_count, found.purchase_minor) == (2, 340)
+    assert (found.cash_count, found.cash_minor) == (2, 340)
+    assert (found.authorized_minor, found.declined_count) == (1_340, 1)
+    assert (found.charge_off_count, found.charge_off_minor) == (1, 70)
+    assert (found.recovery_count, found.recovery_minor) == (1, 20)
+    rows = await running.pool.fetch(
+        "SELECT merchant, category, decline_reason FROM live_cell WHERE declined_count > 0"
+    )
+    assert [tuple(row) for row in rows] == [("m-1", "5411", "INSUFFICIENT_CREDIT")]
+    assert not (await running.rebuild().run(repair=False)).differences
+
+
+async def test_what_was_counted_before_cash_was_told_apart_is_filled_in(
+    running: LedgerStats,
+) -> None:
+    """As an upgrade leaves it: columns of zeros, and days that are closed."""
+    authz = running.authz
+    account = await authz.open_account(100_000)
+    card = await authz.issue_card(account)
+    machine = purchase(card, 300)
+    machine.merchant.category_code = "6010"
+    machine.message_type = pb.MESSAGE_TYPE_FINANCIAL_AUTHORIZATION
+    await authz.authorization.Authorize(machine, metadata=NETWORK)
+    await running.count()
+    for table in ("live_total", "live_cell"):
+        await running.pool.execute(f"UPDATE {table} SET cash_count = 0, cash_minor = 0")
+    later = ManualClock(int(NOON.timestamp() * 1000) + 60 * 86_400_000)
+    closer = Closer(running.pool, later, delay_h=6, counted_until_ms=later.now_ms)
+    await closer.close_due()
+    assert (await running.rebuild().run(repair=True)).repaired
+    await closer.close_due()
+    assert (await day_of(running.store, account)).cash_minor == 300
+    rows = await running.pool.fetch(
+        "SELECT version, body FROM stat WHERE subject_id = $1 AND type = 'DAY' ORDER BY version",
+        account,
+    )
+    bodies = [stat_pb2.PeriodStats.FromString(row["body"]).totals for row in rows]
+    assert [one.HasField("cash_advances") for one in bodies] == [False, True]
+    assert not (await running.rebuild().run(repair=False)).differences
 
 
 async def test_several_count_each_entry_once(running: LedgerStats) -> None:

@@ -96,6 +96,53 @@ async def test_a_day_has_everything_that_happened(mesh: StatsMesh) -> None:
     assert not found.breakdowns
 
 
+async def test_cash_charge_offs_and_recoveries_are_told_apart(mesh: StatsMesh) -> None:
+    """What is rare is absent where there is none: periods that are closed stay what they are."""
+    entry = mesh.book.entry
+    machine = authz.Merchant(id="atm", descriptor="Machine", category_code="6011")
+    await mesh.take(entry("FORCE_POST", 30, merchant=SHOP), entry("FORCE_POST", 500, at=NOON - DAY))
+    await mesh.take(
+        entry("FORCE_POST", 200, merchant=machine),
+        entry("CHARGE_OFF", 90),
+        entry("CHARGE_OFF", 10),
+        entry("PAYMENT_CREDIT", 40, payment_id="pay_1"),
+        entry("RECOVERY", 40),
+    )
+    before, found = await mesh.daily(
+        ACCOUNT, "2026-11-19", "2026-11-20", breakdowns=[pb.DIMENSION_CATEGORY]
+    )
+    names = ("purchases", "cash_advances", "charge_offs", "recoveries", "payments")
+    tallies = [getattr(found.totals, name) for name in names]
+    assert [(one.count, one.amount.amount_minor) for one in tallies] == [
+        *((2, 230), (1, 200), (2, 100), (1, 40), (1, 40)),
+    ]
+    told = {field.name for field, _ in before.totals.ListFields()}
+    assert told.intersection(names) == {"purchases", "payments"}
+    (categories,) = found.breakdowns
+    assert {
+        one.key: one.cash_advances.amount.amount_minor if one.HasField("cash_advances") else None
+        for one in categories.slices
+    } == {"6011": 200, "5411": None}
+
+
+async def test_each_dimension_by_itself_is_what_it_is_among_all(mesh: StatsMesh) -> None:
+    entry, lost = mesh.book.entry, decline_reason_pb2.DECLINE_REASON_CARD_LOST
+    await mesh.take(
+        *(
+            entry("FORCE_POST", 10**number, merchant=SHOP, entry_mode=authz.ENTRY_MODE_CHIP)
+            for number in range(3)
+        ),
+        entry("DECLINE", 0, merchant=SHOP, decline_reason=lost),
+    )
+    every = [one for one in pb.Dimension.values() if one]
+    (found,) = await mesh.daily(COMPANY, "2026-11-20", breakdowns=every)
+    assert [one.dimension for one in found.breakdowns] == every
+    assert all(one.slices for one in found.breakdowns)
+    for one in found.breakdowns:
+        (alone,) = await mesh.daily(COMPANY, "2026-11-20", breakdowns=[one.dimension])
+        assert list(alone.breakdowns) == [one]
+
+
 @pytest.mark.parametrize("subject_id", [ACCOUNT, CARD, USER, COMPANY, DEPARTMENT, PROGRAMME])
 async def test_of_everything_that_it_belongs_to(mesh: StatsMesh, subject_id: str) -> None:
     mesh.accounts.departments[COMPANY, USER] = DEPARTMENT

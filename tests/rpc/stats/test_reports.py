@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from holdfast.authz.v1 import authorization_pb2 as authz
 from holdfast.authz.v1 import ledger_pb2
 from holdfast.stats.v1 import report_pb2 as pb
 from holdfast.type.v1.money_pb2 import Money
@@ -52,11 +53,13 @@ async def test_spending_as_csv(mesh: StatsMesh) -> None:
             "refunds": refunded,
             "net_spend": net,
             "declined_count": "0",
+            "cash_count": "0",
+            "cash_advances": nothing,
         }
-        for category, currency, bought, refunds, refunded, net in (
-            ("5411", "JPY", "500", "0", "0", "500"),
-            ("5411", "USD", "12.50", "1", "3.00", "9.50"),
-            ("5812", "USD", "10.50", "0", "0.00", "10.50"),
+        for category, currency, bought, refunds, refunded, net, nothing in (
+            ("5411", "JPY", "500", "0", "0", "500", "0"),
+            ("5411", "USD", "12.50", "1", "3.00", "9.50", "0.00"),
+            ("5812", "USD", "10.50", "0", "0.00", "10.50", "0.00"),
         )
     ]
     assert (report.progress_percent, report.row_count, report.part_count) == (100, 3, 1)
@@ -87,6 +90,33 @@ async def test_spending_as_json_has_the_totals(mesh: StatsMesh) -> None:
     assert totals["USD"]["fee_minor"] == 25
     assert [row["net_spend_minor"] for row in found["rows"]] == [500, 2_000]
     assert found["groups"] == ["card"]
+
+
+async def test_spending_tells_cash_apart(mesh: StatsMesh) -> None:
+    """And what was charged off, in the totals."""
+    await spend(mesh)
+    machine = authz.Merchant(id="atm", descriptor="Machine", category_code="6011")
+    entry = mesh.book.entry
+    await mesh.take(
+        entry("FORCE_POST", 4_000, merchant=machine),
+        entry("CHARGE_OFF", 900),
+        entry("RECOVERY", 50),
+    )
+    _, file = await made(mesh, format=pb.REPORT_FORMAT_JSON, groups=[pb.REPORT_GROUP_CATEGORY])
+    found = json.loads(file)
+    (totals,) = (one for one in found["totals"] if one["currency"] == "USD")
+    assert (totals["purchase_minor"], totals["cash_count"], totals["cash_minor"]) == (
+        6_300,
+        1,
+        4_000,
+    )
+    assert (totals["charge_off_minor"], totals["recovery_minor"]) == (900, 50)
+    rows = {row["category"]: row for row in found["rows"] if row["currency"] == "USD"}
+    assert {key: (row["cash_count"], row["cash_minor"]) for key, row in rows.items()} == {
+        "5411": (0, 0),
+        "5812": (0, 0),
+        "6011": (1, 4_000),
+    }
 
 
 async def test_a_journal(mesh: StatsMesh) -> None:

@@ -47,6 +47,7 @@ def movement(kind: str, *, day: int = 0, number: int = 1, **fields: Any) -> Move
         "record_time_ms": number,
         "place": PLACE,
         "merchant_name": "",
+        "cash": None,
     }
     return Movement(**(given | fields))
 
@@ -74,7 +75,9 @@ class Model:
             self.approved[one.authorization_id] = (day, one.approved_minor)
         if kind in {"CAPTURE", "FORCE_POST", "FINANCIAL"}:
             self.count(one.day, "purchase", amount)
-        if kind == "DECLINE":
+            if one.cash:
+                self.count(one.day, "cash", amount)
+        if kind in {"DECLINE", "INCREMENT_DECLINE"}:
             self.facts[one.day]["declined_count"] += 1
         if kind in {"REVERSAL", "EXPIRY"} and amount:
             day = self.approved.get(one.authorization_id, (one.day, 0))[0]
@@ -95,6 +98,8 @@ class Model:
         for kinds, name, sign in (
             ({"FEE"}, "fee", 1),
             ({"INTEREST"}, "interest", 1),
+            ({"CHARGE_OFF"}, "charge_off", 1),
+            ({"RECOVERY"}, "recovery", 1),
             ({"ADJUSTMENT_DEBIT", "PROVISIONAL_CREDIT_REVERSAL"}, "adjustment", 1),
             ({"ADJUSTMENT_CREDIT", "PROVISIONAL_CREDIT"}, "adjustment", -1),
         ):
@@ -122,11 +127,13 @@ def histories(draw: st.DrawFn) -> list[Movement]:
         day, amount = draw(st.integers(0, 5)), draw(st.integers(1, 10_000))
         kind = draw(st.sampled_from(_KINDS))
         fields: dict[str, Any] = {"day": day, "number": number, "amount_minor": amount}
+        if kind in {"CAPTURE", "FORCE_POST", "FINANCIAL"}:
+            fields["cash"] = draw(st.sampled_from([None, False, True]))
         if kind in {"AUTHORIZATION", "FINANCIAL"}:
             name = f"auth_{number}"
             approved[name] = amount
             fields |= {"authorization_id": name, "approved_minor": amount}
-        elif kind in {"INCREMENT", "ADVICE", "REVERSAL", "EXPIRY", "CAPTURE"}:
+        elif kind in {"INCREMENT", "INCREMENT_DECLINE", "ADVICE", "REVERSAL", "EXPIRY", "CAPTURE"}:
             if not approved:
                 continue
             name = draw(st.sampled_from(sorted(approved)))
@@ -163,4 +170,5 @@ _KINDS = (
     *("DECLINE", "FORCE_POST", "REFUND", "REFUND_REVERSAL", "PAYMENT_CREDIT", "PAYMENT_RETURN"),
     *("FEE", "INTEREST", "ADJUSTMENT_DEBIT", "ADJUSTMENT_CREDIT", "PROVISIONAL_CREDIT"),
     *("PROVISIONAL_CREDIT_REVERSAL", "PAYMENT_REFUND", "PAYMENT_REFUND_REVERSAL"),
+    *("INCREMENT_DECLINE", "CHARGE_OFF", "RECOVERY"),
 )

@@ -139,6 +139,24 @@ def test_every_type_that_counts_has_its_rule() -> None:
             Measures(declined_count=1),
             Measures(authorized_count=1, authorized_minor=9),
         ),
+        # More of it is declined, on the day on which that was asked for.
+        (
+            [
+                movement("AUTHORIZATION", amount_minor=50, approved_minor=50, **AUTH),
+                movement("INCREMENT_DECLINE", day=1, number=2, approved_minor=50, **AUTH),
+            ],
+            Measures(authorized_count=1, authorized_minor=50),
+            Measures(declined_count=1),
+        ),
+        # What is charged off, and what is paid of it later.
+        (
+            [
+                movement("CHARGE_OFF", amount_minor=90),
+                movement("RECOVERY", day=1, number=2, amount_minor=20),
+            ],
+            Measures(charge_off_count=1, charge_off_minor=90),
+            Measures(recovery_count=1, recovery_minor=20),
+        ),
         # An increment on a later day: more of the same purchase.
         (
             [
@@ -157,6 +175,58 @@ def test_the_day_that_it_belongs_to(
     nothing = Measures()
     assert days.get(FIRST_DAY, nothing) == (first or nothing)
     assert days.get(FIRST_DAY + timedelta(days=1), nothing) == (second or nothing)
+
+
+@pytest.mark.parametrize(
+    ("category", "said", "cash"),
+    [
+        ("5411", None, False),
+        ("6010", None, True),
+        ("6011", None, True),
+        ("6012", None, False),
+        # What the ledger says counts.
+        ("5411", True, True),
+        ("6011", False, False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["CAPTURE", "FORCE_POST", "FINANCIAL"])
+def test_cash_is_told_apart(kind: str, category: str, said: bool | None, cash: bool) -> None:
+    place = SHOP._replace(category=category)
+    _, fold = folded([movement(kind, amount_minor=7, approved_minor=7, place=place, cash=said)])
+    (found,) = fold.cells.values()
+    assert (found.purchase_count, found.purchase_minor) == (1, 7)
+    assert (found.cash_count, found.cash_minor) == ((1, 7) if cash else (0, 0))
+
+
+def test_a_clearing_of_cash_that_names_no_merchant_is_cash() -> None:
+    machine = SHOP._replace(category="6011")
+    days, _ = folded(
+        [
+            movement("AUTHORIZATION", amount_minor=5, approved_minor=5, place=machine, **AUTH),
+            movement("CAPTURE", day=1, number=2, amount_minor=5, **AUTH),
+        ]
+    )
+    assert [one.cash_minor for one in days.values()] == [0, 5]
+
+
+def test_more_is_declined_where_the_purchase_was() -> None:
+    """And nothing is begun by it: its authorization may be unknown."""
+    more = movement(
+        "INCREMENT_DECLINE",
+        day=1,
+        number=2,
+        place=PLACE._replace(decline_reason="OVER_LIMIT"),
+        **AUTH,
+    )
+    _, fold = folded(
+        [movement("AUTHORIZATION", amount_minor=5, approved_minor=5, place=SHOP, **AUTH), more]
+    )
+    (place,) = (cell.place for cell, found in fold.cells.items() if found.declined_count)
+    assert place == SHOP._replace(decline_reason="OVER_LIMIT")
+    _, fold = folded([more])
+    assert not fold.changed
+    ((cell, found),) = fold.cells.items()
+    assert (cell.place.decline_reason, found) == ("OVER_LIMIT", Measures(declined_count=1))
 
 
 def test_a_clearing_that_names_no_merchant_has_that_of_its_authorization() -> None:

@@ -22,7 +22,7 @@ _NAMES = {"x": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
 
 
 def row(name: str, amount_minor: int, currency: str = "USD") -> tuple[object, ...]:
-    return ("m-1", name, currency, 1, amount_minor, 0, 0, amount_minor, 0)
+    return ("m-1", name, currency, 1, amount_minor, 0, 0, amount_minor, 0, 0, 0)
 
 
 def cells(path: Path, sheet: int) -> list[list[str]]:

@@ -178,8 +178,13 @@ class Totals(_message.Message):
     ADJUSTMENTS_FIELD_NUMBER: _builtins.int
     CORRECTION_COUNT_FIELD_NUMBER: _builtins.int
     LAST_CORRECTION_TIME_FIELD_NUMBER: _builtins.int
+    CASH_ADVANCES_FIELD_NUMBER: _builtins.int
+    CHARGE_OFFS_FIELD_NUMBER: _builtins.int
+    RECOVERIES_FIELD_NUMBER: _builtins.int
     declined_count: _builtins.int
-    """Declined authorizations; their amount is not counted."""
+    """Declined authorizations, and increments of them, on the day on which they were declined; their
+    amount is not counted.
+    """
     approval_basis_points: _builtins.int
     """Approved of approved and declined, in hundredths of a percent; absent if nothing was asked."""
     correction_count: _builtins.int
@@ -236,6 +241,24 @@ class Totals(_message.Message):
     def last_correction_time(self) -> _timestamp_pb2.Timestamp:
         """When that was last; absent if never."""
 
+    @_builtins.property
+    def cash_advances(self) -> Global___Tally:
+        """Of `purchases`, those that handed out cash: what the ledger posts as cash (categories 6010 and
+        6011). Absent if there were none.
+        """
+
+    @_builtins.property
+    def charge_offs(self) -> Global___Tally:
+        """What was owed and taken off the book as a loss, counted for each kind of balance. Absent if
+        nothing was.
+        """
+
+    @_builtins.property
+    def recoveries(self) -> Global___Tally:
+        """Parts of payments that have paid off what was charged off; they are among `payments`, too.
+        Absent if there were none.
+        """
+
     def __init__(
         self,
         *,
@@ -255,10 +278,13 @@ class Totals(_message.Message):
         adjustments: Global___Tally | None = ...,
         correction_count: _builtins.int = ...,
         last_correction_time: _timestamp_pb2.Timestamp | None = ...,
+        cash_advances: Global___Tally | None = ...,
+        charge_offs: Global___Tally | None = ...,
+        recoveries: Global___Tally | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_basis_points", b"_approval_basis_points", "adjustments", b"adjustments", "approval_basis_points", b"approval_basis_points", "authorized", b"authorized", "average_purchase", b"average_purchase", "expired", b"expired", "fees", b"fees", "interest", b"interest", "largest_purchase", b"largest_purchase", "last_correction_time", b"last_correction_time", "net_spend", b"net_spend", "payments", b"payments", "purchases", b"purchases", "refunds", b"refunds", "reversed", b"reversed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approval_basis_points", b"_approval_basis_points", "adjustments", b"adjustments", "approval_basis_points", b"approval_basis_points", "authorized", b"authorized", "average_purchase", b"average_purchase", "cash_advances", b"cash_advances", "charge_offs", b"charge_offs", "expired", b"expired", "fees", b"fees", "interest", b"interest", "largest_purchase", b"largest_purchase", "last_correction_time", b"last_correction_time", "net_spend", b"net_spend", "payments", b"payments", "purchases", b"purchases", "recoveries", b"recoveries", "refunds", b"refunds", "reversed", b"reversed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_basis_points", b"_approval_basis_points", "adjustments", b"adjustments", "approval_basis_points", b"approval_basis_points", "authorized", b"authorized", "average_purchase", b"average_purchase", "correction_count", b"correction_count", "declined_count", b"declined_count", "expired", b"expired", "fees", b"fees", "interest", b"interest", "largest_purchase", b"largest_purchase", "last_correction_time", b"last_correction_time", "net_spend", b"net_spend", "payments", b"payments", "purchases", b"purchases", "refunds", b"refunds", "reversed", b"reversed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approval_basis_points", b"_approval_basis_points", "adjustments", b"adjustments", "approval_basis_points", b"approval_basis_points", "authorized", b"authorized", "average_purchase", b"average_purchase", "cash_advances", b"cash_advances", "charge_offs", b"charge_offs", "correction_count", b"correction_count", "declined_count", b"declined_count", "expired", b"expired", "fees", b"fees", "interest", b"interest", "largest_purchase", b"largest_purchase", "last_correction_time", b"last_correction_time", "net_spend", b"net_spend", "payments", b"payments", "purchases", b"purchases", "recoveries", b"recoveries", "refunds", b"refunds", "reversed", b"reversed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__approval_basis_points: _TypeAlias = _typing.Literal["approval_basis_points"]  # noqa: Y015
     _WhichOneofArgType__approval_basis_points: _TypeAlias = _typing.Literal["_approval_basis_points", b"_approval_basis_points"]  # noqa: Y015
@@ -278,6 +304,7 @@ class Slice(_message.Message):
     DECLINED_COUNT_FIELD_NUMBER: _builtins.int
     PURCHASES_FIELD_NUMBER: _builtins.int
     REFUNDS_FIELD_NUMBER: _builtins.int
+    CASH_ADVANCES_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """The value: a code, an id, a reason. Empty: unknown."""
     label: _builtins.str
@@ -296,6 +323,10 @@ class Slice(_message.Message):
     def refunds(self) -> Global___Tally:
         """Posted refunds."""
 
+    @_builtins.property
+    def cash_advances(self) -> Global___Tally:
+        """Of `purchases`, those that handed out cash. Absent if there were none."""
+
     def __init__(
         self,
         *,
@@ -305,10 +336,11 @@ class Slice(_message.Message):
         declined_count: _builtins.int = ...,
         purchases: Global___Tally | None = ...,
         refunds: Global___Tally | None = ...,
+        cash_advances: Global___Tally | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["authorized", b"authorized", "purchases", b"purchases", "refunds", b"refunds"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorized", b"authorized", "cash_advances", b"cash_advances", "purchases", b"purchases", "refunds", b"refunds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorized", b"authorized", "declined_count", b"declined_count", "key", b"key", "label", b"label", "purchases", b"purchases", "refunds", b"refunds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorized", b"authorized", "cash_advances", b"cash_advances", "declined_count", b"declined_count", "key", b"key", "label", b"label", "purchases", b"purchases", "refunds", b"refunds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
