@@ -229,8 +229,8 @@ class UserService(UserServiceServicer):
                     reason="USER_IN_USE",
                     metadata={"user_id": user.id},
                 )
-            await transaction.delete_user(user.id)
             erased = erase_user(_closed(user), now_ms=self._clock.now_ms())
+            await transaction.delete_user(erased)
             await transaction.tell_sign_in(erased)
             return erased
 
@@ -266,7 +266,7 @@ class UserService(UserServiceServicer):
             if erased is not user:
                 await transaction.update_user(erased)
                 await transaction.tell_sign_in(erased)
-                await transaction.erase_applications(user.id)
+                await transaction.erase_words(user.id)
                 # The vault has a transaction of its own. Numbers that are gone before this one ends
                 # are missed by nobody: all of these cards are closed, and erasing can be repeated.
                 await self._vault.forget(await transaction.erase_cards(user.id))

@@ -105,9 +105,10 @@ class UserTransaction(Transaction):
         """Has the gateway told with which address the person signs in."""
         self.appended.append(await outbox.append(self._connection, address_message(user.id)))
 
-    async def delete_user(self, user_id: str) -> None:
-        """Removes a person."""
-        await self._connection.execute(_SQL["delete_person"], user_id)
+    async def delete_user(self, erased: User) -> None:
+        """Removes a locked person; `erased` is what others are told."""
+        await self._connection.execute(_SQL["delete_person"], erased.id)
+        await emit(self._connection, [happenings.of_user(self._people[erased.id], erased)])
 
     async def owns_account(self, user_id: str) -> bool:
         """Whether an account that is not closed is the person's."""
@@ -117,10 +118,17 @@ class UserTransaction(Transaction):
         """Whether something of the person is being decided, or opened."""
         return bool(await self._connection.fetchval(_SQL["has_applications"], user_id))
 
-    async def erase_applications(self, user_id: str) -> None:
-        """Destroys the keys of what the person applied for, and the digests of the documents."""
-        await self._connection.execute(_SQL["erase_applications"], user_id)
-        await self._connection.execute(_SQL["erase_documents"], user_id)
+    async def erase_words(self, user_id: str) -> None:
+        """Destroys the keys of what the person said when applying and about charges, and the
+        digests of the documents.
+        """
+        for name in (
+            "erase_applications",
+            "erase_documents",
+            "erase_disputes",
+            "erase_dispute_documents",
+        ):
+            await self._connection.execute(_SQL[name], user_id)
 
     async def shares_account(self, user_id: str) -> bool:
         """Whether the person may use somebody else's account that is not closed."""

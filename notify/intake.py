@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from notify.event import Incoming
 from notify.notices.planner import Planner
 from notify.notices.planning import Happened, is_told
+from notify.notices.store import forget_preferences
 from notify.payload import Told
 from notify.sinks.sink import EventSink, Numbered
 from notify.sinks.webhooks import WebhookDeliveries
@@ -90,6 +91,8 @@ class Intake:
         )
         if self._planner is not None:
             await self._planner.plan(connection, happened)
+        if erased := _erased(incoming):
+            await forget_preferences(connection, erased)
         for one in incoming:
             EVENTS.labels(one.event.type).inc()
 
@@ -150,3 +153,12 @@ class Intake:
             last[one.key] += 1
             found.append(last[one.key])
         return found
+
+
+def _erased(incoming: Sequence[Incoming]) -> list[str]:
+    """Of whom nothing personal is left."""
+    return [
+        one.event.user_id
+        for one in incoming
+        if one.event.type == "user.erased" and one.event.user_id and not one.test
+    ]

@@ -11,7 +11,9 @@ from runtime.objects import ObjectStorage, ObjectsUnavailable
 from runtime.postgres import refusing_when_down
 from runtime.queries import load_queries
 
-_SQL = load_queries(Path(__file__).parents[1] / "sql" / "applications.sql")
+_FOLDER = Path(__file__).parents[1] / "sql"
+_APPLICATIONS = load_queries(_FOLDER / "applications.sql")["list_applications_of_person"]
+_DISPUTES = load_queries(_FOLDER / "disputes.sql")["list_disputes_of_person"]
 
 logger = get_logger()
 
@@ -24,11 +26,15 @@ class Erasing:
         self._objects = objects
 
     async def forget(self, user_id: str) -> None:
-        """Removes all files of the person's applications, those too that were handed in and then
-        refused. Can be repeated, and must be if the storage gives no answer.
+        """Removes all files of the person's applications and disputes, those too that were handed
+        in and then refused. Can be repeated, and must be if the storage gives no answer.
         """
         with refusing_when_down():
-            found = await self._pool.fetch(_SQL["list_applications_of_person"], user_id)
+            found = [
+                row
+                for query in (_APPLICATIONS, _DISPUTES)
+                for row in await self._pool.fetch(query, user_id)
+            ]
         try:
             for row in found:
                 await self._objects.remove_all(row["id"])

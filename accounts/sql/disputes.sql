@@ -19,6 +19,10 @@ FROM dispute
 WHERE id = $1
 FOR NO KEY UPDATE
 
+-- list_disputes_of_person --
+-- All disputes that have a person's words. Params: $1 id.
+SELECT id FROM dispute WHERE user_id = $1
+
 -- list_disputes --
 -- Disputes older than a position, newest first. Params: $1 create_time, $2 id, $3 limit, $4 states,
 -- $5 account_id or '', $6 card_id or '', $7 only those whose deadline is not after this, or null.

@@ -154,6 +154,15 @@ WHERE user_id = $1
 UPDATE application_document SET sha256 = decode(repeat('00', 32), 'hex')
 WHERE application_id IN (SELECT id FROM application WHERE user_id = $1)
 
+-- erase_disputes --
+-- Destroys the keys of what a person said about charges. Params: $1 id.
+UPDATE dispute SET data_key = '' WHERE user_id = $1
+
+-- erase_dispute_documents --
+-- The same digests of what a person handed in about charges. Params: $1 id.
+UPDATE dispute_document SET sha256 = decode(repeat('00', 32), 'hex')
+WHERE dispute_id IN (SELECT id FROM dispute WHERE user_id = $1)
+
 -- insert_person_reveals --
 -- Records that people are shown in full. Params: $1 user_ids, $2 principal, $3 method, $4 now.
 INSERT INTO person_reveal (user_id, principal, method, create_time)

@@ -57,6 +57,11 @@ async def write_preferences(connection: Any, preferences: Preferences) -> None:
     )
 
 
+async def forget_preferences(connection: Any, user_ids: Collection[str]) -> None:
+    """Forgets what users who are erased wanted."""
+    await connection.execute(_SQL["delete_preferences"], list(user_ids))
+
+
 async def told_lately(
     connection: Any, user_ids: Collection[str], *, since_ms: int
 ) -> dict[tuple[str, Channel], int]:

@@ -21,6 +21,10 @@ SET choices = excluded.choices, quiet_start = excluded.quiet_start, quiet_end = 
     low_credit_minor = excluded.low_credit_minor, max_per_hour = excluded.max_per_hour,
     update_time = excluded.update_time
 
+-- delete_preferences --
+-- Forgets what users have chosen. Params: $1 user ids.
+DELETE FROM notification_preference WHERE user_id = ANY($1::text[])
+
 -- count_recent --
 -- What users were told lately by each channel. Params: $1 user ids, $2 since when.
 SELECT user_id, channel, count(*) AS sent

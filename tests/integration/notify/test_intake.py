@@ -99,3 +99,22 @@ async def test_numbers_become_visible_in_their_order(mesh: NotifyMesh) -> None:
     everything = [row["number"] for row in rows]
     assert seen == everything[: len(seen)]
     assert len(everything) == 120
+
+
+async def test_what_erased_users_wanted_is_forgotten(mesh: NotifyMesh) -> None:
+    """Others keep theirs."""
+    other = "usr_2a" + "0" * 32
+    for user_id in (USER, other):
+        await mesh.pool.execute(
+            """
+            INSERT INTO notification_preference (user_id, choices, quiet_start, quiet_end, timezone,
+                large_purchase_minor, low_credit_minor, max_per_hour, update_time)
+            VALUES ($1, '{}', '22:00', '07:00', 'America/Anchorage', 0, 0, 0, now())
+            """,
+            user_id,
+        )
+    mesh.happen("user.closed", owner_id=other, user_id=other, state="CLOSED")
+    mesh.happen("user.erased", owner_id=USER, user_id=USER, state="CLOSED")
+    await mesh.caught_up()
+    kept = await mesh.pool.fetch("SELECT user_id FROM notification_preference")
+    assert [row["user_id"] for row in kept] == [other]

@@ -10,9 +10,16 @@ import grpc
 import pytest
 
 from accounts.vault.store import Reveal
-from holdfast.accounts.v1 import account_lifecycle_pb2, account_service_pb2, card_lifecycle_pb2
+from holdfast.accounts.v1 import (
+    account_lifecycle_pb2,
+    account_service_pb2,
+    card_lifecycle_pb2,
+    dispute_service_pb2,
+)
 from holdfast.accounts.v1 import user_service_pb2 as pb
+from tests.accounts_disputing import shopper
 from tests.accounts_mesh import OTHER_OWNER, AccountsMesh, Refused, call, refused, usd
+from tests.accounts_people import ANNA, STAFF, as_user
 
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
@@ -88,6 +95,34 @@ async def test_erasing_takes_what_identifies_from_cards_history_and_vault(
     fields = "".join(row["fields"] for row in changes if row["line_id"] == cards[0].id)
     assert "nickname" in fields
     assert await mesh.pool.fetchval("SELECT owner_id FROM account WHERE id = $1", account.id)
+
+
+async def test_erasing_takes_what_was_said_about_charges(mesh: AccountsMesh) -> None:
+    """Goal: no file is left, no digest by which one is recognized, and no key."""
+    anna = await shopper(mesh)
+    dispute = await anna.disputed(description="Anna never got it")
+    hand_in = dispute_service_pb2.AddDisputeDocumentRequest(
+        request_id="doc", dispute_id=dispute.id, media_type="application/pdf", content=b"%PDF-1.7 A"
+    )
+    await call(mesh.disputes.AddDisputeDocument, hand_in, **as_user(ANNA))
+    folder = mesh.folder / "documents" / dispute.id
+    assert len(list(folder.iterdir())) == 1
+    await mesh.set_account_state(anna.account_id, "CLOSED")
+    await move(mesh, "CloseUser", ANNA)
+    await move(mesh, "EraseUser", ANNA)
+    assert not folder.exists() or not list(folder.iterdir())
+    assert await mesh.pool.fetchval("SELECT sha256 FROM dispute_document") == bytes(32)
+    assert await mesh.pool.fetchval("SELECT data_key FROM dispute") == b""
+    get = dispute_service_pb2.GetDisputeRequest(dispute_id=dispute.id)
+    found = (await call(mesh.disputes.GetDispute, get, **STAFF)).dispute
+    assert (found.description, len(found.documents)) == ("", 1)
+
+
+async def test_others_are_told_of_who_is_deleted(mesh: AccountsMesh) -> None:
+    user_id = await person(mesh)
+    await move(mesh, "DeleteUser", user_id)
+    types = await mesh.pool.fetch("SELECT type FROM event WHERE user_id = $1 ORDER BY id", user_id)
+    assert [row["type"] for row in types] == ["user.created", "user.erased"]
 
 
 async def test_who_shares_an_account_is_not_deleted(mesh: AccountsMesh) -> None:

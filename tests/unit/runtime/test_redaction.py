@@ -38,7 +38,8 @@ def message_with(name: str, value: Any, *, marked: bool = False) -> Message:
 @pytest.mark.parametrize(
     "name",
     ["password", "new_password", "access_token", "pan", "cvv", "ssn", "email", "given_name",
-     "display_name", "phone", "secret", "totp_secret", "street_address", "birth_date", "name"],
+     "display_name", "phone", "secret", "totp_secret", "street_address", "birth_date", "name",
+     "nickname", "tracking_number"],
 )  # fmt: skip
 def test_what_its_name_gives_away_is_never_kept(name: str) -> None:
     assert redacted(message_with(name, "value")) == {name: REDACTED}
