@@ -81,7 +81,9 @@ def show(
     """
     output = Output(as_json=as_json)
     if not ids.is_programme_id(subject_id) and not ids.is_id(subject_id, *_SUBJECTS):
-        raise CliError(f"{subject_id!r} is no id of an account, card, user, company…")
+        raise CliError(
+            f"{subject_id!r} is no id of an account, card, user, company, department or programme"
+        )
     if png is not None and png.suffix.lower() != ".png":
         raise CliError(f"{png} does not end in .png")
     kind = PeriodType(by.name)
@@ -197,9 +199,10 @@ def _first_day(by: PeriodType, end: date, last: int) -> date:
 
 
 def _day(text: str) -> date:
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        raise CliError(f"{text!r} is no day such as 2026-11-21")
+    wrong = f"{text!r} is no day such as 2026-11-21, from 2000 to 2099"
+    if not re.fullmatch(r"20\d{2}-\d{2}-\d{2}", text):
+        raise CliError(wrong)
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise CliError(f"{text!r} is no day such as 2026-11-21") from None
+        raise CliError(wrong) from None

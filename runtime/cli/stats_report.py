@@ -21,6 +21,9 @@ from stats.rebuild import Rebuilt
 _BAR_WIDTH = 18
 _CHART_INCHES = (10.0, 4.5)
 _CHART_DPI = 150
+_GREEN, _RED = "#0b6e4f", "#b22222"
+#: Periods that are named below a chart.
+_LABELS_MAX = 40
 
 
 def document(one: pb.PeriodStats) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def bars(found: Sequence[pb.PeriodStats]) -> Group:
 
 
 def draw(found: Sequence[pb.PeriodStats], path: Path, *, title: str) -> None:
-    """Draws net spend into a PNG: bars side by side for each currency."""
+    """Draws net spend into a PNG: a chart for each currency."""
     try:
         import matplotlib as mpl  # noqa: PLC0415  only charts need it, and not every installation
         from matplotlib.figure import Figure  # noqa: PLC0415
@@ -85,26 +88,36 @@ def draw(found: Sequence[pb.PeriodStats], path: Path, *, title: str) -> None:
             exit_code=ExitCode.ENVIRONMENT,
         ) from None
     mpl.use("agg")
-    figure = Figure(figsize=_CHART_INCHES, layout="constrained")
-    axes = figure.add_subplot()
-    labels = list(dict.fromkeys(_label(one) for one in found))
     currencies = sorted({one.currency_code for one in found})
-    width = 0.8 / len(currencies)
-    for number, currency in enumerate(currencies):
-        mine = [one for one in found if one.currency_code == currency]
-        unit = 10 ** EXPONENTS[currency]
-        axes.bar(
-            [labels.index(_label(one)) + number * width for one in mine],
-            [one.totals.net_spend.amount_minor / unit for one in mine],
-            width,
-            label=currency,
-        )
-    axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize="small")
-    axes.set_ylabel("net spend")
-    axes.set_title(title)
-    axes.grid(visible=True, axis="y", alpha=0.25)
-    axes.legend(fontsize="small")
+    width, height = _CHART_INCHES
+    figure = Figure(figsize=(width, height * len(currencies)), layout="constrained")
+    figure.suptitle(f"Net spend of {title}")
+    charts = figure.subplots(len(currencies), squeeze=False)
+    for (axes,), currency in zip(charts, currencies, strict=True):
+        _draw_bars(axes, [one for one in found if one.currency_code == currency], currency)
     figure.savefig(path, dpi=_CHART_DPI)
+
+
+def _draw_bars(axes: Any, found: Sequence[pb.PeriodStats], currency: str) -> None:
+    """One currency: what came back more than was spent is red, and goes down."""
+    unit = 10 ** EXPONENTS[currency]
+    minors = [one.totals.net_spend.amount_minor for one in found]
+    axes.set_axisbelow(True)
+    axes.bar(
+        range(len(found)),
+        [minor / unit for minor in minors],
+        color=[_RED if minor < 0 else _GREEN for minor in minors],
+    )
+    axes.axhline(0, color="black", linewidth=0.8)
+    every = -(-len(found) // _LABELS_MAX)
+    shown = range(0, len(found), every)
+    labels = [_label(found[number]) for number in shown]
+    axes.set_xticks(shown, labels, rotation=60, ha="right", rotation_mode="anchor")
+    axes.tick_params(labelsize="small")
+    axes.yaxis.set_major_formatter("{x:,.10g}")
+    axes.set_ylabel(currency)
+    axes.grid(visible=True, axis="y", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _label(one: pb.PeriodStats) -> str:

@@ -83,7 +83,8 @@ def wanted(request: Any, violations: Violations) -> Wanted | None:
     if type_ is None or format_ is None:
         return None
     if format_ not in FORMATS[type_]:
-        violations.add("format", "is none of this type's")
+        known = ", ".join(FORMATS[type_])
+        violations.add("format", f"must be one of those of this type: {known}")
     if type_ is Type.SPENDING and request.books:
         violations.add("books", "is only for accounting")
     if type_ is Type.ACCOUNTING:

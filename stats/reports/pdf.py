@@ -21,6 +21,8 @@ from stats.reports.table import Column, Kind, Row, spending_columns
 ROWS_MAX = 300
 #: Characters of names that fit.
 _NAME_MAX = 34
+#: Columns are as wide as they should be, or less by so much; wider tables lie on their side.
+_CROWDED = 1.15
 #: Of an id, what people are shown: its end tells it from others.
 _ID_END = 8
 _GREEN, _RED, _GREY, _LIGHT = (11, 110, 79), (178, 34, 34), (90, 90, 90), (222, 226, 230)
@@ -198,6 +200,9 @@ def _table(page: Paper, report: Report, rows: Sequence[Row], count: int) -> None
     if not rows:
         return
     columns = spending_columns(report.wanted.groups)
+    widths = [_width(one) for one in columns]
+    if sum(widths) > page.epw * _CROWDED:
+        page.add_page(orientation="landscape")
     page.title_of("In detail")
     if count > len(rows):
         page.paragraph(
@@ -209,7 +214,7 @@ def _table(page: Paper, report: Report, rows: Sequence[Row], count: int) -> None
         "LEFT" if one.kind is Kind.TEXT else "RIGHT" for one in columns
     )
     with page.table(
-        col_widths=[_width(one) for one in columns],
+        col_widths=widths,
         text_align=aligns,
         borders_layout="SINGLE_TOP_LINE",
         line_height=4,
@@ -234,7 +239,11 @@ def _cell(value: str | int, column: Column, currency: str) -> str:
 
 
 def _width(column: Column) -> int:
-    named = {"merchant_name": 32, "currency": 17, "category": 17, "country": 17, "day": 19}
+    named = {
+        **{"merchant_name": 32, "currency": 17, "category": 17, "country": 17, "day": 19},
+        # Its title is the longest word.
+        "purchase_count": 22,
+    }
     found = named.get(column.name)
     if found is None:
         kinds = {Kind.TEXT: 30, Kind.COUNT: 17, Kind.AMOUNT: 23}
