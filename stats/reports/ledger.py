@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -149,7 +150,31 @@ class _Conversion:
             day = day_of(milliseconds(one.effective_time), zone_info(self._zones[one.account_id]))
             if report.start <= day <= report.end:
                 found.append(_entry(one, day))
-        return found
+        return await self._with_merchants(found)
+
+    async def _with_merchants(self, found: list[Entry]) -> list[Entry]:
+        """Clearings that name no merchant get that of their authorization."""
+        wanted = {
+            one.authorization_id
+            for one in found
+            if one.authorization_id and not (one.merchant or one.merchant_name)
+        }
+        if not wanted:
+            return found
+        rows = await self._pool.fetch(_SQL["select_origins"], list(wanted))
+        known = {row["id"]: row for row in rows}
+        return [
+            replace(
+                one,
+                merchant=origin["merchant"],
+                merchant_name=origin["merchant_name"],
+                category=one.category or origin["category"],
+            )
+            if not (one.merchant or one.merchant_name)
+            and (origin := known.get(one.authorization_id)) is not None
+            else one
+            for one in found
+        ]
 
 
 def _ask(

@@ -240,7 +240,11 @@ def _cell(value: str | int, column: Column, currency: str) -> str:
 
 def _width(column: Column) -> int:
     named = {
-        **{"merchant_name": 32, "currency": 17, "category": 17, "country": 17, "day": 19},
+        "merchant_name": 32,
+        "currency": 17,
+        "category": 17,
+        "country": 17,
+        "day": 19,
         # Its title is the longest word.
         "purchase_count": 22,
     }

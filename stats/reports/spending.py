@@ -91,6 +91,7 @@ async def groups(
         ("merchant_or_nothing", "merchant" if Group.MERCHANT in named else "''::text"),
     ):
         query = query.replace(name, text)
+    await connection.execute(_SQL["plan_for_batches"])
     cursor = await connection.cursor(_of(report, query), *_days(report), timeout=QUERY_TIMEOUT_S)
     keys, has_merchant = len(named), Group.MERCHANT in named
     while batch := await cursor.fetch(BATCH, timeout=QUERY_TIMEOUT_S):

@@ -19,6 +19,12 @@ FROM (
 LEFT JOIN merchant m ON m.key = c.merchant_key
 ORDER BY group_numbers, currency
 
+-- plan_for_batches --
+-- Whoever fetches rows in batches gets no parallel workers: plans that are made for them sort what
+-- one worker would rather hash. One report at a time has this memory. Until the transaction ends.
+SELECT set_config('max_parallel_workers_per_gather', '0', true),
+    set_config('work_mem', '32MB', true), set_config('jit', 'off', true)
+
 -- select_tops --
 -- The largest of each kind in each currency. `subject_column` is the column that the subject is in.
 -- Params: $1 subject, $2 first day, $3 last day, $4 currency or '', $5 how many.
@@ -51,6 +57,14 @@ ORDER BY kind, currency, place
 -- select_names --
 -- What merchants are called. Params: $1 keys.
 SELECT key, name FROM merchant WHERE key = ANY($1::text[])
+
+-- select_origins --
+-- At which merchants authorizations were. Params: $1 authorization ids.
+SELECT o.id, c.merchant, coalesce(m.name, '') AS merchant_name, c.category
+FROM live_origin o
+JOIN live_cell c ON c.account_id = o.account_id AND c.day = o.day AND c.digest = o.digest
+LEFT JOIN merchant m ON m.key = c.merchant
+WHERE o.id = ANY($1::text[])
 
 -- select_reached --
 -- How far partitions are counted. Params: $1 partitions.

@@ -156,6 +156,10 @@ async def test_a_journal_is_what_the_ledger_has(
         by_entry.setdefault(row["entry_id"], []).append(row)
     assert len(by_entry) == 6
     assert all(sum(sums(lines).values()) == 0 for lines in by_entry.values())
+    # Clearings name the merchants of their authorizations.
+    cleared = [row for row in rows if row["type"] == "CAPTURE"]
+    assert cleared
+    assert all(row["merchant"] and row["merchant_name"] and row["category"] for row in cleared)
     # One account, and days on which nothing was booked.
     rows = await made(journal(accounts[1]))
     assert {row["account_id"] for row in rows} == {accounts[1]}
