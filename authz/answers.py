@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from authz.commands import Authorize
@@ -118,6 +119,16 @@ def control_of(outcome: _Refused, currency_code: str) -> pb.ControlRefusal:
     if outcome.control_left_count >= 0:
         found.left_count = outcome.control_left_count
     return found
+
+
+def hide_left(answer: Message) -> None:
+    """Takes out of an answer what a cardholder has left: no merchant is told."""
+    names = answer.DESCRIPTOR.fields_by_name
+    if "available_credit" in names:
+        answer.ClearField("available_credit")
+    if "control" in names and answer.HasField("control"):
+        for name in ("left_amount", "left_count"):
+            answer.control.ClearField(name)  # type: ignore[attr-defined]
 
 
 def capture(movement: Movement) -> rpc.CaptureAuthorizationResponse:

@@ -179,6 +179,8 @@ def _told(found: pb.Authorization, identity: Identity) -> pb.Authorization:
     """What the issuer thinks of a cardholder is nobody else's business."""
     if not identity.sees_everything:
         found.ClearField("external_reason")
+    if identity.only_sells:
+        answers.hide_left(found)
     return found
 
 

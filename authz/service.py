@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from authz import answers, convert, convert_later
 from authz.decide_flow import AuthorizeFlow
@@ -21,12 +22,20 @@ from runtime.ids import IdSource
 from runtime.request_id import REPLAYED
 
 Context = grpc.aio.ServicerContext[Any, Any]
+_Answer = TypeVar("_Answer", bound=Message)
 
 
 async def tell_replay(movement: Movement, context: Context) -> None:
     """Says in the answer's metadata that it is an earlier one."""
     if movement.replayed:
         await context.send_initial_metadata(REPLAYED)
+
+
+def _told(answer: _Answer) -> _Answer:
+    """The answer as the caller is told it."""
+    if current_identity().only_sells:
+        answers.hide_left(answer)
+    return answer
 
 
 class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
@@ -59,7 +68,7 @@ class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
         )
         movement = await self._authorizing.run(command)
         await tell_replay(movement, context)
-        return answers.authorize(command, movement)
+        return _told(answers.authorize(command, movement))
 
     async def CaptureAuthorization(
         self, request: rpc.CaptureAuthorizationRequest, context: Context
@@ -70,7 +79,7 @@ class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
         )
         movement = await self._holds.capture(command)
         await tell_replay(movement, context)
-        return answers.capture(movement)
+        return _told(answers.capture(movement))
 
     async def ReverseAuthorization(
         self, request: rpc.ReverseAuthorizationRequest, context: Context
@@ -81,7 +90,7 @@ class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
         )
         movement = await self._holds.release(command)
         await tell_replay(movement, context)
-        return answers.reverse(movement)
+        return _told(answers.reverse(movement))
 
     async def IncrementAuthorization(
         self, request: movements.IncrementAuthorizationRequest, context: Context
@@ -92,7 +101,7 @@ class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
         )
         movement = await self._holds.increment(command)
         await tell_replay(movement, context)
-        return answers.increment(movement)
+        return _told(answers.increment(movement))
 
     async def ExpireAuthorization(
         self, request: movements.ExpireAuthorizationRequest, context: Context
@@ -129,7 +138,7 @@ class AuthorizationService(rpc_grpc.AuthorizationServiceServicer):
         )
         movement = await self._holds.refund(command)
         await tell_replay(movement, context)
-        return answers.refund(movement)
+        return _told(answers.refund(movement))
 
     async def GetAuthorization(
         self, request: rpc.GetAuthorizationRequest, context: Context

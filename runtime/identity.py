@@ -100,6 +100,11 @@ class Identity:
         """True for those who may read what other principals caused."""
         return not self.roles.isdisjoint({"admin", "auditor"})
 
+    @property
+    def only_sells(self) -> bool:
+        """True for merchants with a token or an API key who call about what is not theirs."""
+        return "merchant" in self.roles and not (self.owns or self.sees_everything)
+
 
 #: Who calls if nobody says so.
 NOBODY = Identity(principal="")

@@ -392,10 +392,10 @@ class ControlRefusal(_message.Message):
     `card/daily`, `account/countries`, `programme/card/daily`.
     """
     left_count: _builtins.int
-    """Purchases that the control would have allowed; absent if it limits none."""
+    """Purchases that it would have allowed; absent if it limits none, and for merchants."""
     @_builtins.property
     def left_amount(self) -> _money_pb2.Money:
-        """Largest amount that the control would have allowed; absent if it limits none."""
+        """Largest amount that it would have allowed; absent if it limits none, and for merchants."""
 
     def __init__(
         self,

@@ -164,7 +164,7 @@ class AuthorizeResponse(_message.Message):
 
     @_builtins.property
     def available_credit(self) -> _money_pb2.Money:
-        """Available credit right after the decision; absent if the card is unknown."""
+        """Available credit right after the decision; absent if the card is unknown, and for merchants."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -299,7 +299,7 @@ class CaptureAuthorizationResponse(_message.Message):
 
     @_builtins.property
     def available_credit(self) -> _money_pb2.Money:
-        """Available credit right after the capture; may be negative."""
+        """Available credit right after the capture; may be negative; absent for merchants."""
 
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
@@ -388,7 +388,7 @@ class ReverseAuthorizationResponse(_message.Message):
 
     @_builtins.property
     def available_credit(self) -> _money_pb2.Money:
-        """Available credit right after the reversal."""
+        """Available credit right after the reversal; absent for merchants."""
 
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:

@@ -91,7 +91,7 @@ class IncrementAuthorizationResponse(_message.Message):
 
     @_builtins.property
     def available_credit(self) -> _money_pb2.Money:
-        """Available credit right after the decision."""
+        """Available credit right after the decision; absent for merchants."""
 
     @_builtins.property
     def decide_time(self) -> _timestamp_pb2.Timestamp:
@@ -405,7 +405,7 @@ class RefundResponse(_message.Message):
 
     @_builtins.property
     def available_credit(self) -> _money_pb2.Money:
-        """Available credit right after it."""
+        """Available credit right after it; absent for merchants."""
 
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
