@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import escape
 from typing import Any
@@ -26,6 +27,7 @@ table { border-collapse: collapse; width: 100% }
 td { border-top: 1px solid #8882; padding: .2rem .6rem .2rem 0; vertical-align: top }
 nav a { margin-right: 1rem; white-space: nowrap }
 p { white-space: pre-line }
+pre { font-size: .85em; overflow-x: auto }
 </style>
 """
 
@@ -41,11 +43,13 @@ def reference_page(document: dict[str, Any]) -> str:
     parts = [HEAD, "<h1>Holdfast</h1>\n", _text(document["info"]["description"])]
     parts.append('<p>For programs: <a href="/openapi.json">/openapi.json</a>.</p>\n<nav>')
     parts += [f'<a href="#{name}">{name}</a> ' for name in operations]
-    parts.append('<a href="#types">types</a></nav>\n')
+    parts.append('<a href="#errors">errors</a> <a href="#types">types</a></nav>\n')
     about = {tag["name"]: tag["description"] for tag in document["tags"]}
     for name, found in operations.items():
         parts.append(f'<h2 id="{name}">{name}</h2>\n{_text(about[name])}')
         parts += found
+    parts.append('<h2 id="errors">Errors</h2>\n')
+    parts += [_error(*one) for one in document["components"]["responses"].items()]
     parts.append('<h2 id="types">Types</h2>\n')
     parts += [_schema(name, one) for name, one in document["components"]["schemas"].items()]
     return "".join(parts)
@@ -62,12 +66,27 @@ def _operation(path: str, verb: str, operation: dict[str, Any]) -> str:
         schema = body["content"]["application/json"]["schema"]
         parts.append("<p>Body:</p>")
         parts.append(_table(list(schema.get("properties", {}).items()), schema.get("required", [])))
+        parts.append(_example(body["content"]["application/json"]))
     found = operation["responses"]["200"]["content"].get("application/json")
     answer = _type(found["schema"]) if found else "a file"
-    errors = ", ".join(status for status in operation["responses"] if status != "200")
+    errors = ", ".join(
+        f'<a href="#error-{one}">{one}</a>' for one in operation["responses"] if one != "200"
+    )
     parts.append(f"<p>Answer: {answer}. Errors: {errors}.</p>")
     parts.append(_links(operation["responses"]["200"].get("links", {})))
     return "".join([*parts, "</details>\n"])
+
+
+def _example(content: dict[str, Any]) -> str:
+    if "example" not in content:
+        return ""
+    text = json.dumps(content["example"], indent=1, ensure_ascii=False)
+    return f"<pre>{escape(text, quote=False)}</pre>\n"
+
+
+def _error(status: str, response: dict[str, Any]) -> str:
+    head = f'<details id="error-{status}"><summary><b>{status}</b> {response["description"]}'
+    return f"{head}</summary>\n{_example(response['content']['application/json'])}</details>\n"
 
 
 def _links(links: dict[str, Any]) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import cache
-from http import HTTPStatus
 from typing import Any
 
 from runtime.access import ANYONE, TOKEN_ROLES, policy_of
 from runtime.contract import Rpc, contract, rpcs
+from runtime.openapi.errors import (
+    ERROR,
+    HEADERS,
+    STATUS,
+    error_responses,
+    headers,
+    references,
+)
+from runtime.openapi.examples import Examples
 from runtime.openapi.links import Links, Operation
 from runtime.openapi.schemas import Schema, Schemas, is_required, name_of
 from runtime.request_id import IDEMPOTENCY_KEY_HEADER
@@ -25,52 +32,16 @@ same rules; `protos/` has the contract.
   `Idempotency-Key`. The same id with the same content has the same answer; after 503 or 504 the
   outcome is unknown: repeat the same request.
 - An error is a `google.rpc.Status`: a code, a message, and details, of which one has a stable
-  `reason`.
+  `reason`. Every answer has an `x-request-id`, which finds it in all logs.
+- Lists come in pages: the `next_page_token` of one is the `page_token` of the next, with the same
+  filters; an empty one means that there are no more.
+- Who calls more than 100 times a minute, unless more is agreed, gets 429: `retry-after` says how
+  long to wait.
 - 64-bit integers are strings, as in all of proto JSON; numbers are read, too. What is not
   known is refused in a query, and ignored in a body.
 """
-_CODE = re.compile(r"\b[A-Z][A-Z_]+\b")
 #: What Envoy passes on as it is.
 _FILE = ".google.api.HttpBody"
-#: HTTP status by gRPC code, as Envoy has it.
-_STATUSES = {
-    "INVALID_ARGUMENT": 400,
-    "FAILED_PRECONDITION": 400,
-    "OUT_OF_RANGE": 400,
-    "UNAUTHENTICATED": 401,
-    "PERMISSION_DENIED": 403,
-    "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409,
-    "ABORTED": 409,
-    "RESOURCE_EXHAUSTED": 429,
-    "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
-}
-#: What any call may meet at the edge: malformed, too many, too large, nobody there, too late.
-_ALWAYS = (400, 429, 503, 504)
-_WITH_BODY = (413, 415)
-_WITH_CREDENTIAL = (401, 403)
-_STATUS = "google.rpc.Status"
-_ERROR: Schema = {
-    "type": "object",
-    "description": "An error: no decision was made.",
-    "properties": {
-        "code": {"type": "integer", "description": "A google.rpc.Code.", "examples": [5]},
-        "message": {"type": "string", "description": "For people; not stable."},
-        "details": {
-            "type": "array",
-            "description": "One google.rpc.ErrorInfo with a stable `reason`, and what else helps: "
-            "google.rpc.BadRequest names each wrong field, google.rpc.RetryInfo says when to ask "
-            "again.",
-            "items": {
-                "type": "object",
-                "properties": {"@type": {"type": "string"}},
-                "additionalProperties": True,
-            },
-        },
-    },
-    "required": ["code", "message"],
-}
 _SECURITY: dict[str, Schema] = {
     "token": {
         "type": "http",
@@ -107,8 +78,9 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": _SECURITY,
-            "responses": _error_responses(),
-            "schemas": {**dict(sorted(schemas.components.items())), _STATUS: _ERROR},
+            "headers": HEADERS,
+            "responses": error_responses(),
+            "schemas": {**dict(sorted(schemas.components.items())), STATUS: ERROR},
         },
     }
 
@@ -138,6 +110,9 @@ class _Operation:
         self._binding = operation.binding
         self._schemas = schemas
         self._links = links.of(operation)
+        self._examples = Examples(
+            fields=schemas.fields, values=schemas.values, is_required=is_required
+        )
         self._input = self._rpc.method.input_type
         self._path_fields = operation.path_fields
 
@@ -161,6 +136,10 @@ class _Operation:
             if self._binding.body == "*":
                 body = self._schemas.message(self._input, without=self._path_fields)
             content = {"application/json": {"schema": body}}
+            if self._binding.body == "*":
+                content["application/json"]["example"] = self._examples.of_request(
+                    self._input, self._path_fields
+                )
             operation["requestBody"] = {"required": True, "content": content}
         operation["responses"] = self._responses(comment)
         return operation
@@ -229,32 +208,18 @@ class _Operation:
 
     def _responses(self, comment: str) -> dict[str, Any]:
         found: dict[str, Any] = {"200": self._answer(self._rpc.method.output_type)}
+        found["200"]["headers"] = headers("x-request-id", *self._headers())
         if self._links:
             found["200"]["links"] = self._links
-        named = comment.partition("Errors:")[2]
-        statuses = {_STATUSES[code] for code in _CODE.findall(named) if code in _STATUSES}
-        statuses.update(_ALWAYS)
-        if ANYONE not in self._policy.roles:
-            statuses.update(_WITH_CREDENTIAL)
-        if self._binding.body:
-            statuses.update(_WITH_BODY)
-        for status in sorted(statuses):
-            found[str(status)] = {"$ref": f"#/components/responses/{status}"}
-        return found
+        is_open = ANYONE in self._policy.roles
+        has_body = bool(self._binding.body)
+        return found | references(
+            comment,
+            has_body=has_body,
+            asks_for_credential=not is_open,
+            may_be_anothers=bool(self._policy.owner),
+        )
 
-
-def _error_responses() -> dict[str, Any]:
-    """Each with the gRPC codes that look like it."""
-    statuses = sorted({*_STATUSES.values(), *_WITH_BODY})
-    codes = {
-        status: ", ".join(code for code, one in _STATUSES.items() if one == status)
-        for status in statuses
-    }
-    schema = {"$ref": f"#/components/schemas/{_STATUS}"}
-    return {
-        str(status): {
-            "description": f"{HTTPStatus(status).phrase}. {codes[status]}".removesuffix(" "),
-            "content": {"application/json": {"schema": schema}},
-        }
-        for status in statuses
-    }
+    def _headers(self) -> Iterator[str]:
+        if "request_id" in self._schemas.fields(self._input):
+            yield "idempotent-replayed"

@@ -14,6 +14,8 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorSet,
 )
 
+from runtime.openapi import examples
+
 Schema = dict[str, Any]
 
 #: Numbers of the lists in FileDescriptorProto, DescriptorProto and the others: paths of comments
@@ -47,18 +49,10 @@ _WELL_KNOWN: Mapping[str, Schema] = {
         "examples": ["3600s"],
     },
 }
-#: What fields of these names look like.
-_EXAMPLES = {
-    "request_id": "order-42",
-    "currency_code": "EUR",
-    "account_id": "acct_2a0195a3f0c4d17e8b9c2d4e6f8a0b1c2d",
-    "card_id": "card_2a0195a3f0c4d17e8b9c2d4e6f8a0b1c2d",
-    "authorization_id": "auth_2a0195a3f0c4d17e8b9c2d4e6f8a0b1c2d",
-    "company_id": "co_2a0195a3f0c4d17e8b9c2d4e6f8a0b1c2d",
-    "user_id": "usr_2a0195a3f0c4d17e8b9c2d4e6f8a0b1c2d",
-    "owner_id": "usr_2a0195a3f0c4d17e8b9c2d4e6f8a0b1c2d",
-    "programme_id": "prog_standard",
-    "email": "ada@example.com",
+#: What else holds of all fields of these names in requests.
+_BY_NAME: Mapping[str, Schema] = {
+    "request_id": {"pattern": "^[A-Za-z0-9._:-]{0,64}$"},
+    "page_size": {"minimum": 0},
 }
 
 
@@ -153,6 +147,10 @@ class Schemas:
         """The fields of a message by name."""
         return {field.name: field for field in self._messages[full_name].field}
 
+    def values(self, full_name: str) -> list[str]:
+        """The names that an enum has."""
+        return [value.name for value in self._enums[full_name].value]
+
     def reference(self, full_name: str) -> Schema:
         """A reference to a component, which is made if need be."""
         name = name_of(full_name)
@@ -177,9 +175,12 @@ class Schemas:
         one = self._value(field)
         if field.label == FieldDescriptorProto.LABEL_REPEATED:
             one = {"type": "array", "items": one}
+        if message.endswith("Request"):
+            one |= _BY_NAME.get(field.name, {})
         described = {**one, "description": self.comments.of(f"{message}.{field.name}")}
-        if field.name in _EXAMPLES and one.get("type") == "string":
-            described["examples"] = [_EXAMPLES[field.name]]
+        example = examples.of_field(message, field)
+        if isinstance(example, str) and one.get("type") == "string":
+            described["examples"] = [example]
         return described
 
     def _value(self, field: FieldDescriptorProto) -> Schema:
@@ -191,7 +192,7 @@ class Schemas:
         return self.reference(field.type_name)
 
     def _enum(self, full_name: str) -> Schema:
-        values = [value.name for value in self._enums[full_name].value]
+        values = self.values(full_name)
         meanings = [f"- `{value}`: {self.comments.of(f'{full_name}.{value}')}" for value in values]
         text = "\n".join((self.comments.of(full_name), "", *meanings))
         return {"type": "string", "description": text, "enum": values}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.protobuf import descriptor_pool, json_format, message_factory
 from openapi_spec_validator import validate
 
 from runtime.access import ANYONE, TOKEN_ROLES, load_access
+from runtime.contract import contract, rpcs
 from runtime.openapi import document
 
 
@@ -59,6 +61,20 @@ def test_proto_json() -> None:
     assert fields["content"]["contentEncoding"] == "base64"
     account = schemas["accounts.v1.Account"]["properties"]
     assert account["create_time"]["format"] == "date-time"
+
+
+def test_every_error_is_said() -> None:
+    """Of every operation itself, and with its reasons; what is another's is not found."""
+    policies = load_access().policies
+    for operation in _operations():
+        said = operation["description"].partition("Errors:")[2].strip()
+        assert not said.startswith("as "), operation["operationId"]
+        if policies[operation["x-grpc-method"]].owner:
+            assert "404" in operation["responses"], operation["operationId"]
+    conflict = document()["paths"]["/v1/cards"]["post"]["responses"]["409"]
+    assert conflict["description"] == "Conflict. ALREADY_EXISTS (REQUEST_ID_REUSED)"
+    limit = document()["components"]["responses"]["429"]["content"]["application/json"]
+    assert limit["example"]["details"][0]["reason"] == "RATE_LIMITED"
 
 
 def _links(path: str, verb: str) -> dict[str, dict[str, str]]:
@@ -114,3 +130,22 @@ def test_links_hand_over_whole_paths() -> None:
             assert set(link["parameters"]) <= {one["name"] for one in parameters}
             in_path = {one["name"] for one in parameters if one["in"] == "path"}
             assert in_path <= set(link["parameters"]), (source["operationId"], link)
+
+
+def test_examples_are_requests() -> None:
+    """Each is what its method takes, with everything that its schema requires."""
+    by_path = {f"/{rpc.service}/{rpc.name}": rpc for rpc in rpcs()}
+    pool = descriptor_pool.DescriptorPool()
+    for file in contract().file:
+        pool.Add(file)
+    for operation in _operations():
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+        if "example" not in content:
+            continue
+        rpc = by_path[operation["x-grpc-method"]]
+        descriptor = pool.FindMessageTypeByName(rpc.method.input_type.lstrip("."))
+        request = message_factory.GetMessageClass(descriptor)()
+        json_format.ParseDict(content["example"], request)
+        assert set(content["schema"].get("required", ())) <= set(content["example"])
+        changes = "request_id" in content["schema"]["properties"]
+        assert ("request_id" in content["example"]) == changes, operation["operationId"]

@@ -115,7 +115,7 @@ class StatsServiceServicer:
     def GetWeeklyStats(self, request, context):
         """Returns weeks.
 
-        Errors: as GetDailyStats.
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as GetDailyStats), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,7 +124,7 @@ class StatsServiceServicer:
     def GetMonthlyStats(self, request, context):
         """Returns months.
 
-        Errors: as GetDailyStats.
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as GetDailyStats), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

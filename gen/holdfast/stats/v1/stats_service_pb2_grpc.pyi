@@ -60,12 +60,12 @@ class StatsServiceStub:
     GetWeeklyStats: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.GetWeeklyStatsRequest, _stats_service_pb2.GetWeeklyStatsResponse]
     """Returns weeks.
 
-    Errors: as GetDailyStats.
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as GetDailyStats), UNAVAILABLE.
     """
     GetMonthlyStats: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.GetMonthlyStatsRequest, _stats_service_pb2.GetMonthlyStatsResponse]
     """Returns months.
 
-    Errors: as GetDailyStats.
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as GetDailyStats), UNAVAILABLE.
     """
     ListAnomalies: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ListAnomaliesRequest, _stats_service_pb2.ListAnomaliesResponse]
     """Lists days of accounts that are far outside of their habit, the one that was found last first.
@@ -105,12 +105,12 @@ class StatsServiceAsyncStub(StatsServiceStub):
     GetWeeklyStats: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.GetWeeklyStatsRequest, _stats_service_pb2.GetWeeklyStatsResponse]  # type: ignore[assignment]
     """Returns weeks.
 
-    Errors: as GetDailyStats.
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as GetDailyStats), UNAVAILABLE.
     """
     GetMonthlyStats: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.GetMonthlyStatsRequest, _stats_service_pb2.GetMonthlyStatsResponse]  # type: ignore[assignment]
     """Returns months.
 
-    Errors: as GetDailyStats.
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as GetDailyStats), UNAVAILABLE.
     """
     ListAnomalies: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ListAnomaliesRequest, _stats_service_pb2.ListAnomaliesResponse]  # type: ignore[assignment]
     """Lists days of accounts that are far outside of their habit, the one that was found last first.
@@ -171,7 +171,7 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stats_service_pb2.GetWeeklyStatsResponse, _abc.Awaitable[_stats_service_pb2.GetWeeklyStatsResponse]]:
         """Returns weeks.
 
-        Errors: as GetDailyStats.
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as GetDailyStats), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -182,7 +182,7 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stats_service_pb2.GetMonthlyStatsResponse, _abc.Awaitable[_stats_service_pb2.GetMonthlyStatsResponse]]:
         """Returns months.
 
-        Errors: as GetDailyStats.
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as GetDailyStats), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
