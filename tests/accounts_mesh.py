@@ -112,7 +112,7 @@ from runtime.postgres import connect_pool
 from runtime.secrets import FileSecrets
 from runtime.server import Server
 from tests.billing_servicers import add_billing
-from tests.databases import Database
+from tests.databases import Database, connected
 from tests.fake_authorizer import FakeAuthorizer
 
 OWNER = "co_0a" + "1" * 32
@@ -292,22 +292,20 @@ async def own_database(stack: Devstack, name: str) -> AsyncIterator[Database]:
 
 async def emptied(database: Database) -> None:
     """Empties the tables of the service."""
-    connection = await asyncpg.connect(database.dsn("accounts"))
-    await connection.execute(
-        "TRUNCATE card_freeze, loan_tape, loan_tape_day, charge_waiver,"
-        " dispute_document, dispute_event, dispute_posting, dispute,"
-        " statement, delinquency_change, billing_posting, billing_entry, billing_account,"
-        " person, person_reveal, account_user, account_suspension, default_rules, card, account,"
-        " request_record, outbox, change,"
-        " application_note, application_document, application,"
-        " invitation, company_member, department, company, programme_terms, programme"
-    )
-    await connection.execute("UPDATE projection SET epoch = 0, step = NULL")
-    await connection.execute("UPDATE ledger_position SET pseq = 0")
-    await connection.close()
-    connection = await asyncpg.connect(database.dsn("vault"))
-    await connection.execute("TRUNCATE card_number, reveal")
-    await connection.close()
+    async with connected(database.dsn("accounts")) as connection:
+        await connection.execute(
+            "TRUNCATE card_freeze, loan_tape, loan_tape_day, charge_waiver,"
+            " dispute_document, dispute_event, dispute_posting, dispute,"
+            " statement, delinquency_change, billing_posting, billing_entry, billing_account,"
+            " person, person_reveal, account_user, account_suspension, default_rules, card,"
+            " account, request_record, outbox, change,"
+            " application_note, application_document, application,"
+            " invitation, company_member, department, company, programme_terms, programme"
+        )
+        await connection.execute("UPDATE projection SET epoch = 0, step = NULL")
+        await connection.execute("UPDATE ledger_position SET pseq = 0")
+    async with connected(database.dsn("vault")) as connection:
+        await connection.execute("TRUNCATE card_number, reveal")
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from runtime.identity import ROLES_HEADER, SPIFFE_HEADER, SUBJECT_HEADER
 from runtime.ids import IdSource
 from runtime.server import Server
 from runtime.validate import timestamp
-from tests.databases import Database
+from tests.databases import Database, connected
 
 NETWORK = ((SPIFFE_HEADER, "spiffe://holdfast.local/network/demo"),)
 OTHER_NETWORK = ((SPIFFE_HEADER, "spiffe://holdfast.local/network/other"),)
@@ -217,7 +217,8 @@ async def authz_mesh(
     """
     manual = clock if isinstance(clock, ManualClock) else ManualClock()
     base = database.settings
-    with tempfile.TemporaryDirectory(prefix="hf-", dir="/tmp") as folder:
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hf-", dir="/tmp"))
         settings = AuthzSettings(
             home=base.home,
             run_dir=Path(folder),
@@ -226,9 +227,11 @@ async def authz_mesh(
             instance="authz-0",
             **more,
         )
-        connection = await asyncpg.connect(database.dsn("authz"))
-        await connection.execute("SET search_path TO authz")
+        connection = await stack.enter_async_context(
+            connected(database.dsn("authz"), server_settings={"search_path": "authz"})
+        )
         streams = await Streams.connect(settings)
+        stack.callback(streams.close)
         settler = Settler(settings, SettleStore(connection), streams, clock=manual)
         await settler.initialise()
         server = Server(settings.socket, kind=settings.authz_server)
@@ -262,8 +265,6 @@ async def authz_mesh(
             finally:
                 await server.grpc_server.stop(None)
                 await worker.stop()
-                streams.close()
-                await connection.close()
 
 
 async def until_serving(server: Server) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
 
 from runtime import migrations
 from runtime.devstack.settings import StackSettings
@@ -21,3 +26,13 @@ class Database:
     def dsn(self, service: str) -> str:
         """URL logged in as the role of one service."""
         return migrations.service_dsn(self.settings, service, owner_dsn=self.owner_dsn)
+
+
+@asynccontextmanager
+async def connected(dsn: str, **more: Any) -> AsyncIterator[Any]:
+    """A connection that is closed also if the test fails: a later test would be blamed for it."""
+    connection = await asyncpg.connect(dsn, **more)
+    try:
+        yield connection
+    finally:
+        await connection.close()

@@ -58,7 +58,7 @@ from runtime.postgres import connect_pool
 from runtime.secrets import FileSecrets
 from runtime.server import Server
 from runtime.validate import timestamp
-from tests.databases import Database
+from tests.databases import Database, connected
 
 COMPANY, OTHER_COMPANY = "co_0a" + "1" * 32, "co_0b" + "1" * 32
 USER, OTHER_USER = "usr_0a" + "2" * 32, "usr_0b" + "2" * 32
@@ -241,13 +241,12 @@ class NotifyMesh:
 
 async def emptied(database: Database) -> None:
     """Empties the tables of the service."""
-    connection = await asyncpg.connect(database.dsn("notify"))
-    await connection.execute(
-        "TRUNCATE event, sequence_head, account_owner, feed_position, request_record,"
-        " webhook_endpoint, webhook_delivery, webhook_attempt, notification,"
-        " notification_preference, sink_position"
-    )
-    await connection.close()
+    async with connected(database.dsn("notify")) as connection:
+        await connection.execute(
+            "TRUNCATE event, sequence_head, account_owner, feed_position, request_record,"
+            " webhook_endpoint, webhook_delivery, webhook_attempt, notification,"
+            " notification_preference, sink_position"
+        )
 
 
 @asynccontextmanager

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
 from runtime.devstack.supervisor import Devstack
 from tests.accounts_mesh import own_database, short_folder
-from tests.databases import Database
+from tests.databases import Database, connected
 from tests.stats_mesh import StatsMesh, stats_mesh
 
 _NUMBERS = itertools.count(1)
@@ -31,11 +30,10 @@ async def shared_stats(devstack_base: Devstack) -> AsyncIterator[Database]:
 @pytest.fixture
 async def mesh(shared_stats: Database) -> AsyncIterator[StatsMesh]:
     """A running stats on empty tables."""
-    connection = await asyncpg.connect(shared_stats.dsn("stats"))
-    await connection.execute(
-        f"SET search_path TO stats; TRUNCATE {_TABLES}; UPDATE event_head SET last = 0"
-    )
-    await connection.close()
+    async with connected(shared_stats.dsn("stats")) as connection:
+        await connection.execute(
+            f"SET search_path TO stats; TRUNCATE {_TABLES}; UPDATE event_head SET last = 0"
+        )
     with short_folder() as folder:
         async with stats_mesh(shared_stats, folder) as running:
             yield running

@@ -13,7 +13,6 @@ import asyncio
 import time
 from collections import Counter
 
-import asyncpg
 import pytest
 
 from authz.reconcile import Difference
@@ -28,6 +27,7 @@ from runtime.devstack.supervisor import Devstack
 from runtime.mesh_client import MeshClient
 from tests.authz_mesh import purchase
 from tests.crash.test_kill import Book, answered, client, open_books, stack
+from tests.databases import connected
 
 __all__ = ["client", "stack"]
 
@@ -99,22 +99,21 @@ async def test_accounts_killed_again_and_again(stack: Devstack, client: MeshClie
     found: list[Difference] = []
     await reconcile_configuration(stack.settings, on_difference=found.append)
     assert found == []
-    connection = await asyncpg.connect(stack.owner_dsn)
-    await connection.execute("SET search_path TO accounts")
-    twice = await connection.fetch(
-        "SELECT replaces_card_id FROM card WHERE replaces_card_id IS NOT NULL"
-        " GROUP BY 1 HAVING count(*) > 1"
-    )
-    lines = await connection.fetch(
-        "SELECT root_card_id, count(*) FILTER (WHERE state = 'ACTIVE') AS usable FROM card"
-        " WHERE root_card_id = ANY($1) GROUP BY 1",
-        [book.card_id for book in books],
-    )
-    history = await connection.fetchval(
-        "SELECT count(*) FROM (SELECT subject_id, user_id, version FROM change"
-        " GROUP BY 1, 2, 3 HAVING count(*) > 1) AS again"
-    )
-    await connection.close()
+    async with connected(stack.owner_dsn) as connection:
+        await connection.execute("SET search_path TO accounts")
+        twice = await connection.fetch(
+            "SELECT replaces_card_id FROM card WHERE replaces_card_id IS NOT NULL"
+            " GROUP BY 1 HAVING count(*) > 1"
+        )
+        lines = await connection.fetch(
+            "SELECT root_card_id, count(*) FILTER (WHERE state = 'ACTIVE') AS usable FROM card"
+            " WHERE root_card_id = ANY($1) GROUP BY 1",
+            [book.card_id for book in books],
+        )
+        history = await connection.fetchval(
+            "SELECT count(*) FROM (SELECT subject_id, user_id, version FROM change"
+            " GROUP BY 1, 2, 3 HAVING count(*) > 1) AS again"
+        )
     assert twice == []
     assert {row["usable"] for row in lines} == {1}
     assert history == 0, "every version is recorded once"

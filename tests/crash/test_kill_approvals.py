@@ -25,13 +25,13 @@ from holdfast.accounts.v1 import programme_service_pb2 as programmes
 from holdfast.accounts.v1 import user_service_pb2 as users
 from holdfast.authz.v1 import authorization_service_pb2 as authz_rpc
 from holdfast.type.v1.money_pb2 import Money
-from runtime import migrations
 from runtime.cli.reconcile_configuration import reconcile_configuration
 from runtime.devstack.supervisor import Devstack
 from runtime.devstack.temporary import temporary_mesh
 from runtime.mesh_client import MeshClient, connect
 from tests.accounts_applying import submission
 from tests.authz_mesh import purchase
+from tests.databases import connected
 
 T = TypeVar("T")
 
@@ -123,16 +123,21 @@ async def none_left(database: asyncpg.Connection, condition: str) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.fixture
+async def looking(stack: Devstack) -> AsyncIterator[asyncpg.Connection]:
+    """Sees every schema."""
+    async with connected(stack.owner_dsn) as connection:
+        yield connection
+
+
 @pytest.mark.timeout(600)
 async def test_accounts_killed_in_the_middle_of_approvals(
-    stack: Devstack, client: MeshClient
+    stack: Devstack, client: MeshClient, looking: asyncpg.Connection
 ) -> None:
     """Each application has exactly one account and one card, there and at the authorizer."""
     room = asyncio.Semaphore(AT_ONCE)
-    dsn = migrations.service_dsn(stack.settings, "accounts", owner_dsn=stack.owner_dsn)
     names = await submitted(client, room)
-    database = await asyncpg.connect(dsn)
-    await none_left(database, "state = 'SUBMITTED'")
+    await none_left(looking, "state = 'SUBMITTED'")
 
     async def approve(name: str) -> tuple[application_pb2.Application, int]:
         request = pb.ApproveApplicationRequest(
@@ -153,12 +158,11 @@ async def test_accounts_killed_in_the_middle_of_approvals(
     results = await asyncio.gather(*tasks)
     assert sum(repeated for _, repeated in results), "the kills must have been felt"
     assert all(one.state == State.STATE_APPROVED and one.fulfilled for one, _ in results)
-    await none_left(database, "fulfilment <> 'DONE'")
+    await none_left(looking, "fulfilment <> 'DONE'")
     for table in ("account", "card"):
-        ids = {row["id"] for row in await database.fetch(f"SELECT id FROM accounts.{table}")}
+        ids = {row["id"] for row in await looking.fetch(f"SELECT id FROM accounts.{table}")}
         assert ids == {getattr(one, f"{table}_id") for one, _ in results}
         assert len(ids) == APPROVALS
-    await database.close()
 
     async def spends(one: application_pb2.Application) -> None:
         balance = authz_rpc.GetBalanceRequest(account_id=one.account_id)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from tests.accounts_disputing import liability
 from tests.authz_mesh import capture_of, purchase
 from tests.billing_mesh import PROGRAMME, credit_terms, usd
 from tests.crash.test_kill_approvals import answered, client, stack
+from tests.databases import connected
 
 __all__ = ["client", "stack"]
 
@@ -199,12 +200,21 @@ async def _until(database: asyncpg.Connection, query: str, expected: int) -> Non
             await asyncio.sleep(0.1)
 
 
+@pytest.fixture
+async def looking(stack: Devstack) -> AsyncIterator[asyncpg.Connection]:
+    """Sees every schema."""
+    async with connected(stack.owner_dsn) as connection:
+        yield connection
+
+
 @pytest.mark.timeout(300)
-async def test_accounts_killed_amid_disputes(stack: Devstack, client: MeshClient) -> None:
-    disputers, database = Disputers(client), await asyncpg.connect(stack.owner_dsn)
+async def test_accounts_killed_amid_disputes(
+    stack: Devstack, client: MeshClient, looking: asyncpg.Connection
+) -> None:
+    disputers = Disputers(client)
     bought = await disputers.purchases()
     await _until(
-        database,
+        looking,
         "SELECT count(*) FROM accounts.billing_entry WHERE type = 'CAPTURE'",
         DISPUTES,
     )
@@ -220,16 +230,13 @@ async def test_accounts_killed_amid_disputes(stack: Devstack, client: MeshClient
     disputes = await asyncio.gather(*tasks)
     assert disputers.repeated, "the kills must have been felt"
     assert {one.authorization_id for one in disputes} == set(bought), "one dispute of each"
-    await _until(
-        database, "SELECT count(*) FROM accounts.dispute_posting WHERE entry_id IS NULL", 0
-    )
+    await _until(looking, "SELECT count(*) FROM accounts.dispute_posting WHERE entry_id IS NULL", 0)
     found = list[str]()
     books = await reconcile(
         stack.settings, settle_timeout_s=30, on_difference=lambda one: found.append(str(one))
     )
     assert (books.differences, found) == (0, [])
-    await _check(database, disputes)
-    await database.close()
+    await _check(looking, disputes)
     won_minor = sum(one.liability.merchant.amount_minor for one in disputes)
     won_minor += sum(one.liability.issuer.amount_minor for one in disputes)
     owed_minor = 0

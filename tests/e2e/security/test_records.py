@@ -29,6 +29,7 @@ from runtime.channel import unix_channel
 from runtime.cli.token import issue_token
 from runtime.devstack.supervisor import Devstack
 from runtime.mesh_client import MeshClient, connect
+from tests.databases import connected
 from tests.e2e.edge.world import until
 from tests.policies import ask
 
@@ -329,17 +330,16 @@ async def test_verify_passes_and_names_a_row_that_was_changed(
         return bool(found["intact"] and chain["links"] and not chain["waiting"])
 
     await until(sealed)
-    owner = await asyncpg.connect(full_mesh.owner_dsn)
-    row = await owner.fetchrow(
-        "SELECT id, actor FROM audit.entry WHERE service = 'accounts' ORDER BY id DESC LIMIT 1"
-    )
-    change = "UPDATE audit.entry SET actor = $2 WHERE id = $1"
-    await owner.execute(change, row["id"], "usr_nobody")
-    try:
-        code, found = await asyncio.to_thread(holdfast, full_mesh, "audit", "verify")
-    finally:
-        await owner.execute(change, row["id"], row["actor"])
-        await owner.close()
+    async with connected(full_mesh.owner_dsn) as owner:
+        row = await owner.fetchrow(
+            "SELECT id, actor FROM audit.entry WHERE service = 'accounts' ORDER BY id DESC LIMIT 1"
+        )
+        change = "UPDATE audit.entry SET actor = $2 WHERE id = $1"
+        await owner.execute(change, row["id"], "usr_nobody")
+        try:
+            code, found = await asyncio.to_thread(holdfast, full_mesh, "audit", "verify")
+        finally:
+            await owner.execute(change, row["id"], row["actor"])
     assert code == 1
     [fault] = [one["fault"] for one in found["chains"] if one["fault"]]
     assert fault["entry_id"] == row["id"]

@@ -28,7 +28,7 @@ from tests.accounts_mesh import (
     refused,
     usd,
 )
-from tests.databases import Database
+from tests.databases import Database, connected
 
 CALLER = (("x-request-id", "trace-1"), ("x-forwarded-for", "203.0.113.9, 198.51.100.7"))
 
@@ -194,25 +194,25 @@ async def test_a_service_sees_its_own_entries_only(
     del owner
     empty: list[Any] = []
     row = ("me", empty, "", "/m", empty, "", "", "OK", "", None, None)
-    authz = await asyncpg.connect(accounts_database.dsn("authz"))
-    async with gateway(accounts_database) as connection:
+    async with (
+        connected(accounts_database.dsn("authz")) as authz,
+        gateway(accounts_database) as connection,
+    ):
         await connection.execute(SQL["write_entry"], *row)
         assert await mesh.pool.fetchval("SELECT count(*) FROM audit.entry") == 0
         for other in (mesh.pool, authz):
             await other.execute(SQL["write_entry"], *row)
         rows = await connection.fetch("SELECT service FROM audit.entry ORDER BY id")
-    assert [one["service"] for one in rows] == ["gateway", "accounts", "authz"]
-    for other, name in ((mesh.pool, "accounts"), (authz, "authz")):
-        assert await other.fetchval("SELECT service FROM audit.entry") == name
-    await authz.close()
-    vault = await asyncpg.connect(accounts_database.dsn("vault"))
-    for statement in (
-        "SELECT FROM audit.entry",
-        "INSERT INTO audit.unsealed (entry_id) VALUES (1)",
-    ):
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await vault.execute(statement)
-    await vault.close()
+        assert [one["service"] for one in rows] == ["gateway", "accounts", "authz"]
+        for other, name in ((mesh.pool, "accounts"), (authz, "authz")):
+            assert await other.fetchval("SELECT service FROM audit.entry") == name
+    async with connected(accounts_database.dsn("vault")) as vault:
+        for statement in (
+            "SELECT FROM audit.entry",
+            "INSERT INTO audit.unsealed (entry_id) VALUES (1)",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await vault.execute(statement)
 
 
 async def test_what_postgresql_cannot_take_is_in_the_log(

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from hashlib import md5
 from typing import Any
 
-import asyncpg
 import pytest
 
 from accounts.applications.application import State
@@ -25,7 +24,7 @@ from runtime.paging import Page, Position
 from runtime.queries import load_queries
 from tests.accounts_mesh import AccountsMesh, call
 from tests.accounts_people import STAFF, as_user
-from tests.databases import Database
+from tests.databases import Database, connected
 from tests.tidy.sources import ROOT
 
 ROWS = int(os.environ.get("LISTS_ROWS", "30000"))
@@ -98,12 +97,11 @@ BIG_ACCOUNT = name_of("acct", "account", 0)
 
 @pytest.fixture
 async def filled(mesh: AccountsMesh, accounts_database: Database) -> AccountsMesh:
-    connection = await asyncpg.connect(accounts_database.dsn("accounts"))
-    await connection.execute(_PROGRAMME)
-    for statement in (_ACCOUNTS, _CARDS, _SHARED, _APPLICATIONS):
-        await connection.execute(statement, ROWS, timeout=600)
-    await connection.execute("ANALYZE account, card, account_user, application")
-    await connection.close()
+    async with connected(accounts_database.dsn("accounts")) as connection:
+        await connection.execute(_PROGRAMME)
+        for statement in (_ACCOUNTS, _CARDS, _SHARED, _APPLICATIONS):
+            await connection.execute(statement, ROWS, timeout=600)
+        await connection.execute("ANALYZE account, card, account_user, application")
     return mesh
 
 

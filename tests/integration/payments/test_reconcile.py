@@ -14,7 +14,7 @@ from holdfast.payments.v1 import payment_pb2
 from payments import reconcile, reconcile_store
 from runtime.cli import reconcile_payments as command
 from runtime.cli.reconcile_payments import Compared, reconcile_payments
-from tests.databases import Database
+from tests.databases import Database, connected
 from tests.payments_mesh import PaymentsMesh, call, payments_mesh, usd
 from tests.stripe_emulator import BAD_CARD, GOOD_CARD, KEY, Emulator, stripe_emulator
 
@@ -108,7 +108,6 @@ async def test_what_is_sound_agrees_and_tampering_is_found(
     assert found.differences == []
     assert (found.payments, found.stripe) == (7, True)
     assert found.kept_minor == {"USD": 4_000 + 3_000 + 700}
-    owner = await asyncpg.connect(database.owner_dsn)
     tampering = [
         (f"UPDATE authz.payment SET amount_minor = 1 WHERE id = '{held}'", "amount_minor"),
         (f"UPDATE authz.payment SET state = 'RELEASED' WHERE id = '{back}'", "state"),
@@ -142,15 +141,15 @@ async def test_what_is_sound_agrees_and_tampering_is_found(
             "payment",
         ),
     ]
-    for statement, field in tampering:
-        transaction = await _copied(owner)
-        await owner.execute(statement)
-        found = await compared(mesh, database)
-        assert field in {one.field for one in found.differences}, statement
-        assert all(one.remedy for one in found.differences)
-        await _restored(owner, transaction)
+    async with connected(database.owner_dsn) as owner:
+        for statement, field in tampering:
+            transaction = await _copied(owner)
+            await owner.execute(statement)
+            found = await compared(mesh, database)
+            assert field in {one.field for one in found.differences}, statement
+            assert all(one.remedy for one in found.differences)
+            await _restored(owner, transaction)
     assert (await compared(mesh, database)).differences == []
-    await owner.close()
 
 
 async def _copied(owner: asyncpg.Connection) -> list[str]:

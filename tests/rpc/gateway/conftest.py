@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 from redis.asyncio import Redis
 
 from runtime.devstack.supervisor import Devstack
 from tests.accounts_mesh import own_database, short_folder
-from tests.databases import Database
+from tests.databases import Database, connected
 from tests.gateway_mesh import GatewayMesh, gateway_mesh
 
 #: Changes that have no entry of the audit log in their transaction: what PostgreSQL says wrote them
@@ -36,9 +35,8 @@ async def shared_gateway(devstack_base: Devstack) -> AsyncIterator[Database]:
 async def mesh(shared_gateway: Database, cache: Redis) -> AsyncIterator[GatewayMesh]:
     """A running SessionService on empty tables and an empty Valkey."""
     del cache
-    connection = await asyncpg.connect(shared_gateway.dsn("gateway"))
-    await connection.execute("TRUNCATE credential, request_record, outbox CASCADE")
-    await connection.close()
+    async with connected(shared_gateway.dsn("gateway")) as connection:
+        await connection.execute("TRUNCATE credential, request_record, outbox CASCADE")
     with short_folder() as folder:
         async with gateway_mesh(shared_gateway, folder) as running:
             yield running
