@@ -18,6 +18,7 @@ from accounts.account_user import AccountUser, add_user, set_user_controls
 from accounts.caller import calling_user
 from accounts.company_settings import member_controls, programme_of
 from accounts.company_store import Companies
+from accounts.convert_company import refuse_inactive
 from accounts.freezing import Authority, authority_over
 from accounts.leaving import leave
 from accounts.mutation import Context, Mutations
@@ -72,6 +73,7 @@ class AccountService(AccountServiceServicer):
                 raise convert.parent_not_found()
             await check_person(transaction.connection, account.owner_id)
             company = await Companies(transaction.connection).of_owner(account.owner_id)
+            refuse_inactive(company)
             programme_id = account.programme_id or programme_of(company)
             opened = replace(account, programme_id=programme_id)
             await transaction.insert_account(opened)

@@ -133,6 +133,7 @@ async def check_user(transaction: Transaction, account: Account, user_id: str) -
 async def _check_company(transaction: Transaction, account: Account, kind: CardKind) -> None:
     """Refuses what the company that owns the account does not want."""
     company = await Companies(transaction.connection).of_owner(account.owner_id)
+    convert_company.refuse_inactive(company)
     if is_manager() and not managers_issue(company):
         raise convert_company.managers_issue_no_cards(account.owner_id)
     if refusal := require_kind(company, kind):

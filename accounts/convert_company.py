@@ -312,6 +312,12 @@ def company_not_active(value: Company) -> FailedPrecondition:
     )
 
 
+def refuse_inactive(value: Company | None) -> None:
+    """Refuses to give a company that is suspended or closed anything new; None: a person's."""
+    if value is not None and value.state is not CompanyState.ACTIVE:
+        raise company_not_active(value)
+
+
 def kind_not_allowed(value: KindNotAllowed) -> FailedPrecondition:
     """The error for a kind of card that the company does not want."""
     allowed = ", ".join(value.allowed)

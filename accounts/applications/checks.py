@@ -20,6 +20,8 @@ from accounts.applications.providers import (
 from accounts.applications.scorecard import Facts, Identity, Outcome, Policy, Scored, score
 from accounts.applications.sealing import ApplicationKeys
 from accounts.applications.store import Applications
+from accounts.company import CompanyState
+from accounts.company_store import Companies
 from accounts.machine import IllegalTransition
 from accounts.programme import Programme
 from accounts.programme_store import Programmes
@@ -155,7 +157,9 @@ class Checks:
             person = await profile.verify(locked.user_id, applicant, now_ms=now_ms)
         else:
             person = await applications.steady_person(locked.user_id)
-        if person is None or not person.may_apply:
+        company = await Companies(transaction.connection).of_owner(locked.owner_id)
+        gone = company is not None and company.state is not CompanyState.ACTIVE
+        if person is None or not person.may_apply or gone:
             policy = replace(policy, always_review=True)
         same = self._keys.person_hashes(applicant.tax_id)
         facts = _facts(

@@ -23,10 +23,10 @@ from accounts.applications.sealing import ApplicationKeys
 from accounts.applications.store import Applications, Document, Note
 from accounts.applications.worker import Worker
 from accounts.caller import calling_user, company_not_found, is_staff, require, sees_all
-from accounts.company import Action, CompanyState, may
+from accounts.company import Action, may
 from accounts.company_store import Companies
 from accounts.convert import refusal
-from accounts.convert_company import company_not_active
+from accounts.convert_company import refuse_inactive
 from accounts.convert_programme import programme_not_found
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
@@ -238,6 +238,7 @@ class ApplicationService(ApplicationServiceServicer):
             if moved is application:
                 return application
             await _person_key(applications, application.user_id)
+            refuse_inactive(await Companies(applications.source).of_owner(application.owner_id))
             granted = await _granted(applications, request, application)
             decision = self._decided(application)
             decision.credit_limit.CopyFrom(
@@ -469,8 +470,7 @@ async def _require_active(companies: Companies, company_id: str) -> None:
     company = await companies.get(company_id)
     if company is None:
         raise company_not_found(company_id)
-    if company.state is not CompanyState.ACTIVE:
-        raise company_not_active(company)
+    refuse_inactive(company)
 
 
 def _check_programme(programme: Programme | None, request: pb.SubmitApplicationRequest) -> None:

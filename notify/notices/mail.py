@@ -75,6 +75,8 @@ class _Mails(EmailPolicy):
 
 
 _POLICY = _Mails(linesep=SMTP.linesep)
+#: Between the two. Python's own are digits, now and then those of a card that could be.
+_BOUNDARY = "=_holdfast_part"
 
 
 def mail_of(message: Message, *, sender: str) -> EmailMessage:
@@ -92,6 +94,7 @@ def mail_of(message: Message, *, sender: str) -> EmailMessage:
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail.set_content(message.words.text)
     mail.add_alternative(message.words.html, subtype="html")
+    mail.set_boundary(_BOUNDARY)
     return mail
 
 

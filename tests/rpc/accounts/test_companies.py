@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+import pytest
 
-from holdfast.accounts.v1 import card_pb2, company_pb2
+from holdfast.accounts.v1 import application_pb2, card_pb2, company_pb2, programme_pb2
 from holdfast.accounts.v1 import company_service_pb2 as pb
+from holdfast.accounts.v1.account_service_pb2 import OpenAccountRequest
+from holdfast.accounts.v1.card_service_pb2 import IssueCardRequest
+from tests.accounts_applying import approve, create_programme, get, submit
 from tests.accounts_mesh import AccountsMesh, call, call_replayed, refused, usd
 from tests.accounts_people import ANNA, AUDITOR, BORIS, NOBODY, STAFF, as_user, found_company, join
 
@@ -121,6 +125,41 @@ async def test_states_are_the_banks(mesh: AccountsMesh) -> None:
         "ILLEGAL_TRANSITION",
     )
     assert error.metadata == {"from": "CLOSED", "to": "ACTIVE", "allowed": ""}
+
+
+@pytest.mark.parametrize("state", [State.STATE_SUSPENDED, State.STATE_CLOSED])
+async def test_a_company_that_is_set_aside_gets_nothing_new(
+    mesh: AccountsMesh, state: State.ValueType
+) -> None:
+    """Neither an account nor a card, and nothing that it applied for before."""
+    await create_programme(mesh, kind=programme_pb2.Programme.KIND_BUSINESS)
+    company = await found_company(mesh, ANNA)
+    account = await mesh.open_account(company.id)
+    applied = await submit(mesh, company_id=company.id)
+    change = pb.UpdateCompanyRequest(request_id="away", company_id=company.id, state=state)
+    await call(mesh.companies.UpdateCompany, change, **STAFF)
+    await mesh.worker.work_due()
+    assert (await get(mesh, applied.id)).state == application_pb2.Application.STATE_IN_REVIEW
+    limit = usd(100_000)
+    for method, request in (
+        (mesh.applications.ApproveApplication, approve(applied.id)),
+        (
+            mesh.accounts.OpenAccount,
+            OpenAccountRequest(request_id="o", owner_id=company.id, credit_limit=limit),
+        ),
+        (
+            mesh.cards.IssueCard,
+            IssueCardRequest(
+                request_id="i", account_id=account.id, kind=card_pb2.Card.KIND_VIRTUAL
+            ),
+        ),
+    ):
+        error = await refused(method, request, **STAFF)
+        assert (error.code, error.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "COMPANY_NOT_ACTIVE",
+        )
+    assert (await mesh.count("account"), await mesh.count("card")) == (1, 0)
 
 
 async def test_departments(mesh: AccountsMesh) -> None:

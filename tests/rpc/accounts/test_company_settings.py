@@ -105,12 +105,14 @@ async def test_cards_are_of_the_chosen_kinds(mesh: AccountsMesh) -> None:
 async def test_the_first_card_of_an_approval_is_of_a_chosen_kind(mesh: AccountsMesh) -> None:
     business = Programme.KIND_BUSINESS
     await create_programme(mesh, first_card_kind=Card.KIND_PHYSICAL, kind=business)
-    for ending, kinds, kind in (
-        ("9999", [Card.KIND_VIRTUAL], "VIRTUAL"),
-        ("9998", [], "PHYSICAL"),
+    for user_id, ending, kinds, kind in (
+        (ANNA, "9999", [Card.KIND_VIRTUAL], "VIRTUAL"),
+        (BORIS, "9998", [], "PHYSICAL"),
     ):
         chosen = await choosing(mesh, card_kinds=kinds)
-        await submit(mesh, ending, company_id=chosen.id)
+        if user_id != ANNA:
+            await join(mesh, chosen.id, user_id, "ADMIN", by=ANNA)
+        await submit(mesh, ending, user_id=user_id, company_id=chosen.id)
         await mesh.worker.work_due()
         found = await mesh.pool.fetchval(
             "SELECT kind FROM card WHERE account_id = (SELECT id FROM account WHERE owner_id = $1)",

@@ -43,8 +43,8 @@ class AccountServiceStub:
     """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
     user must not be suspended or closed.
 
-    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]
     """Returns one account.
@@ -158,8 +158,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
     user must not be suspended or closed.
 
-    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE), ALREADY_EXISTS
-    (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE),
+    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Returns one account.
@@ -276,8 +276,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
         user must not be suspended or closed.
 
-        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE), ALREADY_EXISTS
-        (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE),
+        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -198,8 +198,8 @@ class ApplicationServiceServicer:
         once the authorizer has both.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-        FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        UNAVAILABLE.
+        FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

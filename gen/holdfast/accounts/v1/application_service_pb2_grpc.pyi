@@ -97,8 +97,8 @@ class ApplicationServiceStub:
     once the authorizer has both.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-    FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    UNAVAILABLE.
+    FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     DeclineApplication: _grpc.UnaryUnaryMultiCallable[_application_service_pb2.DeclineApplicationRequest, _application_service_pb2.DeclineApplicationResponse]
     """Declines an application, with the reasons that the applicant is told.
@@ -182,8 +182,8 @@ class ApplicationServiceAsyncStub(ApplicationServiceStub):
     once the authorizer has both.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-    FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    UNAVAILABLE.
+    FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     DeclineApplication: _aio.UnaryUnaryMultiCallable[_application_service_pb2.DeclineApplicationRequest, _application_service_pb2.DeclineApplicationResponse]  # type: ignore[assignment]
     """Declines an application, with the reasons that the applicant is told.
@@ -318,8 +318,8 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
         once the authorizer has both.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (APPLICATION_NOT_FOUND),
-        FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        UNAVAILABLE.
+        FAILED_PRECONDITION (ILLEGAL_TRANSITION, USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -138,10 +138,10 @@ class CardServiceServicer:
     """
 
     def IssueCard(self, request, context):
-        """Issues a card on an open account, if the settings of a company that owns it allow.
-        Errors: INVALID_ARGUMENT, NOT_FOUND (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS),
-        FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE,
-        CARD_KIND_NOT_ALLOWED, TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """Issues a card on an open account, if its company wants it. Errors: INVALID_ARGUMENT, NOT_FOUND
+        (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+        COMPANY_NOT_ACTIVE, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE, CARD_KIND_NOT_ALLOWED,
+        TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

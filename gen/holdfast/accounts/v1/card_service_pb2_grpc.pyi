@@ -41,10 +41,10 @@ class CardServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CardServiceAsyncStub: ...
     IssueCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.IssueCardRequest, _card_service_pb2.IssueCardResponse]
-    """Issues a card on an open account, if the settings of a company that owns it allow.
-    Errors: INVALID_ARGUMENT, NOT_FOUND (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS),
-    FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE,
-    CARD_KIND_NOT_ALLOWED, TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """Issues a card on an open account, if its company wants it. Errors: INVALID_ARGUMENT, NOT_FOUND
+    (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+    COMPANY_NOT_ACTIVE, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE, CARD_KIND_NOT_ALLOWED,
+    TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.GetCardRequest, _card_service_pb2.GetCardResponse]
     """Returns one card.
@@ -161,10 +161,10 @@ class CardServiceAsyncStub(CardServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     IssueCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.IssueCardRequest, _card_service_pb2.IssueCardResponse]  # type: ignore[assignment]
-    """Issues a card on an open account, if the settings of a company that owns it allow.
-    Errors: INVALID_ARGUMENT, NOT_FOUND (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS),
-    FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE,
-    CARD_KIND_NOT_ALLOWED, TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    """Issues a card on an open account, if its company wants it. Errors: INVALID_ARGUMENT, NOT_FOUND
+    (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+    COMPANY_NOT_ACTIVE, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE, CARD_KIND_NOT_ALLOWED,
+    TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.GetCardRequest, _card_service_pb2.GetCardResponse]  # type: ignore[assignment]
     """Returns one card.
@@ -284,10 +284,10 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _card_service_pb2.IssueCardRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_card_service_pb2.IssueCardResponse, _abc.Awaitable[_card_service_pb2.IssueCardResponse]]:
-        """Issues a card on an open account, if the settings of a company that owns it allow.
-        Errors: INVALID_ARGUMENT, NOT_FOUND (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS),
-        FAILED_PRECONDITION (ACCOUNT_NOT_OPEN, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE,
-        CARD_KIND_NOT_ALLOWED, TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        """Issues a card on an open account, if its company wants it. Errors: INVALID_ARGUMENT, NOT_FOUND
+        (account), PERMISSION_DENIED (MANAGERS_ISSUE_NO_CARDS), FAILED_PRECONDITION (ACCOUNT_NOT_OPEN,
+        COMPANY_NOT_ACTIVE, USER_NOT_ON_ACCOUNT, USER_NOT_ACTIVE, CARD_KIND_NOT_ALLOWED,
+        TOO_MANY_CARDS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
