@@ -56,8 +56,7 @@ def wanted(request: GetPeriods, kind: PeriodType, *, week_start: int = MONDAY) -
     """
     violations = Violations()
     check_subject(request.subject_id, violations)
-    start = day_field("start_date", request.start_date, violations)
-    end = day_field("end_date", request.end_date or request.start_date, violations)
+    start, end = day_fields(request, violations)
     if isinstance(request, rpc.GetWeeklyStatsRequest):
         violations.enum("week_start", request.week_start, frozenset(pb.WeekStart.values()))
         week_start = _WEEK_STARTS.get(request.week_start, week_start)
@@ -173,6 +172,13 @@ def place_of(day: date) -> int:
 def day_at(place: int) -> date:
     """The day of a sort key; one that no page has is the last of all."""
     return date.fromordinal(place) if 0 < place <= date.max.toordinal() else date.max
+
+
+def day_fields(request: Any, violations: Violations) -> tuple[date | None, date | None]:
+    """The first and the last day of a request, which may leave the last out; None if wrong."""
+    start = day_field("start_date", request.start_date, violations)
+    end = day_field("end_date", request.end_date, violations) if request.end_date else start
+    return start, end
 
 
 def day_field(field: str, text: str, violations: Violations) -> date | None:

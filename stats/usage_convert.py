@@ -9,7 +9,7 @@ from typing import Any
 from holdfast.stats.v1 import api_usage_service_pb2 as pb
 from runtime import ids
 from runtime.validate import Violations
-from stats.convert import day_field
+from stats.convert import day_fields
 from stats.usage_fold import end_us
 from stats.usage_store import UsageQuery
 
@@ -27,8 +27,7 @@ _OF_CALLERS = frozenset({pb.API_USAGE_GROUPING_CALLER, pb.API_USAGE_GROUPING_API
 def query_of(request: pb.GetApiUsageRequest, *, of_callers: bool) -> UsageQuery:
     """Checks GetApiUsage. `of_callers`: who asks may see some callers only."""
     violations = Violations()
-    first = day_field("start_date", request.start_date, violations)
-    last = day_field("end_date", request.end_date or request.start_date, violations)
+    first, last = day_fields(request, violations)
     groups = _groups(request, violations)
     for name in ("method", "caller"):
         violations.text(name, getattr(request, name), limit=_TEXT_MAX)

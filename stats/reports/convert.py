@@ -15,7 +15,7 @@ from runtime.money import is_currency
 from runtime.paging import Page, page_of
 from runtime.request_records import RequestKey, key_of
 from runtime.validate import Violations, timestamp
-from stats.convert import check_subject, day_field
+from stats.convert import check_subject, day_fields
 from stats.period import PeriodType
 from stats.reports.report import (
     DAYS_MAX,
@@ -54,8 +54,7 @@ def create(request: rpc.CreateReportRequest, context: Any) -> tuple[RequestKey, 
     violations = Violations()
     key = key_of(request, context, violations)
     found = wanted(request, violations)
-    start = day_field("start_date", request.start_date, violations)
-    end = day_field("end_date", request.end_date or request.start_date, violations)
+    start, end = day_fields(request, violations)
     if start and end and end < start:
         violations.add("end_date", "must not be before start_date")
     elif start and end and end >= start + timedelta(days=DAYS_MAX):

@@ -156,6 +156,9 @@ class ReportService(ReportServiceServicer):
         """Has reports made again and again."""
         key, wanted, interval, user_id = convert.schedule_report(request, context)
         await self._subjects.currency_of(wanted.subject_id)
+        if user_id != key.principal:
+            # Staff name somebody, who must be known to be told.
+            await self._subjects.currency_of(user_id)
         found = await self._subjects.find(wanted.subject_id, "")
         now_ms = self._clock.now_ms()
         schedule = Schedule(

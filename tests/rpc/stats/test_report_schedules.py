@@ -130,6 +130,9 @@ async def test_who_may_be_told(mesh: StatsMesh) -> None:
         assert error.code is grpc.StatusCode.INVALID_ARGUMENT
         assert set(error.fields) == named
     assert (await scheduled(mesh, wanted(user_id=USER), ADMIN)).user_id == USER
+    stranger = wanted("s4", user_id="usr_0a" + "0" * 32)
+    error = await refused(mesh.reports.ScheduleReport, stranger, ADMIN)
+    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "USER_NOT_FOUND")
     error = await refused(
         mesh.reports.ScheduleReport, wanted("s2", subject_id=OTHER_COMPANY), MANAGER
     )

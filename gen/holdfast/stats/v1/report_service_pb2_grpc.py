@@ -148,9 +148,9 @@ class ReportServiceServicer:
         and tells a user of each (event `report.ready`, by mail as the user wants to be told of
         statements). The mail has no figures: who follows it needs to be allowed to see the report.
 
-        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport),
-        RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        UNAVAILABLE.
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport; USER_NOT_FOUND:
+        who is to be told), RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -77,9 +77,9 @@ class ReportServiceStub:
     and tells a user of each (event `report.ready`, by mail as the user wants to be told of
     statements). The mail has no figures: who follows it needs to be allowed to see the report.
 
-    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport),
-    RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    UNAVAILABLE.
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport; USER_NOT_FOUND:
+    who is to be told), RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ListReportSchedules: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.ListReportSchedulesRequest, _report_service_pb2.ListReportSchedulesResponse]
     """Lists what is scheduled, newest first.
@@ -141,9 +141,9 @@ class ReportServiceAsyncStub(ReportServiceStub):
     and tells a user of each (event `report.ready`, by mail as the user wants to be told of
     statements). The mail has no figures: who follows it needs to be allowed to see the report.
 
-    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport),
-    RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS (REQUEST_ID_REUSED),
-    UNAVAILABLE.
+    Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport; USER_NOT_FOUND:
+    who is to be told), RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ListReportSchedules: _aio.UnaryUnaryMultiCallable[_report_service_pb2.ListReportSchedulesRequest, _report_service_pb2.ListReportSchedulesResponse]  # type: ignore[assignment]
     """Lists what is scheduled, newest first.
@@ -238,9 +238,9 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         and tells a user of each (event `report.ready`, by mail as the user wants to be told of
         statements). The mail has no figures: who follows it needs to be allowed to see the report.
 
-        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport),
-        RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS (REQUEST_ID_REUSED),
-        UNAVAILABLE.
+        Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (as CreateReport; USER_NOT_FOUND:
+        who is to be told), RESOURCE_EXHAUSTED (TOO_MANY_REPORT_SCHEDULES), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
