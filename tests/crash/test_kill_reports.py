@@ -86,14 +86,24 @@ class World:
 
     async def post(self, path: str, **body: Any) -> Any:
         sent = {"request_id": uuid.uuid4().hex, **body}
-        answer = await self.web.post(path, json=sent)
-        assert answer.status_code == 200, (path, answer.text)
-        return answer.json()
+        return (await self._answered("POST", path, json=sent)).json()
 
     async def get(self, path: str, **query: Any) -> httpx.Response:
-        answer = await self.web.get(path, params=query)
-        assert answer.status_code == 200, (path, answer.text)
-        return answer
+        return await self._answered("GET", path, params=query)
+
+    async def _answered(self, verb: str, path: str, **more: Any) -> httpx.Response:
+        """Repeats a request until somebody is there to answer it."""
+
+        async def ask() -> httpx.Response | None:
+            answer = await self.web.request(verb, path, **more)
+            if answer.status_code in (503, 504):
+                await asyncio.sleep(0.2)
+                return None
+            assert answer.status_code == 200, (path, answer.text)
+            return answer
+
+        found: httpx.Response = await until(ask, f"nobody answers {path}")
+        return found
 
     async def reports(self) -> list[dict[str, Any]]:
         answer = await self.get("/v1/reports", subject_id=self.company_id)
