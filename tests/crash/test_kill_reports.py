@@ -271,9 +271,10 @@ def _parts(home: Path) -> set[Path]:
 
 
 async def _all_ready(world: World) -> bool:
-    states = [one["state"] for one in await world.reports()]
-    assert "REPORT_STATE_FAILED" not in states
-    return len(states) > MONTHS and set(states) == {"REPORT_STATE_READY"}
+    rows = await world.owner.fetch("SELECT state FROM stats.report")
+    states = [row["state"] for row in rows]
+    assert "FAILED" not in states
+    return len(states) > MONTHS and set(states) == {"READY"}
 
 
 async def _check(world: World, report: dict[str, Any]) -> None:
