@@ -99,6 +99,7 @@ class FakeAccounts:
             OTHER_COMPANY: (OTHER_COMPANY, ""),
             DEPARTMENT: (COMPANY, ""),
             USER: (USER, ""),
+            MANAGER_USER: (MANAGER_USER, ""),
             PROGRAMME: ("", ""),
         }
 
