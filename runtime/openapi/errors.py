@@ -166,10 +166,19 @@ def _response(status: int) -> Schema:
     codes = ", ".join(code for code, one in _STATUSES.items() if one == status)
     content: Schema = {"schema": {"$ref": f"#/components/schemas/{STATUS}"}}
     if status in _EXAMPLES:
-        content["example"] = json.loads(json_of(_EXAMPLES[status]))
+        content["example"] = _example(_EXAMPLES[status])
     more = ("retry-after",) if status == HTTPStatus.TOO_MANY_REQUESTS else ()
     return {
         "description": f"{HTTPStatus(status).phrase}. {codes}".removesuffix(" "),
         "headers": headers("x-request-id", *more),
         "content": {"application/json": content},
     }
+
+
+def _example(error: HoldfastError) -> Schema:
+    """As the edge says it. Maps have no order of their own: the document is the same each time."""
+    answer: Schema = json.loads(json_of(error))
+    for detail in answer.get("details", ()):
+        if "metadata" in detail:
+            detail["metadata"] = dict(sorted(detail["metadata"].items()))
+    return answer
