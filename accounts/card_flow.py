@@ -10,8 +10,10 @@ from accounts.account_user import require_user
 from accounts.caller import is_manager
 from accounts.card import LIVING, Card, CardKind, IssueCard, issue_card
 from accounts.card_life import (
+    ACTIVATION_TRIES_MAX,
     Details,
     ReplacementReason,
+    WrongDetails,
     activate,
     reissue,
     renew,
@@ -83,6 +85,20 @@ async def replaced(
     await transaction.update_card(old)
     await freezing.hand_on(transaction, by, new)
     return new
+
+
+async def may_activate(
+    transaction: Transaction, card_id: str, details: Details, *, now_ms: int
+) -> bool:
+    """Counts what is a wrong guess, before it is answered; False after too many. What no details
+    could activate is no guess.
+    """
+    card = await transaction.card(card_id)
+    changed = activate(card, details, now_ms=now_ms) if card is not None else None
+    wrong = isinstance(changed, WrongDetails)
+    if changed is card or not (wrong or isinstance(changed, Card)):
+        return True
+    return await transaction.count_activation(card_id, wrong=wrong, most=ACTIVATION_TRIES_MAX)
 
 
 async def activated(

@@ -9,12 +9,7 @@ from typing import TypeAlias
 from accounts import card_flow, convert, convert_card, convert_controls, convert_lifecycle, freezing
 from accounts.account import Account
 from accounts.card import Card, CardKind, Transition, move, set_controls
-from accounts.card_life import (
-    ACTIVATION_TRIES_MAX,
-    clear_suspicion,
-    update,
-    update_shipping,
-)
+from accounts.card_life import clear_suspicion, update, update_shipping
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
 from accounts.numbers import CardNumbers
@@ -144,12 +139,14 @@ class CardService(CardServiceServicer):
         """Activates plastic that its holder has."""
         key, details = convert_card.activate_card(request, context)
         now_ms = self._clock.now_ms()
-        if details is not None and not await self._store.count_activation(
-            request.card_id, most=ACTIVATION_TRIES_MAX
-        ):
-            if await self._store.card(request.card_id) is None:
-                raise convert.card_not_found(request.card_id)
-            raise convert_card.activation_locked()
+        if details is not None:
+            # Committed by itself: a wrong guess counts, though it changes nothing.
+            async with self._store.transaction(now_ms=now_ms) as transaction:
+                may = await card_flow.may_activate(
+                    transaction, request.card_id, details, now_ms=now_ms
+                )
+            if not may:
+                raise convert_card.activation_locked()
 
         async def change(transaction: Transaction, found: tuple[Card, Account]) -> Card:
             return await card_flow.activated(transaction, found[0], details, now_ms=now_ms)

@@ -224,6 +224,16 @@ def identity_verified(value: User, fields: Iterable[str]) -> FailedPrecondition:
     )
 
 
+def identity_unknown(value: User, fields: Iterable[str]) -> FailedPrecondition:
+    """The error for verifying a person of whom too little is known."""
+    named = ",".join(fields)
+    return FailedPrecondition(
+        f"nobody can have checked who the person is without {named}: enter them first",
+        reason="IDENTITY_INCOMPLETE",
+        metadata={"user_id": value.id, "fields": named},
+    )
+
+
 def user_closed(value: User) -> FailedPrecondition:
     """The error for changes of somebody who is gone."""
     return FailedPrecondition(

@@ -9,16 +9,16 @@ from accounts import card_flow
 from accounts.card_life import RENEWAL_DAYS_MAX
 from accounts.numbers import CardNumbers
 from accounts.requests import BY_ITSELF
-from accounts.store import Store
+from accounts.store import NO_EXPIRING, Store
 from runtime.clock import Clock, datetime_of
-from runtime.errors import FailedPrecondition
+from runtime.errors import HoldfastError, Unavailable
 from runtime.log import get_logger
 from runtime.outbox import Outbox
 from runtime.tasks import work_for_ever
 
 #: How often to look for cards that expire.
 INTERVAL_S = 3_600.0
-#: Cards that one look takes on.
+#: Cards that are read at once.
 BATCH = 100
 
 logger = get_logger()
@@ -42,14 +42,22 @@ class Renewals:
         await work_for_ever(self.renew_due, failed="renewals_failed", interval_s=INTERVAL_S)
 
     async def renew_due(self) -> int:
-        """One batch; returns how many are renewed."""
+        """All that are due, one page after the other: those that are refused hold up no others.
+        Returns how many are renewed.
+        """
         soon = datetime_of(self._clock.now_ms()) + timedelta(days=self._days)
         # The last month that has ended by then.
         last = soon.replace(day=1) - timedelta(days=1)
-        due = await self._store.expiring(year=last.year, month=last.month, limit=BATCH)
-        renewed = sum([await self._renew(card_id) for card_id in due])
-        self._outbox.wake()
-        return renewed
+        renewed, after = 0, NO_EXPIRING
+        while True:
+            due = await self._store.expiring(
+                year=last.year, month=last.month, after=after, limit=BATCH
+            )
+            renewed += sum([await self._renew(one.card_id) for one in due])
+            self._outbox.wake()
+            if len(due) < BATCH:
+                return renewed
+            after = due[-1]
 
     async def _renew(self, card_id: str) -> bool:
         now_ms = self._clock.now_ms()
@@ -61,7 +69,9 @@ class Renewals:
                 await card_flow.made_anew(
                     transaction, self._numbers, found, renewal=True, now_ms=now_ms
                 )
-        except FailedPrecondition as error:
+        except Unavailable:
+            raise
+        except HoldfastError as error:
             # Closed in between, or the account was; or it has no number to keep.
             logger.info("renewal_refused", card_id=card_id, reason=error.reason)
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 
@@ -28,6 +29,18 @@ NEWEST = 2**63 - 1
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "queries.sql")
 _SUSPENSIONS = load_queries(Path(__file__).with_name("sql") / "suspensions.sql")
+
+
+class Expiring(NamedTuple):
+    """A card by its expiry."""
+
+    year: int
+    month: int
+    card_id: str
+
+
+#: Before all of them.
+NO_EXPIRING = Expiring(0, 0, "")
 
 
 class Store:
@@ -71,23 +84,24 @@ class Store:
         return rows.card(row) if row else None
 
     async def held_card(self, card_id: str) -> HeldCard | None:
-        """Whose card it is: the vault asks before it shows a number."""
+        """Whose card it is, and until when: the vault asks before it shows a number."""
         with refusing_when_down():
             row = await self._pool.fetchrow(_SQL["select_held_card"], card_id)
         if row is None:
             return None
-        return HeldCard(holder_id=row["holder_id"], closed=CardState(row["state"]) not in LIVING)
+        return HeldCard(
+            holder_id=row["holder_id"],
+            closed=CardState(row["state"]) not in LIVING,
+            expiry_month=row["expiry_month"],
+            expiry_year=row["expiry_year"],
+        )
 
-    async def count_activation(self, card_id: str, *, most: int) -> bool:
-        """Counts a try to activate a card, whatever comes of it; False after too many."""
-        with refusing_when_down():
-            tries = await self._pool.fetchval(_SQL["count_activation"], card_id, most)
-        return tries is not None
-
-    async def expiring(self, *, year: int, month: int, limit: int) -> list[str]:
-        """Cards in use that expire in a month or before."""
-        found = await self._pool.fetch(_SQL["list_expiring"], year, month, limit)
-        return [row["id"] for row in found]
+    async def expiring(
+        self, *, year: int, month: int, after: Expiring, limit: int
+    ) -> list[Expiring]:
+        """Cards in use that expire in a month or before, behind another such card."""
+        found = await self._pool.fetch(_SQL["list_expiring"], year, month, limit, *after)
+        return [Expiring(*row) for row in found]
 
     async def all_cards(self, page: Page) -> list[Card]:
         """All cards, newest first."""

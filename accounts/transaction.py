@@ -111,6 +111,11 @@ class Transaction:
         row = await self._connection.fetchrow(_SQL["select_card_for_update"], card_id)
         return self._lock(rows.card(row)) if row else None
 
+    async def count_activation(self, card_id: str, *, wrong: bool, most: int) -> bool:
+        """Counts a try to activate a locked card if it is wrong; False after too many of those."""
+        tries = await self._connection.fetchval(_SQL["count_activation"], card_id, most, int(wrong))
+        return tries is not None
+
     async def bin_of(self, programme_id: str) -> str:
         """First digits of a programme's card numbers; '' if it has none of its own."""
         found = await self._connection.fetchval(_SQL["select_bin"], programme_id)

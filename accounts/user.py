@@ -109,6 +109,12 @@ def move_user(user: User, transition: UserTransition, *, now_ms: int) -> User | 
     return _next(replace(user, state=found, verify_time_ms=verify_time_ms), now_ms=now_ms)
 
 
+def unknown_identity(user: User) -> tuple[str, ...]:
+    """What nobody can have checked, for it is not known; who applies must say it."""
+    needed = ("name", "birth_date", "tax_id")
+    return tuple(name for name in needed if not getattr(user.personal, name))
+
+
 def update_user(user: User, personal: Personal, *, now_ms: int) -> User:
     """The person with other details; the same object if they are what they were."""
     if personal == user.personal:

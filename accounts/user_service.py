@@ -23,6 +23,7 @@ from accounts.user import (
     erase_user,
     move_user,
     reidentified,
+    unknown_identity,
     update_user,
 )
 from accounts.user_export import UserExport
@@ -301,6 +302,9 @@ class UserService(UserServiceServicer):
             moved = move_user(user, transition, now_ms=now_ms)
             if not isinstance(moved, User):
                 raise convert.refusal(moved)
+            verified = transition is UserTransition.VERIFY and moved is not user
+            if verified and (unknown := unknown_identity(user)):
+                raise convert_user.identity_unknown(user, unknown)
             if transition in (UserTransition.SUSPEND, UserTransition.REACTIVATE):
                 suspended = moved.state is UserState.SUSPENDED
                 await holding.set_suspended(

@@ -165,9 +165,9 @@ ORDER BY create_time DESC, id DESC
 LIMIT $3
 
 -- select_held_card --
--- Whose card it is (NULL: of somebody who was removed from the account), and its state. Params:
--- $1 id.
-SELECT card.state, CASE
+-- Whose card it is (NULL: of somebody who was removed from the account), its state and expiry.
+-- Params: $1 id.
+SELECT card.state, card.expiry_month, card.expiry_year, CASE
         WHEN card.user_id IS NULL OR card.user_id = account.owner_id THEN account.owner_id
         ELSE account_user.user_id
     END AS holder_id
@@ -200,17 +200,19 @@ SET version = $2, state = $3, update_time = $4, controls = $5, user_id = $6, exp
 WHERE id = $1 AND version = $2 - 1
 
 -- count_activation --
--- Counts a try to activate a card, unless there were too many. Params: $1 id, $2 most.
-UPDATE card SET activation_tries = activation_tries + 1
+-- Counts wrong tries to activate a card, unless there were too many. Params: $1 id, $2 most,
+-- $3 how many.
+UPDATE card SET activation_tries = activation_tries + $3
 WHERE id = $1 AND activation_tries < $2
 RETURNING activation_tries
 
 -- list_expiring --
--- Cards in use, of open accounts, that expire in a month or before: the first first. Params:
--- $1 year, $2 month, $3 limit.
-SELECT c.id FROM card c JOIN account a ON a.id = c.account_id
+-- Cards in use, of open accounts, that expire in a month or before, behind a card: the first first.
+-- Params: $1 year, $2 month, $3 limit, $4 year, $5 month and $6 id of that card.
+SELECT c.expiry_year, c.expiry_month, c.id FROM card c JOIN account a ON a.id = c.account_id
 WHERE c.state IN ('ACTIVE', 'FROZEN') AND c.kind <> 'SINGLE_USE' AND a.state = 'OPEN'
   AND (c.expiry_year, c.expiry_month) <= ($1, $2)
+  AND (c.expiry_year, c.expiry_month, c.id) > ($4, $5, $6)
 ORDER BY c.expiry_year, c.expiry_month, c.id
 LIMIT $3
 

@@ -14,11 +14,14 @@ ADMIN = "admin"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldCard:
     """Whose card it is: its user's, or else its account's owner's. Nobody's if its user was removed
-    from the account.
+    from the account. Until when it is valid is said here: the vault may be ahead of a renewal that
+    was never committed.
     """
 
     holder_id: str | None
     closed: bool
+    expiry_month: int
+    expiry_year: int
 
 
 class CardReader(Protocol):
@@ -36,8 +39,8 @@ def may_reveal(
     *,
     now_ms: int,
     mfa_age_s: int,
-) -> None:
-    """Raises unless the caller may see the card's number now.
+) -> HeldCard:
+    """The card, unless the caller may not see its number now: then this raises.
 
     Somebody else's card is not found, like one that does not exist.
     """
@@ -50,6 +53,7 @@ def may_reveal(
         raise FailedPrecondition(
             "the card is closed", reason="CARD_CLOSED", metadata={"card_id": card_id}
         )
+    return card
 
 
 def require_second_factor(identity: Identity, *, now_ms: int, mfa_age_s: int) -> None:

@@ -10,8 +10,9 @@ from runtime.key_ring import KeyRing, key_ring
 from runtime.secrets import SecretsProvider
 
 #: Names of the rings. Numbers move to a new sealing or search key by themselves. The keys of CVVs
-#: must stay for as long as a card is valid: what was printed is derived from them.
-SEALING, SEARCH, CVV = "vault-sealing", "vault-search", "vault-cvv"
+#: must stay for as long as a card is valid: what was printed is derived from them. Numbers that
+#: were removed are known by hashes that nobody can make anew: their keys stay for ever.
+SEALING, SEARCH, CVV, USED = "vault-sealing", "vault-search", "vault-cvv", "vault-used"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class VaultKeys:
     sealing: KeyRing
     search: KeyRing
     cvv: KeyRing
+    used: KeyRing
 
     def seal(self, pan: str, *, card_id: str) -> bytes:
         """The number, readable for nobody, and only where this card is kept."""
@@ -33,6 +35,10 @@ class VaultKeys:
     def hashes(self, pan: str) -> list[bytes]:
         """By which the number may be found: one hash for each key that is in use."""
         return list(self.search.macs(pan.encode()).values())
+
+    def hashes_ever(self, pan: str) -> list[bytes]:
+        """By which it may be found that a card has the number, or had it once."""
+        return [*self.hashes(pan), *self.used.macs(pan.encode()).values()]
 
     def cvv_of(self, pan: str, *, key_id: str, expiry_month: int, expiry_year: int) -> str:
         """The CVV2 of a card; its key must not have been pruned."""
@@ -48,6 +54,7 @@ def vault_keys(secrets: SecretsProvider, clock: Clock) -> VaultKeys:
         sealing=key_ring(secrets, SEALING, clock),
         search=key_ring(secrets, SEARCH, clock),
         cvv=key_ring(secrets, CVV, clock),
+        used=key_ring(secrets, USED, clock),
     )
 
 

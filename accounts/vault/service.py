@@ -40,15 +40,16 @@ class VaultService(VaultServiceServicer):
         """Shows a card's number and CVV."""
         identity = current_identity()
         reveal = convert.reveal(request, identity, context)
-        card = await self._cards.held_card(reveal.card_id)
-        may_reveal(
-            card,
+        card = may_reveal(
+            await self._cards.held_card(reveal.card_id),
             reveal.card_id,
             identity,
             now_ms=self._clock.now_ms(),
             mfa_age_s=self._mfa_age_s,
         )
-        shown = await self._vault.reveal(reveal)
+        shown = await self._vault.reveal(
+            reveal, expiry_month=card.expiry_month, expiry_year=card.expiry_year
+        )
         await context.send_initial_metadata(_NOT_STORED)
         return pb.RevealCardResponse(
             pan=shown.pan,

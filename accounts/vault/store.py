@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -96,7 +96,7 @@ class VaultStore:
         return {row["card_id"]: SealedNumber(**row) for row in found}
 
     async def taken(self, hashes: Sequence[bytes]) -> frozenset[bytes]:
-        """Those of these hashes that a number has."""
+        """Those of these hashes that a number has, or had."""
         with refusing_when_down():
             found = await self._pool.fetch(_SQL["select_taken"], hashes)
         return frozenset(row["pan_hash"] for row in found)
@@ -175,11 +175,16 @@ class VaultStore:
             for row in found
         ]
 
-    async def forget(self, card_ids: Sequence[str]) -> None:
-        """Removes the numbers of cards for good, and what was said when they were shown."""
+    async def forget(self, card_ids: Sequence[str], used: Callable[[str, bytes], bytes]) -> None:
+        """Removes the numbers of cards for good, and what was said when they were shown. `used`:
+        from a card and its sealed number to the hash that stays.
+        """
         with refusing_when_down():
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(_SQL["forget_reasons"], card_ids)
+                found = await connection.fetch(_SQL["lock_numbers"], card_ids)
+                hashes = sorted(used(row["card_id"], row["pan_sealed"]) for row in found)
+                await connection.execute(_SQL["insert_used"], hashes)
                 await connection.execute(_SQL["forget_numbers"], card_ids)
 
     async def stale(

@@ -3,7 +3,8 @@
 
 The vault has its own role, so its rows are not written in the transaction of the card. Every step
 can be repeated instead: a card that has a number keeps it. A card that is rolled back leaves a
-number that nobody can use.
+number that nobody can use, a renewal that is rolled back an expiry that nobody is shown: numbers
+are revealed with the expiry of their card.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Vault:
             if found is not None:
                 return _known(found)
             pan = numbers.make_pan(bin_digits, self._random_bytes)
-            if await self._store.card_of(self._keys.hashes(pan)) is None:
+            if not await self._store.taken(self._keys.hashes_ever(pan)):
                 drawn = self._sealed(card_id, pan, bin_digits, expiry_month, expiry_year)
                 key_id = key_of(drawn.pan_sealed)
                 await self._store.insert(drawn, key_id=key_id, now_ms=self._clock.now_ms())
@@ -133,7 +134,7 @@ class Vault:
     async def _drawn(self, wanted: Sequence[Wanted]) -> dict[str, CardNumber]:
         """Draws a number for each card, once; those that were free, and are the cards' now."""
         pans = [numbers.make_pan(one.bin, self._random_bytes) for one in wanted]
-        hashes = [self._keys.hashes(pan) for pan in pans]
+        hashes = [self._keys.hashes_ever(pan) for pan in pans]
         taken = await self._store.taken([one for each in hashes for one in each])
         drawn: dict[str, SealedNumber] = {}
         for number, (one, pan, each) in enumerate(zip(wanted, pans, hashes, strict=True)):
@@ -160,9 +161,9 @@ class Vault:
             raise _no_number(card_id)
         return _known(found)
 
-    async def reveal(self, reveal: Reveal) -> Revealed:
+    async def reveal(self, reveal: Reveal, *, expiry_month: int, expiry_year: int) -> Revealed:
         """Shows a card's number and CVV, after that was recorded. Whoever calls has checked that
-        the caller may see it.
+        the caller may see it, and knows until when the card is valid.
         """
         recorded = await self._store.record(
             reveal,
@@ -190,7 +191,7 @@ class Vault:
                 metadata={"card_id": reveal.card_id},
             )
         pan = self._keys.open(found.pan_sealed, card_id=found.card_id)
-        expiry = {"expiry_month": found.expiry_month, "expiry_year": found.expiry_year}
+        expiry = {"expiry_month": expiry_month, "expiry_year": expiry_year}
         return Revealed(
             pan=pan, cvv=self._keys.cvv_of(pan, key_id=found.cvv_key_id, **expiry), **expiry
         )
@@ -207,8 +208,11 @@ class Vault:
         return ids.pan_token_of(card_id) if card_id else None
 
     async def forget(self, card_ids: Sequence[str]) -> None:
-        """Removes the numbers of cards of which nothing will be asked again. Can be repeated."""
-        await self._store.forget(card_ids)
+        """Removes the numbers of cards of which nothing will be asked again. Can be repeated. That
+        there were such numbers is kept, and not whose: merchants still have them, and would charge
+        whoever got one next.
+        """
+        await self._store.forget(card_ids, self._used)
 
     async def rotate(self) -> int:
         """Brings numbers under the current keys, one page after the other; returns how many.
@@ -232,6 +236,10 @@ class Vault:
             if len(page) < ROTATION_PAGE:
                 return moved
             after = page[-1][0]
+
+    def _used(self, card_id: str, pan_sealed: bytes) -> bytes:
+        pan = self._keys.open(pan_sealed, card_id=card_id)
+        return self._keys.used.mac(pan.encode())[1]
 
     def _sealed(
         self, card_id: str, pan: str, bin_digits: str, expiry_month: int, expiry_year: int

@@ -39,9 +39,13 @@ ON CONFLICT DO NOTHING
 RETURNING card_id
 
 -- select_taken --
--- Those of these hashes that a number has. Params: $1 hashes.
+-- Those of these hashes that a number has, or had. Params: $1 hashes.
 SELECT pan_hash
 FROM card_number
+WHERE pan_hash = ANY($1::bytea[])
+UNION ALL
+SELECT pan_hash
+FROM used_number
 WHERE pan_hash = ANY($1::bytea[])
 
 -- update_expiry --
@@ -108,6 +112,20 @@ LIMIT $4
 UPDATE card_number
 SET pan_sealed = $3, key_id = $4, pan_hash = $5, hash_key_id = $6
 WHERE card_id = $1 AND pan_sealed = $2
+
+-- lock_numbers --
+-- Numbers of cards that are to be removed. Params: $1 card_ids.
+SELECT card_id, pan_sealed
+FROM card_number
+WHERE card_id = ANY($1::text[])
+ORDER BY card_id
+FOR UPDATE
+
+-- insert_used --
+-- Remembers that there were numbers. Params: $1 hashes.
+INSERT INTO used_number (pan_hash)
+SELECT unnest($1::bytea[])
+ON CONFLICT DO NOTHING
 
 -- forget_numbers --
 -- Removes the numbers of cards. Params: $1 card_ids.

@@ -54,10 +54,11 @@ async def _issue(vault: Vault, card_id: str) -> CardNumber:
 _numbers = itertools.count()
 
 
-async def _pan(vault: Vault, card_id: str, *, by: str = "test") -> tuple[str, str]:
+async def _pan(vault: Vault, card_id: str, *, month: int = 1, year: int = 2031) -> tuple[str, str]:
     name = f"r-{next(_numbers)}"
-    reveal = Reveal(principal=by, request_id=name, card_id=card_id, reason="test")
-    shown = await vault.reveal(reveal)
+    reveal = Reveal(principal="test", request_id=name, card_id=card_id, reason="test")
+    shown = await vault.reveal(reveal, expiry_month=month, expiry_year=year)
+    assert (shown.expiry_month, shown.expiry_year) == (month, year)
     return shown.pan, shown.cvv
 
 
@@ -105,12 +106,43 @@ async def test_renewal_keeps_the_number_and_changes_the_cvv(vault: Vault) -> Non
     for year in range(2032, 2040):
         renewed = await vault.renew(CARDS[0], expiry_month=2, expiry_year=year)
         assert (renewed.expiry_month, renewed.expiry_year) == (2, year)
-        again, other = await _pan(vault, CARDS[0])
+        assert await _pan(vault, CARDS[0]) == (pan, cvv)
+        again, other = await _pan(vault, CARDS[0], month=2, year=year)
         assert again == pan
         values.add(other)
     assert len(values | {cvv}) > 2
     with pytest.raises(FailedPrecondition, match="no number"):
         await vault.renew(CARDS[1], expiry_month=2, expiry_year=2035)
+
+
+async def test_a_number_is_never_given_again(
+    pool: asyncpg.Pool, keys: VaultKeys, clock: ManualClock
+) -> None:
+    """Goal: merchants still have the number of somebody who was erased; they must not charge a
+    stranger. Method: the same draws again, for one card and for many, also when no key is left by
+    which the number was found; whose it was is said nowhere.
+    """
+    first = b"\x07"
+    drawn = itertools.chain([first, first, b"\x08", first, b"\x09"])
+    vault = Vault(VaultStore(pool), keys, clock, random_bytes=lambda n: next(drawn) * n)
+    await _issue(vault, CARDS[0])
+    pan, _ = await _pan(vault, CARDS[0])
+    for _ in range(2):
+        await vault.forget(CARDS[:1])
+    assert await vault.resolve(pan) is None
+    assert [tuple(row.keys()) for row in await pool.fetch("SELECT * FROM used_number")] == [
+        ("pan_hash",)
+    ]
+    clock.advance(1_000)
+    keys.search.rotate()
+    keys.used.rotate()
+    clock.advance(100_000_000)
+    assert keys.search.prune(unused_ms=1)
+    await _issue(vault, CARDS[1])
+    wanted = Wanted(card_id=CARDS[2], bin=BIN, expiry_month=1, expiry_year=2031)
+    await vault.issue_all([wanted])
+    assert next(drawn, None) is None
+    assert len({pan, *[(await _pan(vault, one))[0] for one in CARDS[1:3]]}) == 3
 
 
 async def test_a_number_opens_for_its_card_only(

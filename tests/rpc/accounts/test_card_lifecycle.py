@@ -123,6 +123,32 @@ async def test_guessing_the_details_ends_soon(mesh: AccountsMesh) -> None:
     assert answer.card.state == Card.STATE_ACTIVE
 
 
+async def test_only_guesses_count(mesh: AccountsMesh) -> None:
+    """Goal: who is impatient, or asks again, is not locked out. Method: many tries while nothing
+    could activate the card, then four wrong ones, the right one, and the same again.
+    """
+    card = await mesh.issue_card((await mesh.open_account(OTHER_OWNER)).id, Card.KIND_PHYSICAL)
+
+    async def refusals(count: int, **fields: Any) -> set[str]:
+        request = pb.ActivateCardRequest(card_id=card.id, **_printed(card, **fields))
+        reasons = set()
+        for _ in range(count):
+            request.request_id = mesh.request_id()
+            reasons.add((await refused(mesh.cards.ActivateCard, request, **HOLDER)).reason)
+        return reasons
+
+    wrong = {"expiry_month": card.expiry_month % 12 + 1}
+    assert await refusals(4) | await refusals(4, **wrong) == {"CARD_NOT_SHIPPED"}
+    await _do(mesh, "UpdateCardShipping", card.id, state=Shipping.STATE_SHIPPED)
+    await mesh.set_card_state(card.id, "FROZEN")
+    assert await refusals(6, **wrong) == {"ILLEGAL_TRANSITION"}
+    await mesh.set_card_state(card.id, "INACTIVE")
+    assert await refusals(4, **wrong) == {"CARD_DETAILS_WRONG"}
+    for _ in range(3):
+        assert (await _do(mesh, "ActivateCard", card.id, **_printed(card))).received
+    assert await mesh.pool.fetchval("SELECT activation_tries FROM card") == 4
+
+
 async def test_nickname_and_user(mesh: AccountsMesh) -> None:
     account = await mesh.open_account()
     card = await mesh.issue_card(account.id)

@@ -72,7 +72,7 @@ async def test_erasing_takes_what_identifies_from_cards_history_and_vault(
         shown = Reveal(
             principal="tester", request_id=mesh.request_id(), card_id=card.id, reason="Ada lost it"
         )
-        await mesh.vault.reveal(shown)
+        await mesh.vault.reveal(shown, expiry_month=card.expiry_month, expiry_year=card.expiry_year)
     await mesh.set_account_state(account.id, "CLOSED")
     await move(mesh, "CloseUser", user_id)
     await move(mesh, "EraseUser", user_id)

@@ -41,7 +41,9 @@ async def test_everything_of_a_person_and_nothing_of_others(mesh: AccountsMesh) 
     await call(mesh.accounts.AddAccountUser, share, **STAFF)
     for one in (card, other_card):
         await mesh.vault.reveal(
-            Reveal(principal="clerk", request_id=f"r-{one.id}", card_id=one.id, reason="Asked")
+            Reveal(principal="clerk", request_id=f"r-{one.id}", card_id=one.id, reason="Asked"),
+            expiry_month=one.expiry_month,
+            expiry_year=one.expiry_year,
         )
     view = GetUserRequest(user_id=ANNA, view=user_pb2.VIEW_FULL)
     await call(mesh.users.GetUser, view, **STAFF)

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc
+import pytest
 
+from accounts import renewals
 from holdfast.accounts.v1 import card_lifecycle_pb2 as pb
 from holdfast.accounts.v1.account_lifecycle_pb2 import AddAccountUserRequest
 from holdfast.accounts.v1.card_pb2 import Card, Shipping
@@ -181,6 +183,53 @@ async def test_cards_in_use_are_renewed_before_they_expire(mesh: AccountsMesh) -
         assert await _card(mesh, one.id) == one
     changes = await call(mesh.cards.ListCardChanges, pb.ListCardChangesRequest(card_id=card.id))
     assert (changes.changes[0].principal, changes.changes[0].method) == ("system", "RenewCard")
+
+
+async def test_cards_that_cannot_be_renewed_hold_up_no_others(
+    mesh: AccountsMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: more refused cards than a page has, all of them first: the others are renewed."""
+    monkeypatch.setattr(renewals, "BATCH", 2)
+    account = await mesh.open_account()
+    cards = [await mesh.issue_card(account.id) for _ in range(7)]
+    lost = [card.id for card in cards[:5]]
+    await mesh.vault_pool.execute("DELETE FROM card_number WHERE card_id = ANY($1)", lost)
+    await mesh.pool.execute("UPDATE card SET expiry_year = 2024 WHERE id = ANY($1)", lost)
+    mesh.clock.advance(4 * 366 * 86_400_000)
+    for expected in (2, 0):
+        assert await mesh.renewals.renew_due() == expected
+    for card in cards[5:]:
+        assert (await _card(mesh, card.id)).expiry_year == card.expiry_year + 4
+
+
+@pytest.mark.parametrize("method", ["ReissueCard", "RenewCard"])
+async def test_a_renewal_that_never_happened_is_not_shown(mesh: AccountsMesh, method: str) -> None:
+    """Goal: expiry and CVV are those of the card that everybody knows, between the vault's step and
+    the commit, after a crash there, and after the repetition. Method: the commit waits for a lock
+    when its connection dies.
+    """
+    card = await mesh.issue_card((await mesh.open_account()).id)
+    before = await _reveal(mesh, card.id)
+    mesh.clock.advance((4 * 365 - 20) * 86_400_000)
+    request = getattr(pb, f"{method}Request")(request_id="again", card_id=card.id)
+    expiry = "SELECT expiry_year FROM card_number"
+    async with mesh.pool.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE change IN SHARE MODE")
+        running = asyncio.create_task(call(getattr(mesh.cards, method), request))
+        waiting = "SELECT pid FROM pg_locks WHERE relation = 'change'::regclass AND NOT granted"
+        while (process := await other.fetchval(waiting)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert await mesh.vault_pool.fetchval(expiry) != card.expiry_year
+        assert await _reveal(mesh, card.id) == before
+        assert await other.fetchval("SELECT pg_terminate_backend($1)", process)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running
+    assert await _card(mesh, card.id) == card
+    assert await _reveal(mesh, card.id) == before
+    renewed = (await call(getattr(mesh.cards, method), request)).card
+    after = await _reveal(mesh, card.id)
+    assert (after.pan, after.expiry_year) == (before.pan, renewed.expiry_year)
+    assert renewed.expiry_year == card.expiry_year + 4 - (method == "ReissueCard")
 
 
 async def test_merchant_locked_cards_stay_locked(mesh: AccountsMesh) -> None:

@@ -18,7 +18,11 @@ SignIn = SetSignInRequest.SignIn
 
 async def person(mesh: AccountsMesh) -> str:
     request = pb.CreateUserRequest(
-        request_id=mesh.request_id(), name="Ada", email="ada@example.com"
+        request_id=mesh.request_id(),
+        name="Ada",
+        email="ada@example.com",
+        birth_date="1990-12-10",
+        tax_id="123-45-6789",
     )
     user_id: str = (await call(mesh.users.CreateUser, request)).user.id
     return user_id

@@ -250,6 +250,28 @@ async def test_the_life_of_a_person(mesh: AccountsMesh) -> None:
         )
 
 
+@pytest.mark.parametrize("missing", [("birth_date",), ("tax_id",), ("birth_date", "tax_id")])
+async def test_who_is_hardly_known_is_not_verified(
+    mesh: AccountsMesh, missing: tuple[str, ...]
+) -> None:
+    """Goal: by hand nobody is verified of whom an identity check could say nothing."""
+    known = {"birth_date": "1990-12-10", "tax_id": SSN}
+    user = await create(mesh, **dict.fromkeys(missing, ""))
+    request = pb.VerifyUserRequest(request_id="v", user_id=user.id)
+    error = await refused(mesh.users.VerifyUser, request)
+    assert (error.code, error.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "IDENTITY_INCOMPLETE",
+    )
+    assert error.metadata == {"user_id": user.id, "fields": ",".join(missing)}
+    told: Any = {name: known[name] for name in missing}
+    entered = pb.UpdateUserRequest(request_id="u", user_id=user.id, **told)
+    await call(mesh.users.UpdateUser, entered)
+    answer = await call(mesh.users.VerifyUser, request)
+    assert answer.user.state == User.STATE_ACTIVE
+    assert await call(mesh.users.VerifyUser, request) == answer
+
+
 async def test_erasing_leaves_a_pseudonym(mesh: AccountsMesh) -> None:
     """Goal: no key, no field, no hash stays; accounts keep their owner; replays still answer."""
     created = await call(mesh.users.CreateUser, creation())

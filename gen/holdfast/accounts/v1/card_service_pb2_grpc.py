@@ -196,9 +196,9 @@ class CardServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActivateCard(self, request, context):
-        """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
-        times; an administrator may activate any card without. An active card whose plastic was made
-        anew is noted as received. Activating a card that is active and received changes nothing.
+        """Activates plastic once its holder has it: they tell its last digits and expiry, wrongly at
+        most five times; an administrator may activate any card without. Plastic of an active card that
+        was made anew is noted as received; if that is so already, nothing changes.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
         CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.

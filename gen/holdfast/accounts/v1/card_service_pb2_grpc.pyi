@@ -75,9 +75,9 @@ class CardServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ActivateCard: _grpc.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ActivateCardRequest, _card_lifecycle_pb2.ActivateCardResponse]
-    """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
-    times; an administrator may activate any card without. An active card whose plastic was made
-    anew is noted as received. Activating a card that is active and received changes nothing.
+    """Activates plastic once its holder has it: they tell its last digits and expiry, wrongly at
+    most five times; an administrator may activate any card without. Plastic of an active card that
+    was made anew is noted as received; if that is so already, nothing changes.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
     CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -195,9 +195,9 @@ class CardServiceAsyncStub(CardServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     ActivateCard: _aio.UnaryUnaryMultiCallable[_card_lifecycle_pb2.ActivateCardRequest, _card_lifecycle_pb2.ActivateCardResponse]  # type: ignore[assignment]
-    """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
-    times; an administrator may activate any card without. An active card whose plastic was made
-    anew is noted as received. Activating a card that is active and received changes nothing.
+    """Activates plastic once its holder has it: they tell its last digits and expiry, wrongly at
+    most five times; an administrator may activate any card without. Plastic of an active card that
+    was made anew is noted as received; if that is so already, nothing changes.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
     CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -354,9 +354,9 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _card_lifecycle_pb2.ActivateCardRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_card_lifecycle_pb2.ActivateCardResponse, _abc.Awaitable[_card_lifecycle_pb2.ActivateCardResponse]]:
-        """Activates plastic once its holder has it: they tell its last digits and expiry, at most five
-        times; an administrator may activate any card without. An active card whose plastic was made
-        anew is noted as received. Activating a card that is active and received changes nothing.
+        """Activates plastic once its holder has it: they tell its last digits and expiry, wrongly at
+        most five times; an administrator may activate any card without. Plastic of an active card that
+        was made anew is noted as received; if that is so already, nothing changes.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION, CARD_NOT_SHIPPED,
         CARD_DETAILS_WRONG, ACTIVATION_LOCKED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.

@@ -189,9 +189,11 @@ class UserServiceServicer:
 
     def VerifyUser(self, request, context):
         """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
+        Day of birth and tax number must be known, as they are of applicants.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION,
+        IDENTITY_INCOMPLETE: `fields` names what is missing), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -88,9 +88,11 @@ class UserServiceStub:
     """
     VerifyUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.VerifyUserRequest, _user_service_pb2.VerifyUserResponse]
     """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
+    Day of birth and tax number must be known, as they are of applicants.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION,
+    IDENTITY_INCOMPLETE: `fields` names what is missing), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
     SuspendUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SuspendUserRequest, _user_service_pb2.SuspendUserResponse]
     """Sets a person aside, who cannot sign in and has no session any more, and gets no new cards.
@@ -198,9 +200,11 @@ class UserServiceAsyncStub(UserServiceStub):
     """
     VerifyUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.VerifyUserRequest, _user_service_pb2.VerifyUserResponse]  # type: ignore[assignment]
     """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
+    Day of birth and tax number must be known, as they are of applicants.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION,
+    IDENTITY_INCOMPLETE: `fields` names what is missing), ALREADY_EXISTS (REQUEST_ID_REUSED),
+    UNAVAILABLE.
     """
     SuspendUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SuspendUserRequest, _user_service_pb2.SuspendUserResponse]  # type: ignore[assignment]
     """Sets a person aside, who cannot sign in and has no session any more, and gets no new cards.
@@ -347,9 +351,11 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.VerifyUserResponse, _abc.Awaitable[_user_service_pb2.VerifyUserResponse]]:
         """UNVERIFIED becomes ACTIVE: it was checked who it is. Applications' identity checks do so, too.
+        Day of birth and tax number must be known, as they are of applicants.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION,
+        IDENTITY_INCOMPLETE: `fields` names what is missing), ALREADY_EXISTS (REQUEST_ID_REUSED),
+        UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
