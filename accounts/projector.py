@@ -1,5 +1,6 @@
 """Tells the authorizer what was decided here: accounts and their users, cards, rules, each with its
-version; and the gateway, who may sign in, and who runs which company.
+version; the gateway, who may sign in, and who runs which company; and payments, whose owner was
+erased.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.authz.v1.projection_service_pb2_grpc import ProjectionServiceStub
 from holdfast.gateway.v1.session_service_pb2 import SetMembershipRequest, SetSignInRequest
 from holdfast.gateway.v1.session_service_pb2_grpc import SessionServiceStub
+from holdfast.payments.v1.erasure_service_pb2 import ForgetAccountRequest
+from holdfast.payments.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from holdfast.type.v1.default_rules_pb2 import DefaultRules
 from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import SpendControls
@@ -33,6 +36,8 @@ RULES_TOPIC = "rules"
 SIGN_IN_TOPIC = "sign_in"
 ADDRESS_TOPIC = "sign_in_address"
 MEMBERSHIP_TOPIC = "membership"
+#: An account whose owner was erased, for payments.
+FORGET_TOPIC = "forget_account"
 #: Many accounts and cards in one message.
 ALL_TOPIC = "all"
 #: So many of them: the authorizer has them in some ten milliseconds.
@@ -154,6 +159,12 @@ def address_message(user_id: str) -> Message:
     return Message(topic=ADDRESS_TOPIC, key=user_id, payload=b"")
 
 
+def forget_message(account_id: str) -> Message:
+    """The outbox message of an account whose owner was erased; nothing else waits for it."""
+    payload = ForgetAccountRequest(account_id=account_id).SerializeToString()
+    return Message(topic=FORGET_TOPIC, key=f"{account_id}.payments", payload=payload)
+
+
 def membership_message(member: Member) -> Message:
     """The outbox message of what a member's version means for the roles of the user."""
     request = SetMembershipRequest(
@@ -168,8 +179,9 @@ def membership_message(member: Member) -> Message:
 
 class Projector:
     """Delivers outbox rows to `holdfast.authz.v1.ProjectionService`, those about people to
-    `holdfast.gateway.v1.SessionService`. Safe to repeat: versions. `address` delivers rows that do
-    not say themselves what they are about.
+    `holdfast.gateway.v1.SessionService`, erasures to `holdfast.payments.v1.ErasureService`. Safe to
+    repeat: versions; what is forgotten stays so. `address` delivers rows that do not say themselves
+    what they are about.
     """
 
     def __init__(
@@ -178,6 +190,8 @@ class Projector:
         self._address = address
         stub = ProjectionServiceStub(channel)
         sessions = SessionServiceStub(channel)
+        erasures: Any = ErasureServiceStub(channel)
+        self._forget_account = erasures.ForgetAccount
         self._get_epoch = stub.GetEpoch
         self._apply_account = stub.ApplyAccount
         self._apply_all = stub.ApplyAll
@@ -197,6 +211,10 @@ class Projector:
             await self._address(row)
             return
         try:
+            if row.topic == FORGET_TOPIC:
+                request = ForgetAccountRequest.FromString(row.payload)
+                await self._forget_account(request, timeout=DELIVERY_TIMEOUT_S)
+                return
             pairs = await (self._all if row.topic == ALL_TOPIC else self._one)(row)
         except grpc.aio.AioRpcError as error:
             raise DeliveryFailed(f"{error.code().name}: {error.details()}") from None

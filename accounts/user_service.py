@@ -267,6 +267,7 @@ class UserService(UserServiceServicer):
             if erased is not user:
                 await transaction.update_user(erased)
                 await transaction.tell_sign_in(erased)
+                await transaction.tell_payments(user.id)
                 await transaction.erase_words(user.id)
                 # The vault has a transaction of its own. Numbers that are gone before this one ends
                 # are missed by nobody: all of these cards are closed, and erasing can be repeated.

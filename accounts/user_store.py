@@ -13,7 +13,7 @@ import asyncpg
 
 from accounts import happenings
 from accounts.person_keys import FOUND_BY, SEALED, DataKey, PersonKeys, opened, sealed
-from accounts.projector import address_message, sign_in_message
+from accounts.projector import address_message, forget_message, sign_in_message
 from accounts.transaction import Transaction
 from accounts.user import Personal, User, UserState
 from runtime import outbox
@@ -100,6 +100,13 @@ class UserTransaction(Transaction):
         """Has the gateway told what this version of the person means for signing in."""
         message = sign_in_message(user)
         self.appended.append(await outbox.append(self._connection, message))
+
+    async def tell_payments(self, user_id: str) -> None:
+        """Has payments told that the person's accounts are nobody's any more. Nobody waits for it:
+        processors may be away for long.
+        """
+        for row in await self._connection.fetch(_SQL["list_owned_accounts"], user_id):
+            await outbox.append(self._connection, forget_message(row["id"]))
 
     async def tell_address(self, user: User) -> None:
         """Has the gateway told with which address the person signs in."""

@@ -40,6 +40,7 @@ async def serve(settings: PaymentsSettings) -> None:
         work = (
             parts.worker.run(),
             parts.refunds.run(),
+            parts.eraser.run(),
             *([parts.hooks.run(parts.stripe)] if parts.stripe else []),
             audit.run(),
             parts.events.run(clock),

@@ -63,6 +63,16 @@ async def source_of(
     return found
 
 
+def check_remembered(account_id: str, forgotten: bool) -> None:
+    """Refuses an account whose owner was erased."""
+    if forgotten:
+        raise FailedPrecondition(
+            "the account is closed, and its owner erased",
+            reason="ACCOUNT_CLOSED",
+            metadata={"account_id": account_id},
+        )
+
+
 def check_verified(source: FundingSource) -> None:
     """Refuses what may not be used."""
     if source.state is FundingState.REMOVED:

@@ -9,6 +9,7 @@ from typing import Any
 from holdfast.payments.v1 import funding_source_service_pb2 as pb
 from holdfast.payments.v1.funding_source_service_pb2_grpc import FundingSourceServiceServicer
 from payments import checks, convert, funding, happenings
+from payments.erasure_store import ErasureStore, is_forgotten
 from payments.funding import ATTEMPTS_MAX, SOURCES_MAX, FundingSource, FundingState, Verdict
 from payments.holders import Holders
 from payments.mutation import Mutations, nothing
@@ -39,6 +40,7 @@ class FundingSourceService(FundingSourceServiceServicer):
         connectors: Mapping[Source, Connector],
     ) -> None:
         self._store = store
+        self._erasures = ErasureStore(store)
         self._mutations = mutations
         self._holders = holders
         self._clock = clock
@@ -56,12 +58,14 @@ class FundingSourceService(FundingSourceServiceServicer):
         async def ask() -> Connected:
             await checks.holder_of(self._holders, account_id)
             checks.check_available(source, self._available)
+            checks.check_remembered(account_id, await self._erasures.is_forgotten(account_id))
             return await self._connected(account_id, source, request.processor_token)
 
         async def change(
             transaction: Transaction, connected: Connected
         ) -> pb.AddFundingSourceResponse:
             await transaction.lock_account(account_id)
+            checks.check_remembered(account_id, await is_forgotten(transaction, account_id))
             if await transaction.count_sources(account_id) >= SOURCES_MAX:
                 raise ResourceExhausted(
                     f"an account has at most {SOURCES_MAX} funding sources; remove one",

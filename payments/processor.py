@@ -67,6 +67,12 @@ class Connector(Protocol):
         """Says whether these were deposited on it. Raises OutcomeUnknown."""
         ...
 
+    async def forget(self, source: FundingSource) -> None:
+        """Takes it, and its customer, off what the processor keeps; nothing, where that is done.
+        What was charged may be given back all the same. Raises OutcomeUnknown.
+        """
+        ...
+
 
 class Processor(Protocol):
     """Charges payments, each once, whatever fails."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from http import HTTPStatus
 from typing import TypeVar
 
 import stripe
@@ -19,6 +20,16 @@ async def known(call: Awaitable[Answer]) -> Answer:
     try:
         return await call
     except stripe.StripeError as error:
+        raise unknown(error) from error
+
+
+async def gone(call: Awaitable[Answer]) -> Answer | None:
+    """The same of something that is to be gone; None: Stripe does not know it (any more)."""
+    try:
+        return await call
+    except stripe.StripeError as error:
+        if error.http_status == HTTPStatus.NOT_FOUND:
+            return None
         raise unknown(error) from error
 
 

@@ -18,11 +18,11 @@ import stripe
 
 from payments.funding import FundingSource, Verdict
 from payments.payment import Payment, Source
-from payments.processor import Connected, Outcome, Result, SourceRefused
+from payments.processor import Connected, Outcome, OutcomeUnknown, Result, SourceRefused
 from payments.reconcile import Charge
 from payments.reconcile_refunds import GivenBack
 from payments.refund import Refund
-from payments.stripe_answers import DECLINED, known, reason_of, refused, unknown, upper
+from payments.stripe_answers import DECLINED, gone, known, reason_of, refused, unknown, upper
 from payments.stripe_refunds import StripeRefunds
 from payments.stripe_words import TYPES, Event, WrongSignature, event_of
 from runtime.log import get_logger
@@ -141,6 +141,13 @@ class StripeProcessor:
             return Verdict.WRONG
         return Verdict.RIGHT if intent.status == "succeeded" else Verdict.CLOSED
 
+    async def forget(self, source: FundingSource) -> None:
+        """Detaches the means of payment and deletes its customer. What is known to be gone is."""
+        if source.token:
+            await self._detach(source.token)
+        if source.customer:
+            await gone(self._customers.delete_async(source.customer))
+
     async def events(self, kind: str, *, limit: int) -> list[Event]:
         """The latest events of a type, latest first."""
         found = await known(self._events.list_async({"type": kind, "limit": limit}))
@@ -155,6 +162,17 @@ class StripeProcessor:
             if not found.has_more or not found.data:
                 return
             more = {"starting_after": found.data[-1].id}
+
+    async def _detach(self, token: str) -> None:
+        """Detaches a means of payment. Stripe refuses to detach twice: then it says that nobody's
+        it is.
+        """
+        try:
+            await gone(self._methods.detach_async(token))
+        except OutcomeUnknown:
+            method = await gone(self._methods.retrieve_async(token))
+            if method is not None and method.customer:
+                raise
 
     async def _begin(self, customer: str, method: Any) -> str:
         """Lets a bank account be debited; returns the verification that has to come first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import asyncpg
 
 from holdfast.payments.v1 import (
     back_office_service_pb2,
+    erasure_service_pb2,
     event_feed_service_pb2,
     funding_source_service_pb2,
     hook_service_pb2,
@@ -20,6 +21,7 @@ from holdfast.payments.v1 import (
 from holdfast.payments.v1.back_office_service_pb2_grpc import (
     add_BackOfficeServiceServicer_to_server,
 )
+from holdfast.payments.v1.erasure_service_pb2_grpc import add_ErasureServiceServicer_to_server
 from holdfast.payments.v1.event_feed_service_pb2_grpc import (
     add_EventFeedServiceServicer_to_server,
 )
@@ -33,6 +35,9 @@ from holdfast.payments.v1.transfer_service_pb2_grpc import add_TransferServiceSe
 from payments import ownership
 from payments.back_office_service import BackOfficeService
 from payments.books import Books
+from payments.eraser import Eraser
+from payments.erasure_service import ErasureService
+from payments.erasure_store import ErasureStore
 from payments.event_feed_service import EventFeedService
 from payments.funding_source_service import FundingSourceService
 from payments.holders import Holders
@@ -42,7 +47,7 @@ from payments.in_house import InHouse
 from payments.mutation import Mutations
 from payments.payment import Source
 from payments.payment_service import PaymentService
-from payments.processor import Processor
+from payments.processor import Connector, Processor
 from payments.refund_service import RefundService
 from payments.refund_store import RefundStore
 from payments.refund_worker import RefundWorker
@@ -68,6 +73,7 @@ SERVICE_NAMES = (
     event_feed_service_pb2.DESCRIPTOR.services_by_name["EventFeedService"].full_name,
     transfer_service_pb2.DESCRIPTOR.services_by_name["TransferService"].full_name,
     refund_service_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
+    erasure_service_pb2.DESCRIPTOR.services_by_name["ErasureService"].full_name,
 )
 
 
@@ -79,6 +85,7 @@ class Parts:
     steps: Steps
     worker: Worker
     refunds: RefundWorker
+    eraser: Eraser
     processors: dict[Source, Processor]
     hooks: Hooks
     events: EventOutbox
@@ -146,11 +153,23 @@ def add_services(
         steps=steps,
         worker=worker,
         refunds=refunder,
+        eraser=_eraser(services, store, connectors, clock),
         processors=processors,
         hooks=hooks,
         events=_events(services, pool),
         stripe=through,
     )
+
+
+def _eraser(
+    services: Any, store: Store, connectors: Mapping[Source, Connector], clock: Clock
+) -> Eraser:
+    """What forgets from where erased people paid."""
+    erasures = ErasureStore(store)
+    eraser = Eraser(erasures, connectors, clock)
+    service = ErasureService(erasures, clock, wake=eraser.wake)
+    add_ErasureServiceServicer_to_server(service, services)
+    return eraser
 
 
 def _both(worker: Worker, refunder: RefundWorker) -> Callable[[], None]:

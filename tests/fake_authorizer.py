@@ -14,7 +14,7 @@ from holdfast.authz.v1.projection_service_pb2_grpc import (
     ProjectionServiceServicer,
     add_ProjectionServiceServicer_to_server,
 )
-from tests.fake_gateway import gateway_handler
+from tests.fake_gateway import gateway_handler, payments_handler
 from tests.fake_ledger import FakeLedger
 
 
@@ -44,7 +44,9 @@ class FakeAuthorizer(ProjectionServiceServicer):
         self._server = grpc.aio.server()
         add_ProjectionServiceServicer_to_server(self, self._server)
         self.ledger.add_to(self._server)
-        self._server.add_generic_rpc_handlers((gateway_handler(self._apply),))
+        self._server.add_generic_rpc_handlers(
+            (gateway_handler(self._apply), payments_handler(self._apply))
+        )
         self._server.add_insecure_port(f"unix:{self.socket}")
         await self._server.start()
 
@@ -110,5 +112,5 @@ class FakeAuthorizer(ProjectionServiceServicer):
         self.requests.append(request)
         metadata = dict(context.invocation_metadata())
         self.trace_ids.append(metadata.get("x-request-id", ""))
-        self.versions[name] = max(self.versions.get(name, 0), request.version)
+        self.versions[name] = max(self.versions.get(name, 0), getattr(request, "version", 1))
         return self.versions[name] - self.lag

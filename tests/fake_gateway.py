@@ -1,4 +1,4 @@
-"""The gateway as accounts sees it: three methods."""
+"""The gateway as accounts sees it: three methods; and payments: one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import grpc
 
 from holdfast.gateway.v1 import session_service_pb2 as pb
 from holdfast.gateway.v1 import sign_in_email_pb2 as email_pb
+from holdfast.payments.v1 import erasure_service_pb2 as erasure_pb
 
 
 def gateway_handler(apply: Callable[[Any, str, Any], Awaitable[int]]) -> grpc.GenericRpcHandler:
@@ -51,5 +52,27 @@ def gateway_handler(apply: Callable[[Any, str, Any], Awaitable[int]]) -> grpc.Ge
                 request_deserializer=pb.SetMembershipRequest.FromString,
                 response_serializer=pb.SetMembershipResponse.SerializeToString,
             ),
+        },
+    )
+
+
+def payments_handler(apply: Callable[[Any, str, Any], Awaitable[int]]) -> grpc.GenericRpcHandler:
+    """The same of payments."""
+
+    async def forget(
+        request: erasure_pb.ForgetAccountRequest, context: Any
+    ) -> erasure_pb.ForgetAccountResponse:
+        await apply(request, f"forgotten:{request.account_id}", context)
+        return erasure_pb.ForgetAccountResponse()
+
+    service = erasure_pb.DESCRIPTOR.services_by_name["ErasureService"].full_name
+    return grpc.method_handlers_generic_handler(
+        service,
+        {
+            "ForgetAccount": grpc.unary_unary_rpc_method_handler(
+                forget,
+                request_deserializer=erasure_pb.ForgetAccountRequest.FromString,
+                response_serializer=erasure_pb.ForgetAccountResponse.SerializeToString,
+            )
         },
     )

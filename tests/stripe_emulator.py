@@ -79,7 +79,7 @@ _EMULATOR = web.AppKey("emulator", Emulator)
 async def _once(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The same key has the same answer; while one runs, the other waits."""
     emulator: Emulator = request.app[_EMULATOR]
-    if request.method != "POST" or not request.path.startswith("/v1/"):
+    if request.method not in ("POST", "DELETE") or not request.path.startswith("/v1/"):
         return await handler(request)
     fault = emulator.faults.pop(0) if emulator.faults else ""
     if fault == "before":

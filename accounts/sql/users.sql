@@ -98,6 +98,10 @@ WHERE id = $1
 -- Whether a person owns an account that is not closed. Params: $1 id.
 SELECT EXISTS (SELECT 1 FROM account WHERE owner_id = $1 AND state <> 'CLOSED')
 
+-- list_owned_accounts --
+-- A person's accounts, all of them. Params: $1 id.
+SELECT id FROM account WHERE owner_id = $1 ORDER BY id
+
 -- shares_account --
 -- Whether a person shares an account that is not closed. Params: $1 id.
 SELECT EXISTS (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from accounts.projector import forget_message
 from accounts.vault.store import Reveal
 from holdfast.accounts.v1 import (
     account_lifecycle_pb2,
@@ -17,10 +19,12 @@ from holdfast.accounts.v1 import (
     dispute_service_pb2,
 )
 from holdfast.accounts.v1 import user_service_pb2 as pb
+from holdfast.payments.v1.erasure_service_pb2 import ForgetAccountRequest
 from tests.accounts_disputing import shopper
 from tests.accounts_mesh import OTHER_OWNER, AccountsMesh, Refused, call, refused, usd
 from tests.accounts_people import ANNA, STAFF, as_user
 
+MIGRATION = Path("accounts/sql/migrations/0190_tell_payments_of_erasures.sql").read_text()
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
 
@@ -188,3 +192,33 @@ async def test_closing_and_opening_at_once_leave_no_account_of_somebody_closed(
     )
     pairs = list(zip(outcomes[::2], outcomes[1::2], strict=True))
     assert all(closed is not opened for closed, opened in pairs)
+
+
+async def test_payments_is_told_of_the_accounts_of_who_is_erased(mesh: AccountsMesh) -> None:
+    """Goal: of each of them, of nobody else's, and nobody waits for it; who was erased before there
+    was anybody to tell is told of by the migration, in the same words.
+    """
+    user_id, other_id = await person(mesh), await person(mesh, "Eve")
+    accounts = [await mesh.open_account(user_id) for _ in range(2)]
+    await mesh.open_account(other_id)
+    for account in accounts:
+        await mesh.set_account_state(account.id, "CLOSED")
+    await move(mesh, "CloseUser", user_id)
+    await move(mesh, "EraseUser", user_id)
+    ids = sorted(one.id for one in accounts)
+    messages = [forget_message(account_id) for account_id in ids]
+    wanted = [(one.topic, one.key, one.payload) for one in messages]
+    for told_before in range(2):
+        for _ in range(100):
+            told = [
+                one for one in mesh.authorizer.requests if isinstance(one, ForgetAccountRequest)
+            ]
+            if len(told) == 2 * (told_before + 1):
+                break
+            await asyncio.sleep(0.1)
+        assert sorted(one.account_id for one in told[-2:]) == ids
+        up = MIGRATION.partition("INSERT")[2].partition(";")[0]
+        async with mesh.pool.acquire() as connection, connection.transaction():
+            await connection.execute(f"INSERT{up}")
+            rows = await connection.fetch("SELECT * FROM outbox ORDER BY key")
+            assert [(row["topic"], row["key"], row["payload"]) for row in rows] == wanted

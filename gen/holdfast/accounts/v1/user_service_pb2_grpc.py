@@ -260,8 +260,9 @@ class UserServiceServicer:
     def EraseUser(self, request, context):
         """Destroys the key of everything personal about a closed person, applications included, and
         removes the person's documents, sign-in, and the numbers and nicknames of the person's cards:
-        nothing brings them back. The ledger keeps its entries, and applications their decisions, under
-        the id. An erased one stays as it is.
+        nothing brings them back. Payments is told to forget the funding sources of the person's
+        accounts; the answer does not wait for it. The ledger keeps its entries, and applications their
+        decisions, under the id. An erased one stays as it is.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (USER_NOT_CLOSED), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE (also DOCUMENTS_UNAVAILABLE: everything is unreadable already,

@@ -1,0 +1,93 @@
+"""Has processors forget from where accounts were paid whose owners were erased.
+
+As payments.worker: the rows are the queue, and whoever dies has done nothing that hurts twice. The
+processor comes first, then the row: what it knows a funding source by is needed until it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from payments.erasure_store import ErasureStore
+from payments.payment import Source
+from payments.processor import Connector
+from payments.retrying import again_ms
+from payments.steps import POLL_MS_MAX, NotNow
+from payments.worker import INTERVAL_S, LEASE_MS, STEP_TIMEOUT_S
+from runtime.clock import Clock
+from runtime.log import get_logger
+from runtime.tasks import work_for_ever
+
+#: How often to look whether a charge has ended that goes first.
+CHARGE_MS = 60_000
+
+logger = get_logger()
+
+
+class Eraser:
+    """Works for ever (`run`), or once (`work_due`)."""
+
+    def __init__(
+        self, store: ErasureStore, connectors: Mapping[Source, Connector], clock: Clock
+    ) -> None:
+        self._store = store
+        self._connectors = connectors
+        self._clock = clock
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something is due: look now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """No failure ends it."""
+        await work_for_ever(
+            self.work_due, failed="erasures_failed", interval_s=INTERVAL_S, wake=self._wake
+        )
+
+    async def work_due(self) -> int:
+        """Has one account forgotten that is due; returns how many there were."""
+        now_ms = self._clock.now_ms()
+        taken = await self._store.claim(now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=1)
+        for account_id, attempts in taken:
+            await self._work(account_id, attempts)
+        return len(taken)
+
+    async def _work(self, account_id: str, attempts: int) -> None:
+        began_ms = self._clock.now_ms()
+        try:
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                await self._forget(account_id)
+                return
+        except Exception as error:  # noqa: BLE001 - `again_ms` logs it
+            until_ms = again_ms(
+                error,
+                attempts=attempts,
+                began_ms=began_ms,
+                failed="erasure_failed",
+                account_id=account_id,
+            )
+        if until_ms is None:
+            return
+        try:
+            await self._store.postpone(account_id, until_ms=until_ms)
+        except Exception:
+            # It is taken again when its lease is over.
+            logger.exception("erasure_not_postponed", account_id=account_id)
+
+    async def _forget(self, account_id: str) -> None:
+        if await self._store.is_charging(account_id):
+            # What was begun is ended with what it was begun with.
+            raise NotNow(self._clock.now_ms() + CHARGE_MS)
+        for source in await self._store.known_sources(account_id):
+            connector = self._connectors.get(source.source)
+            if connector is None and source.customer:
+                # It was there when the source was added: whoever configures it again ends this.
+                logger.warning("processor_not_told", account_id=account_id, source=source.source)
+                raise NotNow(self._clock.now_ms() + POLL_MS_MAX)
+            if connector is not None:
+                await connector.forget(source)
+            await self._store.wipe(source, now_ms=self._clock.now_ms())
+        await self._store.finish(account_id, now_ms=self._clock.now_ms())
+        logger.info("account_forgotten", account_id=account_id)
