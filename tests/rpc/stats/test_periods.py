@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -186,15 +187,24 @@ async def test_weeks_begin_as_asked_and_months_end_where_they_do(mesh: StatsMesh
     assert months[1].previous.net_spend.amount_minor == 111
 
 
-async def test_days_are_those_of_the_accounts_timezone(mesh: StatsMesh) -> None:
-    """A day of 23 hours in London: what happens at 23:30 UTC is of the next day there."""
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [
+        # Of 23 hours: clocks go forward, and what happens at 23:30 UTC is of the next day.
+        ("2026-03-29", (-1, 0, 22, 23)),
+        # Of 25 hours: it begins at 23:00 UTC of the day before and goes on until midnight there.
+        ("2026-10-25", (-2, -1, 23, 24)),
+    ],
+)
+async def test_days_are_those_of_the_accounts_timezone(
+    mesh: StatsMesh, day: str, hours: Sequence[int]
+) -> None:
+    """Days in London on which clocks change."""
     mesh.accounts.zones[ACCOUNT] = "Europe/London"
-    entry, midnight = mesh.book.entry, datetime(2026, 3, 29, tzinfo=UTC)
-    moments = [-1, 0, 22, 23]
-    await mesh.take(
-        *[entry("FORCE_POST", 1, at=midnight + timedelta(hours=hours)) for hours in moments]
-    )
-    found = await mesh.daily(ACCOUNT, "2026-03-28", "2026-03-30")
+    entry, midnight = mesh.book.entry, datetime.fromisoformat(f"{day}T00:00Z")
+    await mesh.take(*[entry("FORCE_POST", 1, at=midnight + timedelta(hours=one)) for one in hours])
+    before, after = (str(midnight.date() + timedelta(days=one)) for one in (-1, 1))
+    found = await mesh.daily(ACCOUNT, before, after)
     assert [number for _, number, _ in amounts(found)] == [1, 2, 1]
 
 
