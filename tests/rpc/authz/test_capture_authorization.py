@@ -247,17 +247,16 @@ async def test_ledger_that_does_not_answer_is_not_waited_for(
         async def fetch(self, *_: object) -> None:
             await asyncio.sleep(60)
 
-        async def close(self) -> None:
-            pass
-
-    monkeypatch.setattr(ledger_store, "WAIT_S", 0.02)
-    monkeypatch.setattr(mesh.worker.ledger, "_pool", Silent())
-    async with nothing_written(mesh.money):
-        error = await refused(mesh.authorization.CaptureAuthorization, capture_of(held, 1))
-    assert (error.code.name, error.reason) == ("UNAVAILABLE", "LEDGER_UNREACHABLE")
-    await mesh.authorization.ReverseAuthorization(reversal_of(held, 100), metadata=NETWORK)
-    await approved(mesh, card, 5)
-    assert await balance(mesh, account) == (0, 905, 99_095)
+    # Undone here: the worker that ends has a pool to close.
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_store, "WAIT_S", 0.02)
+        patch.setattr(mesh.worker.ledger, "_pool", Silent())
+        async with nothing_written(mesh.money):
+            error = await refused(mesh.authorization.CaptureAuthorization, capture_of(held, 1))
+        assert (error.code.name, error.reason) == ("UNAVAILABLE", "LEDGER_UNREACHABLE")
+        await mesh.authorization.ReverseAuthorization(reversal_of(held, 100), metadata=NETWORK)
+        await approved(mesh, card, 5)
+        assert await balance(mesh, account) == (0, 905, 99_095)
 
 
 async def test_one_id_in_two_partitions_is_answered_from_its_own_entry(mesh: AuthzMesh) -> None:
