@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from accounts import convert, convert_card, convert_company, convert_controls, freezing
 from accounts.account import Account, require_open
@@ -107,6 +108,11 @@ async def activated(
     """Activates a locked card; what came in place of a frozen one goes on frozen."""
     by = await freezing.frozen_by(transaction, card)
     changed = activate(card, details, now_ms=now_ms, frozen=by is not None)
+    return await changed_to(transaction, card, changed)
+
+
+async def changed_to(transaction: Transaction, card: Card, changed: Any) -> Card:
+    """Writes what was decided about a locked card, or raises why not."""
     if isinstance(changed, IllegalTransition):
         raise convert.refusal(changed)
     if not isinstance(changed, Card):

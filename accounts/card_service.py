@@ -300,14 +300,7 @@ class CardService(CardServiceServicer):
             card = await transaction.card(card_id)
             if card is None:
                 raise convert.card_not_found(card_id)
-            changed = decide(card)
-            if isinstance(changed, IllegalTransition):
-                raise convert.refusal(changed)
-            if not isinstance(changed, Card):
-                raise convert_card.refusal(changed)
-            if changed is not card:
-                await transaction.update_card(changed)
-            return changed
+            return await card_flow.changed_to(transaction, card, decide(card))
 
         return card_pb2.Card.FromString(await self._mutations.run(key, effect, context))
 
