@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from notify.endpoint import DeliveryState, Endpoint
+from notify.event_store import told
 from notify.payload import Told
 from notify.webhook_store import endpoint_of
 from runtime.clock import datetime_of
@@ -126,15 +127,5 @@ def _due(row: Any) -> Due:
         tries=row["tries"],
         attempts=row["attempts"],
         due_time=row["due_time"],
-        event=Told(
-            id=row["id"],
-            type=row["type"],
-            sequence=row["sequence"],
-            account_id=row["account_id"],
-            owner_id=row["owner_id"],
-            user_id=row["user_id"],
-            data=row["data"],
-            create_time=row["create_time"],
-            test=row["test"],
-        ),
+        event=told(row),
     )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from notify.event import KeptEvent
+from notify.payload import Told
 from runtime.clock import datetime_of, ms_of
 from runtime.paging import Page
 from runtime.postgres import refusing_when_down
@@ -117,6 +118,21 @@ class EventStore:
         before = datetime_of(before_ms)
         tag = await self._pool.execute(_SQL["forget_events"], before, FORGET_BATCH, sink)
         return int(tag.rpartition(" ")[2])
+
+
+def told(row: Any) -> Told:
+    """What others are told of an event, of its row."""
+    return Told(
+        id=row["id"],
+        type=row["type"],
+        sequence=row["sequence"],
+        account_id=row["account_id"],
+        owner_id=row["owner_id"],
+        user_id=row["user_id"],
+        data=row["data"],
+        create_time=row["create_time"],
+        test=row["test"],
+    )
 
 
 def kept(row: Any) -> KeptEvent:

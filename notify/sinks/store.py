@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notify.payload import Told
+from notify.event_store import told
 from notify.sinks.sink import Numbered
 from runtime.clock import ms_of
 from runtime.queries import load_queries
@@ -62,17 +62,4 @@ class SinkPositions:
 
 
 def _numbered(row: Any) -> Numbered:
-    return Numbered(
-        number=row["number"],
-        event=Told(
-            id=row["id"],
-            type=row["type"],
-            sequence=row["sequence"],
-            account_id=row["account_id"],
-            owner_id=row["owner_id"],
-            user_id=row["user_id"],
-            data=row["data"],
-            create_time=row["create_time"],
-            test=row["test"],
-        ),
-    )
+    return Numbered(number=row["number"], event=told(row))
