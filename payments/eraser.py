@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from payments.erasure_store import ErasureStore
 from payments.payment import Source
 from payments.processor import Connector
-from payments.retrying import again_ms
+from payments.retrying import postponed
 from payments.steps import POLL_MS_MAX, NotNow
 from payments.worker import INTERVAL_S, LEASE_MS, STEP_TIMEOUT_S
 from runtime.clock import Clock
@@ -60,21 +60,16 @@ class Eraser:
             async with asyncio.timeout(STEP_TIMEOUT_S):
                 await self._forget(account_id)
                 return
-        except Exception as error:  # noqa: BLE001 - `again_ms` logs it
-            until_ms = again_ms(
+        except Exception as error:  # noqa: BLE001 - `postponed` logs it
+            await postponed(
                 error,
+                lambda until_ms: self._store.postpone(account_id, until_ms=until_ms),
                 attempts=attempts,
                 began_ms=began_ms,
                 failed="erasure_failed",
+                kept="erasure_not_postponed",
                 account_id=account_id,
             )
-        if until_ms is None:
-            return
-        try:
-            await self._store.postpone(account_id, until_ms=until_ms)
-        except Exception:
-            # It is taken again when its lease is over.
-            logger.exception("erasure_not_postponed", account_id=account_id)
 
     async def _forget(self, account_id: str) -> None:
         if await self._store.is_charging(account_id):

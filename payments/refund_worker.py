@@ -15,7 +15,7 @@ from payments.payment import Source
 from payments.processor import Outcome, Processor, Result
 from payments.refund import Refund, RefundStep
 from payments.refund_store import RefundStore
-from payments.retrying import again_ms
+from payments.retrying import postponed
 from payments.steps import POLL_MS_MAX, POLL_MS_MIN, NotNow
 from payments.worker import (
     AT_ONCE,
@@ -80,22 +80,17 @@ class RefundWorker:
                     refund = asked
                 await self._step(refund, known=known)
                 return
-        except Exception as error:  # noqa: BLE001 - `again_ms` logs it
-            until_ms = again_ms(
+        except Exception as error:  # noqa: BLE001 - `postponed` logs it
+            await postponed(
                 error,
+                lambda until_ms: self._store.postpone(refund, until_ms=until_ms),
                 attempts=attempts,
                 began_ms=began_ms,
                 failed="refund_step_failed",
+                kept="refund_not_postponed",
                 refund_id=refund.id,
                 step=refund.step,
             )
-        if until_ms is None:
-            return
-        try:
-            await self._store.postpone(refund, until_ms=until_ms)
-        except Exception:
-            # It is taken again when its lease is over.
-            logger.exception("refund_not_postponed", refund_id=refund.id)
 
     async def _about_to_ask(self, refund: Refund) -> Refund | None:
         """Written first: whoever finds it so later knows that the processor may have been asked.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 from payments.payment import WrongState
 from payments.processor import OutcomeUnknown
 from payments.refund import WrongRefundState
@@ -32,3 +35,25 @@ def again_ms(
     else:
         logger.error(failed, **what, exc_info=error)
     return began_ms + min(RETRY_MS_MIN << min(attempts, 20), RETRY_MS_MAX)
+
+
+async def postponed(
+    error: Exception,
+    postpone: Callable[[int], Coroutine[Any, Any, None]],
+    *,
+    attempts: int,
+    began_ms: int,
+    failed: str,
+    kept: str,
+    **what: str,
+) -> None:
+    """Lets what failed wait until `again_ms`. Where that fails, too (the log calls that `kept`), it
+    is taken again when its lease is over.
+    """
+    until_ms = again_ms(error, attempts=attempts, began_ms=began_ms, failed=failed, **what)
+    if until_ms is None:
+        return
+    try:
+        await postpone(until_ms)
+    except Exception:
+        logger.exception(kept, **what)

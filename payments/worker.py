@@ -16,7 +16,7 @@ from payments import payment as life
 from payments.autopay import Autopay, Due, look
 from payments.holders import Holders
 from payments.payment import Payment, State, Step
-from payments.retrying import again_ms
+from payments.retrying import postponed
 from payments.steps import Found, Steps
 from payments.store import Store
 from runtime.clock import Clock
@@ -95,24 +95,17 @@ class Worker:
                         return
                 await self._step(payment, known=known)
                 return
-        except Exception as error:  # noqa: BLE001 - `again_ms` logs it
-            until_ms = again_ms(
+        except Exception as error:  # noqa: BLE001 - `postponed` logs it
+            await postponed(
                 error,
+                lambda until_ms: self._store.postpone(payment, until_ms=until_ms),
                 attempts=attempts,
                 began_ms=began_ms,
                 failed="payment_step_failed",
+                kept="payment_not_postponed",
                 payment_id=payment.id,
                 step=payment.step,
             )
-        if until_ms is not None:
-            await self._postpone(payment, until_ms)
-
-    async def _postpone(self, payment: Payment, until_ms: int) -> None:
-        try:
-            await self._store.postpone(payment, until_ms=until_ms)
-        except Exception:
-            # It is taken again when its lease is over.
-            logger.exception("payment_not_postponed", payment_id=payment.id)
 
     async def _step(self, payment: Payment, *, known: bool) -> None:
         match payment.step:
