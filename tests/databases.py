@@ -36,3 +36,11 @@ async def connected(dsn: str, **more: Any) -> AsyncIterator[Any]:
         yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def held(dsn: str, table: str) -> AsyncIterator[None]:
+    """Nobody writes into a table meanwhile; the first who wants to is in mid-transaction."""
+    async with connected(dsn) as connection, connection.transaction():
+        await connection.execute(f"LOCK TABLE {table} IN SHARE MODE")
+        yield

@@ -17,7 +17,6 @@ import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -34,6 +33,7 @@ from runtime.devstack.services import ServiceSpec
 from runtime.devstack.settings import StackSettings
 from runtime.devstack.supervisor import Devstack, Plan
 from runtime.devstack.temporary import temporary_mesh
+from tests.databases import held
 from tests.mailbox import mails
 
 INSTANCES = ("stats", "stats-second")
@@ -128,7 +128,7 @@ class World:
 
     async def kill_in_front_of(self, table: str) -> None:
         """Both, while one of them at least is in the middle of its transaction."""
-        async with held(self.stack, table):
+        async with held(self.stack.owner_dsn, f"stats.{table}"):
             await until(lambda: self.owner.fetchval(_WAITING, table), f"nobody writes {table}")
             await self.kill()
         await self.back()
@@ -142,18 +142,6 @@ class World:
         await until(look, what)
         await self.kill()
         await self.back()
-
-
-@asynccontextmanager
-async def held(stack: Devstack, table: str) -> AsyncIterator[None]:
-    """Nobody writes into a table meanwhile."""
-    connection = await asyncpg.connect(stack.owner_dsn)
-    try:
-        async with connection.transaction():
-            await connection.execute(f"LOCK TABLE stats.{table} IN SHARE MODE")
-            yield
-    finally:
-        await connection.close()
 
 
 async def until(found: Callable[[], Awaitable[Any]], what: str) -> Any:

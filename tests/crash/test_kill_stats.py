@@ -14,7 +14,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -34,6 +33,7 @@ from runtime.devstack.temporary import temporary_mesh
 from runtime.mesh_client import connect
 from runtime.replay.rows import Row
 from runtime.replay.sending import Sender
+from tests.databases import held
 
 INSTANCES = ("stats", "stats-second")
 CARDS = 12
@@ -160,21 +160,9 @@ async def until(found: Callable[[], Awaitable[Any]], what: str) -> Any:
     return one
 
 
-@asynccontextmanager
-async def held(stack: Devstack, table: str) -> AsyncIterator[None]:
-    """Nobody writes into a table meanwhile; the first who wants to is in mid-transaction."""
-    connection = await asyncpg.connect(stack.owner_dsn)
-    try:
-        async with connection.transaction():
-            await connection.execute(f"LOCK TABLE stats.{table} IN SHARE MODE")
-            yield
-    finally:
-        await connection.close()
-
-
 async def kill_in_front_of(stack: Devstack, owner: Any, table: str) -> None:
     """Both processes, while one of them at least is in the middle of its transaction."""
-    async with held(stack, table):
+    async with held(stack.owner_dsn, f"stats.{table}"):
         await until(lambda: owner.fetchval(_WAITING, table), f"nobody writes {table}")
         for instance in INSTANCES:
             stack.kill(instance)
