@@ -23,7 +23,14 @@ from notify.secrets import RING, Secrets
 from notify.sender import Sender
 from notify.settings import NotifySettings
 from notify.sinks.wiring import relaying, sink_name
-from notify.sources import AccountsFeed, Feed, PaymentsFeed, StatsFeed, ledger_taker
+from notify.sources import (
+    STATS_POLL_S,
+    AccountsFeed,
+    Feed,
+    PaymentsFeed,
+    StatsFeed,
+    ledger_taker,
+)
 from notify.webhook_service import WebhookService
 from notify.webhook_store import WebhookStore
 from runtime import server
@@ -63,7 +70,8 @@ async def serve(settings: NotifySettings) -> None:
         unix_channel(settings.egress_socket("notify")) as channel,
     ):
         events, webhooks, accounts = EventStore(pool), WebhookStore(pool), AccountsFeed(channel)
-        payments, intake = PaymentsFeed(channel), Intake(accounts, clock, planner(settings, clock))
+        payments, stats = PaymentsFeed(channel), StatsFeed(channel)
+        intake = Intake(accounts, clock, planner(settings, clock))
         secrets = Secrets(key_ring(secrets_of(settings), RING, clock))
         audit = AuditLog(pool, settings.secret("audit-seal"), spool_of(settings, "notify"))
         process = server.Server(settings.socket, audit=audit)
@@ -86,7 +94,7 @@ async def serve(settings: NotifySettings) -> None:
             Follower(pool, channel, ledger_taker(intake)).run(),
             Feed(pool, intake, source="accounts", ask=accounts.events_after).run(),
             Feed(pool, intake, source="payments", ask=payments.events_after).run(),
-            Feed(pool, intake, source="stats", ask=StatsFeed(channel).events_after).run(),
+            Feed(pool, intake, source="stats", ask=stats.events_after, poll_s=STATS_POLL_S).run(),
             dispatcher.run(),
             notices.run(),
             upkeep.forget(

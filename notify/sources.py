@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 
 #: Events of one transaction.
 PAGE = 500
-#: How often a feed is asked when there was nothing new, and after a failure.
+#: How often a feed is asked when there was nothing new, unless it is said otherwise; and after a
+#: failure.
 POLL_S = 0.25
+#: The same of stats: what it tells, it has found a good while after the purchases.
+STATS_POLL_S = 1.0
 PAUSE_S = 1.0
 CALL_TIMEOUT_S = 5.0
 #: Accounts of one call.
@@ -123,18 +126,21 @@ class StatsFeed:
 class Feed:
     """Follows one service. Several processes may; they take turns."""
 
-    def __init__(self, pool: asyncpg.Pool, intake: Intake, *, source: str, ask: Ask) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, intake: Intake, *, source: str, ask: Ask, poll_s: float = POLL_S
+    ) -> None:
         self._pool = pool
         self._intake = intake
         self._source = source
         self._ask = ask
+        self._poll_s = poll_s
 
     async def run(self) -> None:
         """For ever; no failure ends it."""
         while True:
-            pause_s = POLL_S
+            pause_s = self._poll_s
             try:
-                pause_s = 0 if await self.step() else POLL_S
+                pause_s = 0 if await self.step() else self._poll_s
             except grpc.aio.AioRpcError as error:
                 because = f"{error.code().name}: {error.details()}"
                 logger.debug("feed_unknown", source=self._source, because=because)

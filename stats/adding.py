@@ -47,9 +47,10 @@ def counted(cells: Mapping[Cell, Measures]) -> tuple[list[str], list[str]]:
     used = [number for number, column in enumerate(columns) if any(column)]
     sums = sum(number < _SUMS for number in used)
     rows = zip(*(columns[number] for number in used), strict=True) if used else [()] * len(cells)
+    days = {cell.day: str(cell.day) for cell in cells}
     heads, totals = [], dict[Key, tuple[int, ...]]()
     for (partition, day, place), values in zip(cells, rows, strict=True):
-        day_text, partition_text = str(day), str(partition)
+        day_text, partition_text = days[day], str(partition)
         heads.append((place.digest(), day_text, *place))
         for subject in place.subjects:
             key = (subject, day_text, place.currency, partition_text)

@@ -113,6 +113,8 @@ async def seal(connection: Any, key: bytes) -> int:
     """Links one batch of entries of the service that is logged in to its chain; returns their
     number.
     """
+    if not await connection.fetchval(SQL["has_unsealed"]):
+        return 0
     async with connection.transaction():
         if not await connection.fetchval(SQL["try_lock_chain"]):
             return 0

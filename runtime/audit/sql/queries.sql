@@ -29,6 +29,10 @@ INSERT INTO audit.unsealed (entry_id) SELECT id FROM written
 -- Takes the right to seal this service's entries until the commit; false if another has it.
 SELECT pg_try_advisory_xact_lock(hashtextextended('audit.' || current_user, 0))
 
+-- has_unsealed --
+-- Whether entries of the service wait for their links.
+SELECT EXISTS (SELECT FROM audit.unsealed WHERE current_user = 'holdfast_' || service)
+
 -- select_unsealed --
 -- The service's oldest entries without a link. Params: $1 limit.
 SELECT
