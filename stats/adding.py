@@ -59,8 +59,8 @@ def counted(cells: Mapping[Cell, Measures]) -> tuple[list[str], list[str]]:
     keys = sorted(totals)
     found = dict(zip(used, zip(*(totals[key] for key in keys), strict=True), strict=True))
     return (
-        [*_texts(keys), *(_numbers(found.get(number, ())) for number in range(len(COLUMNS)))],
-        [*_texts(heads), *(_numbers(columns[number]) for number in _CELL_NUMBERS)],
+        [*columns_of(keys), *(_numbers(found.get(number, ())) for number in range(len(COLUMNS)))],
+        [*columns_of(heads), *(_numbers(columns[number]) for number in _CELL_NUMBERS)],
     )
 
 
@@ -78,7 +78,7 @@ def origins(changed: Iterable[Origin]) -> list[str]:
         )
         for one in changed
     ]
-    return _texts(rows)
+    return columns_of(rows)
 
 
 def text_of(values: Iterable[str]) -> str:
@@ -90,15 +90,16 @@ def text_of(values: Iterable[str]) -> str:
     return text
 
 
+def columns_of(rows: Iterable[Sequence[str]]) -> list[str]:
+    """The columns of some rows."""
+    return [text_of(column) for column in zip(*rows, strict=True)]
+
+
 def _sum(one: tuple[int, ...], other: tuple[int, ...], sums: int) -> tuple[int, ...]:
     """The first `sums` add up, of the others the larger one counts."""
     if len(one) == sums:
         return tuple(map(add, one, other))
     return (*map(add, one[:sums], other[:sums]), *map(max, one[sums:], other[sums:]))
-
-
-def _texts(rows: Sequence[Sequence[str]]) -> list[str]:
-    return [text_of(column) for column in zip(*rows, strict=True)]
 
 
 def _numbers(column: Sequence[int]) -> str:

@@ -81,7 +81,7 @@ class Intake:
         await self._learn_departments(connection, counted)
         fold = await _count(connection, counted, zones, prefix=_LIVE)
         if fold.names:
-            await connection.execute(_SQL["put_names"], list(fold.names), list(fold.names.values()))
+            await connection.execute(_SQL["put_names"], *adding.columns_of(fold.names.items()))
         until = await _closed_until(connection)
         last = max(until.values(), default=date.min)
         touched = {

@@ -106,21 +106,21 @@ def movement_of(
     asked = currency if kind in _ASKED else ""
     if entry.HasField("merchant_amount"):
         asked = entry.merchant_amount.currency_code or asked
-    declined = kind in _DECLINES
+    # In the order of its fields: to name them takes twice as long.
     place = Place(
-        account_id=entry.account_id,
-        card_id=entry.card_id,
-        user_id=entry.user_id,
-        company_id=company_id,
-        department_id=department_of(entry) if company_id else "",
-        programme_id=entry.programme_id,
-        currency=currency,
-        merchant=merchant.id or merchant.descriptor,
-        category=merchant.category_code,
-        country=merchant.country_code,
-        channel=_CHANNELS.get(entry.entry_mode, ""),
-        merchant_currency=asked,
-        decline_reason=_REASONS[entry.decline_reason] if declined else "",
+        entry.account_id,
+        entry.card_id,
+        entry.user_id,
+        company_id,
+        department_of(entry) if company_id else "",
+        entry.programme_id,
+        currency,
+        merchant.id or merchant.descriptor,
+        merchant.category_code,
+        merchant.country_code,
+        _CHANNELS.get(entry.entry_mode, ""),
+        asked,
+        _REASONS[entry.decline_reason] if kind in _DECLINES else "",
     )
     return Movement(
         entry_id=entry.id,

@@ -19,6 +19,7 @@ from runtime.metrics import STATS_ANOMALIES
 from runtime.queries import load_queries
 from runtime.tasks import work_for_ever
 from stats import anomaly, convert_anomaly, happenings
+from stats.adding import columns_of
 from stats.anomaly import AccountDay, Finding, Habit
 from stats.fold import Cell
 from stats.measures import Measures
@@ -48,12 +49,12 @@ _NO_HABIT = Habit()
 async def touch(connection: Any, counted: Mapping[Cell, Measures]) -> None:
     """Has looked at what a page has decided, in its transaction."""
     touched = {
-        (cell.place.account_id, cell.day, cell.place.country)
+        (cell.place.account_id, str(cell.day), cell.place.country)
         for cell, measures in counted.items()
         if measures.authorized_minor or measures.declined_count or measures.authorized_count
     }
     if touched:
-        await connection.execute(_SQL["touch"], *map(list, zip(*touched, strict=True)))
+        await connection.execute(_SQL["touch"], *columns_of(touched))
 
 
 class Watch:

@@ -1,7 +1,10 @@
 -- touch --
--- Says that days of accounts are to be looked at. Params, of all: $1 account ids, $2 days,
--- $3 countries.
-INSERT INTO touched (account_ids, days, countries) VALUES ($1, $2, $3)
+-- Says that days of accounts are to be looked at. Params, each a column with its values one behind
+-- the other: $1 account ids, $2 days, $3 countries, which may be empty.
+INSERT INTO touched (account_ids, days, countries) VALUES (
+    string_to_array($1, E'\x1f'), string_to_array($2, E'\x1f')::date[],
+    CASE $3 WHEN '' THEN ARRAY[''] ELSE string_to_array($3, E'\x1f') END
+)
 
 -- take_touched --
 -- Takes some of what was counted; nobody else looks at the same. Params: $1 limit.

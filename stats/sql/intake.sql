@@ -153,9 +153,11 @@ JOIN live_cell c ON c.account_id = o.account_id AND c.day = o.day AND c.digest =
 WHERE o.id = ANY(string_to_array($1, E'\x1f'))
 
 -- put_names --
--- What merchants are called. Params: $1 keys, $2 the name of each.
+-- What merchants are called. Params, each a column with its values one behind the other: $1 keys,
+-- $2 names.
 INSERT INTO merchant (key, name)
-SELECT * FROM unnest($1::text[], $2::text[]) AS n (key, name) ORDER BY key
+SELECT * FROM unnest(string_to_array($1, E'\x1f'), string_to_array($2, E'\x1f')) AS n (key, name)
+ORDER BY key
 ON CONFLICT (key) DO NOTHING
 
 -- select_zones --
