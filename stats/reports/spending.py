@@ -82,21 +82,28 @@ async def groups(
     """The rows, in the order of what they are broken down by; with each batch, how many there are
     in all. The caller has a transaction.
     """
-    named = report.wanted.groups
+    query = _of(report, _select_groups(report.wanted.groups, week_start))
+    await connection.execute(_SQL["plan_for_batches"])
+    cursor = await connection.cursor(query, *_days(report), timeout=QUERY_TIMEOUT_S)
+    while batch := await cursor.fetch(BATCH, timeout=QUERY_TIMEOUT_S):
+        # The last column is how many there are.
+        yield [one[:-1] for one in batch], batch[0][-1]
+
+
+def _select_groups(named: Sequence[Group], week_start: int) -> str:
     keys_of = {**_KEYS, Group.WEEK: _week(week_start)}
+    keys = {f"key_{number}": keys_of[one] for number, one in enumerate(named, start=1)}
+    has_merchant = Group.MERCHANT in named
     query = _SQL["select_groups"]
     for name, text in (
-        ("group_keys", ", ".join(f'({keys_of[one]}) COLLATE "C"' for one in named)),
-        ("group_numbers", ", ".join(str(number + 1) for number in range(len(named)))),
-        ("merchant_or_nothing", "merchant" if Group.MERCHANT in named else "''::text"),
+        ("group_keys", ", ".join(f'({key}) COLLATE "C" AS {name}' for name, key in keys.items())),
+        ("group_names", ", ".join(keys)),
+        ("group_numbers", ", ".join(str(number + 1) for number in range(len(keys)))),
+        ("name_column", "coalesce(m.name, '') AS merchant_name," if has_merchant else ""),
+        ("merchant_or_nothing", "merchant" if has_merchant else "''::text"),
     ):
         query = query.replace(name, text)
-    await connection.execute(_SQL["plan_for_batches"])
-    cursor = await connection.cursor(_of(report, query), *_days(report), timeout=QUERY_TIMEOUT_S)
-    keys, has_merchant = len(named), Group.MERCHANT in named
-    while batch := await cursor.fetch(BATCH, timeout=QUERY_TIMEOUT_S):
-        shown = [_row(one, keys, has_merchant=has_merchant) for one in batch]
-        yield shown, batch[0]["row_count"]
+    return query
 
 
 def _week(week_start: int) -> str:
@@ -104,24 +111,6 @@ def _week(week_start: int) -> str:
     if week_start == MONDAY:
         return "to_char(day, 'IYYY-\"W\"IW')"
     return f"(day - (extract(isodow FROM day)::int + {6 - week_start}) % 7)::text"
-
-
-def _row(found: Any, keys: int, *, has_merchant: bool) -> Row:
-    """The keys, the merchant's name, the currency and the measures."""
-    purchases, refunds = found["purchase_minor"], found["refund_minor"]
-    return (
-        *found[:keys],
-        *((found["merchant_name"],) if has_merchant else ()),
-        found["currency"],
-        found["purchase_count"],
-        purchases,
-        found["refund_count"],
-        refunds,
-        purchases - refunds,
-        found["declined_count"],
-        found["cash_count"],
-        found["cash_minor"],
-    )
 
 
 async def _tops(connection: Any, report: Report) -> dict[Group, list[Top]]:

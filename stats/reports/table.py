@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -82,17 +82,23 @@ class Texts:
         self._kinds = [one.kind for one in columns]
         self._currency = columns.index(CURRENCY)
 
-    def of(self, row: Row) -> list[str]:
-        """A row."""
-        exponent = EXPONENTS[row[self._currency]]
-        return [
-            _quiet(value)
-            if kind is Kind.TEXT
-            else decimal(value, exponent)
-            if kind is Kind.AMOUNT
-            else str(value)
-            for value, kind in zip(row, self._kinds, strict=True)
-        ]
+    def of(self, rows: Iterable[Row]) -> Iterable[Sequence[str]]:
+        """Rows, one column after the other: a look at each value takes twice as long."""
+        columns = list(zip(*rows, strict=True))
+        if not columns:
+            return ()
+        exponents = [EXPONENTS[one] for one in columns[self._currency]]
+        return zip(
+            *(
+                map(_quiet, column)
+                if kind is Kind.TEXT
+                else map(_decimal, column, exponents)
+                if kind is Kind.AMOUNT
+                else map(str, column)
+                for column, kind in zip(columns, self._kinds, strict=True)
+            ),
+            strict=True,
+        )
 
 
 def decimal(amount_minor: int | None, exponent: int) -> str:
@@ -103,3 +109,7 @@ def decimal(amount_minor: int | None, exponent: int) -> str:
         return str(amount_minor)
     whole, part = divmod(abs(amount_minor), 10**exponent)
     return f"{'-' if amount_minor < 0 else ''}{whole}.{part:0{exponent}}"
+
+
+#: Nothing is what many rows have.
+_decimal = lru_cache(maxsize=65_536)(decimal)

@@ -42,7 +42,7 @@ class CsvWriter:
 
     def write(self, rows: Sequence[Row]) -> None:
         """Adds rows."""
-        self._table.writerows(map(self._texts.of, rows))
+        self._table.writerows(self._texts.of(rows))
 
     def end(self) -> None:
         """Finishes the file."""
