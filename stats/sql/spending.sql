@@ -1,9 +1,10 @@
 -- select_groups --
 -- What was spent on some days, broken down: rows as files have them, and then how many there are.
 -- `group_keys`, `group_names`, `group_numbers` and `merchant_or_nothing` are what by, `name_column`
--- is that of the merchant's name, if any, `subject_column` the column that the subject is in. Params:
--- $1 subject, $2 first day, $3 last day, $4 currency or ''.
-SELECT group_names, name_column currency, purchase_count, purchase_minor, refund_count, refund_minor,
+-- is that of the merchant's name, if any, `subject_column` the column that the subject is in.
+-- Params: $1 subject, $2 first day, $3 last day, $4 currency or ''.
+SELECT group_names, name_column currency,
+    purchase_count, purchase_minor, refund_count, refund_minor,
     purchase_minor - refund_minor AS net_minor, declined_count, cash_count, cash_minor,
     count(*) OVER () AS row_count
 FROM (
