@@ -33,13 +33,20 @@ async def known(holders: Holders, account_id: str) -> None:
 async def payer_of(holders: Holders, wanted: Wanted) -> Holder:
     """The same of a payment that somebody wants to make: not on an account that has ended."""
     found = await holder_of(holders, wanted.account_id, currency_code=wanted.currency_code)
-    if found.closed:
+    check_not_closed(found)
+    return found
+
+
+def check_not_closed(holder: Holder) -> None:
+    """Refuses an account that nobody can pay any more. One that is closing, suspended or past due
+    can be paid: what is owed is owed.
+    """
+    if holder.closed:
         raise FailedPrecondition(
             "the account is closed",
             reason="ACCOUNT_CLOSED",
-            metadata={"account_id": wanted.account_id},
+            metadata={"account_id": holder.account_id, "state": "CLOSED"},
         )
-    return found
 
 
 async def source_of(

@@ -56,7 +56,7 @@ class FundingSourceService(FundingSourceServiceServicer):
         account_id = request.account_id
 
         async def ask() -> Connected:
-            await checks.holder_of(self._holders, account_id)
+            checks.check_not_closed(await checks.holder_of(self._holders, account_id))
             checks.check_available(source, self._available)
             checks.check_remembered(account_id, await self._erasures.is_forgotten(account_id))
             return await self._connected(account_id, source, request.processor_token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
+from holdfast.accounts.v1 import account_pb2
 from holdfast.payments.v1 import funding_source_pb2, payment_pb2
 from holdfast.payments.v1 import funding_source_service_pb2 as pb
 from payments import funding_source_service
@@ -100,6 +101,30 @@ async def test_refusals(mesh: PaymentsMesh, monkeypatch: pytest.MonkeyPatch) -> 
         unknown = request(request_id=mesh.request_id(), funding_source_id=UNKNOWN_SOURCE)
         assert (await refused(method, unknown)).reason == "FUNDING_SOURCE_NOT_FOUND"
         assert (await refused(method, request())).fields == ["request_id", "funding_source_id"]
+
+
+async def test_a_closed_account_gets_none(mesh: PaymentsMesh) -> None:
+    account_id = await mesh.open_account()
+    before = adding(mesh, account_id)
+    answer = await call(mesh.sources.AddFundingSource, before)
+    mesh.accounts.holders[account_id].state = account_pb2.Account.STATE_CLOSED
+    found = await refused(mesh.sources.AddFundingSource, adding(mesh, account_id))
+    assert (found.code, found.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "ACCOUNT_CLOSED")
+    assert found.metadata == {"account_id": account_id, "state": "CLOSED"}
+    assert await listed(mesh, account_id) == [(answer.funding_source.id, True)]
+    assert await call_replayed(mesh.sources.AddFundingSource, before) == (answer, True)
+
+
+@pytest.mark.parametrize(
+    "state", sorted(set(account_pb2.Account.State.keys()) - {"STATE_UNSPECIFIED", "STATE_CLOSED"})
+)
+async def test_who_owes_says_from_where_and_pays(mesh: PaymentsMesh, state: str) -> None:
+    account_id = await mesh.open_account(owed_minor=10_000)
+    mesh.accounts.holders[account_id].state = account_pb2.Account.State.Value(state)
+    await mesh.source(account_id)
+    await mesh.pay(account_id)
+    await mesh.work()
+    assert await mesh.owed(account_id) == (5_000, 0)
 
 
 async def test_sources_of_others_are_not_there(mesh: PaymentsMesh) -> None:

@@ -79,8 +79,9 @@ class FundingSourceServiceServicer:
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
         (SOURCE_NOT_AVAILABLE: this installation has no processor for it, FUNDING_SOURCE_REFUSED: the
-        processor does not know it, ACCOUNT_CLOSED: its owner was erased), RESOURCE_EXHAUSTED
-        (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        processor does not know it, ACCOUNT_CLOSED: it is CLOSED, or its owner was erased; one that is
+        CLOSING can still be paid), RESOURCE_EXHAUSTED (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

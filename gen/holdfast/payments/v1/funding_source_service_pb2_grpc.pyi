@@ -44,8 +44,9 @@ class FundingSourceServiceStub:
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
     (SOURCE_NOT_AVAILABLE: this installation has no processor for it, FUNDING_SOURCE_REFUSED: the
-    processor does not know it, ACCOUNT_CLOSED: its owner was erased), RESOURCE_EXHAUSTED
-    (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    processor does not know it, ACCOUNT_CLOSED: it is CLOSED, or its owner was erased; one that is
+    CLOSING can still be paid), RESOURCE_EXHAUSTED (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     VerifyFundingSource: _grpc.UnaryUnaryMultiCallable[_funding_source_service_pb2.VerifyFundingSourceRequest, _funding_source_service_pb2.VerifyFundingSourceResponse]
     """Says which two amounts have arrived on a bank account: whoever knows them has access to it.
@@ -91,8 +92,9 @@ class FundingSourceServiceAsyncStub(FundingSourceServiceStub):
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
     (SOURCE_NOT_AVAILABLE: this installation has no processor for it, FUNDING_SOURCE_REFUSED: the
-    processor does not know it, ACCOUNT_CLOSED: its owner was erased), RESOURCE_EXHAUSTED
-    (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    processor does not know it, ACCOUNT_CLOSED: it is CLOSED, or its owner was erased; one that is
+    CLOSING can still be paid), RESOURCE_EXHAUSTED (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS
+    (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     VerifyFundingSource: _aio.UnaryUnaryMultiCallable[_funding_source_service_pb2.VerifyFundingSourceRequest, _funding_source_service_pb2.VerifyFundingSourceResponse]  # type: ignore[assignment]
     """Says which two amounts have arrived on a bank account: whoever knows them has access to it.
@@ -141,8 +143,9 @@ class FundingSourceServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (ACCOUNT_NOT_FOUND), FAILED_PRECONDITION
         (SOURCE_NOT_AVAILABLE: this installation has no processor for it, FUNDING_SOURCE_REFUSED: the
-        processor does not know it, ACCOUNT_CLOSED: its owner was erased), RESOURCE_EXHAUSTED
-        (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        processor does not know it, ACCOUNT_CLOSED: it is CLOSED, or its owner was erased; one that is
+        CLOSING can still be paid), RESOURCE_EXHAUSTED (TOO_MANY_FUNDING_SOURCES), ALREADY_EXISTS
+        (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
