@@ -25,6 +25,9 @@ PERIODS_MAX = {PeriodType.DAY: 400, PeriodType.WEEK: 160, PeriodType.MONTH: 120}
 BROKEN_DOWN_MAX = {PeriodType.DAY: 31, PeriodType.WEEK: 14, PeriodType.MONTH: 12}
 TOP_DEFAULT, TOP_MAX = 10, 100
 
+#: No period has as many versions.
+_VERSIONS = 10_000_000
+
 _FIRST, _LAST = date(2000, 1, 1), date(2099, 12, 31)
 _WEEK_STARTS = {
     pb.WEEK_START_MONDAY: MONDAY,
@@ -164,14 +167,15 @@ def stat_not_found(stat_id: str) -> NotFound:
     return NotFound("no such stat", reason="STAT_NOT_FOUND", metadata={"stat_id": stat_id})
 
 
-def place_of(day: date) -> int:
-    """A day as a sort key of pages."""
-    return day.toordinal()
+def place_of(kept: KeptStat) -> int:
+    """First day and version of a closed period as a sort key of pages."""
+    return kept.start_date.toordinal() * _VERSIONS + kept.version
 
 
-def day_at(place: int) -> date:
-    """The day of a sort key; one that no page has is the last of all."""
-    return date.fromordinal(place) if 0 < place <= date.max.toordinal() else date.max
+def kept_at(place: int) -> tuple[date, int]:
+    """The first day and version of a sort key; of one that no page has, the last day of all."""
+    day, version = divmod(place, _VERSIONS)
+    return (date.fromordinal(day) if 0 < day <= date.max.toordinal() else date.max), version
 
 
 def day_fields(request: Any, violations: Violations) -> tuple[date | None, date | None]:

@@ -43,15 +43,14 @@ class StatsService(StatsServiceServicer):
         """Lists closed periods."""
         page, kind = convert.list_stats(request)
         await self._subjects.currency_of(request.subject_id)
-        start = (
-            (convert.day_at(page.after.key), page.after.id) if page.after else (date.max, _ID_LAST)
-        )
+        day, version = convert.kept_at(page.after.key) if page.after else (date.max, 0)
+        start = (day, version, page.after.id if page.after else _ID_LAST)
         found = await self._store.stats(request.subject_id, kind, before=start, limit=page.fetch)
         shown, more = page.cut(found)
         token = ""
         if more:
             last = shown[-1]
-            token = page.token_after(Position(convert.place_of(last.start_date), last.id))
+            token = page.token_after(Position(convert.place_of(last), last.id))
         return pb.ListStatsResponse(
             stats=[convert.stat(one) for one in shown], next_page_token=token
         )

@@ -161,9 +161,9 @@ class StatsStore:
         return KeptStat(**row) if row else None
 
     async def stats(
-        self, subject_id: str, kind: str, *, before: tuple[date, str], limit: int
+        self, subject_id: str, kind: str, *, before: tuple[date, int, str], limit: int
     ) -> list[KeptStat]:
-        """Closed periods of a subject, the latest first."""
+        """Closed periods of a subject, the latest first, each with its last version first."""
         with refusing_when_down():
             rows = await self._pool.fetch(_SQL["list_stats"], subject_id, kind, *before, limit)
         return [KeptStat(**row) for row in rows]

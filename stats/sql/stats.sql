@@ -83,9 +83,10 @@ ORDER BY r.dimension, place
 SELECT id, subject_id, version, body, create_time, start_date FROM stat WHERE id = $1
 
 -- list_stats --
--- Closed periods of a subject. Params: $1 subject, $2 type or '', $3 first day and $4 id of the one
--- before the page, $5 limit.
+-- Closed periods of a subject, higher versions before lower ones. Params: $1 subject, $2 type or
+-- '', $3 first day, $4 version and $5 id of the one before the page, $6 limit.
 SELECT id, subject_id, version, body, create_time, start_date FROM stat
-WHERE subject_id = $1 AND ($2 = '' OR type = $2) AND (start_date, id) < ($3, $4)
-ORDER BY start_date DESC, id DESC
-LIMIT $5
+WHERE subject_id = $1 AND ($2 = '' OR type = $2)
+    AND start_date <= $3 AND (start_date, version, id) < ($3, $4, $5)
+ORDER BY start_date DESC, version DESC, id DESC
+LIMIT $6

@@ -187,6 +187,25 @@ async def test_pages_and_refusals(mesh: StatsMesh) -> None:
     assert told(found) == whole
 
 
+async def test_the_last_version_of_each_period_is_the_first(mesh: StatsMesh) -> None:
+    """Whatever the ids: they follow from what they are of. So do the pages, one by one."""
+    await mesh.take(mesh.book.entry("FORCE_POST", 40, at=NOON + DAY))
+    for number in range(8):
+        await mesh.take(mesh.book.entry("FORCE_POST", 10**number))
+        mesh.clock.advance(3 * DAY_MS)
+        await mesh.closer.close_due()
+    whole = told(await listed(mesh, ACCOUNT, type=pb.PERIOD_TYPE_DAY))
+    versions = [(day, version) for day, version, _ in whole]
+    assert versions == [(f"2026-11-{day}", one) for day in (21, 20) for one in range(8, 0, -1)]
+    found: list[pb.Stat] = []
+    request = rpc.ListStatsRequest(subject_id=ACCOUNT, type=pb.PERIOD_TYPE_DAY, page_size=1)
+    while not found or request.page_token:
+        answer = await mesh.stats.ListStats(request, metadata=MANAGER)
+        found += answer.stats
+        request.page_token = answer.next_page_token
+    assert told(found) == whole
+
+
 async def test_what_is_compared_with_a_corrected_day_is_another_version_too(
     mesh: StatsMesh,
 ) -> None:

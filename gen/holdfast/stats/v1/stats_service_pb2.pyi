@@ -112,7 +112,7 @@ class ListStatsResponse(_message.Message):
     """Opaque token of the next page; empty on the last one."""
     @_builtins.property
     def stats(self) -> _containers.RepeatedCompositeFieldContainer[_stat_pb2.Stat]:
-        """The one that was closed last first."""
+        """The latest period first, of each its last version first."""
 
     def __init__(
         self,
