@@ -56,6 +56,8 @@ async def prepared(
         check = Violations()
         check.pattern("reference", one.reference or " ", _REFERENCE, _REFERENCE_DESCRIPTION)
         personal = convert_user.personal_of(one, today, check)
+        if one.verified:
+            _check_identity(one, check)
         if check.found:
             found.results.append(_refused(check))
             continue
@@ -80,6 +82,13 @@ def audited(created: frozenset[str]) -> Iterator[tuple[str, ...]]:
     user_ids = sorted(created)
     for start in range(0, max(len(user_ids), 1), TARGETS_MAX):
         yield tuple(user_ids[start : start + TARGETS_MAX])
+
+
+def _check_identity(one: user_import_pb2.ImportedUser, check: Violations) -> None:
+    """Refuses what nobody can have checked: who is verified has an identity."""
+    for field in ("birth_date", "tax_id"):
+        if not getattr(one, field):
+            check.add(field, "is required of who is verified")
 
 
 def _checked(user: User) -> User:

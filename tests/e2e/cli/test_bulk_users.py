@@ -12,7 +12,11 @@ from typing import Any
 from runtime.devstack.supervisor import Devstack
 from tests.e2e.cli.conftest import Holdfast
 
-HEADER = ("reference", "name", "email", "phone", "line1", "city", "country_code", "verified")
+HEADER = (
+    *("reference", "name", "email", "phone", "line1", "city", "country_code", "verified"),
+    *("birth_date", "tax_id"),
+)
+NO_IDENTITY = ("", "")
 
 
 def _write(path: Path, rows: Sequence[Sequence[str]]) -> None:
@@ -36,12 +40,13 @@ async def test_people_are_taken_over_and_written_again(
     """A rehearsal, the import, the same again with more, and an export, masked and in full."""
     run, path, results = uuid.uuid4().hex[:8], tmp_path / "users.csv", tmp_path / "results.csv"
     rows = [
-        (f"{run}-{number}", f"Person {number}", f"{run}-{number}@example.com", "", "", "", "", "")
+        (f"{run}-{number}", f"Person {number}", f"{run}-{number}@example.com", *[""] * 7)
         for number in range(1_200)
     ]
-    rows[0] = (rows[0][0], "Ada", rows[0][2], "+4930901820", "Markt 1", "Bonn", "DE", "true")
-    rows[7] = (rows[7][0], "Eve", "nobody", "555", "", "", "", "perhaps")
-    rows[8] = (rows[8][0], "Eve", "nobody", "555", "", "Bonn", "DE", "")
+    ada = (rows[0][0], "Ada", rows[0][2], "+4930901820", "Markt 1", "Bonn", "DE", "true")
+    rows[0] = (*ada, "1990-12-10", "123-45-6789")
+    rows[7] = (rows[7][0], "Eve", "nobody", "555", "", "", "", "perhaps", *NO_IDENTITY)
+    rows[8] = (rows[8][0], "Eve", "nobody", "555", "", "Bonn", "DE", "true", *NO_IDENTITY)
     _write(path, rows)
     code, rehearsed = await _command(holdfast, full_mesh, "import", "users", str(path), "--dry-run")
     assert (code, rehearsed["created"], rehearsed["refused"]) == (1, 1_198, 2)
@@ -50,6 +55,8 @@ async def test_people_are_taken_over_and_written_again(
         (10, "email"),
         (10, "phone"),
         (10, "line1"),
+        (10, "birth_date"),
+        (10, "tax_id"),
     ]
     code, first = await _command(
         holdfast, full_mesh, "import", "users", str(path), "--results", str(results)
@@ -58,7 +65,7 @@ async def test_people_are_taken_over_and_written_again(
     told = _read(results)
     assert told[0]["reference"] == f"{run}-0"
     assert {one["outcome"] for one in told[7:11]} == {"refused"}
-    rows[7:9] = [(f"{run}-x", "Eve", f"{run}-x@example.com", "", "", "", "", "")]
+    rows[7:9] = [(f"{run}-x", "Eve", f"{run}-x@example.com", *[""] * 7)]
     _write(path, rows)
     code, again = await _command(holdfast, full_mesh, "import", "users", str(path))
     assert (code, again["created"], again["existed"]) == (0, 1, 1_198)

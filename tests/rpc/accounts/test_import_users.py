@@ -103,6 +103,29 @@ async def test_wrong_people_are_named_and_the_others_made(mesh: AccountsMesh) ->
     assert await mesh.count("person") == 2
 
 
+async def test_nobody_is_verified_of_whom_nothing_could_be_checked(mesh: AccountsMesh) -> None:
+    """As VerifyUser refuses it; a rehearsal says so, too."""
+    born, taxed = {"birth_date": "1990-12-10"}, {"tax_id": "123-45-6789"}
+    people = [
+        person(1, verified=True),
+        person(2, verified=True, **born),
+        person(3, verified=True, **taxed),
+        person(4, verified=True, **born, **taxed),
+        person(5),
+    ]
+    for dry in (True, False):
+        results = await imported(mesh, *people, dry=dry)
+        assert [[one.field for one in result.violations] for result in results] == [
+            ["birth_date", "tax_id"],
+            ["tax_id"],
+            ["birth_date"],
+            [],
+            [],
+        ]
+    states = await mesh.pool.fetch("SELECT state FROM person ORDER BY state")
+    assert [row["state"] for row in states] == ["ACTIVE", "UNVERIFIED"]
+
+
 async def test_a_rehearsal_makes_nobody(mesh: AccountsMesh) -> None:
     await imported(mesh, person(1))
     results = await imported(mesh, person(1), person(2), person(3, name=""), person(2), dry=True)

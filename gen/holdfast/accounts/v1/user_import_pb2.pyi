@@ -82,7 +82,9 @@ class ImportedUser(_message.Message):
     tax_country_code: _builtins.str
     """As in CreateUserRequest."""
     verified: _builtins.bool
-    """True: it was checked elsewhere who the person is. ACTIVE at once, else UNVERIFIED."""
+    """True: it was checked elsewhere who the person is, which needs `birth_date` and `tax_id`. ACTIVE
+    at once, else UNVERIFIED.
+    """
     @_builtins.property
     def address(self) -> _user_pb2.Address:
         """As in CreateUserRequest."""
