@@ -256,6 +256,8 @@ class UserService(UserServiceServicer):
         now_ms = self._clock.now_ms()
 
         async def effect(transaction: UserTransaction) -> User:
+            # Accounts are always locked before people. Closing ends shares, but once it did not.
+            await leave_all(transaction, request.user_id, now_ms=now_ms, key=request.user_id)
             user = await _locked(transaction, request.user_id)
             if user.state is not UserState.CLOSED:
                 raise FailedPrecondition(

@@ -19,6 +19,7 @@ from holdfast.accounts.v1 import (
     dispute_service_pb2,
 )
 from holdfast.accounts.v1 import user_service_pb2 as pb
+from holdfast.authz.v1.projection_service_pb2 import CARD_STATE_CLOSED
 from holdfast.payments.v1.erasure_service_pb2 import ForgetAccountRequest
 from tests.accounts_disputing import shopper
 from tests.accounts_mesh import OTHER_OWNER, AccountsMesh, Refused, call, refused, usd
@@ -99,6 +100,33 @@ async def test_erasing_takes_what_identifies_from_cards_history_and_vault(
     fields = "".join(row["fields"] for row in changes if row["line_id"] == cards[0].id)
     assert "nickname" in fields
     assert await mesh.pool.fetchval("SELECT owner_id FROM account WHERE id = $1", account.id)
+
+
+async def test_nobody_who_is_erased_keeps_a_card_on_anothers_account(mesh: AccountsMesh) -> None:
+    """Goal: also of those who were closed before closing ended what is shared, and whose erasure
+    was answered before: it can be repeated.
+    """
+    user_id = await person(mesh)
+    account = await mesh.open_account(OTHER_OWNER)
+    await share(mesh, account.id, user_id)
+    cards = [await mesh.issue_card(account.id, user_id=user_id) for _ in range(2)]
+    others = await mesh.issue_card(account.id)
+    error = await refused(mesh.users.EraseUser, request(mesh, "EraseUser", user_id))
+    assert error.reason == "USER_NOT_CLOSED"
+    await mesh.pool.execute("UPDATE person SET state = 'CLOSED' WHERE id = $1", user_id)
+    for card, share_state in zip(cards, ("ACTIVE", "REMOVED"), strict=True):
+        living = "UPDATE card SET state = 'ACTIVE' WHERE id = $1"
+        await mesh.pool.execute(living, card.id)
+        await mesh.pool.execute("UPDATE account_user SET state = $1", share_state)
+        await move(mesh, "EraseUser", user_id)
+        told = [one for one in mesh.authorizer.requests if getattr(one, "card_id", "") == card.id]
+        assert told[-1].state == CARD_STATE_CLOSED
+        assert await mesh.pool.fetchval("SELECT state FROM account_user") == "REMOVED"
+    states = await mesh.pool.fetch("SELECT id, state FROM card")
+    assert {row["id"]: row["state"] for row in states} == {
+        **{card.id: "CLOSED" for card in cards},
+        others.id: "ACTIVE",
+    }
 
 
 async def test_erasing_takes_what_was_said_about_charges(mesh: AccountsMesh) -> None:
