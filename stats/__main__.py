@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import uvloop
 
@@ -72,6 +73,13 @@ async def serve(settings: StatsSettings) -> None:
         add_StatsServiceServicer_to_server(
             StatsService(store, subjects, week_start=week_start), process.services
         )
+        followers = [
+            Follower(
+                pool, channel, intake.take, share=share, shares=SHARES, page=PAGE, poll_s=POLL_S
+            )
+            for share in range(SHARES)
+        ]
+        counted_until_ms = partial(_counted_until_ms, followers)
         reports = wiring.add_reports(
             process,
             pool,
@@ -80,21 +88,16 @@ async def serve(settings: StatsSettings) -> None:
             LedgerClient(channel),
             settings=settings,
             clock=clock,
+            counted_until_ms=counted_until_ms,
         )
         events = EventOutbox(pool)
         add_EventFeedServiceServicer_to_server(EventFeedService(events), process.services)
         usage = add_usage(process, pool, channel, settings)
-        followers = [
-            Follower(
-                pool, channel, intake.take, share=share, shares=SHARES, page=PAGE, poll_s=POLL_S
-            )
-            for share in range(SHARES)
-        ]
         closer = Closer(
             pool,
             clock,
             delay_h=settings.stats_close_delay_h,
-            counted_until_ms=lambda: _counted_until_ms(followers),
+            counted_until_ms=counted_until_ms,
             week_start=week_start,
         )
         watch = Watch(pool, clock, interval_s=settings.stats_watch_interval_s)

@@ -275,7 +275,14 @@ async def stats_mesh(database: Database, folder: Any) -> AsyncIterator[StatsMesh
         book = Book()
         settings = StatsSettings(home=folder / "home")
         report_worker = wiring.add_reports(
-            server, pool, subjects, objects_of(settings), book, settings=settings, clock=clock
+            server,
+            pool,
+            subjects,
+            objects_of(settings),
+            book,
+            settings=settings,
+            clock=clock,
+            counted_until_ms=clock.now_ms,
         )
         add_EventFeedServiceServicer_to_server(EventFeedService(EventOutbox(pool)), server.services)
         await server.start([])

@@ -108,9 +108,11 @@ class Transaction:
             datetime_of(schedule.create_time_ms),
         )
 
-    async def take_schedules(self) -> list[Schedule]:
-        """Some that are due, until the end of the transaction."""
-        rows = await self.connection.fetch(_SQL["take_schedules"], self.now, SCHEDULES_BATCH)
+    async def take_schedules(self, *, due_ms: int) -> list[Schedule]:
+        """Some that are due by then, until the end of the transaction."""
+        rows = await self.connection.fetch(
+            _SQL["take_schedules"], datetime_of(due_ms), SCHEDULES_BATCH
+        )
         return [schedule_of(row) for row in rows]
 
     async def move_schedule(self, schedule: Schedule) -> None:

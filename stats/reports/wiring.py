@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from holdfast.stats.v1.report_service_pb2_grpc import add_ReportServiceServicer_to_server
@@ -36,6 +37,7 @@ def add_reports(
     *,
     settings: StatsSettings,
     clock: Clock,
+    counted_until_ms: Callable[[], int | None],
 ) -> ReportWorker:
     """Adds the service to a server; returns what makes reports."""
     store, files = ReportStore(pool), ReportFiles(objects)
@@ -47,6 +49,7 @@ def add_reports(
         clock,
         folder=settings.home / FOLDER,
         kept_days=kept_days,
+        counted_until_ms=counted_until_ms,
     )
     service = ReportService(
         store,

@@ -11,6 +11,7 @@ import asyncio
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from runtime.tasks import woken
 from stats.reports.files import KEY_BYTES, ReportFiles
 from stats.reports.making import Making
 from stats.reports.report import Report, queued
+from stats.reports.schedule import DELAY_MS
 from stats.reports.store import ReportStore
 
 #: How often to look whether a report is to be made, and for what is over.
@@ -49,7 +51,8 @@ class LostReport(Exception):
 
 class ReportWorker:
     """Works for ever (`run`), or once (`work_due`, `clean`). `folder` is where files lie while they
-    are made: below it each report has its own.
+    are made: below it each report has its own. `counted_until_ms` says up to when everything that
+    was recorded is counted; None: not known.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class ReportWorker:
         *,
         folder: Path,
         kept_days: int,
+        counted_until_ms: Callable[[], int | None],
     ) -> None:
         self._store = store
         self._files = files
@@ -68,6 +72,7 @@ class ReportWorker:
         self._clock = clock
         self._folder = folder
         self._kept_ms = kept_days * _DAY_MS
+        self._counted_until_ms = counted_until_ms
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -121,12 +126,16 @@ class ReportWorker:
         return True
 
     async def schedule_due(self) -> int:
-        """Asks for the reports of periods that are over; returns how many. Each is asked for in the
-        transaction that moves its schedule on.
+        """Asks for the reports of periods that are over and counted; returns how many. Each is
+        asked for in the transaction that moves its schedule on.
         """
+        counted_until_ms = self._counted_until_ms()
+        if counted_until_ms is None:
+            return 0
         now_ms = self._clock.now_ms()
+        due_ms = min(now_ms, counted_until_ms + DELAY_MS)
         async with self._store.transaction(now_ms=now_ms) as transaction:
-            due = await transaction.take_schedules()
+            due = await transaction.take_schedules(due_ms=due_ms)
             for one in due:
                 report = queued(
                     one.report_id,

@@ -118,7 +118,7 @@ ORDER BY create_time DESC, id DESC
 LIMIT $3
 
 -- take_schedules --
--- What is due, until the end of the transaction. Params: $1 now, $2 limit.
+-- What is due, until the end of the transaction. Params: $1 by when, $2 limit.
 SELECT * FROM report_schedule WHERE due_time <= $1
 ORDER BY due_time LIMIT $2 FOR UPDATE SKIP LOCKED
 

@@ -94,6 +94,22 @@ async def test_weeks_and_months(
     assert tuple(row) == (start, end)
 
 
+async def test_no_report_before_its_period_is_counted(mesh: StatsMesh) -> None:
+    """Whoever was away has missed entries: nobody is told of a report without them."""
+    await scheduled(mesh, wanted())
+    reached: list[int | None] = [None]
+    mesh.report_worker._counted_until_ms = lambda: reached[0]
+    at(mesh, "2026-11-22T09:00:00")
+    over = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp() * 1000)
+    for reached_ms in (None, over - 1):
+        reached[0] = reached_ms
+        assert not await mesh.report_worker.schedule_due()
+    reached[0] = over
+    assert await mesh.report_worker.schedule_due() == 1
+    (row,) = await mesh.rows("SELECT start_date::text AS day FROM report")
+    assert row["day"] == "2026-11-20"
+
+
 async def test_replays_and_ends(mesh: StatsMesh) -> None:
     made = await scheduled(mesh, wanted())
     assert await scheduled(mesh, wanted()) == made
