@@ -231,8 +231,11 @@ class Outbox:
                 await woken(self._wake, longest_s=RECHECK_S if done.pending else POLL_S)
 
     async def deliver_due(self) -> Round:
-        """One round: delivers what is due now."""
+        """One round: delivers what is due now. That nothing is there is one question."""
         self._delivered.clear()
+        if not await self._pool.fetchval(_SQL["has_rows"]):
+            OUTBOX_PENDING.set(0)
+            return Round(delivered=0, failed=0, pending=0)
         async with self._pool.acquire() as connection, connection.transaction():
             keys = [r["key"] for r in await connection.fetch(_SQL["lock_keys"], KEYS_PER_ROUND)]
             # The locks stay while we deliver, so the connection is held; ROUND_S bounds how long.

@@ -97,7 +97,7 @@ class Biller:
         self, work: Callable[[Any, list[BillingAccount], int], Awaitable[None]], limit: int
     ) -> int:
         now_ms = self._known_ms()
-        if now_ms is None:
+        if now_ms is None or not await Billing(self._pool).has_due(now_ms=now_ms):
             return 0
         async with self._pool.acquire() as connection, connection.transaction():
             accounts = await Billing(connection).claim_due(now_ms=now_ms, limit=limit)

@@ -94,6 +94,10 @@ class Billing:
         tag = await self._connection.execute(_SQL["enrol"], accounts, ENROL_BATCH)
         return int(str(tag).rpartition(" ")[2])
 
+    async def has_due(self, *, now_ms: int) -> bool:
+        """Whether any account has something to do."""
+        return bool(await self._connection.fetchval(_SQL["has_due"], datetime_of(now_ms)))
+
     async def claim_due(self, *, now_ms: int, limit: int) -> list[BillingAccount]:
         """Locks accounts that have something to do."""
         rows = await self._connection.fetch(_SQL["claim_due"], datetime_of(now_ms), limit)

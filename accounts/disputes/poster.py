@@ -96,6 +96,8 @@ class DisputePoster:
 
     async def _tell_overdue(self, now_ms: int) -> int:
         """Records deadlines that have passed, each once."""
+        if not await Disputes(self._pool).has_overdue(now_ms=now_ms):
+            return 0
         async with self._pool.acquire() as connection, connection.transaction():
             disputes = Disputes(connection)
             found = await disputes.claim_overdue(now_ms=now_ms, limit=BATCH)

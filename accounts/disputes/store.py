@@ -161,6 +161,10 @@ class Disputes:
         )
         assert tag == "UPDATE 1", f"{dispute.id} was not locked at the version before"
 
+    async def has_overdue(self, *, now_ms: int) -> bool:
+        """Whether a deadline has passed of which nobody was told."""
+        return bool(await self._source.fetchval(_SQL["has_overdue"], datetime_of(now_ms)))
+
     async def claim_overdue(self, *, now_ms: int, limit: int) -> list[str]:
         """Locks disputes whose deadline has passed, and of which nobody was told."""
         rows = await self._source.fetch(_SQL["claim_overdue"], datetime_of(now_ms), limit)

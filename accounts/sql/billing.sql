@@ -1,3 +1,7 @@
+-- has_due --
+-- Whether any account has something to do. Params: $1 now.
+SELECT EXISTS (SELECT FROM billing_account WHERE work_time <= $1)
+
 -- claim_due --
 -- Accounts with something to do, locked; who else looks gets others. Params: $1 now, $2 limit.
 SELECT b.account_id, b.phase, b.state, a.programme_id, a.currency_code, a.create_time,

@@ -62,6 +62,10 @@ SET version = $2, state = $3, credited_minor = $4, merchant_minor = $5, issuer_m
     deadline_time = $11
 WHERE id = $1 AND version = $2 - 1
 
+-- has_overdue --
+-- Whether a deadline has passed of which nobody was told. Params: $1 now.
+SELECT EXISTS (SELECT FROM dispute WHERE due_time <= $1)
+
 -- claim_overdue --
 -- Open disputes whose deadline has passed and of which nobody was told, locked; who else looks gets
 -- others. Params: $1 now, $2 limit.

@@ -80,10 +80,13 @@ class EventOutbox:
         self._pool = pool
 
     async def after(self, number: int, *, limit: int) -> Sequence[Numbered]:
-        """Events that follow one, in their order."""
+        """Events that follow one, in their order. That there are none is one question."""
         with refusing_when_down():
-            if await self._pool.fetchval(_SQL["has_unnumbered"]):
+            there = await self._pool.fetchrow(_SQL["has_events"], number)
+            if there["unnumbered"]:
                 await self._number()
+            elif not there["numbered"]:
+                return []
             rows = await self._pool.fetch(_SQL["select_events"], number, min(limit, PAGE_MAX))
         return [Numbered(**dict(row)) for row in rows]
 

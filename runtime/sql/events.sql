@@ -7,9 +7,11 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::time
     WITH ORDINALITY AS n (type, account_id, owner_id, user_id, data, create_time, place)
 ORDER BY place
 
--- has_unnumbered --
--- Whether there are events that have no number yet.
-SELECT EXISTS (SELECT FROM event WHERE number IS NULL)
+-- has_events --
+-- Whether there are events that have no number yet, and events that follow one. Params: $1 number.
+SELECT
+    EXISTS (SELECT FROM event WHERE number IS NULL) AS unnumbered,
+    EXISTS (SELECT FROM event WHERE number > $1) AS numbered
 
 -- lock_event_head --
 -- The last number that was given; nobody else gives one until the end of the transaction.

@@ -3,6 +3,10 @@
 INSERT INTO outbox (topic, key, payload, trace_id) VALUES ($1, $2, $3, $4)
 RETURNING id, create_time
 
+-- has_rows --
+-- Whether any row waits for delivery.
+SELECT EXISTS (SELECT FROM outbox)
+
 -- lock_keys --
 -- Locks the oldest row of each key that is due and that no other relay works on: whoever holds a
 -- key's oldest row holds the key. Params: $1 limit.
