@@ -151,17 +151,26 @@ class Feed:
             await asyncio.sleep(pause_s)
 
     async def step(self) -> bool:
-        """Takes one page in; True if there may be more."""
+        """Takes one page in; True if there may be more. Nothing is locked while it is asked for:
+        most of the time nothing is there.
+        """
+        number = await self._position(self._pool)
+        events, more = await self._ask(number)
+        if not events:
+            return False
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["take_feed_turn"], self._source)
-            number = await connection.fetchval(_SQL["select_feed_position"], self._source) or 0
-            events, more = await self._ask(number)
-            if not events:
-                return False
+            if await self._position(connection) != number:
+                # Somebody else was faster: these were taken in.
+                return True
             incoming = [_incoming(self._source, one) for one in events]
             await self._intake.take(connection, incoming)
             await connection.execute(_SQL["move_feed_position"], self._source, events[-1].number)
         return more
+
+    async def _position(self, where: Any) -> int:
+        number: int | None = await where.fetchval(_SQL["select_feed_position"], self._source)
+        return number or 0
 
 
 def ledger_taker(intake: Intake) -> Callable[[Any, Sequence[ledger_pb2.Entry]], Awaitable[None]]:

@@ -90,37 +90,47 @@ class Follower:
             pass
 
     async def step(self) -> bool:
-        """Takes one page in; True if there is more."""
+        """Takes one page in; True if there is more. Nothing is locked while the ledger is asked:
+        most of the time nothing is there.
+        """
+        positions = await self._positions(self._pool)
+        answer = await self._ask(positions)
+        until_ms = milliseconds(answer.settled_until) if answer.HasField("settled_until") else None
+        if not answer.reached:
+            self.followed_until_ms = until_ms
+            return False
+        if not self._posted_only:
+            _check_order(positions, answer.entries)
+        reached = {one.partition: one.pseq for one in answer.reached}
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["take_turns"], self._share)
-            rows = await connection.fetch(_SQL["select_positions"], self._share, self._shares)
-            positions = {row["partition"]: row["pseq"] for row in rows}
-            answer: ledger_service_pb2.FollowEntriesResponse = await self._ledger.FollowEntries(
-                ledger_service_pb2.FollowEntriesRequest(
-                    after=[
-                        ledger_service_pb2.EntryPosition(partition=partition, pseq=pseq)
-                        for partition, pseq in positions.items()
-                    ],
-                    page_size=self._page,
-                    posted_only=self._posted_only,
-                ),
-                timeout=CALL_TIMEOUT_S,
-            )
-            until_ms = (
-                milliseconds(answer.settled_until) if answer.HasField("settled_until") else None
-            )
-            if not answer.reached:
-                self.followed_until_ms = until_ms
-                return False
-            if not self._posted_only:
-                _check_order(positions, answer.entries)
-            reached = {one.partition: one.pseq for one in answer.reached}
+            if await self._positions(connection) != positions:
+                # Somebody else was faster: these were taken in.
+                return True
             if answer.entries:
                 await self._take(connection, answer.entries)
             await connection.execute(_SQL["move_positions"], list(reached), list(reached.values()))
         if not answer.more:
             self.followed_until_ms = until_ms
         return answer.more
+
+    async def _positions(self, where: Any) -> dict[int, int]:
+        rows = await where.fetch(_SQL["select_positions"], self._share, self._shares)
+        return {row["partition"]: row["pseq"] for row in rows}
+
+    async def _ask(self, positions: dict[int, int]) -> ledger_service_pb2.FollowEntriesResponse:
+        answer: ledger_service_pb2.FollowEntriesResponse = await self._ledger.FollowEntries(
+            ledger_service_pb2.FollowEntriesRequest(
+                after=[
+                    ledger_service_pb2.EntryPosition(partition=partition, pseq=pseq)
+                    for partition, pseq in positions.items()
+                ],
+                page_size=self._page,
+                posted_only=self._posted_only,
+            ),
+            timeout=CALL_TIMEOUT_S,
+        )
+        return answer
 
 
 def _check_order(positions: dict[int, int], entries: Sequence[Entry]) -> None:
