@@ -17,8 +17,10 @@ from payments.steps import POLL_MS_MAX, NotNow
 from payments.worker import INTERVAL_S, LEASE_MS, STEP_TIMEOUT_S
 from runtime.clock import Clock
 from runtime.log import get_logger
-from runtime.tasks import work_for_ever
+from runtime.slots import Slots
 
+#: How many accounts are forgotten at the same time: nobody waits for it.
+AT_ONCE = 4
 #: How often to look whether a charge has ended that goes first.
 CHARGE_MS = 60_000
 
@@ -34,27 +36,32 @@ class Eraser:
         self._store = store
         self._connectors = connectors
         self._clock = clock
-        self._wake = asyncio.Event()
+        self._due = Slots(
+            self._take,
+            self._work,
+            count=AT_ONCE,
+            failed="erasures_failed",
+            interval_s=INTERVAL_S,
+        )
 
     def wake(self) -> None:
         """Something is due: look now."""
-        self._wake.set()
+        self._due.wake()
 
     async def run(self) -> None:
         """No failure ends it."""
-        await work_for_ever(
-            self.work_due, failed="erasures_failed", interval_s=INTERVAL_S, wake=self._wake
-        )
+        await self._due.run()
 
     async def work_due(self) -> int:
-        """Has one account forgotten that is due; returns how many there were."""
-        now_ms = self._clock.now_ms()
-        taken = await self._store.claim(now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=1)
-        for account_id, attempts in taken:
-            await self._work(account_id, attempts)
-        return len(taken)
+        """Has accounts forgotten that are due; returns how many there were."""
+        return await self._due.work_due()
 
-    async def _work(self, account_id: str, attempts: int) -> None:
+    async def _take(self, limit: int) -> list[tuple[str, int]]:
+        now_ms = self._clock.now_ms()
+        return await self._store.claim(now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=limit)
+
+    async def _work(self, taken: tuple[str, int]) -> None:
+        account_id, attempts = taken
         began_ms = self._clock.now_ms()
         try:
             async with asyncio.timeout(STEP_TIMEOUT_S):

@@ -17,17 +17,11 @@ from payments.refund import Refund, RefundStep
 from payments.refund_store import RefundStore
 from payments.retrying import postponed
 from payments.steps import POLL_MS_MAX, POLL_MS_MIN, NotNow
-from payments.worker import (
-    AT_ONCE,
-    BATCH,
-    INTERVAL_S,
-    LEASE_MS,
-    STEP_TIMEOUT_S,
-)
+from payments.worker import AT_ONCE, INTERVAL_S, LEASE_MS, STEP_TIMEOUT_S
 from runtime.clock import Clock
 from runtime.log import get_logger
 from runtime.metrics import REFUNDS
-from runtime.tasks import work_for_ever
+from runtime.slots import Slots
 
 logger = get_logger()
 
@@ -46,33 +40,36 @@ class RefundWorker:
         self._books = books
         self._processors = processors
         self._clock = clock
-        self._wake = asyncio.Event()
+        self._due = Slots(
+            self._take,
+            self._work,
+            count=AT_ONCE,
+            failed="refunds_failed",
+            interval_s=INTERVAL_S,
+        )
 
     def wake(self) -> None:
         """Something is due: look now."""
-        self._wake.set()
+        self._due.wake()
 
     async def run(self) -> None:
         """No failure ends it."""
-        await work_for_ever(
-            self.work_due, failed="refunds_failed", interval_s=INTERVAL_S, wake=self._wake
-        )
+        await self._due.run()
 
     async def work_due(self) -> int:
         """Does one step of each refund that is due; returns how many there were."""
-        now_ms = self._clock.now_ms()
-        taken = await self._store.claim(now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=BATCH)
-        limit = asyncio.Semaphore(AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for refund, attempts in taken:
-                group.create_task(self._work(refund, attempts, limit))
-        return len(taken)
+        return await self._due.work_due()
 
-    async def _work(self, refund: Refund, attempts: int, limit: asyncio.Semaphore) -> None:
+    async def _take(self, limit: int) -> list[tuple[Refund, int]]:
+        now_ms = self._clock.now_ms()
+        return await self._store.claim(now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=limit)
+
+    async def _work(self, taken: tuple[Refund, int]) -> None:
+        refund, attempts = taken
         began_ms = self._clock.now_ms()
         known = refund.ask_ms is not None
         try:
-            async with limit, asyncio.timeout(STEP_TIMEOUT_S):
+            async with asyncio.timeout(STEP_TIMEOUT_S):
                 if refund.step is RefundStep.SEND and not known:
                     asked = await self._about_to_ask(refund)
                     if asked is None:
@@ -152,4 +149,4 @@ class RefundWorker:
     async def _save(self, refund: Refund) -> None:
         if await self._store.save(refund):
             REFUNDS.labels(refund.source, refund.state).inc()
-            self._wake.set()
+            self._due.wake()

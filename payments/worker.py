@@ -22,12 +22,11 @@ from payments.store import Store
 from runtime.clock import Clock
 from runtime.log import get_logger
 from runtime.metrics import PAYMENTS
-from runtime.tasks import work_for_ever
+from runtime.slots import Slots
 
 #: How often to look for what is due.
 INTERVAL_S = 1.0
-#: Rows of one look, and how many are worked on at the same time.
-BATCH = 64
+#: How many rows of a kind are worked on at the same time: one that hangs holds up no others.
 AT_ONCE = 16
 #: A row is taken for this long: longer than its step may take.
 LEASE_MS = 120_000
@@ -44,49 +43,58 @@ class Worker:
         self._steps = steps
         self._holders = holders
         self._clock = clock
-        self._wake = asyncio.Event()
+        self._due = Slots(
+            self._take_due,
+            self._work,
+            count=AT_ONCE,
+            failed="payments_failed",
+            interval_s=INTERVAL_S,
+        )
+        self._statements = Slots(
+            self._take_statements,
+            self._look,
+            count=AT_ONCE,
+            failed="autopays_failed",
+            interval_s=INTERVAL_S,
+        )
 
     def wake(self) -> None:
         """Something is due: look now."""
-        self._wake.set()
+        self._due.wake()
+        self._statements.wake()
 
     async def run(self) -> None:
         """No failure ends it."""
-
-        async def look() -> int:
-            return await self.work_due() + await self.look_due()
-
-        await work_for_ever(look, failed="payments_failed", interval_s=INTERVAL_S, wake=self._wake)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._due.run())
+            group.create_task(self._statements.run())
 
     async def work_due(self) -> int:
         """Does one step of each payment that is due; returns how many there were."""
-        now_ms = self._clock.now_ms()
-        taken = await self._store.claim_payments(
-            now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=BATCH
-        )
-        limit = asyncio.Semaphore(AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for payment, attempts in taken:
-                group.create_task(self._work(payment, attempts, limit))
-        return len(taken)
+        return await self._due.work_due()
 
     async def look_due(self) -> int:
         """Looks at statements that may have to be paid; returns how many there were."""
-        now_ms = self._clock.now_ms()
-        taken = await self._store.claim_autopays(
-            now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=BATCH
-        )
-        limit = asyncio.Semaphore(AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for autopay in taken:
-                group.create_task(self._look(autopay, limit))
-        return len(taken)
+        return await self._statements.work_due()
 
-    async def _work(self, payment: Payment, attempts: int, limit: asyncio.Semaphore) -> None:
+    async def _take_due(self, limit: int) -> list[tuple[Payment, int]]:
+        now_ms = self._clock.now_ms()
+        return await self._store.claim_payments(
+            now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=limit
+        )
+
+    async def _take_statements(self, limit: int) -> list[Autopay]:
+        now_ms = self._clock.now_ms()
+        return await self._store.claim_autopays(
+            now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=limit
+        )
+
+    async def _work(self, taken: tuple[Payment, int]) -> None:
+        payment, attempts = taken
         began_ms = self._clock.now_ms()
         known = payment.state is State.PROCESSING
         try:
-            async with limit, asyncio.timeout(STEP_TIMEOUT_S):
+            async with asyncio.timeout(STEP_TIMEOUT_S):
                 if payment.state is State.PENDING:
                     # Written first: whoever finds it PROCESSING knows that it may have been asked.
                     now_ms = self._clock.now_ms()
@@ -144,9 +152,9 @@ class Worker:
         if await self._store.save(payment):
             self._count(payment)
 
-    async def _look(self, autopay: Autopay, limit: asyncio.Semaphore) -> None:
+    async def _look(self, autopay: Autopay) -> None:
         try:
-            async with limit, asyncio.timeout(STEP_TIMEOUT_S):
+            async with asyncio.timeout(STEP_TIMEOUT_S):
                 await self._pay_statement(autopay)
         except Exception:
             # It is taken again when its lease is over.
@@ -179,10 +187,12 @@ class Worker:
                 )
             if not await transaction.set_autopay(after):
                 raise AutopayChanged(autopay.account_id)
+        if pays:
+            self._due.wake()
 
     def _count(self, payment: Payment) -> None:
         PAYMENTS.labels(payment.source, payment.state).inc()
-        self._wake.set()
+        self._due.wake()
 
 
 class AutopayChanged(Exception):
