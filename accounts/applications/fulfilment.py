@@ -86,7 +86,7 @@ class Fulfilling:
         )
         account = open_account(command, account_id=application.account_id, now_ms=now_ms)
         await transaction.insert_account(account)
-        if application.company_id:
+        if application.company_id and not await _was_removed(transaction, application):
             # Who applied for a company does not own the account, and has its first card.
             user = await transaction.account_user(account.id, application.user_id)
             await transaction.update_account_user(add_user(user, b"", now_ms=now_ms))
@@ -94,12 +94,13 @@ class Fulfilling:
     async def _issue_card(self, transaction: Transaction, application: Application) -> None:
         programme = await Programmes(transaction.connection).get(application.programme_id)
         assert programme is not None, "an application refers to its programme"
+        removed = await _was_removed(transaction, application)
         company = await Companies(transaction.connection).of_owner(application.owner_id)
         card = issue_card(
             IssueCard(
                 account_id=application.account_id,
                 kind=first_card_kind(company, CardKind(programme.first_card_kind)),
-                user_id=application.user_id,
+                user_id="" if removed else application.user_id,
             ),
             card_id=application.card_id,
             now_ms=self._clock.now_ms(),
@@ -113,3 +114,15 @@ class Fulfilling:
         await transaction.steady_account(application.account_id)
         card = await of_holder(transaction, card, application.owner_id)
         await transaction.insert_card(with_number(card, bin_digits=number.bin, last4=number.last4))
+
+
+async def _was_removed(transaction: Transaction, application: Application) -> bool:
+    """Whether the company that it is for has removed who applied, who gets nothing of it then.
+    Nobody is removed until the commit.
+    """
+    if not application.company_id:
+        return False
+    companies = Companies(transaction.connection)
+    await companies.get(application.company_id, locked=True)
+    member = await companies.member(application.company_id, application.user_id)
+    return member is not None and not member.active

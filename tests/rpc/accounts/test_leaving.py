@@ -8,7 +8,10 @@ from typing import Any
 import grpc
 import pytest
 
+from accounts.applications.application import Fulfilment
+from accounts.applications.fulfilment import Fulfilling
 from holdfast.accounts.v1 import card_lifecycle_pb2 as life
+from holdfast.accounts.v1 import programme_pb2
 from holdfast.accounts.v1.account_lifecycle_pb2 import (
     AddAccountUserRequest,
     RemoveAccountUserRequest,
@@ -20,8 +23,9 @@ from holdfast.accounts.v1.member_service_pb2 import RemoveMemberRequest
 from holdfast.accounts.v1.user_service_pb2 import CloseUserRequest
 from holdfast.accounts.v1.vault_service_pb2 import RevealCardRequest
 from holdfast.authz.v1 import projection_service_pb2 as projection
+from tests.accounts_applying import approve, checked, create_programme
 from tests.accounts_mesh import OTHER_OWNER, AccountsMesh, call, call_replayed, refused
-from tests.accounts_people import ANNA, BORIS, CHLOE, as_user, found_company, join
+from tests.accounts_people import ANNA, BORIS, CHLOE, STAFF, as_user, found_company, join
 from tests.rpc.accounts.test_erasing import person
 
 FOUND_NOT = (grpc.StatusCode.NOT_FOUND, "CARD_NOT_FOUND")
@@ -170,6 +174,38 @@ async def test_a_removed_member_takes_no_company_money_along(mesh: AccountsMesh)
     assert tuple(await mesh.pool.fetchrow(method, theirs[0].id)) == ("RemoveMember", ANNA)
     again = await call_replayed(mesh.members.RemoveMember, remove, **as_user(ANNA))
     assert again == (removed, True)
+
+
+@pytest.mark.parametrize("step", [Fulfilment.OPEN_ACCOUNT, Fulfilment.ISSUE_CARD])
+async def test_who_applied_for_a_company_and_was_removed_gets_no_card_of_it(
+    mesh: AccountsMesh, step: Fulfilment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: apply for the company, be removed, be approved: no card on the company's money, also if
+    the approval had gone half way. The company's first card is nobody's in particular.
+    """
+    kind = programme_pb2.Programme.KIND_BUSINESS
+    await create_programme(mesh, programme_id="prog_biz", kind=kind)
+    company = await found_company(mesh, ANNA)
+    await join(mesh, company.id, BORIS, "ADMIN", by=ANNA)
+    fields = {"programme_id": "prog_biz", "company_id": company.id}
+    name = (await checked(mesh, "0008", user_id=BORIS, **fields)).id
+    whole = Fulfilling._step
+
+    async def dying(self: Fulfilling, application_id: str) -> Fulfilment:
+        if await mesh.pool.fetchval("SELECT fulfilment FROM application") == step:
+            raise RuntimeError("killed")
+        return await whole(self, application_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Fulfilling, "_step", dying)
+        await refused(mesh.applications.ApproveApplication, approve(name), **STAFF)
+    remove = RemoveMemberRequest(request_id="r", company_id=company.id, user_id=BORIS)
+    await call(mesh.members.RemoveMember, remove, **as_user(ANNA))
+    await call(mesh.applications.ApproveApplication, approve(name), **STAFF)
+    card = await mesh.pool.fetchrow("SELECT user_id, state FROM card")
+    assert tuple(card) == (None, "ACTIVE")
+    shares = "SELECT count(*) FROM account_user WHERE state = 'ACTIVE'"
+    assert await mesh.pool.fetchval(shares) == 0
 
 
 async def test_a_removal_is_not_answered_before_the_authorizer_has_it(
