@@ -137,6 +137,9 @@ class DisputeService(DisputeServiceServicer):
         async def change(disputes: Disputes, dispute: Dispute) -> Changed:
             if not dispute.is_open:
                 return rules.ended(dispute)
+            if not dispute.readable:
+                # Erased since the content was sealed: nothing tells of it, either.
+                raise convert.claimant_erased(dispute)
             await hand_in(disputes, dispute, document)
             return dispute
 

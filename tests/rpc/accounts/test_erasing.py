@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from accounts.disputes.documents import DisputeDocuments
 from accounts.projector import forget_message
 from accounts.vault.store import Reveal
 from holdfast.accounts.v1 import (
@@ -148,6 +149,29 @@ async def test_erasing_takes_what_was_said_about_charges(mesh: AccountsMesh) -> 
     get = dispute_service_pb2.GetDisputeRequest(dispute_id=dispute.id)
     found = (await call(mesh.disputes.GetDispute, get, **STAFF)).dispute
     assert (found.description, len(found.documents)) == ("", 1)
+
+
+async def test_what_is_handed_in_while_the_person_is_erased_is_not_kept(
+    mesh: AccountsMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: no digest of a file that came just before the erasure and was recorded behind it."""
+    anna = await shopper(mesh)
+    dispute = await anna.disputed(description="Anna never got it")
+    await mesh.set_account_state(anna.account_id, "CLOSED")
+    await move(mesh, "CloseUser", ANNA)
+    whole = DisputeDocuments.upload
+
+    async def slow(self: DisputeDocuments, *arguments: Any) -> None:
+        await whole(self, *arguments)
+        await move(mesh, "EraseUser", ANNA)
+
+    monkeypatch.setattr(DisputeDocuments, "upload", slow)
+    hand_in = dispute_service_pb2.AddDisputeDocumentRequest(
+        request_id="doc", dispute_id=dispute.id, media_type="application/pdf", content=b"%PDF-1.7 A"
+    )
+    error = await refused(mesh.disputes.AddDisputeDocument, hand_in, **STAFF)
+    assert error.code is PRECONDITION
+    assert await mesh.count("dispute_document") == 0
 
 
 async def test_others_are_told_of_who_is_deleted(mesh: AccountsMesh) -> None:
