@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from accounts.account import Account, AccountState, OpenAccount, open_account
 from accounts.card import Card, CardKind, IssueCard, issue_card
 from accounts.card_import_store import Known
-from accounts.company import Company
+from accounts.company import Company, CompanyState
 from accounts.company_settings import programme_of, require_kind
 from accounts.convert import NICKNAME_LENGTH
 from holdfast.accounts.v1 import card_bulk_service_pb2 as pb
@@ -116,7 +116,10 @@ def _check_known(one: pb.ImportedCard, plan: Planned, known: Known, found: Made)
     account = known.accounts.get(plan.account_id)
     if (account[2] if account else plan.owner_id) in known.suspended:
         check.add(_owner_field(one), "is suspended, and gets no card")
-    if refusal := require_kind(_company_of(plan, known), _kind_of(one)):
+    company = _company_of(plan, known)
+    if account is not None and company is not None and company.state is not CompanyState.ACTIVE:
+        check.add("account_id", f"is of a company that is {company.state}, and gets no card")
+    if refusal := require_kind(company, _kind_of(one)):
         check.add("kind", f"must be one that the company allows: {', '.join(refusal.allowed)}")
     if account is not None:
         if account[0] is not AccountState.OPEN:

@@ -10,6 +10,7 @@ import pytest
 from holdfast.accounts.v1 import application_pb2, card_pb2, company_pb2, programme_pb2
 from holdfast.accounts.v1 import company_service_pb2 as pb
 from holdfast.accounts.v1.account_service_pb2 import OpenAccountRequest
+from holdfast.accounts.v1.card_bulk_service_pb2 import ImportCardsRequest, ImportedCard
 from holdfast.accounts.v1.card_service_pb2 import IssueCardRequest
 from tests.accounts_applying import approve, create_programme, get, submit
 from tests.accounts_mesh import AccountsMesh, call, call_replayed, refused, usd
@@ -159,6 +160,16 @@ async def test_a_company_that_is_set_aside_gets_nothing_new(
             grpc.StatusCode.FAILED_PRECONDITION,
             "COMPANY_NOT_ACTIVE",
         )
+    rows = [
+        ImportedCard(reference="there", account_id=account.id),
+        ImportedCard(reference="new", owner_id=company.id, credit_limit=limit),
+    ]
+    importing = ImportCardsRequest(request_id="m", cards=rows)
+    imported = await call(mesh.card_bulk.ImportCards, importing, **STAFF)
+    assert [[one.field for one in result.violations] for result in imported.results] == [
+        ["account_id"],
+        ["owner_id"],
+    ]
     assert (await mesh.count("account"), await mesh.count("card")) == (1, 0)
 
 
