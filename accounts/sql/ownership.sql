@@ -33,12 +33,15 @@ LIMIT $3
 SELECT id, owner_id FROM account WHERE id = ANY($1::text[])
 
 -- managers_of --
--- Who manages companies, those who came first first. Params: $1 company ids, $2 how many of each.
+-- Who manages companies, and may sign in to do so, those who came first first. Params:
+-- $1 company ids, $2 how many of each.
 SELECT c.company_id, m.user_id
 FROM unnest($1::text[]) AS c (company_id)
 CROSS JOIN LATERAL (
-    SELECT user_id, create_time FROM company_member
-    WHERE company_id = c.company_id AND active AND role <> 'EMPLOYEE'
+    SELECT user_id, create_time FROM company_member AS one
+    WHERE company_id = c.company_id AND active AND role <> 'EMPLOYEE' AND NOT EXISTS (
+        SELECT FROM person WHERE id = one.user_id AND state IN ('SUSPENDED', 'CLOSED')
+    )
     ORDER BY create_time, user_id
     LIMIT $2
 ) m

@@ -28,6 +28,7 @@ from runtime.channel import unix_channel
 from runtime.events.catalogue import Event
 from runtime.events.outbox import EventOutbox, emit
 from runtime.server import Server
+from tests.accounts_applying import create_user
 from tests.accounts_disputing import liability, shopper
 from tests.accounts_mesh import OWNER, UNKNOWN_ACCOUNT, AccountsMesh, call, refused, usd
 from tests.accounts_people import ANNA, BORIS, CHLOE, as_user, found_company, join
@@ -218,6 +219,13 @@ async def test_managers_of_companies(mesh: AccountsMesh, feed: Feed) -> None:
         return [(one.company_id, one.user_id) for one in answer.managers]
 
     assert await managers() == [(company.id, ANNA), (company.id, BORIS)]
+    # Who is barred from signing in learns nothing of the company by mail, either.
+    await create_user(mesh, BORIS)
+    for name, there in (("Suspend", False), ("Reactivate", True), ("Close", False)):
+        kind = getattr(user_service_pb2, f"{name}UserRequest")
+        change = kind(request_id=mesh.request_id(), user_id=BORIS)
+        await call(getattr(mesh.users, f"{name}User"), change)
+        assert ((company.id, BORIS) in await managers()) is there
     removing = member_service_pb2.RemoveMemberRequest(
         request_id=mesh.request_id(), company_id=company.id, user_id=BORIS
     )

@@ -89,7 +89,8 @@ class EventFeedServiceServicer:
 
     def ResolveManagers(self, request, context):
         """Says who manages companies, so that they are told what concerns their companies: at most 20 of
-        each, those who came first. Companies that are not known are left out.
+        each, those who came first, without people who are suspended or closed. Companies that are not
+        known are left out.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """

@@ -48,7 +48,8 @@ class EventFeedServiceStub:
     """
     ResolveManagers: _grpc.UnaryUnaryMultiCallable[_event_feed_service_pb2.ResolveManagersRequest, _event_feed_service_pb2.ResolveManagersResponse]
     """Says who manages companies, so that they are told what concerns their companies: at most 20 of
-    each, those who came first. Companies that are not known are left out.
+    each, those who came first, without people who are suspended or closed. Companies that are not
+    known are left out.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -83,7 +84,8 @@ class EventFeedServiceAsyncStub(EventFeedServiceStub):
     """
     ResolveManagers: _aio.UnaryUnaryMultiCallable[_event_feed_service_pb2.ResolveManagersRequest, _event_feed_service_pb2.ResolveManagersResponse]  # type: ignore[assignment]
     """Says who manages companies, so that they are told what concerns their companies: at most 20 of
-    each, those who came first. Companies that are not known are left out.
+    each, those who came first, without people who are suspended or closed. Companies that are not
+    known are left out.
 
     Errors: INVALID_ARGUMENT, UNAVAILABLE.
     """
@@ -133,7 +135,8 @@ class EventFeedServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_feed_service_pb2.ResolveManagersResponse, _abc.Awaitable[_event_feed_service_pb2.ResolveManagersResponse]]:
         """Says who manages companies, so that they are told what concerns their companies: at most 20 of
-        each, those who came first. Companies that are not known are left out.
+        each, those who came first, without people who are suspended or closed. Companies that are not
+        known are left out.
 
         Errors: INVALID_ARGUMENT, UNAVAILABLE.
         """
