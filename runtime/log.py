@@ -6,9 +6,17 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-import structlog
-
 from runtime.identity import call_fields
+
+# structlog loads `rich` where it is installed, to draw tracebacks on terminals: 4 MiB, and a tenth
+# of a second, of each process that writes JSON. Commands draw with it, and have loaded it by then.
+if "rich" in sys.modules:
+    import structlog
+else:
+    sys.modules["rich"] = None  # type: ignore[assignment]  # says that it is not there
+    import structlog
+
+    del sys.modules["rich"]
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
