@@ -119,7 +119,7 @@ class Report:
     failure: str
     key: bytes
     schedule_id: str
-    #: Who asked; of a scheduled one, who is told.
+    #: Who asked; of a scheduled one, who is told: '': whoever manages its owner.
     principal: str
     #: Who owns what a scheduled one is about.
     owner_id: str

@@ -46,6 +46,7 @@ def add_reports(
         store,
         files,
         Making(pool, books, week_start=settings.week_start),
+        subjects,
         clock,
         folder=settings.home / FOLDER,
         kept_days=kept_days,

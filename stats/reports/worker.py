@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runtime.clock import Clock
+from runtime.errors import Unavailable
 from runtime.files import make_private_folder
 from runtime.log import get_logger
 from runtime.metrics import STATS_REPORTS
@@ -26,8 +27,9 @@ from runtime.tasks import woken
 from stats.reports.files import KEY_BYTES, ReportFiles
 from stats.reports.making import Making
 from stats.reports.report import Report, queued
-from stats.reports.schedule import DELAY_MS
-from stats.reports.store import ReportStore
+from stats.reports.schedule import DELAY_MS, Schedule
+from stats.reports.store import ReportStore, Transaction
+from stats.subjects import Subjects
 
 #: How often to look whether a report is to be made, and for what is over.
 INTERVAL_S = 2.0
@@ -60,6 +62,7 @@ class ReportWorker:
         store: ReportStore,
         files: ReportFiles,
         making: Making,
+        subjects: Subjects,
         clock: Clock,
         *,
         folder: Path,
@@ -69,6 +72,7 @@ class ReportWorker:
         self._store = store
         self._files = files
         self._making = making
+        self._subjects = subjects
         self._clock = clock
         self._folder = folder
         self._kept_ms = kept_days * _DAY_MS
@@ -134,23 +138,32 @@ class ReportWorker:
             return 0
         now_ms = self._clock.now_ms()
         due_ms = min(now_ms, counted_until_ms + DELAY_MS)
-        async with self._store.transaction(now_ms=now_ms) as transaction:
-            due = await transaction.take_schedules(due_ms=due_ms)
-            for one in due:
-                report = queued(
-                    one.report_id,
-                    one.wanted,
-                    (one.period.start, one.period.end),
-                    key=os.urandom(KEY_BYTES),
-                    principal=one.user_id,
-                    now_ms=now_ms,
-                    kept_ms=self._kept_ms,
-                    schedule_id=one.id,
-                    owner_id=one.owner_id,
-                )
-                await transaction.insert(report)
-                await transaction.move_schedule(replace(one, next_date=one.following))
+        try:
+            async with self._store.transaction(now_ms=now_ms) as transaction:
+                due = await transaction.take_schedules(due_ms=due_ms)
+                for one in due:
+                    await self._ask(transaction, one, now_ms=now_ms)
+        except Unavailable as error:
+            logger.warning("reports_not_asked_for", error=str(error))
+            return 0
         return len(due)
+
+    async def _ask(self, transaction: Transaction, one: Schedule, *, now_ms: int) -> None:
+        # Whom the company has removed is not told any more: its managers are.
+        found = await self._subjects.find(one.wanted.subject_id, one.user_id)
+        report = queued(
+            one.report_id,
+            one.wanted,
+            (one.period.start, one.period.end),
+            key=os.urandom(KEY_BYTES),
+            principal="" if found is not None and found.dismissed else one.user_id,
+            now_ms=now_ms,
+            kept_ms=self._kept_ms,
+            schedule_id=one.id,
+            owner_id=one.owner_id,
+        )
+        await transaction.insert(report)
+        await transaction.move_schedule(replace(one, next_date=one.following))
 
     async def clean(self) -> None:
         """Removes what is over, and files that nobody needs."""

@@ -110,6 +110,26 @@ async def test_no_report_before_its_period_is_counted(mesh: StatsMesh) -> None:
     assert row["day"] == "2026-11-20"
 
 
+async def test_whom_the_company_has_removed_is_told_nothing(mesh: StatsMesh) -> None:
+    """The report is made all the same, and whoever manages the company is told."""
+    await scheduled(mesh, wanted())
+    at(mesh, "2026-11-21T13:00:00")
+    mesh.accounts.down = True
+    assert not await mesh.report_worker.schedule_due()
+    mesh.accounts.down, mesh.accounts.dismissed = False, {MANAGER_USER}
+    assert await mesh.report_worker.schedule_due() == 1
+    assert await mesh.report_worker.work_due()
+    (event,) = await mesh.rows("SELECT type, owner_id, user_id FROM event")
+    assert tuple(event) == ("report.ready", COMPANY, "")
+    # Who is back is told again.
+    mesh.accounts.dismissed = set()
+    at(mesh, "2026-11-22T13:00:00")
+    assert await mesh.report_worker.schedule_due() == 1
+    assert await mesh.report_worker.work_due()
+    told = await mesh.rows("SELECT user_id FROM event ORDER BY create_time")
+    assert [row["user_id"] for row in told][1:] == [MANAGER_USER]
+
+
 async def test_replays_and_ends(mesh: StatsMesh) -> None:
     made = await scheduled(mesh, wanted())
     assert await scheduled(mesh, wanted()) == made

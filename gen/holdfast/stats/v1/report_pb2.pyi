@@ -360,7 +360,9 @@ class ReportSchedule(_message.Message):
     interval: _stat_pb2.PeriodType.ValueType
     """Of what length of period."""
     user_id: _builtins.str
-    """The user who is told of each (event `report.ready`)."""
+    """The user who is told of each (event `report.ready`). Whom the company has removed is not:
+    then its managers are.
+    """
     next_start_date: _builtins.str
     """First day of the period that is next."""
     @_builtins.property
