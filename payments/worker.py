@@ -131,10 +131,13 @@ class Worker:
                 raise AssertionError("nothing is due where there is nothing to do")
 
     async def _begin(self, payment: Payment) -> None:
-        """The next one of a series is made in the transaction that ends this one's waiting."""
+        """The next one of a series is made in the transaction that ends this one's waiting; none
+        follows on an account that is closed, for that is for good.
+        """
         now_ms = self._clock.now_ms()
         found = await self._steps.begin(payment)
-        after = making.following(payment, now_ms=now_ms)
+        closed = isinstance(found, Payment) and found.reason == life.ACCOUNT_CLOSED
+        after = None if closed else making.following(payment, now_ms=now_ms)
         async with self._store.transaction(now_ms=now_ms) as transaction:
             if isinstance(found, Found):
                 await transaction.lock_account(payment.account_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
+from holdfast.accounts.v1 import account_pb2
 from holdfast.payments.v1 import funding_source_service_pb2 as funding_pb
 from holdfast.payments.v1 import payment_pb2
 from holdfast.payments.v1 import payment_service_pb2 as pb
@@ -86,6 +87,24 @@ async def test_a_series_pays_on_each_of_its_days(mesh: PaymentsMesh) -> None:
     assert {one.series_id for one in shown} == {first.id}
     assert {one.state for one in shown} == {payment_pb2.Payment.STATE_SUCCEEDED}
     assert await mesh.owed(account_id) == (100_000 - 5 * 2_000, 0)
+
+
+async def test_a_closed_account_ends_a_series(mesh: PaymentsMesh) -> None:
+    """Goal: nothing is paid, and nobody is told each month that nothing was."""
+    account_id = await mesh.payer()
+    request = scheduling(mesh, account_id, interval=payment_pb2.PAYMENT_INTERVAL_MONTHLY)
+    await scheduled(mesh, request)
+    mesh.accounts.holders[account_id].state = account_pb2.Account.STATE_CLOSING
+    await mesh.until("2027-01-31")
+    assert await mesh.owed(account_id) == (8_000, 0)
+    mesh.accounts.holders[account_id].state = account_pb2.Account.STATE_CLOSED
+    await mesh.until("2027-02-28")
+    await mesh.until("2027-03-31")
+    shown = [(one.scheduled_date, one.state, one.reason) for one in await mesh.listed(account_id)]
+    assert shown == [
+        ("2027-01-31", payment_pb2.Payment.STATE_SUCCEEDED, ""),
+        ("2027-02-28", payment_pb2.Payment.STATE_CANCELED, "ACCOUNT_CLOSED"),
+    ]
 
 
 async def test_what_is_owed_counts_on_the_day(mesh: PaymentsMesh) -> None:
