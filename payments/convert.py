@@ -122,6 +122,14 @@ def return_payment(
     return key, request.payment_id, request.reason
 
 
+def check_bank_reference(value: str, violations: Violations) -> None:
+    """A transfer is known by it, and credited once: what nobody sees makes no other one of it."""
+    if not value.isprintable() or value != value.strip():
+        violations.add("bank_reference", "must be printable, with no space at its ends")
+    else:
+        violations.text("bank_reference", value, limit=BANK_REFERENCE_LENGTH, required=True)
+
+
 def record_transfer(
     request: back_office_service_pb2.RecordTransferRequest, context: Any, *, now_ms: int
 ) -> tuple[RequestKey, Source, int]:
@@ -132,9 +140,7 @@ def record_transfer(
     source = SOURCES.get(request.source)
     if source not in TRANSFERS:
         violations.add("source", "must be WIRE or ZELLE")
-    violations.text(
-        "bank_reference", request.bank_reference, limit=BANK_REFERENCE_LENGTH, required=True
-    )
+    check_bank_reference(request.bank_reference, violations)
     violations.money("amount", request, minimum=1)
     violations.timestamp("receive_time", request)
     receive_ms = now_ms

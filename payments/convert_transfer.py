@@ -11,6 +11,7 @@ from payments.convert import (
     BANK_REFERENCE_LENGTH,
     SOURCE_NUMBERS,
     SOURCES,
+    check_bank_reference,
     date_of,
     money,
 )
@@ -115,9 +116,7 @@ def _checked(one: transfer_pb2.IncomingTransfer, *, now_ms: int) -> Checked:
     source = SOURCES.get(one.source)
     if source not in TRANSFERS:
         violations.add("source", "must be WIRE or ZELLE")
-    violations.text(
-        "bank_reference", one.bank_reference, limit=BANK_REFERENCE_LENGTH, required=True
-    )
+    check_bank_reference(one.bank_reference, violations)
     violations.money("amount", one, minimum=1)
     violations.text("remittance", one.remittance, limit=REMITTANCE_LENGTH)
     day = date_of("receive_date", one.receive_date, violations)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grpc
+import pytest
 
 from holdfast.payments.v1 import back_office_service_pb2 as pb
 from holdfast.payments.v1 import payment_pb2
@@ -85,6 +86,22 @@ async def test_a_transfer_is_credited_once(mesh: PaymentsMesh) -> None:
     other = wire(mesh, account_id, amount_minor=4_001)
     found = await refused(mesh.office.RecordTransfer, other)
     assert (found.code, found.reason) == (grpc.StatusCode.ALREADY_EXISTS, "TRANSFER_EXISTS")
+
+
+@pytest.mark.parametrize("odd", ["{} ", " {}", "{}\u00a0", "\u200b{}", "{}\t"])
+async def test_a_transfer_is_credited_once_whatever_nobody_sees(
+    mesh: PaymentsMesh, odd: str
+) -> None:
+    """Goal: a reference that was pasted with a space is not another transfer."""
+    account_id = await mesh.open_account()
+    request = wire(mesh, account_id)
+    await call(mesh.office.RecordTransfer, request)
+    again = wire(mesh, account_id)
+    again.bank_reference = odd.format(request.bank_reference)
+    found = await refused(mesh.office.RecordTransfer, again)
+    assert (found.code, found.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["bank_reference"])
+    await mesh.work()
+    assert await mesh.owed(account_id) == (-request.amount.amount_minor, 0)
 
 
 async def test_wrong_transfers(mesh: PaymentsMesh) -> None:

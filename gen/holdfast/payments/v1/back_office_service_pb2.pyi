@@ -38,7 +38,7 @@ class RecordTransferRequest(_message.Message):
     source: _payment_pb2.PaymentSource.ValueType
     """WIRE or ZELLE."""
     bank_reference: _builtins.str
-    """What the bank calls the transfer; at most 64 printable characters."""
+    """What the bank calls the transfer; at most 64 printable characters, with no space at its ends."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """What has arrived, in the account's billing currency, more than 0."""

@@ -36,7 +36,9 @@ class IncomingTransfer(_message.Message):
     source: _payment_pb2.PaymentSource.ValueType
     """WIRE or ZELLE."""
     bank_reference: _builtins.str
-    """What the bank calls it, never twice: at most 64 printable characters."""
+    """What the bank calls it, never twice: at most 64 printable characters, with no space at its
+    ends.
+    """
     receive_date: _builtins.str
     """Day on which it arrived, `YYYY-MM-DD` in the account's timezone, at most 90 days ago."""
     remittance: _builtins.str
