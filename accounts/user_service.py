@@ -232,6 +232,7 @@ class UserService(UserServiceServicer):
                 )
             erased = erase_user(_closed(user), now_ms=self._clock.now_ms())
             await transaction.delete_user(erased)
+            await transaction.erase_words(erased.id)
             await transaction.tell_sign_in(erased)
             return erased
 

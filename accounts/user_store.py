@@ -127,13 +127,14 @@ class UserTransaction(Transaction):
 
     async def erase_words(self, user_id: str) -> None:
         """Destroys the keys of what the person said when applying and about charges, and the
-        digests of the documents.
+        digests of the documents; forgets the addresses, masked, of accepted invitations.
         """
         for name in (
             "erase_applications",
             "erase_documents",
             "erase_disputes",
             "erase_dispute_documents",
+            "erase_invitations",
         ):
             await self._connection.execute(_SQL[name], user_id)
 

@@ -167,6 +167,11 @@ UPDATE dispute SET data_key = '' WHERE user_id = $1
 UPDATE dispute_document SET sha256 = decode(repeat('00', 32), 'hex')
 WHERE dispute_id IN (SELECT id FROM dispute WHERE user_id = $1)
 
+-- erase_invitations --
+-- Forgets to which addresses a person was invited. Params: $1 id.
+UPDATE invitation SET email = ''
+WHERE user_id = $1 AND company_id IN (SELECT company_id FROM company_member WHERE user_id = $1)
+
 -- insert_person_reveals --
 -- Records that people are shown in full. Params: $1 user_ids, $2 principal, $3 method, $4 now.
 INSERT INTO person_reveal (user_id, principal, method, create_time)

@@ -18,13 +18,15 @@ from holdfast.accounts.v1 import (
     account_service_pb2,
     card_lifecycle_pb2,
     dispute_service_pb2,
+    member_service_pb2,
 )
 from holdfast.accounts.v1 import user_service_pb2 as pb
 from holdfast.authz.v1.projection_service_pb2 import CARD_STATE_CLOSED
 from holdfast.payments.v1.erasure_service_pb2 import ForgetAccountRequest
+from tests.accounts_applying import create_user
 from tests.accounts_disputing import shopper
 from tests.accounts_mesh import OTHER_OWNER, AccountsMesh, Refused, call, refused, usd
-from tests.accounts_people import ANNA, STAFF, as_user
+from tests.accounts_people import ANNA, BORIS, CHLOE, STAFF, as_user, found_company, join
 
 MIGRATION = Path("accounts/sql/migrations/0190_tell_payments_of_erasures.sql").read_text()
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
@@ -149,6 +151,24 @@ async def test_erasing_takes_what_was_said_about_charges(mesh: AccountsMesh) -> 
     get = dispute_service_pb2.GetDisputeRequest(dispute_id=dispute.id)
     found = (await call(mesh.disputes.GetDispute, get, **STAFF)).dispute
     assert (found.description, len(found.documents)) == ("", 1)
+
+
+@pytest.mark.parametrize("how", [("CloseUser", "EraseUser"), ("DeleteUser",)])
+async def test_nothing_of_an_address_is_left_in_invitations(
+    mesh: AccountsMesh, how: tuple[str, ...]
+) -> None:
+    """Goal: a letter and a domain may tell who it was. What is of others stays."""
+    company = await found_company(mesh, ANNA)
+    await create_user(mesh, BORIS)
+    for user_id in (BORIS, CHLOE):
+        await join(mesh, company.id, user_id, "EMPLOYEE", by=ANNA)
+    for name in how:
+        await move(mesh, name, BORIS)
+    rows = await mesh.pool.fetch("SELECT user_id, email FROM invitation")
+    assert dict(map(tuple, rows)) == {BORIS: "", CHLOE: "b***@example.com"}
+    listing = member_service_pb2.ListInvitationsRequest(company_id=company.id)
+    listed = await call(mesh.members.ListInvitations, listing, **as_user(ANNA))
+    assert {one.email for one in listed.invitations} == {"", "b***@example.com"}
 
 
 async def test_what_is_handed_in_while_the_person_is_erased_is_not_kept(
