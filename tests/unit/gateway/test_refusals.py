@@ -148,6 +148,8 @@ def test_movements_of_others_and_services_without_a_right_are_told() -> None:
     """Somebody who administers, or who has shown nothing; a service at what is not for it."""
     assert REFUSALS.entry_of(told(REVERSE, status=401))
     assert REFUSALS.entry_of(told(REVERSE, status=401, **ALICE))
+    both = {"subject": "usr_alice", "roles": "admin merchant"}
+    assert REFUSALS.entry_of(told(REVERSE, status=429, **both))
     spiffe = "spiffe://holdfast.local/service/notify"
     entry = REFUSALS.entry_of(told(FREEZE, grpc_status="7", spiffe=spiffe, listener="mesh"))
     assert entry is not None
