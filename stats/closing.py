@@ -55,8 +55,10 @@ def reopened(
             if day >= end or not closes(subject, kind):
                 continue
             period = period_of(kind, day, week_start=week_start)
-            starts = (period.start, after(period).start)
-            found.update((subject, kind, start) for start in starts if start < end)
+            # A week that began on another day when it was closed may not be over as it is now.
+            found.update(
+                (subject, kind, one.start) for one in (period, after(period)) if one.end < end
+            )
     return [
         (subject, period_of(kind, start, week_start=week_start))
         for subject, kind, start in sorted(found)

@@ -27,6 +27,8 @@ def day(text: str) -> date:
         (ACCOUNT, "2026-11-25", DAY, "2026-11-25", MONDAY, []),
         (ACCOUNT, "2026-11-20", WEEK, "2026-11-30", MONDAY, ["2026-11-16", "2026-11-23"]),
         (ACCOUNT, "2026-11-22", WEEK, "2026-11-29", SUNDAY, ["2026-11-22"]),
+        # Weeks began on Mondays until now: this one has only begun.
+        (ACCOUNT, "2026-11-22", WEEK, "2026-11-23", SUNDAY, []),
         (ACCOUNT, "2026-10-31", MONTH, "2026-12-01", MONDAY, ["2026-10-01", "2026-11-01"]),
         # Cards have no days and weeks closed.
         (CARD, "2026-11-20", DAY, "2026-11-25", MONDAY, []),
