@@ -12,11 +12,12 @@ from holdfast.payments.v1.payment_service_pb2_grpc import PaymentServiceServicer
 from payments import checks, convert, happenings, making
 from payments import payment as life
 from payments.autopay import Autopay
+from payments.books import BooksUnavailable
 from payments.calendar import day_of
 from payments.holders import Holder, Holders
 from payments.mutation import Mutations, nothing
 from payments.payment import Payment, Source, WrongState
-from payments.steps import Found, Steps
+from payments.steps import BalanceMoved, Found, Steps
 from payments.store import Store
 from payments.transaction import Transaction
 from runtime import ids
@@ -27,6 +28,8 @@ from runtime.pages import cut
 
 #: Payments of one account that are scheduled or under way.
 OPEN_MAX = 100
+#: How often the balance is asked for, where payments are credited meanwhile.
+ASKED_MAX = 5
 #: How far ahead a payment may be scheduled.
 AHEAD_DAYS_MAX = 366
 
@@ -72,7 +75,7 @@ class PaymentService(PaymentServiceServicer):
             holder, found = facts
             await transaction.lock_account(wanted.account_id)
             source = await checks.source_of(transaction, wanted, available=self._available)
-            owed = found.owed(await transaction.under_way(wanted.account_id))
+            owed = await found.owed_now(transaction, wanted.account_id)
             made = making.requested(
                 payment_id=self._new_id(wanted.account_id),
                 account_id=wanted.account_id,
@@ -89,11 +92,16 @@ class PaymentService(PaymentServiceServicer):
             await transaction.record(after=answer.payment)
             return answer
 
-        answer = await self._mutations.run(
-            key, context, pb.MakePaymentResponse, ask=ask, change=change
-        )
-        self._wake()
-        return answer
+        for _ in range(ASKED_MAX):
+            try:
+                answer = await self._mutations.run(
+                    key, context, pb.MakePaymentResponse, ask=ask, change=change
+                )
+            except BalanceMoved:
+                continue
+            self._wake()
+            return answer
+        raise BooksUnavailable("the balance does not come to rest; repeat the same request")
 
     async def SchedulePayment(
         self, request: pb.SchedulePaymentRequest, context: Any

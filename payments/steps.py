@@ -19,6 +19,7 @@ from payments.owed import Owed
 from payments.payment import Basis, Cause, Payment, Source
 from payments.processor import Outcome, Processor, Result
 from payments.store import Store
+from payments.transaction import Transaction
 from runtime.clock import Clock
 
 #: Statements know of a payment within this time after the ledger does.
@@ -36,14 +37,24 @@ class Found:
 
     posted_minor: int
     under_way: Mapping[str, int]
+    #: Payments that had lowered the balance before all this was asked.
+    credited: int
     asked: Asked | None
 
-    def owed(self, more: Mapping[str, int] | None = None) -> Owed:
+    async def owed_now(self, transaction: Transaction, account_id: str) -> Owed:
+        """What is owed, with what is under way by now; the account is locked. Raises BalanceMoved
+        if a payment has begun and was credited since: none of what was asked knows it.
+        """
+        if await transaction.count_credited(account_id, but=self.under_way) != self.credited:
+            raise BalanceMoved(account_id)
+        return self.owed(await transaction.under_way(account_id))
+
+    def owed(self, more: Mapping[str, int]) -> Owed:
         """What is owed; `more`: payments that are under way by now."""
         asked = self.asked
         return Owed(
             posted_minor=self.posted_minor,
-            under_way_minor=sum({**self.under_way, **(more or {})}.values()),
+            under_way_minor=sum({**self.under_way, **more}.values()),
             statement_minor=asked.statement_minor if asked else None,
             minimum_minor=asked.minimum_minor if asked else None,
         )
@@ -55,6 +66,10 @@ class NotNow(Exception):
     def __init__(self, until_ms: int) -> None:
         super().__init__(until_ms)
         self.until_ms = until_ms
+
+
+class BalanceMoved(Exception):
+    """What is owed has to be asked for again."""
 
 
 class Steps:
@@ -83,10 +98,11 @@ class Steps:
         """What an account owes. Payments under way are asked for before the balance: one that is
         credited in between counts twice, which asks for less, never for more.
         """
+        credited = await self._store.count_credited(account_id)
         under_way = await self._store.under_way(account_id)
         asked = await self._holders.asked(account_id) if basis in _OF_STATEMENTS else None
         posted_minor = await self._books.posted_minor(account_id)
-        return Found(posted_minor=posted_minor, under_way=under_way, asked=asked)
+        return Found(posted_minor=posted_minor, under_way=under_way, credited=credited, asked=asked)
 
     async def begin(self, payment: Payment) -> Payment | Found:
         """What is found out about a payment whose time has come; or how it ends here."""

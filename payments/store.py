@@ -80,6 +80,12 @@ class Store:
             found = await self._pool.fetch(_SQL["list_under_way"], account_id)
         return {row["id"]: row["amount_minor"] for row in found}
 
+    async def count_credited(self, account_id: str) -> int:
+        """How many payments of an account have ever lowered its balance."""
+        with refusing_when_down():
+            counted: int = await self._pool.fetchval(_SQL["count_credited"], account_id, [])
+        return counted
+
     async def last_change_ms(self, account_id: str) -> int | None:
         """When a payment of an account last lowered its balance, or went back."""
         return rows.ms(await self._pool.fetchval(_SQL["select_last_change"], account_id))

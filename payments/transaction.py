@@ -68,6 +68,11 @@ class Transaction:
         found = await self.connection.fetch(_SQL["list_under_way"], account_id)
         return {row["id"]: row["amount_minor"] for row in found}
 
+    async def count_credited(self, account_id: str, *, but: Iterable[str]) -> int:
+        """How many payments of an account have ever lowered its balance, without these."""
+        counted: int = await self.connection.fetchval(_SQL["count_credited"], account_id, list(but))
+        return counted
+
     async def count_open(self, account_id: str) -> int:
         """Payments that are scheduled or under way."""
         counted: int = await self.connection.fetchval(_SQL["count_open"], account_id)

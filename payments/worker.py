@@ -17,7 +17,7 @@ from payments.autopay import Autopay, Due, look
 from payments.holders import Holders
 from payments.payment import Payment, State, Step
 from payments.retrying import postponed
-from payments.steps import Found, Steps
+from payments.steps import BalanceMoved, Found, NotNow, Steps
 from payments.store import Store
 from runtime.clock import Clock
 from runtime.log import get_logger
@@ -141,8 +141,11 @@ class Worker:
         async with self._store.transaction(now_ms=now_ms) as transaction:
             if isinstance(found, Found):
                 await transaction.lock_account(payment.account_id)
-                under_way = await transaction.under_way(payment.account_id)
-                begun = self._steps.begun(payment, found.owed(under_way))
+                try:
+                    owed = await found.owed_now(transaction, payment.account_id)
+                except BalanceMoved:
+                    raise NotNow(now_ms) from None
+                begun = self._steps.begun(payment, owed)
             else:
                 begun = found
             if not await transaction.update_payment(begun):

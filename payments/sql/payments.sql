@@ -97,6 +97,12 @@ SELECT * FROM payment WHERE processor_reference = $1 AND source IN ('STRIPE_CARD
 SELECT id, amount_minor FROM payment
 WHERE account_id = $1 AND step IN ('CHARGE', 'CREDIT') AND amount_minor IS NOT NULL
 
+-- count_credited --
+-- How many payments of an account have ever lowered its balance; that only grows. Params:
+-- $1 account, $2 ids of those that do not count.
+SELECT count(*) FROM payment
+WHERE account_id = $1 AND state IN ('SUCCEEDED', 'RETURNED', 'REFUNDED') AND id <> ALL($2::text[])
+
 -- count_open --
 -- How many payments of an account are scheduled or under way. Params: $1 account id.
 SELECT count(*) FROM payment WHERE account_id = $1 AND step <> 'NONE'

@@ -14,7 +14,7 @@ from payments.payment import CHARGE_AGAIN_MS, Payment, Source
 from payments.processor import Outcome, OutcomeUnknown, Processor, Result
 from payments.refund import Refund
 from payments.worker import LEASE_MS, Worker
-from tests.payments_mesh import PaymentsMesh, call, usd
+from tests.payments_mesh import PaymentsMesh, call, refused, usd
 
 
 class Died(BaseException):
@@ -222,3 +222,42 @@ async def test_scheduled_payments_of_one_day_do_not_pay_more_than_may_be(
     assert await mesh.owed(account_id) == (-10_000, 0)
     amounts = sorted(one.amount.amount_minor for one in await mesh.listed(account_id))
     assert amounts == [2_000, 6_000, 6_000, 6_000, 6_000]
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+async def test_what_is_credited_while_the_balance_is_told_counts(
+    mesh: PaymentsMesh, monkeypatch: pytest.MonkeyPatch, scheduled: bool
+) -> None:
+    """Goal: a payment that begins and ends between the balance and the decision is not forgotten;
+    two clicks do not pay twice.
+    """
+    account_id = await mesh.payer(owed_minor=10_000)
+    books: Any = mesh.parts.steps._books
+    real = books.posted_minor
+    first = True
+
+    async def slow(name: str) -> int:
+        nonlocal first
+        found: int = await real(name)
+        if first:
+            first = False
+            await mesh.pay(account_id, 20_000)
+            for _ in range(4):
+                await mesh.worker.work_due()
+        return found
+
+    monkeypatch.setattr(books, "posted_minor", slow)
+    if scheduled:
+        request = payment_service_pb2.SchedulePaymentRequest(
+            request_id=mesh.request_id(),
+            account_id=account_id,
+            amount=usd(20_000),
+            date="2027-01-21",
+        )
+        await call(mesh.payments.SchedulePayment, request)
+        await mesh.until("2027-01-21")
+    else:
+        found = await refused(mesh.payments.MakePayment, mesh.making(account_id, 20_000))
+        assert found.reason == "OVERPAYMENT"
+    await mesh.work()
+    assert await mesh.owed(account_id) == (-10_000, 0)
