@@ -47,14 +47,11 @@ class Found:
         """
         if await transaction.count_credited(account_id, but=self.under_way) != self.credited:
             raise BalanceMoved(account_id)
-        return self.owed(await transaction.under_way(account_id))
-
-    def owed(self, more: Mapping[str, int]) -> Owed:
-        """What is owed; `more`: payments that are under way by now."""
+        under_way = {**self.under_way, **await transaction.under_way(account_id)}
         asked = self.asked
         return Owed(
             posted_minor=self.posted_minor,
-            under_way_minor=sum({**self.under_way, **more}.values()),
+            under_way_minor=sum(under_way.values()),
             statement_minor=asked.statement_minor if asked else None,
             minimum_minor=asked.minimum_minor if asked else None,
         )
