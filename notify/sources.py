@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from notify.from_ledger import LedgerEntry, event_of
 from notify.intake import Intake
 from runtime import ids
 from runtime.events.catalogue import Event
-from runtime.log import get_logger
+from runtime.follower import follow_for_ever
 from runtime.queries import load_queries
 from runtime.validate import milliseconds
 
@@ -34,12 +33,10 @@ if TYPE_CHECKING:
 
 #: Events of one transaction.
 PAGE = 500
-#: How often a feed is asked when there was nothing new, unless it is said otherwise; and after a
-#: failure.
+#: How often a feed is asked when there was nothing new, unless it is said otherwise.
 POLL_S = 0.25
 #: The same of stats: what it tells, it has found a good while after the purchases.
 STATS_POLL_S = 1.0
-PAUSE_S = 1.0
 CALL_TIMEOUT_S = 5.0
 #: Accounts of one call.
 OWNERS_PAGE = 1_000
@@ -50,8 +47,6 @@ _SQL = load_queries(Path(__file__).with_name("sql") / "intake.sql")
 _LEDGER = "ledger"
 #: Events without account or owner of ours are everybody's.
 _NO_TAG = "00"
-
-logger = get_logger()
 
 #: Asks for what follows a number; returns it, and whether there may be more.
 Ask = Callable[[int], Awaitable[tuple[Sequence[FeedEvent], bool]]]
@@ -137,18 +132,13 @@ class Feed:
 
     async def run(self) -> None:
         """For ever; no failure ends it."""
-        while True:
-            pause_s = self._poll_s
-            try:
-                pause_s = 0 if await self.step() else self._poll_s
-            except grpc.aio.AioRpcError as error:
-                because = f"{error.code().name}: {error.details()}"
-                logger.debug("feed_unknown", source=self._source, because=because)
-                pause_s = PAUSE_S
-            except Exception:
-                logger.exception("feed_failed", source=self._source)
-                pause_s = PAUSE_S
-            await asyncio.sleep(pause_s)
+        await follow_for_ever(
+            self.step,
+            poll_s=self._poll_s,
+            unknown="feed_unknown",
+            failed="feed_failed",
+            source=self._source,
+        )
 
     async def step(self) -> bool:
         """Takes one page in; True if there may be more. Nothing is locked while it is asked for:

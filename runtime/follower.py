@@ -46,6 +46,25 @@ class LedgerGapError(Exception):
     """The ledger answered with an entry that does not follow the one before."""
 
 
+async def follow_for_ever(
+    step: Callable[[], Awaitable[bool]], *, poll_s: float, unknown: str, failed: str, **what: str
+) -> None:
+    """Takes one page after the other in; looks now and then when there was no more, and rests after
+    a failure. `unknown` is what the log calls that who is asked does not answer, `failed` any other
+    failure.
+    """
+    while True:
+        try:
+            pause_s = 0 if await step() else poll_s
+        except grpc.aio.AioRpcError as error:
+            logger.debug(unknown, **what, because=f"{error.code().name}: {error.details()}")
+            pause_s = PAUSE_S
+        except Exception:
+            logger.exception(failed, **what)
+            pause_s = PAUSE_S
+        await asyncio.sleep(pause_s)
+
+
 class Follower:
     """Asks for what was settled, and has it taken in."""
 
@@ -72,17 +91,9 @@ class Follower:
 
     async def run(self) -> None:
         """For ever; no failure ends it."""
-        while True:
-            pause_s = self._poll_s
-            try:
-                pause_s = 0 if await self.step() else self._poll_s
-            except grpc.aio.AioRpcError as error:
-                logger.debug("ledger_unknown", because=f"{error.code().name}: {error.details()}")
-                pause_s = PAUSE_S
-            except Exception:
-                logger.exception("follower_failed")
-                pause_s = PAUSE_S
-            await asyncio.sleep(pause_s)
+        await follow_for_ever(
+            self.step, poll_s=self._poll_s, unknown="ledger_unknown", failed="follower_failed"
+        )
 
     async def caught_up(self) -> None:
         """Returns once nothing more is settled than was taken in."""
