@@ -10,14 +10,13 @@ import asyncio
 from collections.abc import Mapping
 
 from payments.erasure_store import ErasureStore
+from payments.leases import STEP_TIMEOUT_S, leased
 from payments.payment import Source
 from payments.processor import Connector
 from payments.retrying import postponed
 from payments.steps import POLL_MS_MAX, NotNow
-from payments.worker import INTERVAL_S, LEASE_MS, STEP_TIMEOUT_S
 from runtime.clock import Clock
 from runtime.log import get_logger
-from runtime.slots import Slots
 
 #: How many accounts are forgotten at the same time: nobody waits for it.
 AT_ONCE = 4
@@ -36,13 +35,7 @@ class Eraser:
         self._store = store
         self._connectors = connectors
         self._clock = clock
-        self._due = Slots(
-            self._take,
-            self._work,
-            count=AT_ONCE,
-            failed="erasures_failed",
-            interval_s=INTERVAL_S,
-        )
+        self._due = leased(store.claim, self._work, clock, count=AT_ONCE, failed="erasures_failed")
 
     def wake(self) -> None:
         """Something is due: look now."""
@@ -55,10 +48,6 @@ class Eraser:
     async def work_due(self) -> int:
         """Has accounts forgotten that are due; returns how many there were."""
         return await self._due.work_due()
-
-    async def _take(self, limit: int) -> list[tuple[str, int]]:
-        now_ms = self._clock.now_ms()
-        return await self._store.claim(now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=limit)
 
     async def _work(self, taken: tuple[str, int]) -> None:
         account_id, attempts = taken

@@ -11,17 +11,17 @@ from collections.abc import Mapping
 
 from payments import refund as life
 from payments.books import Books
+from payments.leases import LEASE_MS, STEP_TIMEOUT_S, leased
 from payments.payment import Source
 from payments.processor import Outcome, Processor, Result
 from payments.refund import Refund, RefundStep
 from payments.refund_store import RefundStore
 from payments.retrying import postponed
 from payments.steps import POLL_MS_MAX, POLL_MS_MIN, NotNow
-from payments.worker import AT_ONCE, INTERVAL_S, LEASE_MS, STEP_TIMEOUT_S
+from payments.worker import AT_ONCE
 from runtime.clock import Clock
 from runtime.log import get_logger
 from runtime.metrics import REFUNDS
-from runtime.slots import Slots
 
 logger = get_logger()
 
@@ -40,13 +40,7 @@ class RefundWorker:
         self._books = books
         self._processors = processors
         self._clock = clock
-        self._due = Slots(
-            self._take,
-            self._work,
-            count=AT_ONCE,
-            failed="refunds_failed",
-            interval_s=INTERVAL_S,
-        )
+        self._due = leased(store.claim, self._work, clock, count=AT_ONCE, failed="refunds_failed")
 
     def wake(self) -> None:
         """Something is due: look now."""
@@ -59,10 +53,6 @@ class RefundWorker:
     async def work_due(self) -> int:
         """Does one step of each refund that is due; returns how many there were."""
         return await self._due.work_due()
-
-    async def _take(self, limit: int) -> list[tuple[Refund, int]]:
-        now_ms = self._clock.now_ms()
-        return await self._store.claim(now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=limit)
 
     async def _work(self, taken: tuple[Refund, int]) -> None:
         refund, attempts = taken

@@ -15,6 +15,7 @@ from payments import making
 from payments import payment as life
 from payments.autopay import Autopay, Due, look
 from payments.holders import Holders
+from payments.leases import LEASE_MS, STEP_TIMEOUT_S, leased
 from payments.payment import Payment, State, Step
 from payments.retrying import postponed
 from payments.steps import BalanceMoved, Found, NotNow, Steps
@@ -22,15 +23,9 @@ from payments.store import Store
 from runtime.clock import Clock
 from runtime.log import get_logger
 from runtime.metrics import PAYMENTS
-from runtime.slots import Slots
 
-#: How often to look for what is due.
-INTERVAL_S = 1.0
 #: How many rows of a kind are worked on at the same time: one that hangs holds up no others.
 AT_ONCE = 16
-#: A row is taken for this long: longer than its step may take.
-LEASE_MS = 120_000
-STEP_TIMEOUT_S = 60.0
 
 logger = get_logger()
 
@@ -43,19 +38,11 @@ class Worker:
         self._steps = steps
         self._holders = holders
         self._clock = clock
-        self._due = Slots(
-            self._take_due,
-            self._work,
-            count=AT_ONCE,
-            failed="payments_failed",
-            interval_s=INTERVAL_S,
+        self._due = leased(
+            store.claim_payments, self._work, clock, count=AT_ONCE, failed="payments_failed"
         )
-        self._statements = Slots(
-            self._take_statements,
-            self._look,
-            count=AT_ONCE,
-            failed="autopays_failed",
-            interval_s=INTERVAL_S,
+        self._statements = leased(
+            store.claim_autopays, self._look, clock, count=AT_ONCE, failed="autopays_failed"
         )
 
     def wake(self) -> None:
@@ -76,18 +63,6 @@ class Worker:
     async def look_due(self) -> int:
         """Looks at statements that may have to be paid; returns how many there were."""
         return await self._statements.work_due()
-
-    async def _take_due(self, limit: int) -> list[tuple[Payment, int]]:
-        now_ms = self._clock.now_ms()
-        return await self._store.claim_payments(
-            now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=limit
-        )
-
-    async def _take_statements(self, limit: int) -> list[Autopay]:
-        now_ms = self._clock.now_ms()
-        return await self._store.claim_autopays(
-            now_ms=now_ms, until_ms=now_ms + LEASE_MS, limit=limit
-        )
 
     async def _work(self, taken: tuple[Payment, int]) -> None:
         payment, attempts = taken

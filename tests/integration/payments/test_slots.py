@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from payments.funding import FundingSource
+from payments.leases import LEASE_MS
 from payments.payment import Payment, Source
 from payments.processor import Outcome
-from payments.worker import LEASE_MS
+from payments.store import _SQL
 from runtime import tasks
 from tests.payments_mesh import PaymentsMesh
 
@@ -37,6 +38,23 @@ class Hanging:
             finally:
                 self.left.append(payment.id)
         return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class Going:
+    """The real pool, but for the first looks for what is due."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.failed = 0
+
+    async def fetch(self, query: str, *arguments: Any) -> Any:
+        if query == _SQL["claim_payments"] and self.failed < 2:
+            self.failed += 1
+            raise OSError("gone")
+        return await self._inner.fetch(query, *arguments)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -100,20 +118,13 @@ async def test_a_look_that_fails_is_not_the_last(
 ) -> None:
     """Goal: PostgreSQL may go while a worker looks for what is due."""
     made = await mesh.pay(await mesh.payer())
-    real, failed = mesh.parts.store.claim_payments, 0
-
-    async def failing(**limits: int) -> list[tuple[Payment, int]]:
-        nonlocal failed
-        if failed < 2:
-            failed += 1
-            raise OSError("gone")
-        return await real(**limits)
+    going = Going(mesh.parts.store._pool)
 
     async def done() -> bool:
         return await mesh.state(made.id) == "SUCCEEDED"
 
-    monkeypatch.setattr(mesh.parts.store, "claim_payments", failing)
+    monkeypatch.setattr(mesh.parts.store, "_pool", going)
     async with working(mesh):
         mesh.worker.wake()
         await until(done)
-    assert failed == 2
+    assert going.failed == 2

@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime
 
 from holdfast.payments.v1 import payment_pb2
 from holdfast.payments.v1 import payment_service_pb2 as pb
-from payments.worker import LEASE_MS, Worker
+from payments.leases import LEASE_MS
+from payments.worker import Worker
 from tests.payments_mesh import PaymentsMesh, call, usd
 
 WORKERS = 4

@@ -10,10 +10,11 @@ import pytest
 from holdfast.payments.v1 import back_office_service_pb2, payment_service_pb2
 from payments.books import BooksUnavailable
 from payments.funding import FundingSource
+from payments.leases import LEASE_MS
 from payments.payment import CHARGE_AGAIN_MS, Payment, Source
 from payments.processor import Outcome, OutcomeUnknown, Processor, Result
 from payments.refund import Refund
-from payments.worker import LEASE_MS, Worker
+from payments.worker import Worker
 from tests.payments_mesh import PaymentsMesh, call, refused, usd
 
 
