@@ -43,6 +43,7 @@ from tests.accounts_mesh import call, call_replayed, refused
 from tests.authz_checks import approved
 from tests.authz_mesh import NETWORK, AuthzMesh, authz_mesh, capture_of
 from tests.databases import Database
+from tests.stripe_emulator import HOOK_SECRET, KEY, Emulator
 
 __all__ = ["call", "call_replayed", "refused"]
 
@@ -270,6 +271,19 @@ class PaymentsMesh:
             minimum_payment_due=usd(minimum_minor),
             due_date=str(due),
         )
+
+
+@asynccontextmanager
+async def stripe_mesh(
+    database: Database, money: Redis, emulator: Emulator, **more: Any
+) -> AsyncIterator[PaymentsMesh]:
+    """The same with an emulator of Stripe."""
+    for name, value in (("stripe-key", KEY), ("stripe-webhook", HOOK_SECRET)):
+        database.settings.secret_path(name).write_text(value)
+    async with payments_mesh(
+        database, money, payments_stripe="on", payments_stripe_url=emulator.url, **more
+    ) as running:
+        yield running
 
 
 @asynccontextmanager

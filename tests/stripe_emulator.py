@@ -18,6 +18,7 @@ from aiohttp import web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = "sk_test_12345"
+HOOK_SECRET = "whsec_of_the_tests"
 GOOD_CARD = "4242424242424242"
 #: It can be attached, and not be charged.
 BAD_CARD = "4000000000000341"

@@ -41,7 +41,7 @@ from holdfast.payments.v1 import funding_source_service_pb2 as funding_pb
 from holdfast.payments.v1 import hook_service_pb2, payment_pb2
 from holdfast.payments.v1.hook_service_pb2_grpc import HookServiceStub
 from holdfast.payments.v1.payment_service_pb2_grpc import PaymentServiceStub
-from payments.worker import LEASE_MS
+from payments.leases import LEASE_MS
 from runtime import moved_clock
 from runtime.channel import unix_channel
 from runtime.cli.reconcile_payments import reconcile_payments
@@ -49,8 +49,8 @@ from runtime.devstack import environment
 from runtime.settings import Settings
 from tests.databases import Database
 from tests.payments_mesh import PAYMENTS as AS_PAYMENTS
-from tests.payments_mesh import PaymentsMesh, call, payments_mesh
-from tests.stripe_emulator import BAD_CARD, GOOD_CARD, KEY, Emulator, stripe_emulator
+from tests.payments_mesh import PaymentsMesh, call, stripe_mesh
+from tests.stripe_emulator import BAD_CARD, GOOD_CARD, HOOK_SECRET, Emulator, stripe_emulator
 from tests.stripe_proxy import StripeProxy, stripe_proxy
 
 PAYMENTS = int(os.environ.get("PAYMENTS", "300"))
@@ -58,7 +58,6 @@ SEED = 20270120
 PAYERS = 20
 KILLS = 4
 OWED_MINOR = 1_000_000
-HOOK_SECRET = "whsec_of_the_tests"
 FAULTS = {"lose": 0.04, "cut": 0.04, "deny": 0.04, "refuse": 0.04, "delay": 0.2, "twice": 0.05}
 AT_ONCE = 60
 #: Nothing stands still for longer, however slow the machine is.
@@ -156,14 +155,10 @@ class World:
 
 @pytest.fixture
 async def world(database: Database, money: Redis) -> AsyncIterator[World]:
-    for name, value in (("stripe-key", KEY), ("stripe-webhook", HOOK_SECRET)):
-        database.settings.secret_path(name).write_text(value)
     async with (
         stripe_emulator() as emulator,
         stripe_proxy(emulator.url, seed=SEED) as proxy,
-        payments_mesh(
-            database, money, payments_stripe="on", payments_stripe_url=emulator.url
-        ) as mesh,
+        stripe_mesh(database, money, emulator) as mesh,
         _world(mesh, database, emulator, proxy) as found,
     ):
         yield found

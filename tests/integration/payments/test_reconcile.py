@@ -15,8 +15,8 @@ from payments import reconcile, reconcile_store
 from runtime.cli import reconcile_payments as command
 from runtime.cli.reconcile_payments import Compared, reconcile_payments
 from tests.databases import Database, connected
-from tests.payments_mesh import PaymentsMesh, call, payments_mesh, usd
-from tests.stripe_emulator import BAD_CARD, GOOD_CARD, KEY, Emulator, stripe_emulator
+from tests.payments_mesh import PaymentsMesh, call, stripe_mesh, usd
+from tests.stripe_emulator import BAD_CARD, GOOD_CARD, Emulator, stripe_emulator
 
 #: How Stripe's library calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -34,11 +34,7 @@ async def mesh(
 ) -> AsyncIterator[PaymentsMesh]:
     monkeypatch.setattr(command, "PAUSE_S", 0)
     monkeypatch.setattr(reconcile_store, "PAGE", 2)
-    for name, value in (("stripe-key", KEY), ("stripe-webhook", "whsec_of_the_tests")):
-        database.settings.secret_path(name).write_text(value)
-    async with payments_mesh(
-        database, money, payments_stripe="on", payments_stripe_url=emulator.url
-    ) as running:
+    async with stripe_mesh(database, money, emulator) as running:
         yield running
 
 

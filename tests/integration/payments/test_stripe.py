@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -15,13 +14,11 @@ from redis.asyncio import Redis
 from holdfast.payments.v1 import funding_source_service_pb2 as funding_pb
 from holdfast.payments.v1 import hook_service_pb2, payment_pb2
 from holdfast.payments.v1.hook_service_pb2_grpc import HookServiceStub
-from payments.worker import LEASE_MS
+from payments.leases import LEASE_MS
 from tests.accounts_mesh import refusal_of
 from tests.databases import Database
-from tests.payments_mesh import PaymentsMesh, call, payments_mesh, refused
-from tests.stripe_emulator import BAD_CARD, KEY, SECURE_CARD, Emulator, stripe_emulator
-
-HOOK_SECRET = "whsec_of_the_tests"
+from tests.payments_mesh import PaymentsMesh, call, refused, stripe_mesh
+from tests.stripe_emulator import BAD_CARD, HOOK_SECRET, SECURE_CARD, Emulator, stripe_emulator
 
 #: How Stripe's library calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -35,16 +32,8 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def mesh(database: Database, money: Redis, emulator: Emulator) -> AsyncIterator[PaymentsMesh]:
-    for name, value in (("stripe-key", KEY), ("stripe-webhook", HOOK_SECRET)):
-        _write(database.settings.secret_path(name), value)
-    async with payments_mesh(
-        database, money, payments_stripe="on", payments_stripe_url=emulator.url
-    ) as running:
+    async with stripe_mesh(database, money, emulator) as running:
         yield running
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)
 
 
 def adding(mesh: PaymentsMesh, account_id: str, token: str) -> funding_pb.AddFundingSourceRequest:

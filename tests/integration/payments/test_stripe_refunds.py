@@ -14,13 +14,12 @@ from holdfast.payments.v1 import funding_source_service_pb2 as funding_pb
 from holdfast.payments.v1 import hook_service_pb2, payment_pb2, refund_pb2
 from holdfast.payments.v1 import refund_service_pb2 as pb
 from holdfast.payments.v1.hook_service_pb2_grpc import HookServiceStub
-from payments.worker import LEASE_MS
+from payments.leases import LEASE_MS
 from runtime.cli.reconcile_payments import reconcile_payments
 from tests.databases import Database
-from tests.payments_mesh import PaymentsMesh, call, payments_mesh
-from tests.stripe_emulator import KEY, Emulator, stripe_emulator
+from tests.payments_mesh import PaymentsMesh, call, stripe_mesh
+from tests.stripe_emulator import HOOK_SECRET, Emulator, stripe_emulator
 
-HOOK_SECRET = "whsec_of_the_tests"
 Payment = payment_pb2.Payment
 Refund = refund_pb2.Refund
 
@@ -36,14 +35,8 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def mesh(database: Database, money: Redis, emulator: Emulator) -> AsyncIterator[PaymentsMesh]:
-    for name, value in (("stripe-key", KEY), ("stripe-webhook", HOOK_SECRET)):
-        database.settings.secret_path(name).write_text(value)
-    async with payments_mesh(
-        database,
-        money,
-        payments_stripe="on",
-        payments_stripe_url=emulator.url,
-        payments_hold_days={"STRIPE_CARD": 0},
+    async with stripe_mesh(
+        database, money, emulator, payments_hold_days={"STRIPE_CARD": 0}
     ) as running:
         yield running
 

@@ -16,7 +16,7 @@ from holdfast.payments.v1 import payment_pb2
 from holdfast.payments.v1 import payment_service_pb2 as payment_service
 from holdfast.payments.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from tests.databases import Database
-from tests.payments_mesh import PaymentsMesh, call, payments_mesh, refused, usd
+from tests.payments_mesh import PaymentsMesh, call, refused, stripe_mesh, usd
 from tests.stripe_emulator import KEY, Emulator, stripe_emulator
 
 #: How Stripe's library calls httpx.
@@ -34,11 +34,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def mesh(database: Database, money: Redis, emulator: Emulator) -> AsyncIterator[PaymentsMesh]:
-    for name, value in (("stripe-key", KEY), ("stripe-webhook", "whsec_of_the_tests")):
-        database.settings.secret_path(name).write_text(value)
-    async with payments_mesh(
-        database, money, payments_stripe="on", payments_stripe_url=emulator.url
-    ) as running:
+    async with stripe_mesh(database, money, emulator) as running:
         yield running
 
 

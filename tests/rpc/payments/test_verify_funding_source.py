@@ -17,10 +17,10 @@ from tests.payments_mesh import (
     PaymentsMesh,
     call,
     call_replayed,
-    payments_mesh,
     refused,
+    stripe_mesh,
 )
-from tests.stripe_emulator import KEY, Emulator, stripe_emulator
+from tests.stripe_emulator import Emulator, stripe_emulator
 
 State = funding_source_pb2.FundingSource
 RIGHT, WRONG = (45, 32), (1, 2)
@@ -38,11 +38,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def mesh(database: Database, money: Redis, emulator: Emulator) -> AsyncIterator[PaymentsMesh]:
-    for name, value in (("stripe-key", KEY), ("stripe-webhook", "whsec_of_the_tests")):
-        database.settings.secret_path(name).write_text(value)
-    async with payments_mesh(
-        database, money, payments_stripe="on", payments_stripe_url=emulator.url
-    ) as running:
+    async with stripe_mesh(database, money, emulator) as running:
         yield running
 
 
