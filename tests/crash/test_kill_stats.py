@@ -220,6 +220,8 @@ async def _grown(owner: Any, before: int) -> bool:
 @pytest.mark.timeout(240)
 async def test_killed_while_it_closes(stack: Devstack, owner: Any, town: Town) -> None:
     """And while more comes in for what is closed."""
+    # Whether the first closing is over by now or not: there is something to close.
+    await town.send(town.rows(60))
     await kill_in_front_of(stack, owner, "stat")
     for number in range(3):
         kept = await owner.fetchval("SELECT count(*) FROM stats.stat")
