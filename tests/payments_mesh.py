@@ -220,11 +220,16 @@ class PaymentsMesh:
         return payment_pb2.Payment.State.Name((await self.shown(payment_id)).state)[6:]
 
     async def listed(self, account_id: str) -> list[payment_pb2.Payment]:
-        """An account's payments, oldest first."""
+        """An account's payments, oldest first; of those made at once the earlier date first: the
+        clock stands still here, and ids that are digests are in no order.
+        """
         answer = await call(
             self.payments.ListPayments, pb.ListPaymentsRequest(account_id=account_id)
         )
-        return list(reversed(answer.payments))
+        return sorted(
+            reversed(answer.payments),
+            key=lambda one: (one.create_time.ToNanoseconds(), one.scheduled_date),
+        )
 
     async def owed(self, account_id: str) -> tuple[int, int]:
         """What an account owes, and what of its payments may not be spent yet."""
