@@ -7,7 +7,7 @@ import httpx
 import uvloop
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from gateway import notices, scripts, upkeep
+from gateway import endings, notices, scripts, upkeep
 from gateway.access_tokens import AccessTokens
 from gateway.cache_watch import CacheWatch
 from gateway.credential_store import CredentialStore
@@ -237,7 +237,7 @@ async def serve(settings: GatewaySettings) -> None:
             profiles=deliverer(rings, Profiles(channel).create),
             tell=Telling(channel).tell,
         )
-        outbox = Outbox(pool, deliver)
+        outbox = Outbox(pool, endings.deliverer(SessionStore(pipe).end_before, deliver))
         add_services(
             grpc,
             pool,

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from gateway import audited
 from gateway.credential import Credential
+from gateway.endings import Ending
 from gateway.factor_store import FactorStore
 from gateway.identity_store import IdentityStore
 from gateway.resets import Reset
@@ -198,6 +199,14 @@ class Transaction:
         await self.factors.remove(user_id)
         for name in ("delete_identities", "delete_external_identities", "delete_credential"):
             await self._connection.execute(_SQL[name], user_id)
+
+    async def end_sessions(self, *, but: str = "") -> None:
+        """Has the sessions ended that began before the change of the user, also if nobody here
+        lives to do it.
+        """
+        assert self._changed is not None, "sessions end for a change"
+        ending = Ending(user_id=self._changed.user_id, version=self._changed.version, but=but)
+        await self.deliver(ending.message)
 
     async def deliver(self, message: outbox.Message) -> None:
         """Has a message delivered once this is committed."""

@@ -126,7 +126,7 @@ class OidcService(pb_grpc.OidcServiceServicer):
         violations.raise_if_any()
         proved, session = await self._proved(password, context)
         answer = pb.UnlinkOidcIdentityResponse(user_id=proved.user_id, issuer=request.issuer)
-        await self._oidc.unlink(proved, request.issuer, after=answer)
+        await self._oidc.unlink(proved, request.issuer, but=session.id, after=answer)
         # Nothing says which of them began by this identity.
         await self._sessions.end_all(proved.user_id, but=session.id)
         return answer

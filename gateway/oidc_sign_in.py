@@ -195,8 +195,10 @@ class OidcSignIn:
         found = (one.issuer for one in self._providers.values() if one.issuer.url == url)
         return next((one.name for one in found), url)
 
-    async def unlink(self, proved: Credential, name: str, *, after: Message) -> None:
-        """Unlinks a user's identity of an issuer, and says so in the audit log."""
+    async def unlink(self, proved: Credential, name: str, *, but: str, after: Message) -> None:
+        """Unlinks a user's identity of an issuer, says so in the audit log, and has all sessions
+        ended `but` one.
+        """
         provider, now_ms = self._providers.get(name), self._clock.now_ms()
         url = provider.issuer.url if provider else name
         async with self._credentials.transaction(now_ms=now_ms) as transaction:
@@ -214,6 +216,7 @@ class OidcSignIn:
             await transaction.record(after=after)
             # A sign-in that is under way by this identity looks again, and ends.
             await transaction.update(credential.touched(now_ms=now_ms))
+            await transaction.end_sessions(but=but)
 
     async def _named(self, shown: Shown) -> tuple[Flow, Identity]:
         """The flow, and whom its issuer names. It can be shown once; a code works once, too."""

@@ -77,6 +77,7 @@ class PasswordResets:
                 raise wrong_token()
             hashed = await self._passwords.hash(wanted.password)
             await transaction.update(credential.with_password(hashed, now_ms=now_ms))
+            await transaction.end_sessions()
             # Whoever knew the password could have linked an identity of its own.
             await transaction.identities.unlink_all(credential.user_id)
             message = self._notices.message(credential.user_id, Told.PASSWORD_CHANGED)
@@ -84,7 +85,7 @@ class PasswordResets:
             return credential.user_id.encode()
 
         answer, stored = await self._credentials.run(key, effect, now_ms=now_ms)
-        # Also when it is repeated: whoever died behind the commit has ended nothing.
+        # The relay ends them if we die here: who has forgotten a password may not ask again.
         await self._sessions.end_all(answer.decode())
         return stored
 

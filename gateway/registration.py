@@ -174,6 +174,7 @@ class Registration:
                     now_ms=now_ms,
                 )
             )
+            await transaction.end_sessions()
             return b""
 
         _, stored = await self._credentials.run(key, effect, now_ms=now_ms)

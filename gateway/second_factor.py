@@ -117,6 +117,7 @@ class SecondFactors:
                 raise wrong_state("there is no second factor")
             await transaction.factors.remove(user_id)
             await transaction.update(credential.touched(now_ms=now_ms))
+            await transaction.end_sessions()
             await self._tell(transaction, user_id)
             return b""
 

@@ -38,6 +38,8 @@ class Session:
     address: str = ""
     create_ms: int
     use_ms: int
+    #: Of the user, when it began: a change ends those of the versions before.
+    version: int = 0
     #: When the user last showed a second factor; 0: not in this session.
     mfa_ms: int = 0
 

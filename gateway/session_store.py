@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from gateway.endings import Ending
 from gateway.scripts import (
     BEGIN_SESSION,
     FORGIVE_ATTEMPTS,
@@ -31,7 +32,10 @@ KNOWN_MS = 90 * 86_400_000
 #: How long a repeated Login is known.
 LOGIN_REPEAT_MS = 600_000
 
-_FIELDS = ("user_id", "roles", "company_id", "client", "address", "create_ms", "use_ms", "mfa_ms")
+_FIELDS = (
+    *("user_id", "roles", "company_id", "client", "address", "create_ms", "use_ms", "mfa_ms"),
+    "version",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,8 @@ class SessionStore:
             create_ms=int(found["create_ms"]),
             use_ms=int(found["use_ms"]),
             mfa_ms=int(found["mfa_ms"]),
+            # None: it was begun by a process that knew no versions.
+            version=int(found["version"] or 0),
         )
 
     async def of_caller(self, session_id: str) -> Session:
@@ -168,6 +174,12 @@ class SessionStore:
         for session_id in await self._ids(user_id, first=0, last=-1):
             if session_id != but:
                 await self.end(user_id, session_id)
+
+    async def end_before(self, ending: Ending) -> None:
+        """Ends the sessions that rest on what has changed; those that began since go on."""
+        for session in await self.of_user(ending.user_id):
+            if session.version < ending.version and session.id != ending.but:
+                await self.end(ending.user_id, session.id)
 
     async def take_attempt(self, attempt: Attempt, *, now_ms: int) -> int:
         """Counts an attempt to sign in; returns how long it must wait, ms: 0 admits it."""

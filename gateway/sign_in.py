@@ -130,6 +130,7 @@ class SignIn:
             create_ms=now_ms,
             use_ms=now_ms,
             mfa_ms=mfa_ms,
+            version=credential.version,
         )
         token = new_refresh_token(session.id, self._random_bytes)
         await record_ahead(after=answer(session))
@@ -203,6 +204,7 @@ class SignIn:
             if credential is None or not verified:
                 raise wrong_credentials()
             await transaction.update(credential.with_password(hashed, now_ms=self._clock.now_ms()))
+            await transaction.end_sessions(but=session.id)
             # Whoever knew the password could have linked an identity of its own.
             await transaction.identities.unlink_all(session.user_id)
             message = self._notices.message(session.user_id, Told.PASSWORD_CHANGED)

@@ -14,7 +14,7 @@ import asyncpg
 import grpc
 import jwt
 
-from gateway import notices, scripts
+from gateway import endings, notices, scripts
 from gateway.access_tokens import AccessTokens
 from gateway.credential_store import CredentialStore
 from gateway.oidc_provider import Provider
@@ -249,7 +249,11 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
             profiles=deliverer(rings, accounts.create),
             tell=notify.tell,
         )
-        outbox = Outbox(pool, deliver)
+
+        async def end(ending: endings.Ending) -> None:
+            await sessions.end_before(ending)
+
+        outbox = Outbox(pool, endings.deliverer(end, deliver))
         tokens = AccessTokens(keys, clock, database.settings)
         factors = SecondFactors(credentials, rings=rings, issuer="holdfast.local", clock=clock)
         sign_in = SignIn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -129,6 +130,29 @@ async def test_it_is_listed_unlinked_and_opens_nothing_more(
     assert await _issuers(mesh, session) == []
     assert [one.id for one in await mesh.sessions.of_user(session.user_id)] == [session.id]
     assert (await _signed_in(mesh, elsewhere)).user_id != session.user_id
+
+
+async def test_who_dies_behind_it_leaves_no_session_of_the_identity(
+    mesh: GatewayMesh, elsewhere: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await _linked(mesh, elsewhere)
+    thief = await _signed_in(mesh, elsewhere)
+
+    async def killed(user_id: str, *, but: str = "") -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(mesh.sessions, "end_all", killed)
+    request = pb.UnlinkOidcIdentityRequest(
+        request_id="unlink-1", issuer="example", password=PASSWORD
+    )
+    error = await refused(mesh.oidc.UnlinkOidcIdentity, request, **whose(session))
+    assert error.code is grpc.StatusCode.INTERNAL
+    async with asyncio.timeout(30):
+        while await mesh.outbox.pending():
+            mesh.outbox.wake()
+            await asyncio.sleep(0.02)
+    assert not await mesh.check.lives(thief.id, mutates=True)
+    assert await mesh.check.lives(session.id, mutates=True)
 
 
 async def test_another_password_unlinks_all(mesh: GatewayMesh, elsewhere: Emulator) -> None:
