@@ -227,7 +227,7 @@ class PaymentsMesh:
             self.payments.ListPayments, pb.ListPaymentsRequest(account_id=account_id)
         )
         return sorted(
-            reversed(answer.payments),
+            answer.payments,
             key=lambda one: (one.create_time.ToNanoseconds(), one.scheduled_date),
         )
 
