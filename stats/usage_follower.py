@@ -17,7 +17,7 @@ import grpc
 from holdfast.gateway.v1 import usage_service_pb2 as log_pb
 from holdfast.gateway.v1.usage_service_pb2_grpc import UsageServiceStub
 from runtime.clock import Clock, datetime_of
-from runtime.log import get_logger
+from runtime.follower import follow_for_ever
 from runtime.metrics import STATS_USAGE_LAG
 from runtime.queries import load_queries
 from runtime.validate import milliseconds
@@ -34,8 +34,6 @@ FORGET_INTERVAL_S = 3_600.0
 FORGET_BATCH = 5_000
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "usage.sql")
-
-logger = get_logger()
 
 
 class UsageLog(Protocol):
@@ -86,40 +84,40 @@ class UsageFollower:
         self._clock = clock
         #: By whether it is everybody's.
         self._retention_days = {True: retention_days, False: caller_retention_days}
+        self._forget_at_s = 0.0
 
     async def run(self) -> None:
         """For ever; no failure ends it."""
-        loop = asyncio.get_running_loop()
-        forget_at = 0.0
-        while True:
-            more = False
-            try:
-                if loop.time() >= forget_at:
-                    await self.forget()
-                    forget_at = loop.time() + FORGET_INTERVAL_S
-                more = await self.step()
-            except grpc.aio.AioRpcError as error:
-                logger.debug("usage_unknown", because=f"{error.code().name}: {error.details()}")
-            except Exception:
-                logger.exception("usage_follower_failed")
-            await asyncio.sleep(0 if more else POLL_S)
+        await follow_for_ever(
+            self._round, poll_s=POLL_S, unknown="usage_unknown", failed="usage_follower_failed"
+        )
 
     async def step(self) -> bool:
-        """Counts one page; True if there is more."""
+        """Counts one page; True if there is more. Nothing is locked while gateway is asked."""
+        place = await self._pool.fetchval(_SQL["select_position"])
+        answer = await self._log.after(place)
+        if not answer.records:
+            return False
+        found = fold(_request(one) for one in answer.records)
+        # In one order: whoever else adds to the same rows waits, instead of for each other.
+        rows = [_row(key, found[key]) for key in sorted(found)]
+        last_ms = max(milliseconds(one.start_time) for one in answer.records)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["take_turn"])
-            place = await connection.fetchval(_SQL["select_position"])
-            answer = await self._log.after(place)
-            if not answer.records:
-                return False
-            found = fold(_request(one) for one in answer.records)
-            # In one order: whoever else adds to the same rows waits, instead of for each other.
-            rows = [_row(key, found[key]) for key in sorted(found)]
+            if await connection.fetchval(_SQL["select_position"]) != place:
+                # Somebody else was faster: these were counted.
+                return True
             await connection.executemany(_SQL["add_usage"], rows)
-            last_ms = max(milliseconds(one.start_time) for one in answer.records)
             await connection.execute(_SQL["move_position"], answer.reached, datetime_of(last_ms))
         STATS_USAGE_LAG.set(max(self._clock.now_ms() - last_ms, 0) / 1000)
         return answer.more
+
+    async def _round(self) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._forget_at_s:
+            await self.forget()
+            self._forget_at_s = now_s + FORGET_INTERVAL_S
+        return await self.step()
 
     async def forget(self) -> None:
         """Removes days that are too old."""

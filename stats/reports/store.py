@@ -108,10 +108,10 @@ class Transaction:
             datetime_of(schedule.create_time_ms),
         )
 
-    async def take_schedules(self, *, due_ms: int) -> list[Schedule]:
-        """Some that are due by then, until the end of the transaction."""
+    async def take_schedules(self, schedule_ids: Sequence[str], *, due_ms: int) -> list[Schedule]:
+        """Those of them that still are due by then, until the end of the transaction."""
         rows = await self.connection.fetch(
-            _SQL["take_schedules"], datetime_of(due_ms), SCHEDULES_BATCH
+            _SQL["take_schedules"], datetime_of(due_ms), schedule_ids
         )
         return [schedule_of(row) for row in rows]
 
@@ -171,6 +171,14 @@ class ReportStore:
         """What is scheduled, newest first."""
         with refusing_when_down():
             rows = await self.pool.fetch(_SQL["list_schedules"], *after(page), subject_id)
+        return [schedule_of(row) for row in rows]
+
+    async def due(self, *, due_ms: int) -> list[Schedule]:
+        """Some schedules that are due by then."""
+        with refusing_when_down():
+            rows = await self.pool.fetch(
+                _SQL["list_due_schedules"], datetime_of(due_ms), SCHEDULES_BATCH
+            )
         return [schedule_of(row) for row in rows]
 
     async def take(self, *, now_ms: int, until_ms: int) -> Report | None:

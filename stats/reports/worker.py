@@ -131,7 +131,8 @@ class ReportWorker:
 
     async def schedule_due(self) -> int:
         """Asks for the reports of periods that are over and counted; returns how many. Each is
-        asked for in the transaction that moves its schedule on.
+        asked for in the transaction that moves its schedule on; nothing is locked while accounts is
+        asked who is told.
         """
         counted_until_ms = self._counted_until_ms()
         if counted_until_ms is None:
@@ -139,24 +140,32 @@ class ReportWorker:
         now_ms = self._clock.now_ms()
         due_ms = min(now_ms, counted_until_ms + DELAY_MS)
         try:
+            told = {one.id: await self._told(one) for one in await self._store.due(due_ms=due_ms)}
+            if not told:
+                return 0
             async with self._store.transaction(now_ms=now_ms) as transaction:
-                due = await transaction.take_schedules(due_ms=due_ms)
+                due = await transaction.take_schedules(list(told), due_ms=due_ms)
                 for one in due:
-                    await self._ask(transaction, one, now_ms=now_ms)
+                    await self._ask(transaction, one, told[one.id], now_ms=now_ms)
         except Unavailable as error:
             logger.warning("reports_not_asked_for", error=str(error))
             return 0
         return len(due)
 
-    async def _ask(self, transaction: Transaction, one: Schedule, *, now_ms: int) -> None:
-        # Whom the company has removed is not told any more: its managers are.
+    async def _told(self, one: Schedule) -> str:
+        """Whom the company has removed is not told any more: its managers are."""
         found = await self._subjects.find(one.wanted.subject_id, one.user_id)
+        return "" if found is not None and found.dismissed else one.user_id
+
+    async def _ask(
+        self, transaction: Transaction, one: Schedule, told: str, *, now_ms: int
+    ) -> None:
         report = queued(
             one.report_id,
             one.wanted,
             (one.period.start, one.period.end),
             key=os.urandom(KEY_BYTES),
-            principal="" if found is not None and found.dismissed else one.user_id,
+            principal=told,
             now_ms=now_ms,
             kept_ms=self._kept_ms,
             schedule_id=one.id,

@@ -117,10 +117,14 @@ WHERE ($4 = '' OR subject_id = $4) AND (create_time, id) < ($1, $2) AND due_time
 ORDER BY create_time DESC, id DESC
 LIMIT $3
 
+-- list_due_schedules --
+-- What is due. Params: $1 by when, $2 limit.
+SELECT * FROM report_schedule WHERE due_time <= $1 ORDER BY due_time, id LIMIT $2
+
 -- take_schedules --
--- What is due, until the end of the transaction. Params: $1 by when, $2 limit.
-SELECT * FROM report_schedule WHERE due_time <= $1
-ORDER BY due_time LIMIT $2 FOR UPDATE SKIP LOCKED
+-- What still is due of these, until the end of the transaction. Params: $1 by when, $2 ids.
+SELECT * FROM report_schedule WHERE due_time <= $1 AND id = ANY($2::text[])
+ORDER BY due_time, id FOR UPDATE SKIP LOCKED
 
 -- move_schedule --
 -- Goes on to the next period. Params: $1 id, $2 its first day, $3 when it is due.

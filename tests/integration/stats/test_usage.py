@@ -150,6 +150,27 @@ async def test_whoever_dies_has_counted_nothing(
     check((await ask(usage)).total, usage.log.records)
 
 
+async def test_nothing_is_held_while_the_log_is_asked(
+    usage: Usage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who was overtaken meanwhile counts nothing."""
+    usage.log.records = random_records(150, seed=5)
+    ask_log, others = usage.log.after, [usage.follower]
+
+    async def after(place: int) -> log_pb.FollowUsageResponse:
+        assert usage.pool.get_idle_size() == usage.pool.get_size()
+        answer = await ask_log(place)
+        if others:
+            assert await others.pop().step()
+        return answer
+
+    monkeypatch.setattr(usage.log, "after", after)
+    assert await usage.follower.step(), "there is more"
+    assert (await ask(usage)).total.calls == 100
+    assert not await usage.follower.step()
+    check((await ask(usage)).total, usage.log.records)
+
+
 async def test_a_log_that_is_away_is_asked_again(usage: Usage) -> None:
     usage.log.records = [record()]
     usage.log.down = True

@@ -13,6 +13,7 @@ from holdfast.stats.v1 import report_pb2 as pb
 from holdfast.stats.v1 import report_service_pb2 as rpc
 from holdfast.stats.v1 import stat_pb2 as stat
 from tests.stats_mesh import (
+    ACCOUNT,
     ADMIN,
     AUDITOR,
     COMPANY,
@@ -128,6 +129,30 @@ async def test_whom_the_company_has_removed_is_told_nothing(mesh: StatsMesh) -> 
     assert await mesh.report_worker.work_due()
     told = await mesh.rows("SELECT user_id FROM event ORDER BY create_time")
     assert [row["user_id"] for row in told][1:] == [MANAGER_USER]
+
+
+async def test_nothing_is_held_while_it_is_asked_who_is_told(
+    mesh: StatsMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who was overtaken meanwhile, or has come too late, asks for no report."""
+    first = await scheduled(mesh, wanted())
+    ended = await scheduled(mesh, wanted("s2", subject_id=ACCOUNT))
+    at(mesh, "2026-11-21T13:00:00")
+    ask, others = mesh.accounts.subject, [mesh.report_worker]
+
+    async def subject(subject_id: str, user_id: str) -> Any:
+        assert mesh.pool.get_idle_size() == mesh.pool.get_size()
+        if others:
+            worker = others.pop()
+            ending = rpc.DeleteReportScheduleRequest(request_id="d", report_schedule_id=ended.id)
+            await mesh.reports.DeleteReportSchedule(ending, metadata=ADMIN)
+            assert await worker.schedule_due() == 1
+        return await ask(subject_id, user_id)
+
+    monkeypatch.setattr(mesh.accounts, "subject", subject)
+    assert not await mesh.report_worker.schedule_due()
+    rows = await mesh.rows("SELECT schedule_id FROM report")
+    assert [row["schedule_id"] for row in rows] == [first.id]
 
 
 async def test_replays_and_ends(mesh: StatsMesh) -> None:
