@@ -60,6 +60,12 @@ class Hold:
         return 0 if self.closed else self.remaining_minor
 
     @property
+    def given_back_minor(self) -> int:
+        """What reversals have given back of what was not captured."""
+        rest = max(self.approved_minor - self.captured_minor, 0)
+        return rest if VOID in self.flags else min(self.reversed_minor, rest)
+
+    @property
     def state(self) -> State:
         """What people call this set of events."""
         if self.captured_minor > 0 and self.held_minor == 0:

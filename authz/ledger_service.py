@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from authz.hold import Hold
 from authz.ledger_store import LedgerStore, ask
 from authz.movement import authorization_not_found
 from authz.outcome import DECISIONS, DECLINES, EntryType
@@ -45,6 +46,8 @@ _TYPES = {
     kind: getattr(pb.Entry, f"TYPE_{kind.name}") for kind in EntryType if kind is not RETURNED
 }
 _TYPES[RETURNED] = pb.Entry.TYPE_PAYMENT_RETURN
+#: What may come after reversals of it.
+_REVERSIBLE = frozenset({EntryType.AUTHORIZATION, EntryType.ADVICE})
 
 
 class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):
@@ -278,10 +281,23 @@ def _entry(row: Any, lines: list[pb.Line]) -> pb.Entry:
         entry.requested.CopyFrom(money("requested"))
     if entry.authorization_id:
         entry.approved.CopyFrom(money("hold_approved"))
+        if kind in _REVERSIBLE and (given_back_minor := _given_back_minor(row)):
+            entry.reversed.currency_code = entry.approved.currency_code
+            entry.reversed.amount_minor = given_back_minor
     if row["merchant_amount_minor"] is not None:
         entry.merchant_amount.currency_code = row["merchant_currency"]
         entry.merchant_amount.amount_minor = row["merchant_amount_minor"]
     return entry
+
+
+def _given_back_minor(row: Any) -> int:
+    found = Hold(
+        approved_minor=row["hold_approved_minor"],
+        reversed_minor=row["hold_reversed_minor"],
+        captured_minor=row["hold_captured_minor"],
+        flags=row["hold_flags"],
+    )
+    return found.given_back_minor
 
 
 def _add_merchant(entry: pb.Entry, row: Any) -> None:

@@ -73,6 +73,10 @@ class Fold:
         measures = self._at(one, day, _approved(place))
         measures.authorized_count += not counted
         measures.authorized_minor += one.approved_minor - had_minor
+        if not counted and one.reversed_minor:
+            # By reversals that came first: of those that come later, each entry says how much.
+            measures.reversed_count += 1
+            measures.reversed_minor += one.reversed_minor
         if counted:
             self._correct(measures, one, day)
         self._keep(

@@ -79,6 +79,8 @@ class Movement:
     amount_minor: int
     #: Approved amount of the authorization after the entry.
     approved_minor: int
+    #: What reversals have given back of it by then, of an authorization or advice.
+    reversed_minor: int
     authorization_id: str
     payment_id: str
     related_entry_id: str

@@ -129,6 +129,7 @@ def movement_of(
         type=kind,
         amount_minor=amount.amount_minor,
         approved_minor=entry.approved.amount_minor,
+        reversed_minor=entry.reversed.amount_minor if entry.HasField("reversed") else 0,
         authorization_id=entry.authorization_id,
         payment_id=entry.payment_id,
         related_entry_id=entry.related_entry_id,

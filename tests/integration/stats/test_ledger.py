@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from datetime import date
 
@@ -17,7 +18,7 @@ from stats.closer import Closer
 from stats.measures import Measures
 from stats.store import StatsStore
 from tests import authz_messages as messages
-from tests.authz_checks import approved
+from tests.authz_checks import approved, by_network, network_purchase
 from tests.authz_mesh import ACCOUNTS, ADMIN, NETWORK, capture_of, purchase, reversal_of
 from tests.databases import Database
 from tests.stats_mesh import NOON, LedgerStats, ledger_stats
@@ -108,6 +109,43 @@ async def test_cash_and_what_is_more_declined_as_they_were_booked(running: Ledge
         "SELECT merchant, category, decline_reason FROM live_cell WHERE declined_count > 0"
     )
     assert [tuple(row) for row in rows] == [("m-1", "5411", "INSUFFICIENT_CREDIT")]
+    assert not (await running.rebuild().run(repair=False)).differences
+
+
+async def test_reversals_count_the_same_in_any_order(running: LedgerStats) -> None:
+    """Goal: also those that come before their authorization, which the ledger has as nothing given
+    back. Method: all orders, each on an account of its own; and a full reversal before an advice.
+    """
+    authz, accounts = running.authz, list[str]()
+    events: tuple[str | int, ...] = ("authorize", 200, 40, "capture")
+    for order in itertools.permutations(events):
+        accounts.append(await authz.open_account())
+        card = await authz.issue_card(accounts[-1])
+        for event in order:
+            if isinstance(event, int):
+                given_back = by_network(reversal_of("", event), card, "t1")
+                await authz.authorization.ReverseAuthorization(given_back, metadata=NETWORK)
+            elif event == "capture":
+                cleared = by_network(capture_of("", 300), card, "t1")
+                await authz.authorization.CaptureAuthorization(cleared, metadata=NETWORK)
+            else:
+                asked = network_purchase(card, 1_000, "t1")
+                await authz.authorization.Authorize(asked, metadata=NETWORK)
+    await running.count()
+    for account in accounts:
+        found = await day_of(running.store, account)
+        assert (found.authorized_count, found.authorized_minor) == (1, 1_000)
+        assert (found.reversed_minor, found.purchase_minor) == (240, 300)
+    advised = await authz.open_account()
+    card = await authz.issue_card(advised)
+    whole = by_network(reversal_of("", None), card, "t1")
+    await authz.authorization.ReverseAuthorization(whole, metadata=NETWORK)
+    advice = network_purchase(card, 500, "t1")
+    advice.message_type = pb.MESSAGE_TYPE_AUTHORIZATION_ADVICE
+    await authz.authorization.Authorize(advice, metadata=NETWORK)
+    await running.count()
+    found = await day_of(running.store, advised)
+    assert (found.authorized_minor, found.reversed_count, found.reversed_minor) == (500, 1, 500)
     assert not (await running.rebuild().run(repair=False)).differences
 
 

@@ -49,6 +49,17 @@ def test_held_is_never_negative_and_nothing_once_closed(events: list[tuple[str, 
         assert hold.held_minor == 0
 
 
+@given(st.lists(EVENTS, max_size=8))
+def test_what_was_given_back_is_what_is_missing_without_reversals(
+    events: list[tuple[str, int]],
+) -> None:
+    """A full reversal gives everything back; the end of a hold for another reason does not."""
+    hold = reduce(_apply, events, Hold())
+    flags = "".join(one for one in hold.flags if one not in (FINAL, EXPIRED))
+    open_, whole = replace(hold, flags=flags), replace(hold, flags="", reversed_minor=0)
+    assert hold.given_back_minor == whole.held_minor - open_.held_minor
+
+
 def test_cleared_in_full_is_not_closed() -> None:
     """Measured on a live network: a later advice reopens it (docs: domain 1.3)."""
     hold = Hold(approved_minor=5_000, captured_minor=7_340, flags=APPROVED)

@@ -40,6 +40,7 @@ def movement(kind: str, *, day: int = 0, number: int = 1, **fields: Any) -> Move
         "type": kind,
         "amount_minor": 0,
         "approved_minor": 0,
+        "reversed_minor": 0,
         "authorization_id": "",
         "payment_id": "",
         "related_entry_id": "",
@@ -73,6 +74,8 @@ class Model:
             day, had = known or (one.day, 0)
             self.count(day, "authorized", one.approved_minor - had, times=0 if known else 1)
             self.approved[one.authorization_id] = (day, one.approved_minor)
+            if not known and one.reversed_minor:
+                self.count(day, "reversed", one.reversed_minor)
         if kind in {"CAPTURE", "FORCE_POST", "FINANCIAL"}:
             self.count(one.day, "purchase", amount)
             if one.cash:
@@ -133,6 +136,8 @@ def histories(draw: st.DrawFn) -> list[Movement]:
             name = f"auth_{number}"
             approved[name] = amount
             fields |= {"authorization_id": name, "approved_minor": amount}
+            if kind == "AUTHORIZATION":
+                fields["reversed_minor"] = draw(st.sampled_from([0, 0, 1, amount]))
         elif kind in {"INCREMENT", "INCREMENT_DECLINE", "ADVICE", "REVERSAL", "EXPIRY", "CAPTURE"}:
             if not approved:
                 continue

@@ -117,8 +117,34 @@ def test_every_type_that_counts_has_its_rule() -> None:
             None,
             Measures(reversed_count=1, reversed_minor=5),
         ),
-        # A reversal of what was never held gives nothing back.
+        # A reversal of what was never held gives nothing back,
         ([movement("REVERSAL", amount_minor=0, **AUTH)], None, None),
+        # but for what the authorization has met of it: once, whatever comes later.
+        (
+            [
+                movement("REVERSAL", amount_minor=0, **AUTH),
+                movement(
+                    "AUTHORIZATION",
+                    day=1,
+                    number=2,
+                    amount_minor=70,
+                    approved_minor=70,
+                    reversed_minor=20,
+                    **AUTH,
+                ),
+                movement(
+                    "ADVICE",
+                    day=1,
+                    number=3,
+                    amount_minor=90,
+                    approved_minor=90,
+                    reversed_minor=20,
+                    **AUTH,
+                ),
+            ],
+            None,
+            Measures(authorized_count=1, authorized_minor=90, reversed_count=1, reversed_minor=20),
+        ),
         # The clearing comes before its authorization.
         (
             [

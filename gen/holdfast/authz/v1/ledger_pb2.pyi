@@ -226,6 +226,7 @@ class Entry(_message.Message):
     APPROVED_FIELD_NUMBER: _builtins.int
     ENTRY_MODE_FIELD_NUMBER: _builtins.int
     REQUESTED_FIELD_NUMBER: _builtins.int
+    REVERSED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`ent_` id."""
     partition: _builtins.int
@@ -316,6 +317,12 @@ class Entry(_message.Message):
     def requested(self) -> _money_pb2.Money:
         """What was asked for and not approved, for declines: their `amount` is 0."""
 
+    @_builtins.property
+    def reversed(self) -> _money_pb2.Money:
+        """What reversals have given back of `approved` by then, for authorizations and stand-in advices:
+        reversals that come before their authorization. Absent: nothing.
+        """
+
     def __init__(
         self,
         *,
@@ -352,10 +359,11 @@ class Entry(_message.Message):
         approved: _money_pb2.Money | None = ...,
         entry_mode: _authorization_pb2.EntryMode.ValueType = ...,
         requested: _money_pb2.Money | None = ...,
+        reversed: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "approved", b"approved", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "posted", b"posted", "record_time", b"record_time", "requested", b"requested", "unreleased", b"unreleased"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "approved", b"approved", "credit_limit", b"credit_limit", "effective_time", b"effective_time", "held", b"held", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "posted", b"posted", "record_time", b"record_time", "requested", b"requested", "reversed", b"reversed", "unreleased", b"unreleased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "approved", b"approved", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "entry_mode", b"entry_mode", "external_reason", b"external_reason", "held", b"held", "id", b"id", "late", b"late", "lines", b"lines", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "requested", b"requested", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "approved", b"approved", "authorization_id", b"authorization_id", "card_id", b"card_id", "company_id", b"company_id", "credit_limit", b"credit_limit", "decider", b"decider", "decline_reason", b"decline_reason", "effective_time", b"effective_time", "entry_mode", b"entry_mode", "external_reason", b"external_reason", "held", b"held", "id", b"id", "late", b"late", "lines", b"lines", "merchant", b"merchant", "merchant_amount", b"merchant_amount", "partition", b"partition", "payment_id", b"payment_id", "posted", b"posted", "principal", b"principal", "programme_id", b"programme_id", "pseq", b"pseq", "record_time", b"record_time", "related_entry_id", b"related_entry_id", "request_id", b"request_id", "requested", b"requested", "reversed", b"reversed", "root_card_id", b"root_card_id", "seq", b"seq", "type", b"type", "unreleased", b"unreleased", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
