@@ -68,12 +68,13 @@ class AccountService(AccountServiceServicer):
         )
 
         async def effect(transaction: Transaction) -> Account:
+            companies = Companies(transaction.connection)
+            company = await companies.steady_of_owner(account.owner_id)
+            refuse_inactive(company)
             parent_id = account.parent_account_id
             if parent_id and await transaction.steady_account(parent_id) is None:
                 raise convert.parent_not_found()
             await check_person(transaction.connection, account.owner_id)
-            company = await Companies(transaction.connection).of_owner(account.owner_id)
-            refuse_inactive(company)
             programme_id = account.programme_id or programme_of(company)
             opened = replace(account, programme_id=programme_id)
             await transaction.insert_account(opened)

@@ -20,8 +20,10 @@ from accounts.card_life import (
     renew,
     replace_card,
 )
+from accounts.company import Company
 from accounts.company_settings import managers_issue, require_kind
 from accounts.company_store import Companies
+from accounts.holding import of_holder
 from accounts.machine import IllegalTransition
 from accounts.numbers import CardNumbers
 from accounts.room import require_room
@@ -40,11 +42,13 @@ async def issue(
     now_ms: int,
 ) -> Card:
     """Issues a card on an open account, for its owner or one who shares it."""
+    # Companies are always locked before accounts.
+    company = await Companies(transaction.connection).steady_of_account(command.account_id)
     account = await transaction.steady_account(command.account_id)
     if account is None:
         raise convert.account_not_found(command.account_id)
     _check_open(account)
-    await _check_company(transaction, account, command.kind)
+    _check_company(company, command.kind)
     await check_user(transaction, account, command.user_id)
     await check_person(transaction.connection, command.user_id or account.owner_id)
     convert_controls.check_currency(controls, account.currency_code)
@@ -80,6 +84,9 @@ async def replaced(
     if card.state not in LIVING:
         await require_room(transaction, account, now_ms=now_ms)
     old, new = both
+    if card.state not in LIVING:
+        # Cards that have ended are not told that their holder is suspended, nor that this is over.
+        new = await of_holder(transaction, new, account.owner_id)
     programme_bin = await transaction.bin_of(account.programme_id)
     new = await numbers.issue(new, programme_bin=programme_bin)
     await transaction.insert_card(new)
@@ -152,12 +159,11 @@ async def check_user(transaction: Transaction, account: Account, user_id: str) -
             raise convert.refusal(refusal)
 
 
-async def _check_company(transaction: Transaction, account: Account, kind: CardKind) -> None:
-    """Refuses what the company that owns the account does not want."""
-    company = await Companies(transaction.connection).of_owner(account.owner_id)
+def _check_company(company: Company | None, kind: CardKind) -> None:
+    """Refuses what the company that owns the account does not want; None: a person's account."""
     convert_company.refuse_inactive(company)
-    if is_manager() and not managers_issue(company):
-        raise convert_company.managers_issue_no_cards(account.owner_id)
+    if company is not None and is_manager() and not managers_issue(company):
+        raise convert_company.managers_issue_no_cards(company.id)
     if refusal := require_kind(company, kind):
         raise convert_company.kind_not_allowed(refusal)
 

@@ -57,11 +57,12 @@ async def known(
     programmes: Iterable[str],
 ) -> Known:
     """Looks for all of them; accounts and owners stand still until the commit."""
-    owner_ids = list(owners)
-    found = await connection.fetch(_SQL["select_accounts"], list(accounts))
+    account_ids, owner_ids = list(accounts), list(owners)
+    # Companies are always locked before accounts, and those before people.
+    rows = await connection.fetch(_SQL["select_companies"], owner_ids, account_ids)
+    found = await connection.fetch(_SQL["select_accounts"], account_ids)
     owner_ids += [row["owner_id"] for row in found]
     people = await connection.fetch(_SQL["select_people"], owner_ids)
-    rows = await connection.fetch(_SQL["select_companies"], owner_ids)
     companies = [of_row(Company, row, state=CompanyState) for row in rows]
     programme_ids = {
         *programmes,

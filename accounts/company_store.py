@@ -34,7 +34,8 @@ _INVITATION = ("id", "company_id", "email", "role", "department_id", "state", "e
 class Companies:
     """Reads from a pool; reads and writes in a transaction's connection.
 
-    Whoever changes members, departments or invitations has locked their company.
+    Whoever changes members, departments or invitations has locked their company. Companies are
+    always locked before accounts, and those before people.
     """
 
     def __init__(self, source: Any) -> None:
@@ -49,6 +50,18 @@ class Companies:
     async def of_owner(self, owner_id: str) -> Company | None:
         """The company that owns something; None if a person does, or if it is not known here."""
         return await self.get(owner_id) if ids.is_id(owner_id, ids.COMPANY) else None
+
+    async def steady_of_owner(self, owner_id: str) -> Company | None:
+        """The same; its state stands still until the commit."""
+        if not ids.is_id(owner_id, ids.COMPANY):
+            return None
+        row = await self._row(_SQL["select_company_for_share"], owner_id)
+        return _company(row) if row else None
+
+    async def steady_of_account(self, account_id: str) -> Company | None:
+        """The same of the company that owns an account."""
+        row = await self._row(_SQL["select_company_of_account_for_share"], account_id)
+        return _company(row) if row else None
 
     async def page(self, page: Page, *, user_id: str) -> list[Company]:
         """Companies, newest first; those of one user unless `user_id` is empty."""

@@ -143,9 +143,12 @@ class UserTransaction(Transaction):
         return bool(await self._connection.fetchval(_SQL["shares_account"], user_id))
 
     async def erase_cards(self, user_id: str) -> list[str]:
-        """Forgets what may identify the person of the person's cards; returns their ids."""
+        """Forgets what may identify the person of cards that are, or were, the person's; returns
+        the ids of those that are.
+        """
         cards = await self._connection.fetch(_SQL["erase_cards"], user_id)
-        lines = list({row["root_card_id"] for row in cards})
+        former = await self._connection.fetch(_SQL["erase_former_cards"], user_id)
+        lines = list({row["root_card_id"] for row in (*cards, *former)})
         await self._connection.execute(_SQL["erase_changes"], lines)
         return [row["id"] for row in cards]
 

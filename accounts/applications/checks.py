@@ -150,6 +150,9 @@ class Checks:
         if locked is None or locked.state is not State.SUBMITTED:
             return
         now_ms = self._clock.now_ms()
+        # Companies are always locked before people.
+        company = await Companies(transaction.connection).steady_of_owner(locked.owner_id)
+        gone = company is not None and company.state is not CompanyState.ACTIVE
         profile = Profiles(applications, self._keys.people)
         other_person = await profile.contradicts(locked.user_id, applicant)
         # Whoever applies as another is not verified by the other's papers.
@@ -157,8 +160,6 @@ class Checks:
             person = await profile.verify(locked.user_id, applicant, now_ms=now_ms)
         else:
             person = await applications.steady_person(locked.user_id)
-        company = await Companies(transaction.connection).of_owner(locked.owner_id)
-        gone = company is not None and company.state is not CompanyState.ACTIVE
         if person is None or not person.may_apply or gone:
             policy = replace(policy, always_review=True)
         same = self._keys.person_hashes(applicant.tax_id)

@@ -237,8 +237,9 @@ class ApplicationService(ApplicationServiceServicer):
             moved = await self._moving(Transition.APPROVE)(applications, application)
             if moved is application:
                 return application
+            companies = Companies(applications.source)
+            refuse_inactive(await companies.steady_of_owner(application.owner_id))
             await _person_key(applications, application.user_id)
-            refuse_inactive(await Companies(applications.source).of_owner(application.owner_id))
             granted = await _granted(applications, request, application)
             decision = self._decided(application)
             decision.credit_limit.CopyFrom(
@@ -467,7 +468,7 @@ def _applying(user_id: str) -> str:
 
 async def _require_active(companies: Companies, company_id: str) -> None:
     await require(companies, company_id, Action.APPLY)
-    company = await companies.get(company_id)
+    company = await companies.steady_of_owner(company_id)
     if company is None:
         raise company_not_found(company_id)
     refuse_inactive(company)

@@ -23,12 +23,13 @@ ORDER BY id
 FOR SHARE
 
 -- select_companies --
--- Those of these companies that are known. Params: $1 ids.
+-- Those of these companies that are known, and those that own these accounts, their state standing
+-- still. Params: $1 ids, $2 account ids.
 SELECT
     id, legal_name, registration_number, country_code, time_zone, state, settings, version,
     create_time, update_time
 FROM company
-WHERE id = ANY ($1::text[])
+WHERE id = ANY ($1::text[] || array(SELECT owner_id FROM account WHERE id = ANY ($2::text[])))
 ORDER BY id
 FOR SHARE
 

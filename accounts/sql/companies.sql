@@ -13,6 +13,22 @@ FROM company
 WHERE id = $1
 FOR NO KEY UPDATE
 
+-- select_company_for_share --
+-- The same, its state standing still until the commit. Params: $1 id.
+SELECT id, legal_name, registration_number, country_code, time_zone, state, settings, version,
+    create_time, update_time
+FROM company
+WHERE id = $1
+FOR SHARE
+
+-- select_company_of_account_for_share --
+-- The same of the company that owns an account. Params: $1 account_id.
+SELECT id, legal_name, registration_number, country_code, time_zone, state, settings, version,
+    create_time, update_time
+FROM company
+WHERE id = (SELECT owner_id FROM account WHERE id = $1)
+FOR SHARE
+
 -- list_companies --
 -- Companies older than a position, newest first. Params: $1 create_time, $2 id, $3 limit.
 SELECT id, legal_name, registration_number, country_code, time_zone, state, settings, version,

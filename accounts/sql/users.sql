@@ -117,6 +117,35 @@ SET nickname = '', carrier = '', tracking_number = ''
 WHERE user_id = $1 OR account_id IN (SELECT id FROM account WHERE owner_id = $1)
 RETURNING id, root_card_id
 
+-- erase_former_cards --
+-- The same of cards that were a person's and went to others since, but what those have set; returns
+-- the first cards of their lines. Cards are given only to who shares, or shared, the account.
+-- Params: $1 id.
+WITH former AS (
+    SELECT line_id, max(id) AS last_id
+    FROM change
+    WHERE line_id IN (
+            SELECT root_card_id FROM card
+            WHERE account_id IN (SELECT account_id FROM account_user WHERE user_id = $1)
+        )
+        AND fields @> jsonb_build_array(jsonb_build_array('user_id', $1::text))
+    GROUP BY line_id
+), since AS (
+    SELECT former.line_id, array_agg(field ->> 0) AS names
+    FROM former
+    LEFT JOIN change ON change.line_id = former.line_id AND change.id > former.last_id
+        AND change.method <> 'ReplaceCard'
+    LEFT JOIN jsonb_array_elements(change.fields) AS field ON true
+    GROUP BY former.line_id
+)
+UPDATE card
+SET nickname = CASE WHEN 'nickname' = ANY (names) THEN nickname ELSE '' END,
+    carrier = CASE WHEN 'carrier' = ANY (names) THEN carrier ELSE '' END,
+    tracking_number = CASE WHEN 'tracking_number' = ANY (names) THEN tracking_number ELSE '' END
+FROM since
+WHERE card.root_card_id = since.line_id
+RETURNING card.root_card_id
+
 -- erase_changes --
 -- The same of what the history of cards says. Params: $1 their first cards' ids.
 UPDATE change

@@ -105,6 +105,53 @@ async def test_erasing_takes_what_identifies_from_cards_history_and_vault(
     assert await mesh.pool.fetchval("SELECT owner_id FROM account WHERE id = $1", account.id)
 
 
+async def test_what_is_another_persons_by_now_keeps_nothing_of_who_is_erased(
+    mesh: AccountsMesh,
+) -> None:
+    """Goal: names that were given to a card that has gone to somebody else since, in its history
+    and on it or on what replaced it; what the other has set, and the number, stay.
+    """
+    owner_id, ada, eve = [await person(mesh, name) for name in ("Olga", "Ada", "Eve")]
+    account = await mesh.open_account(owner_id)
+    for user_id in (ada, eve):
+        await share(mesh, account.id, user_id)
+    cards = [await mesh.issue_card(account.id, user_id=ada) for _ in range(3)]
+    others = await mesh.issue_card(account.id, user_id=eve)
+
+    async def update(card_id: str, **fields: str) -> None:
+        message = card_lifecycle_pb2.UpdateCardRequest(
+            request_id=mesh.request_id(), card_id=card_id, **fields
+        )
+        await call(mesh.cards.UpdateCard, message)
+
+    for card in cards:
+        await update(card.id, nickname="Ada B's lunch")
+        await update(card.id, user_id=eve)
+    await update(cards[1].id, nickname="Eve's books")
+    await update(others.id, nickname="Eve's travel")
+    replacing = card_lifecycle_pb2.ReplaceCardRequest(
+        request_id="new",
+        card_id=cards[2].id,
+        reason=card_lifecycle_pb2.REPLACEMENT_REASON_DAMAGED,
+    )
+    new = (await call(mesh.cards.ReplaceCard, replacing)).card
+    assert new.nickname == "Ada B's lunch"
+    await move(mesh, "CloseUser", ada)
+    await move(mesh, "EraseUser", ada)
+    found = await mesh.pool.fetch("SELECT id, nickname, state FROM card")
+    assert {row["id"]: (row["nickname"], row["state"]) for row in found} == {
+        cards[0].id: ("", "ACTIVE"),
+        cards[1].id: ("Eve's books", "ACTIVE"),
+        cards[2].id: ("", "CLOSED"),
+        new.id: ("", "ACTIVE"),
+        others.id: ("Eve's travel", "ACTIVE"),
+    }
+    changes = await mesh.pool.fetch("SELECT line_id, fields FROM change")
+    assert not [row for row in changes if "Ada B" in row["fields"]]
+    assert {row["line_id"] for row in changes if "Eve's travel" in row["fields"]} == {others.id}
+    assert await mesh.vault_pool.fetchval("SELECT count(*) FROM card_number") == 5
+
+
 async def test_nobody_who_is_erased_keeps_a_card_on_anothers_account(mesh: AccountsMesh) -> None:
     """Goal: also of those who were closed before closing ended what is shared, and whose erasure
     was answered before: it can be repeated.

@@ -141,6 +141,33 @@ async def test_no_change_of_a_card_lets_the_suspended_pay(mesh: AccountsMesh) ->
     assert usable(mesh, new, other) == [ACTIVE, ACTIVE]
 
 
+async def test_what_replaces_a_lost_card_is_stopped_as_its_holder_is(mesh: AccountsMesh) -> None:
+    """Goal: a card that had ended before somebody was suspended is no way to a usable one; nor is
+    who is no longer suspended stopped, because the card that is replaced had ended before.
+    """
+    user_id = await person(mesh)
+    account = await mesh.open_account(user_id)
+    elsewhere = await mesh.open_account(OTHER_OWNER)
+    lost = [await mesh.issue_card(account.id), await card_of(mesh, elsewhere.id, user_id)]
+    later = await mesh.issue_card(account.id)
+
+    async def replaced(card: Card) -> Card:
+        request = life.ReplaceCardRequest(
+            request_id=mesh.request_id(), card_id=card.id, reason=life.REPLACEMENT_REASON_LOST
+        )
+        new: Card = (await call(mesh.cards.ReplaceCard, request)).card
+        return new
+
+    for card in lost:
+        await change(mesh, "ReportCardLost", card.id)
+    await move(mesh, "SuspendUser", user_id)
+    new = [await replaced(card) for card in lost]
+    assert usable(mesh, *new) == [SUSPENDED, SUSPENDED]
+    await change(mesh, "ReportCardStolen", later.id)
+    await move(mesh, "ReactivateUser", user_id)
+    assert usable(mesh, *new, await replaced(later)) == [ACTIVE] * 3
+
+
 async def test_a_first_card_that_is_due_is_stopped_as_it_is_made(mesh: AccountsMesh) -> None:
     """What was approved before the suspension is opened all the same, and cannot be used."""
     user_id = await person(mesh)
