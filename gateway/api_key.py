@@ -17,6 +17,8 @@ _SECRET_BYTES = 24
 _TOKEN = re.compile(r"hf_([0-9a-f]{34})_([0-9a-f]{48})([0-9a-f]{8})")
 #: Longer than any token: what is longer is not looked at.
 TOKEN_LENGTH_MAX = 128
+#: What stands before an IPv4 address in one that is written as IPv6.
+_MAPPED_BITS = 96
 
 
 class KeyState(StrEnum):
@@ -149,9 +151,19 @@ def network_of(text: str) -> str | None:
     prefix.
     """
     try:
-        return str(ipaddress.ip_network(text))
+        return str(_network(text))
     except ValueError:
         return None
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """IPv4 that is written as IPv6 is IPv4, as of addresses: callers come by either."""
+    found = ipaddress.ip_network(text)
+    if isinstance(found, ipaddress.IPv6Network) and found.prefixlen >= _MAPPED_BITS:
+        mapped = found.network_address.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((mapped, found.prefixlen - _MAPPED_BITS))
+    return found
 
 
 def _within(address: str, networks: Iterable[str]) -> bool:
@@ -161,7 +173,7 @@ def _within(address: str, networks: Iterable[str]) -> bool:
         return False
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
-    return any(found in ipaddress.ip_network(network) for network in networks)
+    return any(found in _network(network) for network in networks)
 
 
 def _checksum(text: str) -> str:

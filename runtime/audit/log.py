@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from runtime.audit import call
 from runtime.audit.entry import CHAIN_START, AuditEntry, Written, link_hash
+from runtime.audit.heads import SEALED_EVENT
 from runtime.clock import ms_of
 from runtime.log import get_logger
 from runtime.queries import load_queries
@@ -133,7 +134,13 @@ async def seal(connection: Any, key: bytes) -> int:
         await connection.execute(SQL["write_links"], numbers, ids, hashes)
         await connection.execute(SQL["delete_unsealed"], ids)
     # The end of the chain, outside of the database: whoever cuts it off there meets this line.
-    logger.info("audit_sealed", number=number, head=previous.hex(), entries=len(rows))
+    logger.info(
+        SEALED_EVENT,
+        service=rows[0]["service"],
+        number=number,
+        head=previous.hex(),
+        entries=len(rows),
+    )
     return len(rows)
 
 

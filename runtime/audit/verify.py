@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from runtime.audit.entry import CHAIN_START, archived_seal, link_hash
+from runtime.audit.heads import Heads
 from runtime.audit.log import SQL, written_of
 
 #: The sealer looks every second; an entry that is older than this should have its link.
 SEALED_WITHIN_S = 60
 _PREFETCH = 1_000
+_NO_HEADS: Heads = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """The first row of a chain that is wrong; `entry_id` is the row of `audit.entry`."""
+    """The first row of a chain that is wrong; `entry_id` is the row of `audit.entry`, 0: none."""
 
     number: int
     entry_id: int
@@ -34,17 +37,21 @@ class Chain:
     fault: Fault | None
     #: Links that are in files (`runtime.audit.archive`): the chain here goes on behind them.
     archived: int = 0
+    #: Links that were compared with what the logs tell.
+    logged: int = 0
 
 
-async def verify(connection: Any, *, key: bytes) -> list[Chain]:
-    """Checks every chain, as of one moment. The connection may read all services' entries."""
+async def verify(connection: Any, *, key: bytes, heads: Heads = _NO_HEADS) -> list[Chain]:
+    """Checks every chain, as of one moment, and that it goes as far as `heads` say, which were read
+    before. The connection may read all services' entries.
+    """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        return await _verify_all(connection, key=key)
+        return await _verify_all(connection, key=key, heads=heads)
 
 
 async def faults_of(connection: Any, *, key: bytes) -> list[str]:
     """What is wrong with the chains, in the caller's transaction."""
-    found = await _verify_all(connection, key=key)
+    found = await _verify_all(connection, key=key, heads=_NO_HEADS)
     return [
         f"{one.service}: row {one.fault.entry_id} of audit.entry: {one.fault.what}"
         for one in found
@@ -52,9 +59,12 @@ async def faults_of(connection: Any, *, key: bytes) -> list[str]:
     ]
 
 
-async def _verify_all(connection: Any, *, key: bytes) -> list[Chain]:
-    services = [row["service"] for row in await connection.fetch(SQL["list_chains"])]
-    return [await _verify_one(connection, service, key=key) for service in services]
+async def _verify_all(connection: Any, *, key: bytes, heads: Heads) -> list[Chain]:
+    services = {row["service"] for row in await connection.fetch(SQL["list_chains"])}
+    return [
+        await _verify_one(connection, service, key=key, heads=heads.get(service, {}))
+        for service in sorted(services.union(heads))
+    ]
 
 
 async def has_link(connection: Any, head: str) -> bool:
@@ -66,8 +76,10 @@ async def has_link(connection: Any, head: str) -> bool:
     return bool(await connection.fetchval(SQL["find_link"], wanted))
 
 
-async def _verify_one(connection: Any, service: str, *, key: bytes) -> Chain:
-    previous, number, fault = CHAIN_START, 0, None
+async def _verify_one(
+    connection: Any, service: str, *, key: bytes, heads: Mapping[int, frozenset[str]]
+) -> Chain:
+    previous, number, logged, fault = CHAIN_START, 0, 0, None
     mark = await connection.fetchrow(SQL["select_archived"], service)
     if mark is not None:
         previous, number = mark["hash"], mark["number"]
@@ -82,6 +94,10 @@ async def _verify_one(connection: Any, service: str, *, key: bytes) -> Chain:
         fault = _fault_of(row, number=number, previous=previous, key=key)
         if fault is None:
             previous = row["hash"]
+            fault = _logged_otherwise(row, heads)
+            logged += number in heads
+    if fault is None:
+        fault = _cut_off(number, heads)
     late = await connection.fetchrow(SQL["select_never_sealed"], service, SEALED_WITHIN_S)
     if fault is None and late["first_id"] is not None:
         fault = Fault(number=0, entry_id=late["first_id"], what="was never sealed")
@@ -92,6 +108,30 @@ async def _verify_one(connection: Any, service: str, *, key: bytes) -> Chain:
         head=previous.hex(),
         fault=fault,
         archived=archived,
+        logged=logged,
+    )
+
+
+def _logged_otherwise(row: Any, heads: Mapping[int, frozenset[str]]) -> Fault | None:
+    told = heads.get(row["number"])
+    if told is None or told == {row["hash"].hex()}:
+        return None
+    return Fault(
+        number=row["number"],
+        entry_id=row["entry_id"],
+        what="the service's log has another hash of this link: an end was cut off",
+    )
+
+
+def _cut_off(last: int, heads: Mapping[int, frozenset[str]]) -> Fault | None:
+    """Whether links behind the last one were sealed; what is archived is not asked for."""
+    gone = max(heads, default=0)
+    if gone <= last:
+        return None
+    return Fault(
+        number=last + 1,
+        entry_id=0,
+        what=f"the end was cut off: the service's log goes to link {gone}",
     )
 
 

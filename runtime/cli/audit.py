@@ -15,6 +15,7 @@ from rich.text import Text
 
 from runtime.audit import log
 from runtime.audit.entry import Written
+from runtime.audit.heads import heads_in
 from runtime.audit.verify import Chain, has_link, verify
 from runtime.cli.audit_archive import archive_entries, part_line, parts_of
 from runtime.cli.options import HomeOption, load_settings
@@ -54,16 +55,17 @@ def verify_chains(
 ) -> None:
     """Checks every link of every chain; names the first row that is wrong. Exit 1 if there is one.
 
-    An end that was cut off leaves a whole chain behind: compare with `audit_sealed` in the logs,
-    whose last `head` you give to --head.
+    An end that was cut off leaves a whole chain behind: so each chain is compared with what the
+    logs of this home tell of it (`audit_sealed`). What other logs tell is for --head.
     """
     output = Output(as_json=as_json)
     settings, _ = state.running(load_settings(home))
 
     key = secret_text(settings, "audit-seal").encode()
+    told = heads_in(settings.home / "logs")
 
     async def check(connection: Any) -> tuple[list[Chain], list[str]]:
-        chains = await verify(connection, key=key)
+        chains = await verify(connection, key=key, heads=told)
         return chains, [head for head in heads or () if not await has_link(connection, head)]
 
     parts = [part for path in archives or () for part in parts_of(path, key=key)]
@@ -131,11 +133,13 @@ async def _connected(settings: Settings, work: Callable[[Any], Awaitable[T]]) ->
 def _line(chain: Chain) -> Text:
     if chain.fault is not None:
         where = f"link {chain.fault.number}, " if chain.fault.number else ""
-        row = f"row {chain.fault.entry_id} of audit.entry"
-        return Text(f"{chain.service}: {where}{row}: {chain.fault.what}", style="bold red")
+        row = f"row {chain.fault.entry_id} of audit.entry: " if chain.fault.entry_id else ""
+        return Text(f"{chain.service}: {where}{row}{chain.fault.what}", style="bold red")
     waiting = f", {chain.waiting} to be sealed" if chain.waiting else ""
     archived = f", {chain.archived} before them archived" if chain.archived else ""
-    return Text(f"{chain.service}: {chain.links} links intact{archived}{waiting}", "bold green")
+    logged = f", {chain.logged} as the logs tell" if chain.logged else ""
+    text = f"{chain.service}: {chain.links} links intact{logged}{archived}{waiting}"
+    return Text(text, "bold green")
 
 
 def _document(one: Written) -> dict[str, Any]:

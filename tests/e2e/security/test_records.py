@@ -327,7 +327,8 @@ async def test_verify_passes_and_names_a_row_that_was_changed(
     async def sealed() -> bool:
         _, found = await asyncio.to_thread(holdfast, full_mesh, "audit", "verify")
         [chain] = [one for one in found["chains"] if one["service"] == "accounts"]
-        return bool(found["intact"] and chain["links"] and not chain["waiting"])
+        told = chain["logged"]
+        return bool(found["intact"] and chain["links"] and told and not chain["waiting"])
 
     await until(sealed)
     async with connected(full_mesh.owner_dsn) as owner:

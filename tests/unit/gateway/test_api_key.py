@@ -73,6 +73,12 @@ def test_any_other_character_is_another_secret() -> None:
         ({}, "2001:db8::7", ("cards:read", "cards:write"), None),
         ({}, "::ffff:192.0.2.7", (), None),
         ({"allowed_networks": ()}, "", ("cards:read",), None),
+        ({"allowed_networks": ("::ffff:192.0.2.0/120",)}, "192.0.2.7", (), None),
+        ({"allowed_networks": ("::ffff:c000:207/128",)}, "::ffff:192.0.2.7", (), None),
+        ({"allowed_networks": ("::ffff:c000:207/128",)}, "192.0.2.8", (), Refusal.ADDRESS),
+        # All of IPv6 is not all of IPv4, nor the other way round.
+        ({"allowed_networks": ("::/0",)}, "192.0.2.7", (), Refusal.ADDRESS),
+        ({"allowed_networks": ("0.0.0.0/0",)}, "2001:db8::7", (), Refusal.ADDRESS),
         # In order: each also has every fault below it.
         ({"state": KeyState.REVOKED, "expire_time_ms": NOW_MS}, "", None, Refusal.REVOKED),
         ({"expire_time_ms": NOW_MS}, "", None, Refusal.EXPIRED),
@@ -116,6 +122,9 @@ def test_a_revoked_key_stays_as_it_is() -> None:
         ("192.0.2.0/24", "192.0.2.0/24"),
         ("192.0.2.7", "192.0.2.7/32"),
         ("2001:DB8::/48", "2001:db8::/48"),
+        ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+        ("::ffff:192.0.2.7", "192.0.2.7/32"),
+        ("::ffff:0:0/95", None),
         ("192.0.2.7/24", None),
         ("everywhere", None),
         ("", None),
