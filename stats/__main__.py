@@ -86,6 +86,7 @@ async def serve(settings: StatsSettings) -> None:
             subjects,
             objects_of(settings),
             LedgerClient(channel),
+            owners=accounts,
             settings=settings,
             clock=clock,
             counted_until_ms=counted_until_ms,

@@ -107,14 +107,17 @@ class Intake:
         self, connection: Any, entries: Sequence[ledger_pb2.Entry]
     ) -> dict[str, str]:
         wanted = {one.account_id for one in entries}
-        missing = wanted - self._zones.keys()
+        # Whoever counts the other share forgets what is remembered, too, and at any time.
+        known = {one: self._zones[one] for one in wanted if one in self._zones}
+        missing = wanted - known.keys()
         if missing:
+            rows = await connection.fetch(_SQL["select_zones"], list(missing))
+            found = {row["account_id"]: row["time_zone"] for row in rows}
             if len(self._zones) > REMEMBERED_MAX:
                 self._zones.clear()
-                missing = wanted
-            for row in await connection.fetch(_SQL["select_zones"], list(missing)):
-                self._zones[row["account_id"]] = row["time_zone"]
-        return {one: self._zones[one] for one in wanted if one in self._zones}
+            self._zones |= found
+            known |= found
+        return known
 
     async def _learn_zones(
         self, connection: Any, entries: Sequence[ledger_pb2.Entry]

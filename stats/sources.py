@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import grpc
 
+from holdfast.accounts.v1 import event_feed_service_pb2 as feed
 from holdfast.accounts.v1 import holder_service_pb2 as accounts
+from holdfast.accounts.v1.event_feed_service_pb2_grpc import EventFeedServiceStub
 from holdfast.accounts.v1.holder_service_pb2_grpc import HolderServiceStub
 from holdfast.authz.v1 import authorization_pb2, decline_reason_pb2, ledger_pb2
 from runtime.validate import milliseconds
@@ -55,6 +57,7 @@ class AccountsClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub: Any = HolderServiceStub(channel)
+        self._feed: Any = EventFeedServiceStub(channel)
 
     async def zones_of(self, account_ids: Collection[str]) -> dict[str, str]:
         """The timezones of those accounts that are known."""
@@ -79,6 +82,15 @@ class AccountsClient:
             found |= {
                 (one.company_id, one.user_id): one.department_id for one in answer.departments
             }
+        return found
+
+    async def owners_of(self, account_ids: Collection[str]) -> dict[str, str]:
+        """The owners of those accounts that are known."""
+        wanted, found = sorted(account_ids), dict[str, str]()
+        for start in range(0, len(wanted), PAGE):
+            request = feed.ResolveOwnersRequest(account_ids=wanted[start : start + PAGE])
+            answer = await self._feed.ResolveOwners(request, timeout=CALL_TIMEOUT_S)
+            found |= {one.account_id: one.owner_id for one in answer.owners}
         return found
 
     async def subject(self, subject_id: str, user_id: str) -> accounts.FindSubjectResponse:

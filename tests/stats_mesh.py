@@ -112,6 +112,10 @@ class FakeAccounts:
         self._check()
         return {one: self.departments[one] for one in members if one in self.departments}
 
+    async def owners_of(self, account_ids: Collection[str]) -> dict[str, str]:
+        self._check()
+        return {one: self.subjects[one][0] for one in account_ids if one in self.subjects}
+
     async def subject(self, subject_id: str, user_id: str) -> holders.FindSubjectResponse:
         self._check()
         if subject_id not in self.subjects:
@@ -280,6 +284,7 @@ async def stats_mesh(database: Database, folder: Any) -> AsyncIterator[StatsMesh
             subjects,
             objects_of(settings),
             book,
+            owners=accounts,
             settings=settings,
             clock=clock,
             counted_until_ms=clock.now_ms,

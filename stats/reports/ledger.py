@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -47,6 +47,14 @@ class Ledger(Protocol):
         ...
 
 
+class Owners(Protocol):
+    """Says whose accounts are."""
+
+    async def owners_of(self, account_ids: Collection[str]) -> dict[str, str]:
+        """The owners of those accounts that are known."""
+        ...
+
+
 class LedgerClient:
     """Asks the ledger."""
 
@@ -70,7 +78,7 @@ class LedgerClient:
 
 
 async def entries(
-    ledger: Ledger, pool: Any, report: Report
+    ledger: Ledger, owners: Owners, pool: Any, report: Report
 ) -> AsyncIterator[tuple[list[Entry], int]]:
     """The entries of a journal in the ledger's order, and how much of it was looked through, in
     percent. Up to where statistics have come when it begins.
@@ -83,7 +91,7 @@ async def entries(
     begin_ms = _begin_ms(report.start)
     first = await first_after(ledger, until, begin_ms)
     whole = sum(until[one] - first[one] + 1 for one in until)
-    convert, done = _Conversion(pool, report), 0
+    convert, done = _Conversion(pool, owners, report), 0
     for partition, last in until.items():
         at = first[partition] - 1
         asked = _ask(ledger, partition, at, last)
@@ -124,11 +132,14 @@ async def first_after(ledger: Ledger, until: Mapping[int, int], begin_ms: int) -
 class _Conversion:
     """Entries on the wire to entries of a journal, with the days of their accounts."""
 
-    def __init__(self, pool: Any, report: Report) -> None:
+    def __init__(self, pool: Any, owners: Owners, report: Report) -> None:
         self._pool = pool
+        self._owners = owners
         self._report = report
         self._matches = _match(report.wanted.subject_id)
         self._zones: dict[str, str] = {}
+        #: Whether accounts are the user's whose books these are.
+        self._own: dict[str, bool] = {}
 
     async def of(self, page: Sequence[ledger_pb2.Entry]) -> list[Entry]:
         """Those that moved money on the days of the report."""
@@ -140,6 +151,8 @@ class _Conversion:
             and self._matches(one)
             and wanted.currency_code in ("", one.lines[0].amount.currency_code)
         ]
+        if wanted.subject_id.startswith(f"{ids.USER}_"):
+            mine = await self._owned(mine)
         missing = {one.account_id for one in mine} - self._zones.keys()
         if missing:
             rows = await self._pool.fetch(_SQL["select_account_zones"], list(missing))
@@ -151,6 +164,15 @@ class _Conversion:
             if report.start <= day <= report.end:
                 found.append(_entry(one, day))
         return await self._with_merchants(found)
+
+    async def _owned(self, entries: Sequence[ledger_pb2.Entry]) -> list[ledger_pb2.Entry]:
+        """Those of accounts that the user owns: an entry names whose card it was."""
+        missing = {one.account_id for one in entries} - self._own.keys()
+        if missing:
+            found = await self._owners.owners_of(missing)
+            user_id = self._report.wanted.subject_id
+            self._own |= {one: found.get(one) == user_id for one in missing}
+        return [one for one in entries if self._own[one.account_id]]
 
     async def _with_merchants(self, found: list[Entry]) -> list[Entry]:
         """Clearings that name no merchant get that of their authorization."""
@@ -195,8 +217,8 @@ def _match(subject_id: str) -> Match:
     if subject_id.startswith(f"{ids.COMPANY}_"):
         return lambda entry: entry.company_id == subject_id
     if subject_id.startswith(f"{ids.USER}_"):
-        # The user's own accounts: what companies owe is not in a user's books.
-        return lambda entry: entry.user_id == subject_id and not entry.company_id
+        # Of these the user's own: what companies owe is not in a user's books.
+        return lambda entry: bool(entry.account_id) and not entry.company_id
     return lambda entry: entry.account_id == subject_id
 
 

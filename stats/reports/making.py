@@ -24,9 +24,12 @@ _PICTURES = (Format.PDF,)
 class Making:
     """Makes files. `week_start` is the first day of weeks, as `date.weekday()`."""
 
-    def __init__(self, pool: asyncpg.Pool, books: ledger.Ledger, *, week_start: int) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, books: ledger.Ledger, owners: ledger.Owners, *, week_start: int
+    ) -> None:
         self._pool = pool
         self._books = books
+        self._owners = owners
         self._week_start = week_start
 
     async def make(self, report: Report, folder: Path, reach: Reach) -> Path:
@@ -65,7 +68,7 @@ class Making:
     async def _journal(self, report: Report, path: Path, reach: Reach) -> None:
         writer = await asyncio.to_thread(journal_writer, path, report)
         try:
-            async for found, done in ledger.entries(self._books, self._pool, report):
+            async for found, done in ledger.entries(self._books, self._owners, self._pool, report):
                 await asyncio.to_thread(writer.write, found)
                 reach(percent(done, 100), writer.rows)
             await asyncio.to_thread(writer.end)

@@ -128,6 +128,11 @@ class Report:
     end_time_ms: int | None
     expire_time_ms: int
 
+    def is_gone(self, now_ms: int) -> bool:
+        """True if nobody is told of it any more: it was deleted, or is done and its time over."""
+        done = self.end_time_ms is not None
+        return self.state is State.DELETED or (done and self.expire_time_ms <= now_ms)
+
     @property
     def folder(self) -> str:
         """Where its file lies: each attempt has a folder of its own."""

@@ -111,7 +111,9 @@ class ReportService(ReportServiceServicer):
         page = convert.list_reports(request)
         if request.subject_id:
             await self._subjects.currency_of(request.subject_id)
-        found = await self._store.reports(page, subject_id=request.subject_id)
+        found = await self._store.reports(
+            page, subject_id=request.subject_id, now_ms=self._clock.now_ms()
+        )
         shown, token = cut(page, found, lambda one: one.id)
         return pb.ListReportsResponse(
             reports=[convert.report(one) for one in shown], next_page_token=token
@@ -219,7 +221,8 @@ class ReportService(ReportServiceServicer):
 
     async def _found(self, report_id: str) -> Report:
         found = await self._store.report(report_id)
-        if found is None or found.state is State.DELETED:
+        # Removed a while later, it is gone all the same.
+        if found is None or found.is_gone(self._clock.now_ms()):
             raise convert.not_found(report_id)
         return found
 

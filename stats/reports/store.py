@@ -155,10 +155,11 @@ class ReportStore:
             row = await self.pool.fetchrow(_SQL["select_report"], report_id)
         return report_of(row) if row else None
 
-    async def reports(self, page: Page, *, subject_id: str) -> list[Report]:
-        """Reports, newest first."""
+    async def reports(self, page: Page, *, subject_id: str, now_ms: int) -> list[Report]:
+        """Reports whose time is not over, newest first."""
+        now = datetime_of(now_ms)
         with refusing_when_down():
-            rows = await self.pool.fetch(_SQL["list_reports"], *after(page), subject_id)
+            rows = await self.pool.fetch(_SQL["list_reports"], *after(page), subject_id, now)
         return [report_of(row) for row in rows]
 
     async def schedule(self, schedule_id: str) -> Schedule | None:

@@ -13,7 +13,7 @@ from runtime.ownership import Belongs, Lookup, Lookups
 from runtime.server import Server
 from stats.reports import convert
 from stats.reports.files import ReportFiles
-from stats.reports.ledger import Ledger
+from stats.reports.ledger import Ledger, Owners
 from stats.reports.making import Making
 from stats.reports.service import ReportService
 from stats.reports.store import ReportStore
@@ -35,6 +35,7 @@ def add_reports(
     objects: ObjectStorage,
     books: Ledger,
     *,
+    owners: Owners,
     settings: StatsSettings,
     clock: Clock,
     counted_until_ms: Callable[[], int | None],
@@ -45,7 +46,7 @@ def add_reports(
     worker = ReportWorker(
         store,
         files,
-        Making(pool, books, week_start=settings.week_start),
+        Making(pool, books, owners, week_start=settings.week_start),
         subjects,
         clock,
         folder=settings.home / FOLDER,

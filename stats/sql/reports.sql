@@ -22,9 +22,11 @@ ON CONFLICT DO NOTHING
 SELECT * FROM report WHERE id = $1
 
 -- list_reports --
--- Reports, newest first. Params: $1 create_time, $2 id, $3 limit, $4 subject or ''.
+-- Reports whose time is not over, newest first. Params: $1 create_time, $2 id, $3 limit,
+-- $4 subject or '', $5 now.
 SELECT * FROM report
 WHERE ($4 = '' OR subject_id = $4) AND (create_time, id) < ($1, $2) AND state <> 'DELETED'
+    AND (due_time IS NOT NULL OR expire_time > $5)
 ORDER BY create_time DESC, id DESC
 LIMIT $3
 

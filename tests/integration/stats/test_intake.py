@@ -107,6 +107,35 @@ async def test_an_account_keeps_the_timezone_that_it_was_first_counted_in(mesh: 
     assert mesh.accounts.asked == [{ACCOUNT}]
 
 
+async def test_an_account_keeps_it_also_when_another_forgets_meanwhile(mesh: StatsMesh) -> None:
+    """Both shares remember in one place: who counts one of them may forget everything while the
+    other looks up an account that is new to it.
+    """
+    mesh.accounts.zones[ACCOUNT] = "Asia/Tokyo"
+    evening = datetime(2026, 11, 20, 20, tzinfo=UTC)
+    for _ in range(2):
+        await mesh.take(mesh.book.entry("FORCE_POST", 5, at=evening))
+    mesh.accounts.zones[ACCOUNT] = "UTC"
+
+    class Forgetting:
+        def __init__(self, connection: Any) -> None:
+            self.execute, self._connection = connection.execute, connection
+
+        async def fetch(self, *query: Any) -> Any:
+            rows = await self._connection.fetch(*query)
+            mesh.intake._zones.clear()
+            return rows
+
+    async with mesh.pool.acquire() as connection, connection.transaction():
+        entries = [
+            mesh.book.entry("FORCE_POST", 1, at=evening),
+            mesh.book.entry("FORCE_POST", 1, at=evening, account_id=OTHER_ACCOUNT),
+        ]
+        await mesh.intake.take(Forgetting(connection), entries)
+    assert [tuple(row) for row in await mesh.rows(TOTALS, ACCOUNT)] == [(date(2026, 11, 21), 11, 0)]
+    assert mesh.accounts.asked == [{ACCOUNT}, {OTHER_ACCOUNT}]
+
+
 async def test_a_member_counts_for_the_department_of_then(mesh: StatsMesh) -> None:
     member, other = (COMPANY, USER), "dept_0a" + "9" * 32
     entries = [mesh.book.entry("FORCE_POST", 10**number) for number in range(4)]

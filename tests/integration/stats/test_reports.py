@@ -142,7 +142,8 @@ async def test_a_journal_is_what_the_ledger_has(
         if row.balance.amount_minor
     }
     programme = (await running.ledger.after({10: 0}, page_size=1))[0].programme_id
-    making, told = Making(running.pool, running.ledger, week_start=0), list[tuple[int, int]]()
+    making = Making(running.pool, running.ledger, running.accounts, week_start=0)
+    told = list[tuple[int, int]]()
 
     async def made(report: Report) -> list[dict[str, str]]:
         path = await making.make(report, tmp_path, lambda *reached: told.append(reached))

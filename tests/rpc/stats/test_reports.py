@@ -20,10 +20,12 @@ from tests.stats_mesh import (
     COMPANY,
     DEPARTMENT,
     MANAGER,
+    MANAGER_USER,
     NOON,
     OTHER_ACCOUNT,
     OTHER_COMPANY,
     PERSONAL,
+    USER,
     StatsMesh,
 )
 from tests.stats_reports import (
@@ -117,6 +119,51 @@ async def test_spending_tells_cash_apart(mesh: StatsMesh) -> None:
         "5812": (0, 0),
         "6011": (1, 4_000),
     }
+
+
+async def test_a_users_journal_has_everything_of_the_users_accounts(mesh: StatsMesh) -> None:
+    """Also what others buy who share them; and nothing of others' accounts that the user shares."""
+    own, others = "acct_0a" + "8" * 32, "acct_0a" + "9" * 32
+    mesh.accounts.subjects |= {own: (USER, "USD"), others: (MANAGER_USER, "USD")}
+    entry = mesh.book.entry
+
+    def lines(*amounts: int) -> list[ledger_pb2.Line]:
+        names = ("receivable.purchase", "network_clearing")
+        return [
+            ledger_pb2.Line(
+                ledger_account=name, amount=Money(currency_code="USD", amount_minor=amount)
+            )
+            for name, amount in zip(names, amounts, strict=True)
+        ]
+
+    await mesh.take(
+        entry("FORCE_POST", 100, lines=lines(100, -100), account_id=own, company_id=""),
+        entry(
+            "FORCE_POST",
+            20,
+            lines=lines(20, -20),
+            account_id=own,
+            company_id="",
+            user_id=MANAGER_USER,
+        ),
+        entry("FORCE_POST", 3, lines=lines(3, -3), account_id=others, company_id=""),
+        entry("FORCE_POST", 4, lines=lines(4, -4)),
+    )
+    await mesh.pool.execute("UPDATE ledger_position SET pseq = 4 WHERE partition = 10")
+    _, file = await made(
+        mesh,
+        subject_id=USER,
+        type=pb.REPORT_TYPE_ACCOUNTING,
+        books=pb.REPORT_BOOKS_HOLDER,
+    )
+    assert [
+        (row["account"], row["debit"], row["credit"], row["user_id"]) for row in rows_of(file)
+    ] == [
+        ("Card payable", "", "1.00", USER),
+        ("Card purchases", "1.00", "", USER),
+        ("Card payable", "", "0.20", MANAGER_USER),
+        ("Card purchases", "0.20", "", MANAGER_USER),
+    ]
 
 
 async def test_a_journal(mesh: StatsMesh) -> None:

@@ -169,10 +169,20 @@ async def test_reports_live_for_so_long(mesh: StatsMesh) -> None:
     # Sealed: only who has the row can read it.
     assert stored.read_bytes() != file
     assert CARD.encode() not in stored.read_bytes()
-    mesh.clock.advance(30 * 86_400_000)
+    listing = rpc.ListReportsRequest(subject_id=COMPANY)
+    mesh.clock.advance(30 * 86_400_000 - 1)
+    assert (await got(mesh, report.id)).id == report.id
+    assert (await mesh.reports.ListReports(listing, metadata=ADMIN)).reports
+    # From then on it is gone, whether it was removed already or not.
+    mesh.clock.advance(1)
+    for method, request in (
+        (mesh.reports.GetReport, rpc.GetReportRequest(report_id=report.id)),
+        (mesh.reports.DownloadReport, rpc.DownloadReportRequest(report_id=report.id)),
+    ):
+        assert (await refused(method, request)).reason == "REPORT_NOT_FOUND"
+    assert not (await mesh.reports.ListReports(listing, metadata=ADMIN)).reports
+    assert stored.exists()
     await mesh.report_worker.clean()
-    error = await refused(mesh.reports.GetReport, rpc.GetReportRequest(report_id=report.id))
-    assert error.reason == "REPORT_NOT_FOUND"
     assert not stored.exists()
 
 
