@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +16,10 @@ from runtime.cli.output import CliError
 
 #: Longest field of a file, in characters.
 FIELD_LENGTH_MAX = 4_096
+
+#: What a spreadsheet takes for the beginning of a formula, and those of them that are numbers.
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 #: A row was made, was there before, or was refused.
 CREATED, EXISTED, REFUSED = "created", "existed", "refused"
@@ -107,7 +112,7 @@ async def run_export(
     on_row: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Writes rows to a file that only its owner reads, and that is there whole or not at all;
-    returns how many.
+    returns how many. What a spreadsheet would run begins with an apostrophe.
     """
     count = 0
     try:
@@ -119,7 +124,7 @@ async def run_export(
             writer = csv.writer(text)
             writer.writerow(columns)
             async for row in rows:
-                writer.writerow(row)
+                writer.writerow([_quiet(text) for text in row])
                 count += 1
                 on_row(count)
             text.flush()
@@ -153,7 +158,8 @@ def written_results(path: Path | None) -> Iterator[Callable[[Row, Outcome], None
         def tell(row: Row, outcome: Outcome) -> None:
             reference = row.values.get("reference", "") if not row.wrong else ""
             for wrong in outcome.wrong or (Wrong("", ""),):
-                writer.writerow((row.line, reference, outcome.id, outcome.word, *wrong))
+                told = (row.line, _quiet(reference), outcome.id, outcome.word)
+                writer.writerow((*told, *wrong))
 
         yield tell
 
@@ -167,6 +173,12 @@ def _row(line: int, header: list[str], values: list[str]) -> Row:
         Wrong(name, "is not UTF-8") for name, value in found.items() if not _is_utf8(value)
     )
     return Row(line=line, values={n: v for n, v in found.items() if v}, wrong=wrong_fields)
+
+
+def _quiet(text: str) -> str:
+    """A text that no spreadsheet runs: people say what they are called."""
+    runs = _FORMULA.match(text) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if runs else text
 
 
 def _is_utf8(value: str) -> bool:

@@ -201,3 +201,24 @@ async def test_exports_are_whole_or_not_there(tmp_path: Path) -> None:
     ]
     with pytest.raises(CliError):
         await run_export(tmp_path / "no" / "out.csv", COLUMNS, some(broken=False))
+
+
+async def test_no_spreadsheet_runs_what_people_call_themselves(tmp_path: Path) -> None:
+    """Goal: names, nicknames and references that begin like formulas are texts; a telephone number
+    stays one.
+    """
+    formulas = ["=cmd|'/c calc'!A0", "@SUM(1)", "-1+cmd", "+1-2", " =1", "\t=1", "\uff1d1"]
+    texts = ["+12125550123", "Anna =1", "***6789", ""]
+
+    async def people() -> AsyncIterator[list[str]]:
+        for text in (*formulas, *texts):
+            yield ["x", text]
+
+    path = tmp_path / "out.csv"
+    await run_export(path, COLUMNS, people())
+    with path.open(newline="") as text:
+        found = [row[1] for row in csv.reader(text)]
+    assert found[1:] == [*(f"'{one}" for one in formulas), *texts]
+    with written_results(path) as tell:
+        tell(Row(line=2, values={"reference": formulas[0]}), Outcome(word=REFUSED))
+    assert [row[1] for row in csv.reader(path.read_text().splitlines())][1:] == [f"'{formulas[0]}"]
