@@ -107,12 +107,12 @@ class SecondFactorService(pb_grpc.SecondFactorServiceServicer):
     async def _attempt(self, context: Context) -> Session:
         """Six digits are guessed soon: attempts are limited."""
         session = await self._session(context)
-        await self._sign_in.admit(f"code:{session.user_id}", convert.client(context))
+        await self._sign_in.admit_code(session.user_id)
         return session
 
     async def _shown(self, session: Session, context: Context, *, stored: bool) -> None:
         """The code was right: the session says when, unless this is a repetition."""
-        await self._sign_in.forgive(f"code:{session.user_id}", convert.client(context))
+        await self._sign_in.forgive_codes(session.user_id)
         if stored:
             await context.send_initial_metadata(REPLAYED)
         else:

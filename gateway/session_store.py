@@ -27,6 +27,10 @@ ADDRESS_ATTEMPTS = 30
 WAIT_MS_MIN = 1_000
 WAIT_MS_MAX = 300_000
 FORGET_MS = 3_600_000
+#: The same of codes: whoever knows the password has but six digits to guess, of which three are
+#: right at a time. Not much more often than once an hour, then, or a year would be enough.
+CODE_WAIT_MS_MAX = 3_600_000
+CODE_FORGET_MS = 86_400_000
 #: How long an address is known that somebody has signed in from.
 KNOWN_MS = 90 * 86_400_000
 #: How long a repeated Login is known.
@@ -59,6 +63,8 @@ class Attempt:
     #: Keyed hash of both, if attempts on a user are told apart by where they come from; '': they
     #: are not. What is kept for long names no address.
     origin: str = ""
+    #: Whether it is a code of a second factor that is tried.
+    of_code: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -183,6 +189,9 @@ class SessionStore:
 
     async def take_attempt(self, attempt: Attempt, *, now_ms: int) -> int:
         """Counts an attempt to sign in; returns how long it must wait, ms: 0 admits it."""
+        longest_ms, forget_ms = WAIT_MS_MAX, FORGET_MS
+        if attempt.of_code:
+            longest_ms, forget_ms = CODE_WAIT_MS_MAX, CODE_FORGET_MS
         answer = await self._pipe.run(
             TAKE_ATTEMPT,
             attempt.keys,
@@ -190,7 +199,7 @@ class SessionStore:
                 str(value)
                 for value in (
                     *(now_ms, USER_ATTEMPTS, ANYWHERE_ATTEMPTS, ADDRESS_ATTEMPTS),
-                    *(WAIT_MS_MIN, WAIT_MS_MAX, FORGET_MS),
+                    *(WAIT_MS_MIN, longest_ms, forget_ms),
                 )
             ),
         )

@@ -263,14 +263,20 @@ class SignIn:
             return 0
         if not code:
             raise code_required()
-        # Six digits are guessed soon, so these guesses compete wherever they come from. Whoever
-        # gets here has shown something else: their address has no part in it.
-        attempt = Attempt(user=f"code:{user_id}", address=f"code:{user_id}")
+        attempt = code_attempt(user_id)
         await self._admit(attempt)
         if not await self._factors.verify(user_id, code):
             raise wrong_code()
         await self._sessions.forgive(attempt)
         return self._clock.now_ms()
+
+    async def admit_code(self, user_id: str) -> None:
+        """Counts an attempt at a second factor of whoever is signed in."""
+        await self._admit(code_attempt(user_id))
+
+    async def forgive_codes(self, user_id: str) -> None:
+        """Forgets those of whoever has shown it."""
+        await self._sessions.forgive(code_attempt(user_id))
 
     def _signature(self, signed: bytes) -> bytes:
         return self._rings.refresh_tokens.mac(signed)[1]
@@ -290,6 +296,13 @@ class SignIn:
 
 def _attempt(user: str, client: Client) -> Attempt:
     return Attempt(user=user, address=customer_of(client.address))
+
+
+def code_attempt(user_id: str) -> Attempt:
+    """Six digits are guessed soon, so these guesses compete wherever they come from. Whoever makes
+    them has shown something else: their address has no part in it.
+    """
+    return Attempt(user=f"code:{user_id}", address=f"code:{user_id}", of_code=True)
 
 
 def wrong_credentials() -> Unauthenticated:

@@ -121,6 +121,27 @@ async def test_guesses_are_limited(mesh: GatewayMesh) -> None:
     assert reasons == ["WRONG_CODE"] * USER_ATTEMPTS + ["TOO_MANY_ATTEMPTS"]
 
 
+async def test_who_knows_the_password_guesses_slowly(mesh: GatewayMesh) -> None:
+    """About once an hour in the end, by Login and otherwise together: within a year the chance to
+    guess one of the three codes that are right at a time is some three in a hundred.
+    """
+    session, *_ = await _confirmed(mesh)
+    begun_ms, tried = mesh.clock.now_ms(), 0
+    while mesh.clock.now_ms() < begun_ms + 48 * 3_600_000:
+        login = LoginRequest(
+            request_id=mesh.request_id(), email=EMAIL, password=PASSWORD, code="wrong"
+        )
+        other = pb.VerifySecondFactorRequest(request_id=mesh.request_id(), code="wrong")
+        told = (
+            await refused(mesh.stub.Login, login, principal=ANONYMOUS),
+            await refused(mesh.factors.VerifySecondFactor, other, **whose(session)),
+        )
+        tried += sum(one.reason == "WRONG_CODE" for one in told)
+        waits = [int(one.metadata.get("retry_after_ms", 0)) for one in told]
+        mesh.clock.advance(max(min(waits), 1))
+    assert USER_ATTEMPTS < tried <= USER_ATTEMPTS + 12 + 48
+
+
 async def test_removes_it(mesh: GatewayMesh) -> None:
     session, secret, recovery = await _confirmed(mesh)
     request = pb.RemoveSecondFactorRequest(request_id="x-1", code=_code(mesh, secret))
