@@ -13,6 +13,7 @@ from datetime import date
 from typing import NamedTuple
 
 from runtime.record import record
+from stats import refunds
 from stats.measures import Measures
 from stats.movement import Movement, Place
 
@@ -36,7 +37,8 @@ class Origin:
     partition: int
     day: date
     place: Place
-    #: Of an authorization: approved. Of a refund or a payment: what is left of it.
+    #: Of an authorization: approved. Of a refund or a payment: what is left of it; and how many
+    #: refunds a purchase has (stats/refunds.py).
     amount_minor: int
     #: An authorization that has been counted; others are only known of.
     counted: bool
@@ -142,13 +144,32 @@ class Fold:
         measures = self._at(one, one.day, place)
         measures.refund_count += 1
         measures.refund_minor += one.amount_minor
-        self._keep(self._origin_at(one, one.entry_id, place, one.amount_minor))
+        if one.authorization_id:
+            number = self._refunds_of(one.authorization_id) + 1
+            for name, amount_minor in (
+                (refunds.name_of(one.authorization_id, number), one.amount_minor),
+                (refunds.count_name(one.authorization_id), number),
+            ):
+                self._keep(self._origin_at(one, name, place, amount_minor))
 
     def refund_taken_back(self, one: Movement) -> None:
-        """Corrects the day of the refund."""
-        measures, whole = self._taken_back(one, one.related_entry_id)
-        measures.refund_count -= whole
-        measures.refund_minor -= one.amount_minor
+        """Corrects the days of the refunds; what is of none that is known counts on its own day."""
+        names = refunds.names_of(one.authorization_id, self._refunds_of(one.authorization_id))
+        known = [origin for name in names if (origin := self._origin(name)) is not None]
+        left_minor = [origin.amount_minor for origin in known]
+        rest = one.amount_minor
+        for number, part in refunds.taken_back(left_minor, one.amount_minor):
+            origin = known[number]
+            measures = self._at(one, origin.day, origin.place)
+            self._correct(measures, one, origin.day)
+            measures.refund_count -= part == origin.amount_minor
+            measures.refund_minor -= part
+            self._keep(replace(origin, amount_minor=origin.amount_minor - part))
+            rest -= part
+        if rest:
+            measures = self._at(one, one.day, self._posted_at(one))
+            measures.refund_count -= rest == one.amount_minor
+            measures.refund_minor -= rest
 
     def paid(self, one: Movement) -> None:
         """A payment."""
@@ -206,6 +227,11 @@ class Fold:
 
     def _origin(self, name: str) -> Origin | None:
         return self._origins.get(name) if name else None
+
+    def _refunds_of(self, authorization_id: str) -> int:
+        """How many refunds are known of a purchase."""
+        counted = authorization_id and self._origin(refunds.count_name(authorization_id))
+        return counted.amount_minor if counted else 0
 
     def _keep(self, origin: Origin) -> None:
         if origin.id:

@@ -18,7 +18,7 @@ from runtime.clock import Clock, datetime_of
 from runtime.metrics import STATS_ENTRIES, STATS_LAG
 from runtime.queries import load_queries
 from runtime.validate import milliseconds
-from stats import adding
+from stats import adding, refunds
 from stats.closing import reopened
 from stats.fold import Fold, Origin
 from stats.movement import PLACE, Movement, Place
@@ -38,6 +38,7 @@ REMEMBERED_MAX = 20_000
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "intake.sql")
 _LIVE, _AGAIN = "live_", "again_"
+_REFUNDS = frozenset({"REFUND", "REFUND_REVERSAL"})
 
 
 class Accounts(Protocol):
@@ -259,15 +260,29 @@ async def _origins(
     connection: Any, movements: Sequence[Movement], prefix: str
 ) -> dict[str, Origin]:
     """What is known of what movements are about."""
-    wanted = {
-        name
+    wanted = {name for one in movements for name in (one.authorization_id, one.payment_id) if name}
+    wanted |= {
+        refunds.count_name(one.authorization_id)
         for one in movements
-        for name in (one.authorization_id, one.payment_id, one.related_entry_id)
-        if name
+        if one.type in _REFUNDS and one.authorization_id
     }
     if not wanted:
         return {}
-    rows = await connection.fetch(_query("select_origins", prefix), adding.text_of(wanted))
+    known = await _select_origins(connection, wanted, prefix)
+    names = {
+        name
+        for one in movements
+        if one.type == "REFUND_REVERSAL"
+        and (counted := known.get(refunds.count_name(one.authorization_id)))
+        for name in refunds.names_of(one.authorization_id, counted.amount_minor)
+    }
+    return known | (await _select_origins(connection, names, prefix) if names else {})
+
+
+async def _select_origins(
+    connection: Any, names: Collection[str], prefix: str
+) -> dict[str, Origin]:
+    rows = await connection.fetch(_query("select_origins", prefix), adding.text_of(names))
     return {
         row["id"]: Origin(
             id=row["id"],

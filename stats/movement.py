@@ -83,7 +83,6 @@ class Movement:
     reversed_minor: int
     authorization_id: str
     payment_id: str
-    related_entry_id: str
     #: The effective day, in the account's timezone.
     day: date
     record_time_ms: int

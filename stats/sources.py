@@ -144,7 +144,6 @@ def movement_of(
         reversed_minor=entry.reversed.amount_minor if entry.HasField("reversed") else 0,
         authorization_id=entry.authorization_id,
         payment_id=entry.payment_id,
-        related_entry_id=entry.related_entry_id,
         day=_day_of(milliseconds(entry.effective_time) // _QUARTER_MS, zone),
         record_time_ms=milliseconds(entry.record_time),
         place=place,

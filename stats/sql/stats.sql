@@ -40,7 +40,7 @@ WITH cells AS MATERIALIZED (
     FROM live_cell
     WHERE subject_column = $1 AND day BETWEEN $2 AND $3 AND currency = $4
         AND (authorized_count <> 0 OR declined_count <> 0 OR purchase_count <> 0
-            OR refund_count <> 0 OR authorized_minor <> 0)
+            OR refund_count <> 0 OR refund_minor <> 0 OR authorized_minor <> 0)
     GROUP BY GROUPING SETS (dimension_sets)
 ), numbered AS (
     SELECT CASE

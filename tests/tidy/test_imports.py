@@ -64,6 +64,7 @@ PURE = frozenset(
         "stats.closing",
         "stats.adding",
         "stats.fold",
+        "stats.refunds",
         "stats.happenings",
         "stats.measures",
         "stats.movement",

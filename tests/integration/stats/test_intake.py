@@ -11,6 +11,7 @@ import asyncpg
 import grpc
 import pytest
 
+from holdfast.stats.v1 import stat_pb2 as pb
 from tests.stats_mesh import (
     ACCOUNT,
     COMPANY,
@@ -41,12 +42,11 @@ async def test_a_later_reversal_corrects_the_day_it_belongs_to(mesh: StatsMesh) 
     """In other pages, as after a restart: the origin is remembered."""
     entry = mesh.book.entry
     await mesh.take(entry("AUTHORIZATION", 900, authorization_id="auth_1"))
-    await mesh.take(entry("REFUND", 70))
-    refund_id = f"ent_0a{2:032x}"
+    await mesh.take(entry("REFUND", 70, authorization_id="auth_1"))
     later = NOON + 3 * DAY
     await mesh.take(
         entry("REVERSAL", 900, at=later, authorization_id="auth_1"),
-        entry("REFUND_REVERSAL", 70, at=later, related_entry_id=refund_id),
+        entry("REFUND_REVERSAL", 70, at=later, authorization_id="auth_1"),
     )
     (found, *others) = await mesh.daily(ACCOUNT, "2026-11-20", "2026-11-23")
     totals = found.totals
@@ -55,6 +55,16 @@ async def test_a_later_reversal_corrects_the_day_it_belongs_to(mesh: StatsMesh) 
     assert totals.correction_count == 2
     assert totals.last_correction_time.ToMilliseconds() == int(later.timestamp() * 1000)
     assert not any(one.totals.reversed.count or one.totals.correction_count for one in others)
+
+
+async def test_what_is_left_of_no_refund_is_broken_down_too(mesh: StatsMesh) -> None:
+    """Of a refund that names no purchase a part is taken back: nobody knows of which."""
+    entry = mesh.book.entry
+    await mesh.take(entry("REFUND", 70), entry("REFUND_REVERSAL", 20))
+    (found,) = await mesh.daily(ACCOUNT, "2026-11-20", breakdowns=[pb.DIMENSION_CARD])
+    assert (found.totals.refunds.count, found.totals.refunds.amount.amount_minor) == (0, 50)
+    ((shown,),) = [one.slices for one in found.breakdowns]
+    assert shown.refunds == found.totals.refunds
 
 
 async def test_who_dies_in_between_has_counted_nothing(mesh: StatsMesh) -> None:

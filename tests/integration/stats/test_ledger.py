@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from redis.asyncio import Redis
@@ -20,6 +20,7 @@ from stats.store import StatsStore
 from tests import authz_messages as messages
 from tests.authz_checks import approved, by_network, network_purchase
 from tests.authz_mesh import ACCOUNTS, ADMIN, NETWORK, capture_of, purchase, reversal_of
+from tests.authz_messages import refund_of
 from tests.databases import Database
 from tests.stats_mesh import NOON, LedgerStats, ledger_stats
 
@@ -146,6 +147,43 @@ async def test_reversals_count_the_same_in_any_order(running: LedgerStats) -> No
     await running.count()
     found = await day_of(running.store, advised)
     assert (found.authorized_minor, found.reversed_count, found.reversed_minor) == (500, 1, 500)
+    assert not (await running.rebuild().run(repair=False)).differences
+
+
+async def test_refunds_are_taken_back_on_their_days(running: LedgerStats) -> None:
+    """A reversal names the purchase only, as the network knows it or as we do: the refund that it
+    takes back is found, in other pages and in the same.
+    """
+    authz = running.authz
+    account = await authz.open_account()
+    card = await authz.issue_card(account)
+    bought = await approved(authz, card, 1_000)
+    await authz.authorization.CaptureAuthorization(capture_of(bought, 1_000), metadata=ADMIN)
+
+    async def refund(amount: int, day: int, *, reversal: bool = False) -> None:
+        request = refund_of(bought, amount, reversal=reversal)
+        request.effective_time.FromDatetime(NOON + timedelta(days=day))
+        await authz.authorization.Refund(request, metadata=NETWORK)
+
+    await refund(300, 0)
+    await refund(200, 1)
+    await running.count()
+    await refund(300, 2, reversal=True)
+    await refund(50, 2)
+    await refund(120, 3, reversal=True)
+    await running.count()
+    days = [await day_of(running.store, account, TODAY + timedelta(days=n)) for n in range(4)]
+    assert [(one.refund_count, one.refund_minor) for one in days] == [
+        *((0, 0), (1, 130)),
+        *((0, 0), (0, 0)),
+    ]
+    assert [one.correction_count for one in days] == [1, 1, 1, 0]
+    # At the merchant of the purchase.
+    rows = await running.pool.fetch(
+        "SELECT DISTINCT merchant FROM live_cell WHERE refund_minor <> 0 AND account_id = $1",
+        account,
+    )
+    assert [row["merchant"] for row in rows] == ["m-1"]
     assert not (await running.rebuild().run(repair=False)).differences
 
 

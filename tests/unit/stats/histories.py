@@ -43,7 +43,6 @@ def movement(kind: str, *, day: int = 0, number: int = 1, **fields: Any) -> Move
         "reversed_minor": 0,
         "authorization_id": "",
         "payment_id": "",
-        "related_entry_id": "",
         "day": FIRST_DAY + timedelta(days=day),
         "record_time_ms": number,
         "place": PLACE,
@@ -62,6 +61,7 @@ class Model:
     )
     approved: dict[str, tuple[date, int]] = field(default_factory=dict)
     left: dict[str, tuple[date, int]] = field(default_factory=dict)
+    refunds: dict[str, list[list[Any]]] = field(default_factory=dict)
 
     def count(self, day: date, name: str, amount_minor: int, times: int = 1) -> None:
         self.facts[day][f"{name}_count"] += times
@@ -85,15 +85,19 @@ class Model:
         if kind in {"REVERSAL", "EXPIRY"} and amount:
             day = self.approved.get(one.authorization_id, (one.day, 0))[0]
             self.count(day, "reversed" if kind == "REVERSAL" else "expired", amount)
-        if kind in {"REFUND", "PAYMENT_CREDIT"}:
-            self.count(one.day, "refund" if kind == "REFUND" else "payment", amount)
-            self.left[one.payment_id or one.entry_id] = (one.day, amount)
-        if kind in {"REFUND_REVERSAL", "PAYMENT_RETURN", "PAYMENT_REFUND"}:
-            name = one.payment_id or one.related_entry_id
-            day, left = self.left[name]
-            gone = left - amount == 0
-            self.count(day, "payment" if one.payment_id else "refund", -amount, -1 if gone else 0)
-            self.left[name] = (day, left - amount)
+        if kind == "REFUND":
+            self.count(one.day, "refund", amount)
+            if one.authorization_id:
+                self.refunds.setdefault(one.authorization_id, []).append([one.day, amount])
+        if kind == "REFUND_REVERSAL":
+            self.take_refund_back(one)
+        if kind == "PAYMENT_CREDIT":
+            self.count(one.day, "payment", amount)
+            self.left[one.payment_id] = (one.day, amount)
+        if kind in {"PAYMENT_RETURN", "PAYMENT_REFUND"}:
+            day, left = self.left[one.payment_id]
+            self.count(day, "payment", -amount, -1 if left == amount else 0)
+            self.left[one.payment_id] = (day, left - amount)
         if kind == "PAYMENT_REFUND_REVERSAL":
             day, left = self.left[one.payment_id]
             self.count(day, "payment", amount, 1 if left == 0 else 0)
@@ -108,6 +112,19 @@ class Model:
         ):
             if kind in kinds:
                 self.count(one.day, name, sign * amount)
+
+    def take_refund_back(self, one: Movement) -> None:
+        """From the last refund of just as much, else from the last ones."""
+        several, rest = self.refunds.get(one.authorization_id, []), one.amount_minor
+        same = [refund for refund in several if refund[1] == rest]
+        for refund in reversed(same[-1:] or several):
+            part = min(refund[1], rest)
+            if part:
+                self.count(refund[0], "refund", -part, -1 if part == refund[1] else 0)
+                refund[1] -= part
+                rest -= part
+        if rest:
+            self.count(one.day, "refund", -rest, -1 if rest == one.amount_minor else 0)
 
 
 def counted(movements: Iterable[Movement]) -> dict[date, dict[str, int]]:
@@ -124,7 +141,6 @@ def histories(draw: st.DrawFn) -> list[Movement]:
     """Up to sixty movements of one account, in the order of the ledger, on any days."""
     found: list[Movement] = []
     approved: dict[str, int] = {}
-    refunds: dict[str, int] = {}
     payments: dict[str, int] = {}
     for number in range(1, draw(st.integers(1, 60)) + 1):
         day, amount = draw(st.integers(0, 5)), draw(st.integers(1, 10_000))
@@ -147,8 +163,10 @@ def histories(draw: st.DrawFn) -> list[Movement]:
             if kind == "ADVICE":
                 approved[name] = amount
             fields |= {"authorization_id": name, "approved_minor": approved[name]}
-        elif kind == "REFUND":
-            refunds[f"ent_{number}"] = amount
+        elif kind in {"REFUND", "REFUND_REVERSAL"}:
+            # Of one purchase several, of the same amount at times, and of none.
+            fields["authorization_id"] = draw(st.sampled_from(["", "auth_a", "auth_b"]))
+            fields["amount_minor"] = draw(st.sampled_from([1, 2, 3, amount]))
         elif kind == "PAYMENT_CREDIT":
             payments[f"pay_{number}"] = amount
             fields["payment_id"] = f"pay_{number}"
@@ -158,14 +176,13 @@ def histories(draw: st.DrawFn) -> list[Movement]:
             name = draw(st.sampled_from(sorted(payments)))
             payments[name] += amount
             fields["payment_id"] = name
-        elif kind in {"REFUND_REVERSAL", "PAYMENT_RETURN", "PAYMENT_REFUND"}:
-            several = refunds if kind == "REFUND_REVERSAL" else payments
-            if not (some := sorted(name for name, left in several.items() if left)):
+        elif kind in {"PAYMENT_RETURN", "PAYMENT_REFUND"}:
+            if not (some := sorted(name for name, left in payments.items() if left)):
                 continue
             name = draw(st.sampled_from(some))
-            fields["amount_minor"] = draw(st.integers(1, several[name]))
-            several[name] -= fields["amount_minor"]
-            fields["related_entry_id" if several is refunds else "payment_id"] = name
+            fields["amount_minor"] = draw(st.integers(1, payments[name]))
+            payments[name] -= fields["amount_minor"]
+            fields["payment_id"] = name
         found.append(movement(kind, **fields))
     return found
 

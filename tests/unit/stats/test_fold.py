@@ -103,13 +103,30 @@ def test_every_type_that_counts_has_its_rule() -> None:
         # A part of a refund is taken back: it is still one.
         (
             [
-                movement("REFUND", amount_minor=70),
-                movement(
-                    "REFUND_REVERSAL", day=1, number=2, amount_minor=20, related_entry_id="ent_1"
-                ),
+                movement("REFUND", amount_minor=70, **AUTH),
+                movement("REFUND_REVERSAL", day=1, number=2, amount_minor=20, **AUTH),
             ],
             Measures(refund_count=1, refund_minor=50, correction_count=1, corrected_ms=2),
             None,
+        ),
+        # Of two refunds that of which just as much is left, though it is not the last one.
+        (
+            [
+                movement("REFUND", amount_minor=70, **AUTH),
+                movement("REFUND", day=1, number=2, amount_minor=90, **AUTH),
+                movement("REFUND_REVERSAL", day=1, number=3, amount_minor=70, **AUTH),
+            ],
+            Measures(correction_count=1, corrected_ms=3),
+            Measures(refund_count=1, refund_minor=90),
+        ),
+        # A refund that names no purchase is taken back on the day on which it is.
+        (
+            [
+                movement("REFUND", amount_minor=70),
+                movement("REFUND_REVERSAL", day=1, number=2, amount_minor=70),
+            ],
+            Measures(refund_count=1, refund_minor=70),
+            Measures(refund_count=-1, refund_minor=-70),
         ),
         # The first message is the reversal of something unknown: it counts on its own day.
         (
