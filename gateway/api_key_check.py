@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from gateway.api_key import ApiKey, Refusal, Token, parse_token, refuse, works
@@ -67,6 +69,8 @@ class ApiKeyCheck:
         self._clock = clock
         self._needs = needs
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
+        #: Keys that are read just now: whoever comes meanwhile waits for the same answer.
+        self._reading: dict[str, asyncio.Task[ApiKey | None]] = {}
         self._junk = JunkKeys()
 
     async def check(self, text: str, *, method: str, address: str) -> ApiKey:
@@ -78,23 +82,24 @@ class ApiKeyCheck:
             self._count_junk(address)
             raise refusal(Refusal.INVALID)
         found = self._remembered.get(token.api_key_id)
-        # Whoever has a key that was seen lately goes on; nobody is asked about others for an
-        # address that has shown too much junk.
+        # Whoever has a key that was seen lately goes on; PostgreSQL is asked about no others for an
+        # address that has shown too much junk. Who asks nobody is counted once it is known.
         seen = found is not None and found.key is not None
-        if not seen:
+        counted = not seen and token.api_key_id not in self._reading
+        if counted:
             self._count_junk(address)
         try:
             key = await self._key(token.api_key_id)
         except BaseException:
-            if not seen:
+            if counted:
                 self._junk.give_back(address)
             raise
         now_ms = self._clock.now_ms()
         if key is None or not self._is_secret(token, key, now_ms=now_ms):
-            if seen:
+            if not counted:
                 self._count_junk(address)
             raise refusal(Refusal.INVALID)
-        if not seen:
+        if counted:
             self._junk.give_back(address)
         needs = self._needs.get(method)
         refused = refuse(key, address=address, needs=needs, now_ms=now_ms)
@@ -105,6 +110,7 @@ class ApiKeyCheck:
     def forget(self, api_key_id: str) -> None:
         """Reads a key anew: it was changed."""
         self._remembered.pop(api_key_id, None)
+        self._reading.pop(api_key_id, None)
 
     def _count_junk(self, address: str) -> None:
         wait_ms = self._junk.take(address, now_ms=self._clock.now_ms())
@@ -122,6 +128,16 @@ class ApiKeyCheck:
         found = self._remembered.get(api_key_id)
         if found is not None and now_ms < found.until_ms <= now_ms + CACHE_MS:
             return found.key
+        reading = self._reading.get(api_key_id)
+        if reading is None:
+            reading = self._reading[api_key_id] = asyncio.create_task(
+                self._read(api_key_id, now_ms=now_ms)
+            )
+            reading.add_done_callback(partial(self._was_read, api_key_id))
+        # Whoever gives up takes nobody along.
+        return await asyncio.shield(reading)
+
+    async def _read(self, api_key_id: str, *, now_ms: int) -> ApiKey | None:
         key = await self._store.key(api_key_id)
         # From before it was read: what was revoked meanwhile is not believed for longer.
         self._remembered[api_key_id] = _Remembered(key, now_ms + CACHE_MS)
@@ -129,6 +145,13 @@ class ApiKeyCheck:
         if len(self._remembered) > CACHE_KEYS:
             self._remembered.popitem(last=False)
         return key
+
+    def _was_read(self, api_key_id: str, reading: asyncio.Task[ApiKey | None]) -> None:
+        if self._reading.get(api_key_id) is reading:
+            del self._reading[api_key_id]
+        if not reading.cancelled():
+            # Perhaps nobody waits any more who would ask for it.
+            reading.exception()
 
     def _is_secret(self, token: Token, key: ApiKey, *, now_ms: int) -> bool:
         text = token.text.encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,19 @@ async def keys(shared_gateway: Database) -> AsyncIterator[Keys]:
             await server.start([])
             yield Keys(stub=ApiKeyServiceStub(channel), check=check, clock=clock, pool=pool)
             await server.grpc_server.stop(0)
+
+
+async def until_waiting(pool: asyncpg.Pool) -> None:
+    """Until somebody waits for a lock."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    for _ in range(3_000):
+        if await pool.fetchval(waiting):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits")
 
 
 async def test_a_secret_is_shown_once_and_kept_nowhere(keys: Keys) -> None:
@@ -262,6 +275,44 @@ async def test_unknown_and_too_many_keys(keys: Keys) -> None:
 def _unknown(number: int) -> str:
     """A secret that looks right, of a key that nobody has."""
     return new_token(f"key_{number:034x}", random_bytes=secrets.token_bytes).text
+
+
+async def _at_once(keys: Keys, secrets_shown: Sequence[str]) -> Counter[str]:
+    """What calls are told that all come while PostgreSQL keeps them waiting."""
+    async with keys.pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE api_key IN ACCESS EXCLUSIVE MODE")
+            calls = [asyncio.create_task(keys.told(one)) for one in secrets_shown]
+            await until_waiting(keys.pool)
+        return Counter(await asyncio.gather(*calls))
+
+
+async def test_calls_at_once_with_a_key_that_was_not_seen_ask_once(keys: Keys) -> None:
+    """As after a restart, under load: nobody takes them for junk. Wrong secrets of the key are."""
+    created = await keys.created()
+    busy = [created.secret] * (JUNK_MAX * 3)
+    assert await _at_once(keys, busy) == {"mer_shop": len(busy)}
+    keys.clock.advance(CACHE_MS)
+    assert await _at_once(keys, busy) == {"mer_shop": len(busy)}, "nor when it is read again"
+    other = (await keys.created()).api_key.id
+    wrong = new_token(other, random_bytes=secrets.token_bytes).text
+    assert await _at_once(keys, [wrong] * (JUNK_MAX + 5)) == {
+        "API_KEY_INVALID": JUNK_MAX,
+        "RATE_LIMITED": 5,
+    }
+
+
+async def test_who_gives_up_takes_nobody_along(keys: Keys) -> None:
+    """The call that asks for all is cancelled while it waits; that was no junk, either."""
+    created = await keys.created()
+    async with keys.pool.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE api_key IN ACCESS EXCLUSIVE MODE")
+        first, second = (asyncio.create_task(keys.told(created.secret)) for _ in range(2))
+        await until_waiting(keys.pool)
+        first.cancel()
+    assert await second == "mer_shop"
+    assert first.cancelled()
+    assert len([one for one in keys.check._junk._counts.values() if one[1]]) == 0
 
 
 async def test_an_address_shows_little_junk(keys: Keys) -> None:
