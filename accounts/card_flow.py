@@ -53,10 +53,8 @@ async def issue(
     await check_person(transaction.connection, command.user_id or account.owner_id)
     convert_controls.check_currency(controls, account.currency_code)
     await require_room(transaction, account, now_ms=now_ms)
-    wanted = SpendControls()
-    wanted.CopyFrom(controls)
-    wanted.merchant_lock |= command.kind is CardKind.MERCHANT_LOCKED
-    kept = convert_controls.counting(wanted, before=b"", now_ms=now_ms)
+    counting = convert_controls.counting(controls, before=b"", now_ms=now_ms)
+    kept = convert_controls.of_kind(command.kind, counting)
     card = issue_card(replace(command, controls=kept), card_id=card_id, now_ms=now_ms)
     programme_bin = await transaction.bin_of(account.programme_id)
     card = await numbers.issue(card, programme_bin=programme_bin)
@@ -88,6 +86,7 @@ async def replaced(
         # Cards that have ended are not told that their holder is suspended, nor that this is over.
         new = await of_holder(transaction, new, account.owner_id)
     programme_bin = await transaction.bin_of(account.programme_id)
+    new = replace(new, controls=convert_controls.of_kind(new.kind, new.controls))
     new = await numbers.issue(new, programme_bin=programme_bin)
     await transaction.insert_card(new)
     await transaction.update_card(old)

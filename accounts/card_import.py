@@ -12,6 +12,7 @@ from accounts.card_import_store import Known
 from accounts.company import Company, CompanyState
 from accounts.company_settings import programme_of, require_kind
 from accounts.convert import NICKNAME_LENGTH
+from accounts.convert_controls import of_kind
 from holdfast.accounts.v1 import card_bulk_service_pb2 as pb
 from holdfast.accounts.v1 import card_pb2, user_import_pb2
 from runtime import ids
@@ -156,7 +157,13 @@ def _make(one: pb.ImportedCard, plan: Planned, known: Known, found: Made, *, now
         found.accounts[plan.account_id] = open_account(
             command, account_id=plan.account_id, now_ms=now_ms
         )
-    card = IssueCard(account_id=plan.account_id, kind=_kind_of(one), nickname=one.nickname)
+    kind = _kind_of(one)
+    card = IssueCard(
+        account_id=plan.account_id,
+        kind=kind,
+        nickname=one.nickname,
+        controls=of_kind(kind, b""),
+    )
     found.cards[plan.card_id] = issue_card(card, card_id=plan.card_id, now_ms=now_ms)
     programme = known.programmes.get(programme_id)
     found.bins[plan.card_id] = programme.bin if programme else ""

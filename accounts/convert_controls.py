@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.card import CardKind
 from holdfast.accounts.v1 import account_service_pb2, card_service_pb2
 from holdfast.type.v1.spend_controls_pb2 import SpendControls, SpendLimit
 from runtime import ids
@@ -53,6 +54,17 @@ def counting(controls: SpendControls, *, before: bytes, now_ms: int) -> bytes:
         same = known.get(_content(limit))
         limit.counting_since.CopyFrom(timestamp(now_ms) if same is None else same.counting_since)
     return kept.SerializeToString(deterministic=True)
+
+
+def of_kind(kind: CardKind, controls: bytes) -> bytes:
+    """The controls of a new card: what is to be locked to a merchant says so, whichever way it is
+    made.
+    """
+    if kind is not CardKind.MERCHANT_LOCKED:
+        return controls
+    locked = SpendControls.FromString(controls)
+    locked.merchant_lock = True
+    return locked.SerializeToString(deterministic=True)
 
 
 def _content(limit: SpendLimit) -> bytes:

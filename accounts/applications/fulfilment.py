@@ -14,6 +14,7 @@ from accounts.applications.store import Applications
 from accounts.card import CardKind, IssueCard, issue_card, with_number
 from accounts.company_settings import first_card_kind
 from accounts.company_store import Companies
+from accounts.convert_controls import of_kind
 from accounts.holding import of_holder
 from accounts.programme_store import Programmes
 from accounts.store import Store
@@ -96,11 +97,13 @@ class Fulfilling:
         assert programme is not None, "an application refers to its programme"
         removed = await _was_removed(transaction, application)
         company = await Companies(transaction.connection).of_owner(application.owner_id)
+        kind = first_card_kind(company, CardKind(programme.first_card_kind))
         card = issue_card(
             IssueCard(
                 account_id=application.account_id,
-                kind=first_card_kind(company, CardKind(programme.first_card_kind)),
+                kind=kind,
                 user_id="" if removed else application.user_id,
+                controls=of_kind(kind, b""),
             ),
             card_id=application.card_id,
             now_ms=self._clock.now_ms(),

@@ -17,6 +17,7 @@ from holdfast.type.v1.spend_controls_pb2 import CalendarWindow, SpendControls
 from tests.accounts_applying import create_programme, submit
 from tests.accounts_mesh import AccountsMesh, call, refused, usd
 from tests.accounts_people import ANNA, BORIS, CHLOE, STAFF, as_user, found_company, join
+from tests.rpc.accounts.test_leaving import told
 
 Card = card_pb2.Card
 
@@ -106,7 +107,7 @@ async def test_the_first_card_of_an_approval_is_of_a_chosen_kind(mesh: AccountsM
     business = Programme.KIND_BUSINESS
     await create_programme(mesh, first_card_kind=Card.KIND_PHYSICAL, kind=business)
     for user_id, ending, kinds, kind in (
-        (ANNA, "9999", [Card.KIND_VIRTUAL], "VIRTUAL"),
+        (ANNA, "9999", [Card.KIND_MERCHANT_LOCKED], "MERCHANT_LOCKED"),
         (BORIS, "9998", [], "PHYSICAL"),
     ):
         chosen = await choosing(mesh, card_kinds=kinds)
@@ -114,11 +115,13 @@ async def test_the_first_card_of_an_approval_is_of_a_chosen_kind(mesh: AccountsM
             await join(mesh, chosen.id, user_id, "ADMIN", by=ANNA)
         await submit(mesh, ending, user_id=user_id, company_id=chosen.id)
         await mesh.worker.work_due()
-        found = await mesh.pool.fetchval(
-            "SELECT kind FROM card WHERE account_id = (SELECT id FROM account WHERE owner_id = $1)",
+        found = await mesh.pool.fetchrow(
+            "SELECT id, kind FROM card"
+            " WHERE account_id = (SELECT id FROM account WHERE owner_id = $1)",
             chosen.id,
         )
-        assert found == kind
+        assert found["kind"] == kind
+        assert told(mesh, found["id"]).controls.merchant_lock is (kind == "MERCHANT_LOCKED")
 
 
 async def test_managers_issue_cards_where_the_company_lets_them(mesh: AccountsMesh) -> None:

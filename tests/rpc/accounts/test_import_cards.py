@@ -56,7 +56,7 @@ async def test_accounts_are_opened_and_cards_issued(mesh: AccountsMesh) -> None:
         mesh,
         row("a", programme_id="prog_gold", nickname="Travel"),
         row("b", account_reference="a", kind=card_pb2.Card.KIND_PHYSICAL),
-        row("c", owner_id=company.id),
+        row("c", owner_id=company.id, kind=card_pb2.Card.KIND_MERCHANT_LOCKED),
     )
     assert outcomes(answer) == ["CREATED"] * 3
     first, second, third = answer.results
@@ -73,6 +73,11 @@ async def test_accounts_are_opened_and_cards_issued(mesh: AccountsMesh) -> None:
     assert set(cards) == {one.card_id for one in answer.results}
     assert (cards[first.card_id].nickname, cards[first.card_id].bin) == ("Travel", "45717360")
     assert cards[second.card_id].state == card_pb2.Card.STATE_INACTIVE
+    assert [cards[one.card_id].controls.merchant_lock for one in answer.results] == [
+        False,
+        False,
+        True,
+    ]
     assert len({(one.bin, one.last4) for one in listed.cards}) == 3
     assert await mesh.vault_pool.fetchval("SELECT count(*) FROM card_number") == 3
     assert await mesh.count("change") == 5

@@ -246,6 +246,12 @@ async def test_merchant_locked_cards_stay_locked(mesh: AccountsMesh) -> None:
     )
     request.controls.merchant_lock = True
     assert (await call(mesh.cards.SetCardControls, request)).card.version == 2
+    # Imports, and first cards of approvals, were once made without the lock.
+    await mesh.pool.execute("UPDATE card SET controls = '' WHERE id = $1", card.id)
+    new = await _replace(mesh, card.id)
+    assert new.controls.merchant_lock
+    sent = [one for one in mesh.authorizer.requests if getattr(one, "card_id", "") == new.id]
+    assert sent[-1].controls.merchant_lock
 
 
 async def test_issued_with_nickname_and_controls(mesh: AccountsMesh) -> None:
