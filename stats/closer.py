@@ -9,7 +9,8 @@ since makes another version; closing again what has not changed makes none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,7 @@ class Closer:
 
     async def step(self, kind: PeriodType) -> bool:
         """The next step for periods of one length; False if there is none now."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._moment() as connection:
             if not await connection.fetchval(_SQL["try_turn"]):
                 return False
             row = await connection.fetchrow(_SQL["select_closing"], kind)
@@ -113,7 +114,7 @@ class Closer:
         may be more.
         """
         now = datetime_of(self._clock.now_ms())
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._moment() as connection:
             rows = await connection.fetch(_SQL["take_reopened"], now, BATCH)
             for row in rows:
                 period = self._period_of(PeriodType(row["type"]), row["start_date"])
@@ -169,6 +170,17 @@ class Closer:
             STATS_CLOSED.labels(period.type).inc()
             added += 1
         return added
+
+    @asynccontextmanager
+    async def _moment(self) -> AsyncIterator[Any]:
+        """A transaction that sees one moment: totals and what they are broken down by agree, while
+        others count. What is counted meanwhile makes another version.
+        """
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read"),
+        ):
+            yield connection
 
     def _period_of(self, kind: PeriodType, day: date) -> Period:
         return period_of(kind, day, week_start=self._week_start)

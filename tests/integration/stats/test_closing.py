@@ -13,6 +13,7 @@ import pytest
 from holdfast.authz.v1 import authorization_pb2 as authz
 from holdfast.stats.v1 import stat_pb2 as pb
 from holdfast.stats.v1 import stats_service_pb2 as rpc
+from stats import store
 from stats.closer import Closer
 from stats.intake import Intake
 from stats.period import SUNDAY, PeriodType
@@ -142,6 +143,31 @@ async def test_who_dies_goes_on_where_it_was(
     assert told(await listed(mesh, COMPANY)) == [("2026-11-20", 1, 82)]
     ids = {row["id"] for row in await mesh.rows("SELECT id FROM stat")}
     assert {row["id"] for row in kept} < ids
+
+
+async def test_a_version_is_of_one_moment(mesh: StatsMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: its breakdowns come to its totals, whoever counts meanwhile. Method: something is
+    counted between the two.
+    """
+    await mesh.take(mesh.book.entry("FORCE_POST", 40, merchant=SHOP))
+    mesh.clock.advance(40 * DAY_MS)
+    late = [mesh.book.entry("FORCE_POST", 2, merchant=SHOP)]
+
+    async def slices_of(*arguments: Any, **named: Any) -> Any:
+        if late:
+            await mesh.take(late.pop())
+        return await store.slices_of(*arguments, **named)
+
+    monkeypatch.setattr("stats.closer.slices_of", slices_of)
+    await mesh.closer.close_due()
+    assert not late
+    for kind in (pb.PERIOD_TYPE_WEEK, pb.PERIOD_TYPE_MONTH):
+        for found in await listed(mesh, ACCOUNT, type=kind):
+            for one in found.stats.breakdowns:
+                if one.dimension != pb.DIMENSION_DECLINE_REASON:
+                    assert [s.purchases for s in one.slices] == [found.stats.totals.purchases]
+        last = max(await listed(mesh, ACCOUNT, type=kind), key=lambda one: one.version)
+        assert last.stats.totals.purchases.amount.amount_minor == 42
 
 
 async def test_nothing_is_closed_before_it_is_counted(mesh: StatsMesh) -> None:
