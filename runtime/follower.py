@@ -38,6 +38,8 @@ _SQL = load_queries(Path(__file__).with_name("sql") / "follower.sql")
 Entry = ledger_pb2.Entry
 #: Takes entries in, on the connection whose transaction moves the positions.
 Take = Callable[[Any, Sequence[Entry]], Awaitable[None]]
+#: Prepares for entries before that, while nothing is locked; is given where to read.
+Prepare = Callable[[Any, Sequence[Entry]], Awaitable[None]]
 
 logger = get_logger()
 
@@ -74,6 +76,7 @@ class Follower:
         channel: grpc.aio.Channel,
         take: Take,
         *,
+        prepare: Prepare | None = None,
         posted_only: bool = False,
         share: int = 0,
         shares: int = 1,
@@ -85,7 +88,7 @@ class Follower:
         self._page, self._poll_s = page, poll_s
         self._posted_only = posted_only
         self._ledger: Any = LedgerServiceStub(channel)
-        self._take = take
+        self._take, self._prepare = take, prepare
         #: Everything that was recorded by then was taken in; None: not known.
         self.followed_until_ms: int | None = None
 
@@ -113,6 +116,8 @@ class Follower:
         if not self._posted_only:
             _check_order(positions, answer.entries)
         reached = {one.partition: one.pseq for one in answer.reached}
+        if self._prepare is not None and answer.entries:
+            await self._prepare(self._pool, answer.entries)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["take_turns"], self._share)
             if await self._positions(connection) != positions:

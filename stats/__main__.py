@@ -75,7 +75,14 @@ async def serve(settings: StatsSettings) -> None:
         )
         followers = [
             Follower(
-                pool, channel, intake.take, share=share, shares=SHARES, page=PAGE, poll_s=POLL_S
+                pool,
+                channel,
+                intake.take,
+                prepare=intake.prepare,
+                share=share,
+                shares=SHARES,
+                page=PAGE,
+                poll_s=POLL_S,
             )
             for share in range(SHARES)
         ]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from holdfast.authz.v1 import ledger_pb2
 from runtime.clock import Clock, datetime_of
@@ -19,6 +19,7 @@ from runtime.metrics import STATS_ENTRIES, STATS_LAG
 from runtime.queries import load_queries
 from runtime.validate import milliseconds
 from stats import adding, refunds
+from stats.asked import Accounts, Asked
 from stats.closing import reopened
 from stats.fold import Fold, Origin
 from stats.movement import PLACE, Movement, Place
@@ -41,18 +42,6 @@ _LIVE, _AGAIN = "live_", "again_"
 _REFUNDS = frozenset({"REFUND", "REFUND_REVERSAL"})
 
 
-class Accounts(Protocol):
-    """What accounts knows."""
-
-    async def zones_of(self, account_ids: Collection[str]) -> dict[str, str]:
-        """The timezones of those accounts that are known."""
-        ...
-
-    async def departments_of(self, members: Collection[Member]) -> dict[Member, str]:
-        """The departments of those members who have one."""
-        ...
-
-
 class Intake:
     """Counts entries as they come."""
 
@@ -65,13 +54,29 @@ class Intake:
         week_start: int = MONDAY,
     ) -> None:
         self._week_start = week_start
-        self._accounts = accounts
+        self._accounts = Asked(accounts)
         self._clock = clock
         self._correction_delay_ms = correction_delay_s * 1000
         self._zones: dict[str, str] = {}
         self._asked_ms: dict[Member, int] = {}
         #: Departments that the page before has written, and when they were asked.
         self._written: dict[Member, tuple[str, int]] = {}
+
+    async def prepare(self, where: Any, entries: Sequence[ledger_pb2.Entry]) -> None:
+        """Asks accounts what `take` will need for a page, while nothing is locked. What this leaves
+        out, `take` asks for.
+        """
+        counted = [one for one in entries if counts(one)]
+        account_ids, members = {one.account_id for one in counted}, _members(counted)
+        self._accounts.forget(account_ids, members)
+        known = await self._known_zones(where, counted)
+        now_ms = self._clock.now_ms()
+        wanted = [
+            one
+            for one in self._not_asked(members, now_ms)
+            if self._written.get(one, ("", 0))[1] <= now_ms - DEPARTMENT_TTL_MS
+        ]
+        await self._accounts.ask(account_ids - known.keys(), wanted)
 
     async def take(self, connection: Any, entries: Sequence[ledger_pb2.Entry]) -> None:
         """Counts a page."""
@@ -140,12 +145,8 @@ class Intake:
     ) -> None:
         """Asks for the departments of members, now and then."""
         now_ms = self._clock.now_ms()
-        first: dict[Member, int] = {}
-        for one in entries:
-            if one.company_id and one.user_id:
-                first.setdefault((one.company_id, one.user_id), one.pseq)
-        old = now_ms - DEPARTMENT_TTL_MS
-        wanted = [one for one in first if not old < self._asked_ms.get(one, 0) <= now_ms]
+        first, old = _members(entries), now_ms - DEPARTMENT_TTL_MS
+        wanted = self._not_asked(first, now_ms)
         if not wanted:
             return
         known = await _departments(connection, entries)
@@ -165,6 +166,11 @@ class Intake:
         # What is written now is remembered by the next page: this one may yet come to nothing.
         self._written = {one: (found.get(one, ""), now_ms) for one in changed}
         self._asked_ms |= dict.fromkeys(set(wanted) - set(changed), now_ms)
+
+    def _not_asked(self, members: Iterable[Member], now_ms: int) -> list[Member]:
+        """Those whose departments are not believed any more."""
+        old = now_ms - DEPARTMENT_TTL_MS
+        return [one for one in members if not old < self._asked_ms.get(one, 0) <= now_ms]
 
     def _is_kept(self, member: Member, known: _Departments, old_ms: int) -> bool:
         """True if what the page before wrote of a member is there; then it is remembered."""
@@ -220,6 +226,15 @@ class _Departments:
         """The last one; '': none."""
         found = self._found.get(member)
         return found[-1][1] if found else ""
+
+
+def _members(entries: Iterable[ledger_pb2.Entry]) -> dict[Member, int]:
+    """Members, each with the first entry of a page."""
+    first: dict[Member, int] = {}
+    for one in entries:
+        if one.company_id and one.user_id:
+            first.setdefault((one.company_id, one.user_id), one.pseq)
+    return first
 
 
 async def _count(

@@ -346,7 +346,9 @@ async def ledger_stats(database: Database, money: Redis) -> AsyncIterator[Ledger
             pool=pool,
             accounts=accounts,
             followers=[
-                Follower(pool, books, intake.take, share=share, shares=SHARES)
+                Follower(
+                    pool, books, intake.take, prepare=intake.prepare, share=share, shares=SHARES
+                )
                 for share in range(SHARES)
             ],
             store=StatsStore(pool),

@@ -146,6 +146,35 @@ async def test_an_account_keeps_it_also_when_another_forgets_meanwhile(mesh: Sta
     assert mesh.accounts.asked == [{ACCOUNT}, {OTHER_ACCOUNT}]
 
 
+async def test_who_has_prepared_needs_accounts_no_more(mesh: StatsMesh) -> None:
+    """What accounts has said is used once: a page that came to nothing is asked about again."""
+    accounts, entry = mesh.accounts, mesh.book.entry
+    accounts.zones[ACCOUNT], accounts.departments[COMPANY, USER] = "Asia/Tokyo", "dept_old"
+    page = [entry("FORCE_POST", 5, at=datetime(2026, 11, 20, 20, tzinfo=UTC))]
+    await mesh.intake.prepare(mesh.pool, page)
+    accounts.departments[COMPANY, USER] = DEPARTMENT
+    await mesh.intake.prepare(mesh.pool, page)
+    accounts.down = True
+    await mesh.take(*page)
+    assert [tuple(row) for row in await mesh.rows(TOTALS, DEPARTMENT)] == [
+        (date(2026, 11, 21), 5, 0)
+    ]
+    # Nothing new is needed for the next page,
+    page = [entry("FORCE_POST", 6)]
+    await mesh.intake.prepare(mesh.pool, page)
+    await mesh.take(*page)
+    # until departments may have changed.
+    mesh.clock.advance(60_000)
+    page = [entry("FORCE_POST", 7)]
+    with pytest.raises(grpc.aio.AioRpcError):
+        await mesh.intake.prepare(mesh.pool, page)
+    accounts.down, accounts.departments[COMPANY, USER] = False, "dept_new"
+    await mesh.intake.prepare(mesh.pool, page)
+    await mesh.take(*page)
+    assert [row["minor"] for row in await mesh.rows(TOTALS, "dept_new")] == [7]
+    assert await mesh.rows(TOTALS, "dept_old") == []
+
+
 async def test_a_member_counts_for_the_department_of_then(mesh: StatsMesh) -> None:
     member, other = (COMPANY, USER), "dept_0a" + "9" * 32
     entries = [mesh.book.entry("FORCE_POST", 10**number) for number in range(4)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import date, timedelta
 
 import pytest
@@ -213,6 +213,26 @@ async def test_what_was_counted_before_cash_was_told_apart_is_filled_in(
     )
     bodies = [stat_pb2.PeriodStats.FromString(row["body"]).totals for row in rows]
     assert [one.HasField("cash_advances") for one in bodies] == [False, True]
+    assert not (await running.rebuild().run(repair=False)).differences
+
+
+async def test_nothing_is_held_while_accounts_is_asked(
+    running: LedgerStats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of each account it is asked once."""
+    asked, ask, pool = list[str](), running.accounts.zones_of, running.pool
+
+    async def zones_of(account_ids: Collection[str]) -> dict[str, str]:
+        assert pool.get_idle_size() == pool.get_size()
+        asked.extend(account_ids)
+        return await ask(account_ids)
+
+    monkeypatch.setattr(running.accounts, "zones_of", zones_of)
+    accounts = [await busy(running) for _ in range(2)]
+    await running.count()
+    accounts.append(await busy(running))
+    await running.count()
+    assert sorted(asked) == sorted(accounts)
     assert not (await running.rebuild().run(repair=False)).differences
 
 
