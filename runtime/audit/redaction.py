@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from holdfast.type.v1.options_pb2 import sensitive
 from runtime.audit.entry import TARGETS_MAX
 from runtime.clock import datetime_of
+from runtime.ids import is_any_id
 
 REDACTED = "[redacted]"
 #: A field with one of these words in its name is never kept, whether or not the contract says that
@@ -27,7 +29,12 @@ PRIVATE_WORDS = frozenset(
 )  # fmt: skip
 #: Longer texts are no ids and no states.
 _TEXT_MAX = 256
-_ID_LENGTH_MAX = 128
+#: What merchants and others of no kind of ours are called. In the fields of ids stands whatever a
+#: caller sent, also if it was refused for that: an address, a card's number, a password.
+_OTHER_ID = re.compile(r"[a-z]{2,12}_[A-Za-z0-9_-]{1,60}")
+#: Runs of digits in it that may be a card's number.
+_LONG_NUMBER = re.compile(r"[0-9]{13,}")
+_CARD_DIGITS_MAX = 19
 
 
 def redacted(message: Message) -> dict[str, Any]:
@@ -36,9 +43,21 @@ def redacted(message: Message) -> dict[str, Any]:
 
 
 def ids_in(*messages: Message) -> tuple[str, ...]:
-    """The ids that messages name, themselves and in their parts: what a call is about."""
-    found = dict.fromkeys(one for message in messages for one in _ids(message))
+    """The ids that messages name, themselves and in their parts: what a call is about. Whatever
+    else stands in their places is left out.
+    """
+    found = dict.fromkeys(
+        one for message in messages for one in _ids(message) if looks_like_id(one)
+    )
     return tuple(found)[:TARGETS_MAX]
+
+
+def looks_like_id(text: str) -> bool:
+    """Whether a text is an id of ours or may be one of others, and no card's number."""
+    if is_any_id(text):
+        return True
+    long = _LONG_NUMBER.findall(text)
+    return _OTHER_ID.fullmatch(text) is not None and not any(map(_may_be_card, long))
 
 
 def is_private(field: FieldDescriptor) -> bool:
@@ -84,8 +103,15 @@ def _ids(message: Message) -> Iterator[str]:
         for one in value if is_repeated else (value,):
             if is_part:
                 yield from _ids(one)
-            elif 0 < len(one) <= _ID_LENGTH_MAX:
+            elif one:
                 yield one
+
+
+def _may_be_card(digits: str) -> bool:
+    """Also of numbers that are too long: one may be within."""
+    doubled = (sum(divmod(int(one) * 2, 10)) for one in digits[-2::-2])
+    total = sum(map(int, digits[-1::-2])) + sum(doubled)
+    return total % 10 == 0 or len(digits) > _CARD_DIGITS_MAX
 
 
 @cache

@@ -89,3 +89,31 @@ def test_ids_are_what_a_call_is_about() -> None:
         ]
     )
     assert ids_in(imported) == ("acct_1", "usr_1")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("card_0a" + "4" * 32, True),
+        # All of its hex digits are decimal, and a card's number is among them.
+        ("card_0a4111111111111111" + "0" * 16, True),
+        ("mer_shop", True),
+        ("mer_000012345678901", True),
+        ("prog_gold", True),
+        ("4111111111111111", False),
+        ("4111 1111 1111 1111", False),
+        ("card_4111111111111111", False),
+        ("mer_5555555555554444", False),
+        ("mer_00004111111111111111", False),
+        ("ada@example.com", False),
+        ("correct horse battery", False),
+        ("hff_" + "a" * 64, False),
+        ("hf_" + "a" * 34 + "_" + "b" * 56, False),
+        ("eyJhbGciOiJFUzI1NiJ9", False),
+        ("x" * 1_000, False),
+    ],
+)
+def test_what_stands_in_the_place_of_an_id_is_no_target(text: str, kept: bool) -> None:
+    """A caller's mistake is refused, and must not be kept for good."""
+    request = account_service_pb2.GetAccountRequest(account_id=text)
+    assert ids_in(request) == ((text,) if kept else ())
