@@ -38,6 +38,12 @@ class Call:
         return [value for name, value in self.metadata if name == key]
 
 
+def _opened() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass(slots=True)
 class Recorder:
     """All calls that arrived, and the answers to give instead of empty ones."""
@@ -45,6 +51,8 @@ class Recorder:
     calls: list[Call] = field(default_factory=list)
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     delay_s: float = 0
+    #: Calls that arrive wait for it.
+    opened: asyncio.Event = field(default_factory=_opened)
 
     @property
     def last(self) -> Call:
@@ -93,6 +101,7 @@ def _servicer_method(method: MethodDescriptor, recorder: Recorder) -> Callable[.
                 time_remaining_s=context.time_remaining() or float("inf"),
             )
         )
+        await recorder.opened.wait()
         await asyncio.sleep(recorder.delay_s)
         told = recorder.answer(method.name) or response_class()
         if isinstance(told, Exception):
