@@ -23,6 +23,7 @@ from accounts.freezing import Authority, authority_over
 from accounts.leaving import leave
 from accounts.mutation import Context, Mutations
 from accounts.ownership_store import OwnershipStore
+from accounts.programme_store import Programmes
 from accounts.store import Store
 from accounts.suspension import Cause
 from accounts.transaction import Transaction
@@ -76,6 +77,9 @@ class AccountService(AccountServiceServicer):
                 raise convert.parent_not_found()
             await check_person(transaction.connection, account.owner_id)
             programme_id = account.programme_id or programme_of(company)
+            programme = await Programmes(transaction.connection).get(programme_id)
+            if programme is not None and programme.currency_code != account.currency_code:
+                raise convert.not_the_programmes(programme.currency_code)
             opened = replace(account, programme_id=programme_id)
             await transaction.insert_account(opened)
             return opened

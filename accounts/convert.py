@@ -234,6 +234,12 @@ def parent_not_found() -> InvalidArgument:
     return InvalidArgument.of([Violation(_PARENT, "names no account")])
 
 
+def not_the_programmes(currency_code: str) -> InvalidArgument:
+    """The error for a limit in another currency than the programme's, whose fees are in that."""
+    description = f"must be the programme's currency, {currency_code}"
+    return InvalidArgument.of([Violation("credit_limit.currency_code", description)])
+
+
 def refusal(value: Refusal) -> HoldfastError:
     """The error that says why the domain refused."""
     if isinstance(value, OtherCurrency):

@@ -13,6 +13,7 @@ from holdfast.accounts.v1 import company_service_pb2 as companies
 from holdfast.accounts.v1.card_service_pb2 import IssueCardRequest
 from holdfast.accounts.v1.programme_pb2 import Programme
 from holdfast.authz.v1.projection_service_pb2 import ApplyAccountUserRequest
+from holdfast.type.v1.money_pb2 import Money
 from holdfast.type.v1.spend_controls_pb2 import CalendarWindow, SpendControls
 from tests.accounts_applying import create_programme, submit
 from tests.accounts_mesh import AccountsMesh, call, refused, usd
@@ -79,6 +80,32 @@ async def test_accounts_have_the_chosen_programme_unless_one_is_named(mesh: Acco
     request = account_service_pb2.GetAccountRequest(account_id=made.account_id)
     found = (await call(mesh.accounts.GetAccount, request)).account
     assert found.programme_id == "prog_gold"
+
+
+async def test_accounts_are_in_the_currency_of_their_programme(mesh: AccountsMesh) -> None:
+    """Goal: fees of a programme are amounts in its currency: nobody pays 29 dollars as 2900 yen."""
+    await create_programme(mesh)
+    chosen = await choosing(mesh, default_programme_id="prog_gold")
+    for owner_id, programme_id in ((BORIS, "prog_gold"), (chosen.id, "")):
+        request = account_service_pb2.OpenAccountRequest(
+            request_id=mesh.request_id(),
+            owner_id=owner_id,
+            programme_id=programme_id,
+            credit_limit=Money(currency_code="JPY", amount_minor=5),
+        )
+        error = await refused(mesh.accounts.OpenAccount, request, **STAFF)
+        assert (error.code, error.fields) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            ["credit_limit.currency_code"],
+        )
+        request.programme_id = "prog_elsewhere"
+        opened_there = (await call(mesh.accounts.OpenAccount, request, **STAFF)).account
+        assert opened_there.credit_limit.currency_code == "JPY"
+        request.request_id = mesh.request_id()
+        request.programme_id = "prog_gold"
+        request.credit_limit.currency_code = "USD"
+        await call(mesh.accounts.OpenAccount, request, **STAFF)
+    assert await mesh.count("account") == 4
 
 
 async def test_cards_are_of_the_chosen_kinds(mesh: AccountsMesh) -> None:

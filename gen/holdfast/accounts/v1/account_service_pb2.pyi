@@ -45,7 +45,9 @@ class OpenAccountRequest(_message.Message):
     """Account this one belongs to; must exist and share the owner's partition."""
     @_builtins.property
     def credit_limit(self) -> _money_pb2.Money:
-        """Credit limit; its currency becomes the account's billing currency, for good."""
+        """Credit limit; its currency becomes the account's billing currency, for good. It must be the
+        programme's, if there is such a programme.
+        """
 
     def __init__(
         self,
