@@ -167,6 +167,14 @@ SELECT EXISTS (SELECT 1 FROM account WHERE owner_id = $1)
     OR EXISTS (SELECT 1 FROM card WHERE user_id = $1)
     OR EXISTS (SELECT 1 FROM application WHERE user_id = $1)
     OR EXISTS (SELECT 1 FROM account_user WHERE user_id = $1 AND state = 'ACTIVE')
+    OR EXISTS (
+        -- Cards that have gone to somebody else since.
+        SELECT 1 FROM account_user
+        JOIN card ON card.account_id = account_user.account_id
+        JOIN change ON change.line_id = card.root_card_id
+        WHERE account_user.user_id = $1
+            AND change.fields @> jsonb_build_array(jsonb_build_array('user_id', $1::text))
+    )
 
 -- has_applications --
 -- Whether a person has an application that is open, or is being fulfilled. Params: $1 id.

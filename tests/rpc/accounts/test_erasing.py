@@ -136,6 +136,13 @@ async def test_what_is_another_persons_by_now_keeps_nothing_of_who_is_erased(
     )
     new = (await call(mesh.cards.ReplaceCard, replacing)).card
     assert new.nickname == "Ada B's lunch"
+    removing = account_lifecycle_pb2.RemoveAccountUserRequest(
+        request_id="gone", account_id=account.id, user_id=ada
+    )
+    await call(mesh.accounts.RemoveAccountUser, removing)
+    # Who has had a card is not deleted.
+    error = await refused(mesh.users.DeleteUser, request(mesh, "DeleteUser", ada))
+    assert (error.code, error.reason) == (PRECONDITION, "USER_IN_USE")
     await move(mesh, "CloseUser", ada)
     await move(mesh, "EraseUser", ada)
     found = await mesh.pool.fetch("SELECT id, nickname, state FROM card")
