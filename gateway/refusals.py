@@ -17,7 +17,7 @@ from gateway.usage import Paths
 from runtime.access import Policy
 from runtime.audit.entry import AuditEntry
 from runtime.error_text import code_of_http
-from runtime.ids import is_any_id
+from runtime.ids import is_any_id, is_request_id
 from runtime.trace import TRACE_ID_REGEX
 
 #: The listener of our own services.
@@ -43,7 +43,6 @@ _REASON_MAX = 64
 _ACTOR_MAX = 256
 _PEER_MAX = 64
 _TRACE_ID = re.compile(TRACE_ID_REGEX)
-_REQUEST_ID = re.compile(r"[!-~]{1,128}")
 #: How every line begins (`envoy/common.yaml.j2`), and nothing within one does: quotes are escaped.
 _BEGINNING = b'{"at":'
 
@@ -127,8 +126,8 @@ class Refusals:
             peer=told.peer[:_PEER_MAX],
             method=policy.path,
             targets=tuple(filter(is_any_id, parameters)),
-            request_id=_if_well_formed(_REQUEST_ID, told.request_id),
-            trace_id=_if_well_formed(_TRACE_ID, told.trace_id),
+            request_id=told.request_id if is_request_id(told.request_id) else "",
+            trace_id=told.trace_id if _TRACE_ID.fullmatch(told.trace_id) else "",
             code=code,
             reason=_reason_of(told.details),
         )
@@ -150,7 +149,3 @@ def _reason_of(details: str) -> str:
     """Envoy's `response_code_details`, up to what it says of the one call."""
     word = re.split(r"[^a-z0-9_]", details.lower(), maxsplit=1)[0]
     return _REASONS.get(word, word.upper())[:_REASON_MAX]
-
-
-def _if_well_formed(pattern: re.Pattern[str], text: str) -> str:
-    return text if pattern.fullmatch(text) else ""

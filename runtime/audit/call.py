@@ -13,9 +13,7 @@ from google.protobuf.message import Message
 from runtime.audit.entry import TARGETS_MAX, AuditEntry
 from runtime.audit.redaction import ids_in, redacted
 from runtime.identity import Identity, find_identity
-
-#: Longer than any the contract allows: what is cut off was refused as well.
-_REQUEST_ID_KEPT = 128
+from runtime.ids import is_request_id
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,8 +115,10 @@ def entry_of_call(
 
 
 def _request_id(request: Message | None, identity: Identity | None) -> str:
-    """The mutation's own id: its field, or the header of JSON clients."""
+    """The mutation's own id: its field, or the header of JSON clients. What is none was refused,
+    and is not kept, whatever it is.
+    """
     value = str(getattr(request, "request_id", ""))
     if not value and identity is not None:
         value = next((str(text) for _, text in identity.idempotency_keys), "")
-    return value[:_REQUEST_ID_KEPT]
+    return value if is_request_id(value) else ""

@@ -90,13 +90,17 @@ async def test_refusals_are_recorded_and_reads_are_not(mesh: AccountsMesh, owner
     await call(mesh.accounts.GetAccount, pb.GetAccountRequest(account_id=account.id))
     unknown = card_service_pb2.FreezeCardRequest(request_id="freeze-1", card_id=UNKNOWN_CARD)
     await refused(mesh.cards.FreezeCard, unknown, metadata=CALLER)
-    await refused(mesh.cards.FreezeCard, card_service_pb2.FreezeCardRequest())
+    wrong = card_service_pb2.FreezeCardRequest(
+        request_id="ada@example.com", card_id="4111111111111111"
+    )
+    await refused(mesh.cards.FreezeCard, wrong)
 
     _, missing, malformed = await entries(owner)
     assert (missing["code"], missing["reason"]) == ("NOT_FOUND", "CARD_NOT_FOUND")
     assert missing["targets"] == [UNKNOWN_CARD]
     assert missing["trace_id"] == "trace-1"
     assert malformed["code"] == "INVALID_ARGUMENT"
+    assert (malformed["request_id"], malformed["targets"]) == ("", []), "kept for good otherwise"
 
 
 async def test_an_entry_goes_with_its_transaction(impatient_mesh: AccountsMesh, owner: Any) -> None:
