@@ -169,12 +169,20 @@ def application(value: Application, *, staff: bool) -> application_pb2.Applicati
     return message
 
 
-def masked(applicant: application_pb2.Applicant) -> application_pb2.Applicant:
-    """What is shown of an applicant."""
-    shown = application_pb2.Applicant()
-    shown.CopyFrom(applicant)
-    shown.tax_id = f"***-**-{applicant.tax_id[-4:]}"
-    return shown
+def shown(
+    applicant: application_pb2.Applicant, *, whole: bool, colleague: bool
+) -> application_pb2.Applicant:
+    """What is shown of an applicant: to themselves and to who reviews (`whole`), to who reads
+    everything, or to a `colleague`, who administers the same company.
+    """
+    if colleague and not whole:
+        return application_pb2.Applicant(legal_name=applicant.legal_name)
+    masked = application_pb2.Applicant()
+    masked.CopyFrom(applicant)
+    masked.tax_id = f"***-**-{applicant.tax_id[-4:]}"
+    if not whole:
+        masked.ClearField("birth_date")
+    return masked
 
 
 def document(value: Document) -> application_pb2.Document:

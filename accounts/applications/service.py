@@ -126,7 +126,9 @@ class ApplicationService(ApplicationServiceServicer):
             raise convert.application_not_found(application_id)
         message = convert.application(application, staff=sees_all())
         if application.readable:
-            message.applicant.CopyFrom(convert.masked(parts.checks.applicant(application)))
+            said = parts.checks.applicant(application)
+            whole = is_staff() or calling_user() == application.user_id
+            message.applicant.CopyFrom(convert.shown(said, whole=whole, colleague=not sees_all()))
         documents = await parts.applications.documents(application_id)
         message.documents.extend(convert.document(one) for one in documents)
         if sees_all() and application.readable:

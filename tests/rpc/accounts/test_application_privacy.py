@@ -12,7 +12,13 @@ import pytest
 from accounts.applications.checks import APPLICANT
 from accounts.applications.sealing import ApplicationKeys, ErasedError
 from accounts.applications.store import Applications
-from holdfast.accounts.v1 import application_pb2, user_export_pb2, user_pb2, user_service_pb2
+from holdfast.accounts.v1 import (
+    application_pb2,
+    programme_pb2,
+    user_export_pb2,
+    user_pb2,
+    user_service_pb2,
+)
 from holdfast.accounts.v1 import application_service_pb2 as pb
 from runtime.objects import LocalFolder, ObjectsUnavailable
 from tests.accounts_applying import (
@@ -27,7 +33,16 @@ from tests.accounts_applying import (
     submission,
 )
 from tests.accounts_mesh import AccountsMesh, call, call_replayed, refused
-from tests.accounts_people import ANNA, BORIS, CHLOE, STAFF, as_user
+from tests.accounts_people import (
+    ANNA,
+    AUDITOR,
+    BORIS,
+    CHLOE,
+    STAFF,
+    as_user,
+    found_company,
+    join,
+)
 
 
 def of_user(mesh: AccountsMesh, name: str, user_id: str = ANNA) -> Any:
@@ -47,6 +62,24 @@ async def turn_keys(mesh: AccountsMesh) -> None:
     mesh.person_keys.wrapping.rotate()
     mesh.person_keys.search.rotate()
     mesh.clock.advance(61_000)
+
+
+async def test_who_is_shown_what_of_an_applicant(mesh: AccountsMesh) -> None:
+    """Goal: who applies and who reviews see all but the tax number, auditors no day of birth, and
+    colleagues who administer the company no more than who it is.
+    """
+    await create_programme(mesh, kind=programme_pb2.Programme.KIND_BUSINESS)
+    company = await found_company(mesh, ANNA)
+    await join(mesh, company.id, BORIS, "ADMIN", by=ANNA)
+    name = (await checked(mesh, "0001", company_id=company.id)).id
+    whole = applicant("0001", tax_id="***-**-0001")
+    for who in (STAFF, as_user(ANNA)):
+        assert (await get(mesh, name, who)).applicant == whole
+    assert (await get(mesh, name, AUDITOR)).applicant == applicant(
+        "0001", tax_id="***-**-0001", birth_date=""
+    )
+    colleague = (await get(mesh, name, as_user(BORIS))).applicant
+    assert colleague == application_pb2.Applicant(legal_name="Anna Sample")
 
 
 async def test_erasing_a_person_erases_what_was_said(mesh: AccountsMesh) -> None:

@@ -112,8 +112,10 @@ class Application(_message.Message):
 
     @_builtins.property
     def applicant(self) -> Global___Applicant:
-        """What was said about the applicant; the tax number shows its last four digits only. In answers
-        of GetApplication alone, and, in full, of ExportUserData. Absent once the person was erased.
+        """What was said about the applicant; the tax number shows its last four digits only. Auditors do
+        not see the day of birth, and others who administer the company that applies nothing but the
+        name. In answers of GetApplication alone, and, in full, of ExportUserData. Absent once the
+        person was erased.
         """
 
     @_builtins.property
