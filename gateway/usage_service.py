@@ -20,6 +20,8 @@ SUM_DAYS_MAX = 31
 FOLLOW_PAGE = 1_000
 _DAY_MS = 86_400_000
 _TEXT_MAX = 256
+#: Of a row's id, whatever stands in a token.
+_PLACE_DIGITS_MAX = 18
 _START = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
 
@@ -39,7 +41,8 @@ class UsageService(UsageServiceServicer):
         violations.timestamp("start_time", request)
         scope = f"usage {request.caller} {request.method} {request.trace_id}"
         page = page_of(request.page_size, request.page_token, scope=scope, violations=violations)
-        if page.after is not None and not page.after.id.isdigit():
+        place = page.after.id if page.after is not None else "0"
+        if not (place.isdigit() and len(place) <= _PLACE_DIGITS_MAX):
             violations.add("page_token", "is not a next_page_token of this list")
         violations.raise_if_any()
         since = _time(request.start_time) if request.HasField("start_time") else _START

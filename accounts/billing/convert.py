@@ -25,7 +25,7 @@ def list_statements(request: pb.ListStatementsRequest) -> Page:
 
 def below(page: Page) -> int:
     """The number that a page's statements are below."""
-    return page.after.key if page.after else _NUMBER_MAX
+    return min(page.after.key, _NUMBER_MAX) if page.after else _NUMBER_MAX
 
 
 def check_statement(request: pb.GetStatementRequest | pb.DownloadStatementRequest) -> None:

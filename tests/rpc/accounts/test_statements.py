@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from holdfast.accounts.v1 import statement_service_pb2 as pb
+from runtime.paging import Page, Position
 from tests.accounts_mesh import UNKNOWN_ACCOUNT, AccountsMesh, call, refused
 
 _METHODS = {
@@ -49,6 +50,12 @@ async def test_an_account_without_terms_has_no_statements(mesh: AccountsMesh) ->
         mesh.statements.ListStatements, pb.ListStatementsRequest(account_id=account.id)
     )
     assert listed == pb.ListStatementsResponse()
+    # Page tokens are not signed: whatever number stands in one.
+    page = Page(size=1, after=None, scope=f"ListStatements|{account.id}")
+    beyond = pb.ListStatementsRequest(
+        account_id=account.id, page_token=page.token_after(Position(2**31, ""))
+    )
+    assert await call(mesh.statements.ListStatements, beyond) == pb.ListStatementsResponse()
     request = pb.GetStatementRequest(account_id=account.id, number=1)
     error = await refused(mesh.statements.GetStatement, request)
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "STATEMENT_NOT_FOUND")

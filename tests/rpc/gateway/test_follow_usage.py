@@ -1,4 +1,6 @@
-"""FollowUsage and FindMerchant: what stats is told, and nobody else."""
+"""ListUsage and GetUsage: what administrators see. FollowUsage and FindMerchant: what stats is
+told, and nobody else.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,10 @@ from holdfast.gateway.v1.usage_service_pb2_grpc import (
 from runtime.channel import unix_channel
 from runtime.clock import ManualClock, datetime_of
 from runtime.identity import ROLES_HEADER, SPIFFE_HEADER, SUBJECT_HEADER
+from runtime.paging import Page, Position
 from runtime.postgres import connect_pool
 from runtime.server import Server
+from runtime.validate import timestamp
 from tests.accounts_mesh import refusal_of, short_folder
 from tests.databases import Database
 
@@ -97,6 +101,71 @@ async def test_requests_come_in_the_order_in_which_they_were_written(
     assert {(one.caller, one.api_key_id) for one in found} == {("mer_1", KEY)}
     answer = await gateway.stub.FollowUsage(pb.FollowUsageRequest(after=place), metadata=STATS)
     assert (list(answer.records), answer.reached, answer.more) == ([], place, False)
+
+
+def _sizes(answer: pb.ListUsageResponse) -> list[int]:
+    """Each row has its own."""
+    return [one.request_bytes for one in answer.records]
+
+
+async def test_requests_are_listed_newest_first(gateway: Gateway) -> None:
+    other = row(7)._replace(caller="mer_2", method="", http_status=404, grpc_status=None)
+    await gateway.store.write([*(row(number) for number in range(5)), other])
+    found, token = list[int](), ""
+    while not found or token:
+        request = pb.ListUsageRequest(page_size=2, page_token=token)
+        answer = await gateway.stub.ListUsage(request, metadata=ADMIN)
+        found, token = [*found, *_sizes(answer)], answer.next_page_token
+    assert found == [0, 1, 2, 3, 4, 7]
+    for request, sizes in (
+        (pb.ListUsageRequest(caller="mer_2"), [7]),
+        (pb.ListUsageRequest(trace_id="trace-3"), [3]),
+        (pb.ListUsageRequest(method=row(0).method, caller="mer_2"), []),
+        (pb.ListUsageRequest(start_time=timestamp(NOW_MS - 1)), [0, 1]),
+    ):
+        assert _sizes(await gateway.stub.ListUsage(request, metadata=ADMIN)) == sizes
+
+
+async def test_totals_by_method(gateway: Gateway) -> None:
+    other = row(7)._replace(caller="mer_2", method="", http_status=404, grpc_status=None)
+    await gateway.store.write([*(row(number) for number in range(5)), other])
+    times: dict[str, Any] = {"start_time": timestamp(NOW_MS - 7), "end_time": timestamp(NOW_MS + 1)}
+    answer = await gateway.stub.GetUsage(pb.GetUsageRequest(**times), metadata=ADMIN)
+    assert [(one.method, one.calls, one.errors) for one in answer.methods] == [
+        (row(0).method, 5, 0),
+        ("", 1, 1),
+    ]
+    assert (answer.methods[0].request_bytes, answer.methods[0].duration_p95_us) == (10, 3)
+    times["end_time"] = timestamp(NOW_MS)
+    mine = pb.GetUsageRequest(caller="mer_1", **times)
+    (only,) = (await gateway.stub.GetUsage(mine, metadata=ADMIN)).methods
+    assert only.calls == 4, "until before its end"
+
+
+def _token(request: pb.ListUsageRequest, place: str) -> str:
+    """Page tokens are not signed: anybody can make one."""
+    scope = f"usage {request.caller} {request.method} {request.trace_id}"
+    return Page(size=1, after=None, scope=scope).token_after(Position(NOW_MS, place))
+
+
+async def test_what_cannot_be_meant_by_administrators(gateway: Gateway) -> None:
+    none = pb.ListUsageRequest()
+    late: dict[str, Any] = {"start_time": timestamp(NOW_MS), "end_time": timestamp(NOW_MS)}
+    long = late | {"end_time": timestamp(NOW_MS + 32 * 86_400_000)}
+    for method, request, fields in (
+        ("ListUsage", pb.ListUsageRequest(caller="x" * 257, page_size=-1), ["caller", "page_size"]),
+        ("ListUsage", pb.ListUsageRequest(page_token="junk"), ["page_token"]),
+        ("ListUsage", pb.ListUsageRequest(page_token=_token(none, "one")), ["page_token"]),
+        ("ListUsage", pb.ListUsageRequest(page_token=_token(none, "9" * 19)), ["page_token"]),
+        ("GetUsage", pb.GetUsageRequest(), ["start_time", "end_time"]),
+        ("GetUsage", pb.GetUsageRequest(**late), ["end_time"]),
+        ("GetUsage", pb.GetUsageRequest(**long), ["end_time"]),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await getattr(gateway.stub, method)(request, metadata=ADMIN)
+        refusal = refusal_of(error.value)
+        assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT, (method, request)
+        assert refusal.fields == fields
 
 
 async def test_for_whom_somebody_works(gateway: Gateway) -> None:
