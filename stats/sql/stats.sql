@@ -26,10 +26,11 @@ GROUP BY currency, day
 ORDER BY currency, day
 
 -- select_slices --
--- The largest slices of some days by each dimension, and how many there are. `subject_column` is
--- the column that the subject is in, `dimension_columns` are those of all dimensions, null where
--- nobody asked, `dimension_sets` are those that somebody asked for. Params: $1 subject, $2 first
--- day, $3 last day, $4 currency, $5 how many of each dimension.
+-- The largest slices of some days by each dimension, and how many there are; those of the same
+-- size by their bytes, whatever the database's language: closed again, they are in the same order.
+-- `subject_column` is the column that the subject is in, `dimension_columns` are those of all
+-- dimensions, null where nobody asked, `dimension_sets` are those that somebody asked for. Params:
+-- $1 subject, $2 first day, $3 last day, $4 currency, $5 how many of each dimension.
 WITH cells AS MATERIALIZED (
     SELECT dimension_columns,
         sum(authorized_count) AS authorized_count, sum(authorized_minor) AS authorized_minor,
@@ -63,7 +64,7 @@ WITH cells AS MATERIALIZED (
             ORDER BY CASE dimension
                     WHEN 'DECLINE_REASON' THEN declined_count
                     ELSE purchase_minor
-                END DESC, authorized_minor DESC, key
+                END DESC, authorized_minor DESC, key COLLATE "C"
         ) AS place, count(*) OVER (PARTITION BY dimension) AS number
     FROM numbered n
     -- Whatever was not declined has no reason.

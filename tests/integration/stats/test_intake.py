@@ -11,6 +11,7 @@ import asyncpg
 import grpc
 import pytest
 
+from holdfast.authz.v1.authorization_pb2 import Merchant
 from holdfast.stats.v1 import stat_pb2 as pb
 from tests.stats_mesh import (
     ACCOUNT,
@@ -65,6 +66,19 @@ async def test_what_is_left_of_no_refund_is_broken_down_too(mesh: StatsMesh) -> 
     assert (found.totals.refunds.count, found.totals.refunds.amount.amount_minor) == (0, 50)
     ((shown,),) = [one.slices for one in found.breakdowns]
     assert shown.refunds == found.totals.refunds
+
+
+async def test_the_order_of_the_same_amounts_is_that_of_their_bytes(mesh: StatsMesh) -> None:
+    """In every language of the database, and of its machine: closed periods depend on it."""
+    keys = ["b", "Z", "_", "\u00e9", "a b", "ab", "A", "10", "9"]
+    for key in keys:
+        await mesh.take(mesh.book.entry("FORCE_POST", 5, merchant=Merchant(id=key)))
+    (found,) = await mesh.daily(
+        ACCOUNT, "2026-11-20", breakdowns=[pb.DIMENSION_MERCHANT], top=len(keys) - 1
+    )
+    (shown,) = found.breakdowns
+    assert [one.key for one in shown.slices] == sorted(keys, key=str.encode)[:-1]
+    assert shown.more_count == 1
 
 
 async def test_who_dies_in_between_has_counted_nothing(mesh: StatsMesh) -> None:
