@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -15,7 +16,7 @@ from holdfast.stats.v1 import stat_pb2 as pb
 from runtime.cli.output import CliError, ExitCode
 from runtime.money import EXPONENTS, format_minor
 from stats.period import PeriodType, period_of
-from stats.rebuild import Rebuilt
+from stats.rebuild import TOLD_MAX, Rebuilt
 
 #: Characters of the longest bar.
 _BAR_WIDTH = 18
@@ -129,9 +130,11 @@ def _label(one: pb.PeriodStats) -> str:
 def differences(rebuilt: Rebuilt) -> Group:
     """What differs, if anything, and the line that says it all."""
     count = len(rebuilt.differences)
+    kinds = Counter(one.what for one in rebuilt.differences)
+    least = "at least " if TOLD_MAX in kinds.values() else ""
     line = Text(
         f"{rebuilt.entries:,} entries counted again, {rebuilt.days:,} days of subjects: "
-        f"{count:,} differences{' (repaired)' if rebuilt.repaired else ''}",
+        f"{least}{count:,} differences{' (repaired)' if rebuilt.repaired else ''}",
         style="bold red" if count else "bold green",
     )
     if not count:
