@@ -17,6 +17,8 @@ from runtime.cli.output import CliError
 #: Longest field of a file, in characters.
 FIELD_LENGTH_MAX = 4_096
 
+#: What columns are called.
+_COLUMN = re.compile(r"[a-z]{1,20}(_[a-z0-9]{1,20}){0,3}")
 #: What a spreadsheet takes for the beginning of a formula, and those of them that are numbers.
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -92,7 +94,13 @@ class CsvFile:
     def _header(self, names: list[str]) -> list[str]:
         header = [name.strip() for name in names]
         known = ", ".join(self._columns)
-        if unknown := [name for name in header if name not in self._columns]:
+        # Of a file without such a line this would be the first person: only what is called like a
+        # column is repeated.
+        if unknown := [
+            name if _COLUMN.fullmatch(name) else f"number {place}"
+            for place, name in enumerate(header, 1)
+            if name not in self._columns
+        ]:
             raise CliError(
                 f"{self._path} has columns that are not known: {', '.join(unknown)[:200]}",
                 hint=f"the first line names the columns, of these: {known}",

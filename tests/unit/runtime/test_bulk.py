@@ -105,6 +105,24 @@ def test_files_are_read_by_their_first_line(
         assert [(row.line, row.values, row.wrong) for row in read(path, content)] == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"reference,nome,e_mail\na,Ada,x\n", "nome, e_mail"),
+        # A file that has no such line, and one in another encoding.
+        (b"a,Ada Byron,ada@example.com,512-34-9999\n", "a, number 2, number 3, number 4"),
+        (b"reference,Stra\xdfe\na,b\n", "number 2"),
+    ],
+)
+def test_who_stands_in_the_first_line_is_not_repeated(
+    tmp_path: Path, content: bytes, named: str
+) -> None:
+    path = tmp_path / "users.csv"
+    with pytest.raises(CliError) as refused:
+        read(path, content)
+    assert refused.value.message == f"{path} has columns that are not known: {named}"
+
+
 def test_what_is_no_text_is_a_fault_of_its_row(tmp_path: Path) -> None:
     first, second = read(tmp_path / "f.csv", b"reference,name\na,\xff\nb,Eve\n")
     assert first.wrong == (Wrong("name", "is not UTF-8"),)
