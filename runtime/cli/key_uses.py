@@ -42,7 +42,10 @@ def uses(*, accounts_request_h: int, gateway_request_h: int) -> dict[str, Use]:
             " UNION SELECT previous_key FROM api_key WHERE previous_key IS NOT NULL",
         ),
         "gateway-identities": Use(
-            service="gateway", sql="SELECT subject_key FROM external_identity"
+            service="gateway",
+            sql="SELECT subject_key FROM identity"
+            # The table before.
+            " UNION SELECT subject_key FROM external_identity",
         ),
         "gateway-users": Use(
             age_ms=gateway_ms,
