@@ -42,7 +42,7 @@ class UsageService(UsageServiceServicer):
         scope = f"usage {request.caller} {request.method} {request.trace_id}"
         page = page_of(request.page_size, request.page_token, scope=scope, violations=violations)
         place = page.after.id if page.after is not None else "0"
-        if not (place.isdigit() and len(place) <= _PLACE_DIGITS_MAX):
+        if not (place.isascii() and place.isdigit() and len(place) <= _PLACE_DIGITS_MAX):
             violations.add("page_token", "is not a next_page_token of this list")
         violations.raise_if_any()
         since = _time(request.start_time) if request.HasField("start_time") else _START

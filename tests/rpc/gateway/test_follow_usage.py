@@ -157,6 +157,7 @@ async def test_what_cannot_be_meant_by_administrators(gateway: Gateway) -> None:
         ("ListUsage", pb.ListUsageRequest(page_token="junk"), ["page_token"]),
         ("ListUsage", pb.ListUsageRequest(page_token=_token(none, "one")), ["page_token"]),
         ("ListUsage", pb.ListUsageRequest(page_token=_token(none, "9" * 19)), ["page_token"]),
+        ("ListUsage", pb.ListUsageRequest(page_token=_token(none, "\u00b2")), ["page_token"]),
         ("GetUsage", pb.GetUsageRequest(), ["start_time", "end_time"]),
         ("GetUsage", pb.GetUsageRequest(**late), ["end_time"]),
         ("GetUsage", pb.GetUsageRequest(**long), ["end_time"]),
