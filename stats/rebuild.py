@@ -33,7 +33,10 @@ TOLD_MAX = 100
 
 _SQL = load_queries(Path(__file__).with_name("sql") / "rebuild.sql")
 _COMPARISONS = ("compare_totals", "compare_cells", "compare_origins")
-_ADOPTIONS = ("clear_live", "adopt_totals", "adopt_cells", "adopt_origins")
+_ADOPTIONS = (
+    *("clear_totals", "clear_cells", "clear_origins"),
+    *("adopt_totals", "adopt_cells", "adopt_origins"),
+)
 
 
 class RebuildRunsError(Exception):

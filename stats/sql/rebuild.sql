@@ -67,9 +67,18 @@ WHERE to_jsonb(a) IS DISTINCT FROM to_jsonb(b)
 UNION
 SELECT subject_id, day FROM cells, unnest(subjects) AS subject_id WHERE subject_id <> ''
 
--- clear_live --
--- What was counted is taken away, in the transaction that puts what was counted again there.
-TRUNCATE live_total, live_cell, live_origin
+-- clear_totals --
+-- What was counted is taken away, in the transaction that puts what was counted again there. Not
+-- truncated: whoever has begun to read, such as to close a period, still has to find it.
+DELETE FROM live_total
+
+-- clear_cells --
+-- The days at one place.
+DELETE FROM live_cell
+
+-- clear_origins --
+-- What may be given back later.
+DELETE FROM live_origin
 
 -- adopt_totals --
 -- The days of subjects.

@@ -16,7 +16,7 @@ from holdfast.stats.v1 import stat_pb2
 from runtime.clock import ManualClock
 from stats.closer import Closer
 from stats.measures import Measures
-from stats.store import StatsStore
+from stats.store import StatsStore, days_of
 from tests import authz_messages as messages
 from tests.authz_checks import approved, by_network, network_purchase
 from tests.authz_mesh import ACCOUNTS, ADMIN, NETWORK, capture_of, purchase, reversal_of
@@ -214,6 +214,27 @@ async def test_what_was_counted_before_cash_was_told_apart_is_filled_in(
     bodies = [stat_pb2.PeriodStats.FromString(row["body"]).totals for row in rows]
     assert [one.HasField("cash_advances") for one in bodies] == [False, True]
     assert not (await running.rebuild().run(repair=False)).differences
+
+
+async def test_whoever_reads_of_one_moment_is_not_disturbed_by_a_repair(
+    running: LedgerStats,
+) -> None:
+    """As a period is closed, or a report made: its first look at what was counted may come after
+    the repair, and finds what there was before.
+    """
+    account = await busy(running)
+    await running.count()
+    before = await day_of(running.store, account)
+    await running.pool.execute("UPDATE live_total SET fee_count = fee_count + 1")
+    async with (
+        running.pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read"),
+    ):
+        await connection.fetchval("SELECT count(*) FROM closing")
+        assert (await running.rebuild().run(repair=True)).repaired
+        found = await days_of(connection, account, TODAY, TODAY)
+    assert [one.measures.fee_count for one in found] == [before.fee_count + 1]
+    assert await day_of(running.store, account) == before
 
 
 async def test_nothing_is_held_while_accounts_is_asked(
