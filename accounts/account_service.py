@@ -19,10 +19,12 @@ from accounts.caller import calling_user
 from accounts.company_settings import member_controls, programme_of
 from accounts.company_store import Companies
 from accounts.convert_company import refuse_inactive
+from accounts.convert_programme import programme_retired
 from accounts.freezing import Authority, authority_over
 from accounts.leaving import leave
 from accounts.mutation import Context, Mutations
 from accounts.ownership_store import OwnershipStore
+from accounts.programme import ProgrammeState
 from accounts.programme_store import Programmes
 from accounts.store import Store
 from accounts.suspension import Cause
@@ -78,8 +80,11 @@ class AccountService(AccountServiceServicer):
             await check_person(transaction.connection, account.owner_id)
             programme_id = account.programme_id or programme_of(company)
             programme = await Programmes(transaction.connection).get(programme_id)
-            if programme is not None and programme.currency_code != account.currency_code:
-                raise convert.not_the_programmes(programme.currency_code)
+            if programme is not None:
+                if programme.state is not ProgrammeState.ACTIVE:
+                    raise programme_retired()
+                if programme.currency_code != account.currency_code:
+                    raise convert.not_the_programmes(programme.currency_code)
             opened = replace(account, programme_id=programme_id)
             await transaction.insert_account(opened)
             return opened

@@ -170,15 +170,17 @@ def change_member(
     role: Role,
     department_id: str,
     active: bool,
-    admins: int,
+    others: bool,
     now_ms: int,
 ) -> Member | LastAdmin:
-    """The member as it is to be; the same object if it is so. `admins` are those of the company."""
+    """The member as it is to be; the same object if it is so. `others`: whether somebody else
+    administers the company.
+    """
     after = replace(member, role=role, department_id=department_id, active=active)
     if after == member:
         return member
     was_admin = member.active and member.role is Role.ADMIN
-    if was_admin and admins <= 1 and not (active and role is Role.ADMIN):
+    if was_admin and not others and not (active and role is Role.ADMIN):
         return LastAdmin()
     return replace(after, version=member.version + 1, update_time_ms=now_ms)
 

@@ -126,9 +126,10 @@ class Companies:
         found = await self._rows(_SQL["list_memberships"], *after(page), user_id)
         return [of_row(Member, row, role=Role) for row in found]
 
-    async def admins(self, company_id: str) -> int:
-        """How many administrators a company has."""
-        return int(await self._source.fetchval(_SQL["count_admins"], company_id))
+    async def has_other_admin(self, member: Member) -> bool:
+        """Whether a company has an administrator who can act, besides this member."""
+        asked = (member.company_id, member.user_id)
+        return bool(await self._source.fetchval(_SQL["has_other_admin"], *asked))
 
     async def insert_member(self, member: Member) -> bool:
         """Adds a member, or takes one back; False if the user is one."""

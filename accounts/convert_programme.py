@@ -286,6 +286,13 @@ def terms(value: ProgrammeTerms) -> terms_pb2.ProgrammeTerms:
     )
 
 
+def programme_retired() -> FailedPrecondition:
+    """The error for a programme that gets no new accounts."""
+    return FailedPrecondition(
+        "the programme takes no new applications and accounts", reason="PROGRAMME_RETIRED"
+    )
+
+
 def programme_not_found(name: str) -> NotFound:
     """The error for an unknown programme."""
     metadata = {"programme_id": name}

@@ -260,7 +260,7 @@ class MemberService(MemberServiceServicer):
             role=wanted.role,
             department_id=wanted.department_id,
             active=wanted.active,
-            admins=await companies.admins(member.company_id),
+            others=await companies.has_other_admin(member),
             now_ms=self._clock.now_ms(),
         )
         if isinstance(changed, LastAdmin):

@@ -27,7 +27,7 @@ from accounts.company import Action, may
 from accounts.company_store import Companies
 from accounts.convert import refusal
 from accounts.convert_company import refuse_inactive
-from accounts.convert_programme import programme_not_found
+from accounts.convert_programme import programme_not_found, programme_retired
 from accounts.machine import IllegalTransition
 from accounts.mutation import Context, Mutations
 from accounts.programme import Programme, ProgrammeKind, ProgrammeState
@@ -41,7 +41,6 @@ from holdfast.type.v1.money_pb2 import Money
 from runtime import ids
 from runtime.clock import Clock, datetime_of
 from runtime.errors import (
-    FailedPrecondition,
     InvalidArgument,
     PermissionDenied,
     Unavailable,
@@ -480,9 +479,7 @@ def _check_programme(programme: Programme | None, request: pb.SubmitApplicationR
     if programme is None:
         raise programme_not_found(request.programme_id)
     if programme.state is not ProgrammeState.ACTIVE:
-        raise FailedPrecondition(
-            "the programme takes no new applications", reason="PROGRAMME_RETIRED"
-        )
+        raise programme_retired()
     business = programme.kind is ProgrammeKind.BUSINESS
     if business != bool(request.company_id):
         description = "is required" if business else "must be empty: this programme is for people"

@@ -130,9 +130,16 @@ WHERE user_id = $4 AND (create_time, company_id) < ($1, $2) AND active
 ORDER BY create_time DESC, company_id DESC
 LIMIT $3
 
--- count_admins --
--- Administrators of a company. Params: $1 company_id.
-SELECT count(*) FROM company_member WHERE company_id = $1 AND role = 'ADMIN' AND active
+-- has_other_admin --
+-- Whether a company has another administrator who can act: nobody who is suspended or closed. Who
+-- is not known here may be another system's. Params: $1 company_id, $2 user_id.
+SELECT EXISTS (
+    SELECT 1
+    FROM company_member m
+    LEFT JOIN person p ON p.id = m.user_id
+    WHERE m.company_id = $1 AND m.user_id <> $2 AND m.role = 'ADMIN' AND m.active
+        AND (p.state IS NULL OR p.state NOT IN ('SUSPENDED', 'CLOSED'))
+)
 
 -- insert_member --
 -- Records a new member, or one who comes back. Params: $1 company_id, $2 user_id, $3 role,

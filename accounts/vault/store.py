@@ -149,14 +149,10 @@ class VaultStore:
                 if before is not None:
                     await connection.execute(_SQL["repeat_reveal"], *asked)
                     return Recorded.REPEATED
-                await connection.execute(
-                    _SQL["insert_reveal"],
-                    *asked,
-                    reveal.card_id,
-                    reveal.reason,
-                    datetime_of(now_ms),
-                )
-        return Recorded.RECORDED
+                said = (reveal.card_id, reveal.reason, datetime_of(now_ms))
+                # This card's reveals wait for its lock: whoever came first has shown another card.
+                recorded = await connection.fetchval(_SQL["insert_reveal"], *asked, *said)
+        return Recorded.RECORDED if recorded else Recorded.REUSED
 
     async def reveals(
         self, card_ids: Sequence[str], *, until_ms: int, offset: int, limit: int

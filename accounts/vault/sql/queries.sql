@@ -77,9 +77,13 @@ FROM reveal
 WHERE card_id = $1 AND create_time > $2
 
 -- insert_reveal --
--- Records that a card is shown. Params: $1 principal, $2 request_id, $3 card_id, $4 reason, $5 now.
+-- Records that a card is shown; waits for another one that is shown under the same request id at
+-- the same time, and returns nothing then. Params: $1 principal, $2 request_id, $3 card_id,
+-- $4 reason, $5 now.
 INSERT INTO reveal (principal, request_id, card_id, reason, create_time)
 VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (principal, request_id) DO NOTHING
+RETURNING true
 
 -- repeat_reveal --
 -- Records that a card is shown again. Params: $1 principal, $2 request_id.

@@ -8,8 +8,14 @@ from typing import Any
 import grpc
 import pytest
 
-from holdfast.accounts.v1 import company_pb2, company_service_pb2, member_pb2
+from holdfast.accounts.v1 import (
+    company_pb2,
+    company_service_pb2,
+    member_pb2,
+    user_service_pb2,
+)
 from holdfast.accounts.v1 import member_service_pb2 as pb
+from tests.accounts_applying import create_user
 from tests.accounts_mesh import AccountsMesh, call, refused
 from tests.accounts_people import (
     ANNA,
@@ -260,3 +266,30 @@ async def test_unknown_members_and_wrong_fields(mesh: AccountsMesh) -> None:
         )
         error = await refused(mesh.members.CreateInvitation, request, **as_user(ANNA))
         assert (error.code, error.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["email"])
+
+
+@pytest.mark.parametrize("how", [("SuspendUser",), ("CloseUser",), ("CloseUser", "EraseUser")])
+async def test_who_cannot_act_is_no_other_administrator(
+    mesh: AccountsMesh, how: tuple[str, ...]
+) -> None:
+    """Goal: leave a company to somebody who is away for good. Such a one is removed all the same.
+    Who is not known here may be another system's, and counts.
+    """
+    company = await found_company(mesh, ANNA)
+    await create_user(mesh, BORIS)
+    await join(mesh, company.id, BORIS, "ADMIN", by=ANNA)
+    for name in how:
+        moving = getattr(user_service_pb2, f"{name}Request")(request_id=name, user_id=BORIS)
+        await call(getattr(mesh.users, name), moving, **STAFF)
+    leave = pb.RemoveMemberRequest(request_id="r", company_id=company.id, user_id=ANNA)
+    demote = update(company.id, ANNA, role=Role.ROLE_EMPLOYEE)
+    for method, request in (
+        (mesh.members.RemoveMember, leave),
+        (mesh.members.UpdateMember, demote),
+    ):
+        error = await refused(method, request, **as_user(ANNA))
+        assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LAST_ADMIN")
+    gone = pb.RemoveMemberRequest(request_id="g", company_id=company.id, user_id=BORIS)
+    assert not (await call(mesh.members.RemoveMember, gone, **as_user(ANNA))).member.active
+    await join(mesh, company.id, CHLOE, "ADMIN", by=ANNA)
+    await call(mesh.members.RemoveMember, leave, **as_user(ANNA))

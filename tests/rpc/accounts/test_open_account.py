@@ -8,8 +8,13 @@ import pytest
 
 from holdfast.accounts.v1 import account_pb2
 from holdfast.accounts.v1.account_service_pb2 import OpenAccountRequest
+from holdfast.accounts.v1.company_pb2 import CompanySettings
+from holdfast.accounts.v1.company_service_pb2 import UpdateCompanyRequest
+from holdfast.accounts.v1.programme_pb2 import Programme
+from holdfast.accounts.v1.programme_service_pb2 import UpdateProgrammeRequest
 from holdfast.authz.v1 import projection_service_pb2 as projection
 from holdfast.type.v1.money_pb2 import Money
+from tests.accounts_applying import create_programme
 from tests.accounts_mesh import (
     OTHER_OWNER,
     OWNER,
@@ -20,6 +25,7 @@ from tests.accounts_mesh import (
     refused,
     usd,
 )
+from tests.accounts_people import ANNA, STAFF, found_company
 
 
 def _request(**fields: Any) -> OpenAccountRequest:
@@ -156,6 +162,32 @@ async def test_malformed_fields_are_named_and_nothing_is_written(mesh: AccountsM
     for table in ("account", "request_record", "outbox"):
         assert await mesh.count(table) == 0
     assert mesh.authorizer.requests == []
+
+
+async def test_a_retired_programme_gets_no_new_account(mesh: AccountsMesh) -> None:
+    """Named or the company's own, as applications and imports; what was answered stays."""
+    await create_programme(mesh)
+    asked = _request(programme_id="prog_gold", credit_limit=usd(0))
+    opened = await call(mesh.accounts.OpenAccount, asked)
+    retire = UpdateProgrammeRequest(
+        request_id="u", programme_id="prog_gold", state=Programme.STATE_RETIRED
+    )
+    await call(mesh.programmes.UpdateProgramme, retire)
+    assert await call_replayed(mesh.accounts.OpenAccount, asked) == (opened, True)
+    company = await found_company(mesh, ANNA)
+    settings = UpdateCompanyRequest(
+        request_id="c",
+        company_id=company.id,
+        settings=CompanySettings(default_programme_id="prog_gold"),
+    )
+    await call(mesh.companies.UpdateCompany, settings, **STAFF)
+    for fields in ({"programme_id": "prog_gold"}, {"owner_id": company.id}):
+        error = await refused(mesh.accounts.OpenAccount, _request(request_id="new", **fields))
+        assert (error.code, error.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "PROGRAMME_RETIRED",
+        )
+    assert await mesh.count("account") == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,15 @@ from accounts.vault.pan import is_pan
 from holdfast.accounts.v1.account_lifecycle_pb2 import AddAccountUserRequest
 from holdfast.accounts.v1.card_pb2 import Card
 from holdfast.accounts.v1.vault_service_pb2 import RevealCardRequest
-from tests.accounts_mesh import OTHER_OWNER, UNKNOWN_CARD, AccountsMesh, call, refused
+from tests.accounts_mesh import (
+    OTHER_OWNER,
+    UNKNOWN_CARD,
+    AccountsMesh,
+    call,
+    refusal_of,
+    refused,
+)
+from tests.rpc.accounts.test_opening_races import WAITED_FOR
 
 HOLDER = OTHER_OWNER
 AS_HOLDER = ("x-auth-subject", HOLDER)
@@ -161,6 +169,36 @@ async def test_only_so_often_within_an_hour(mesh: AccountsMesh) -> None:
     await call(mesh.vaults.RevealCard, request(6), metadata=ADMIN)
     error = await refused(mesh.vaults.RevealCard, request(6, other.id), metadata=ADMIN)
     assert (error.code, error.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+
+
+@pytest.mark.parametrize("first_ends", ["COMMIT", "ROLLBACK"])
+async def test_one_request_id_for_two_cards_at_the_same_moment(
+    mesh: AccountsMesh, first_ends: str
+) -> None:
+    """The second waits for the first, and is shown only if that has not been."""
+    card, other = await _card(mesh), await _card(mesh)
+    request = RevealCardRequest(request_id="r-1", card_id=card.id, reason="why")
+    async with mesh.vault_pool.acquire() as connection:
+        await connection.execute("BEGIN")
+        await connection.execute(
+            """INSERT INTO reveal (principal, request_id, card_id, reason, create_time)
+            VALUES ('tester', 'r-1', $1, '', now())""",
+            other.id,
+        )
+        revealing = asyncio.create_task(call(mesh.vaults.RevealCard, request, metadata=ADMIN))
+        for _ in range(3_000):
+            if await connection.fetchval(WAITED_FOR):
+                break
+            await asyncio.sleep(0.01)
+        await connection.execute(first_ends)
+    if first_ends == "ROLLBACK":
+        assert is_pan((await revealing).pan)
+        return
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await revealing
+    error = refusal_of(raised.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    assert await mesh.vault_pool.fetchval("SELECT card_id FROM reveal") == other.id
 
 
 async def test_closed_cards_and_cards_without_number(mesh: AccountsMesh) -> None:

@@ -127,10 +127,11 @@ class AccountServiceServicer:
 
     def OpenAccount(self, request, context):
         """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
-        user must not be suspended or closed.
+        user must not be suspended or closed. Nor need ProgrammeService know the programme, but if it
+        does, the programme must not be retired.
 
-        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE,
+        PROGRAMME_RETIRED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

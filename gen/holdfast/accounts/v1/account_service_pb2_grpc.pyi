@@ -41,10 +41,11 @@ class AccountServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     OpenAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.OpenAccountRequest, _account_service_pb2.OpenAccountResponse]
     """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
-    user must not be suspended or closed.
+    user must not be suspended or closed. Nor need ProgrammeService know the programme, but if it
+    does, the programme must not be retired.
 
-    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE,
+    PROGRAMME_RETIRED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]
     """Returns one account.
@@ -156,10 +157,11 @@ class AccountServiceAsyncStub(AccountServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.OpenAccountRequest, _account_service_pb2.OpenAccountResponse]  # type: ignore[assignment]
     """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
-    user must not be suspended or closed.
+    user must not be suspended or closed. Nor need ProgrammeService know the programme, but if it
+    does, the programme must not be retired.
 
-    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE),
-    ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE,
+    PROGRAMME_RETIRED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Returns one account.
@@ -274,10 +276,11 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.OpenAccountResponse, _abc.Awaitable[_account_service_pb2.OpenAccountResponse]]:
         """Opens an account with a credit limit. UserService need not know the owner, but if it does, the
-        user must not be suspended or closed.
+        user must not be suspended or closed. Nor need ProgrammeService know the programme, but if it
+        does, the programme must not be retired.
 
-        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE),
-        ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (USER_NOT_ACTIVE, COMPANY_NOT_ACTIVE,
+        PROGRAMME_RETIRED), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -110,7 +110,8 @@ class MemberServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateMember(self, request, context):
-        """Changes a member's role or department. The last administrator stays one.
+        """Changes a member's role or department. The last administrator stays one;
+        who is suspended or closed does not count as another.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND,
         MEMBER_NOT_FOUND), PERMISSION_DENIED (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN),
@@ -123,7 +124,7 @@ class MemberServiceServicer:
     def RemoveMember(self, request, context):
         """Removes a member, and ends the sharing of every account of the company, as RemoveAccountUser
         does: the member's cards on them are closed, and none of them pays any more once this has
-        answered. The last administrator stays.
+        answered. The last administrator stays; who is suspended or closed does not count as another.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND, MEMBER_NOT_FOUND), PERMISSION_DENIED
         (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN), ALREADY_EXISTS (REQUEST_ID_REUSED),

@@ -50,7 +50,8 @@ class MemberServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND (USER_NOT_FOUND: another's).
     """
     UpdateMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.UpdateMemberRequest, _member_service_pb2.UpdateMemberResponse]
-    """Changes a member's role or department. The last administrator stays one.
+    """Changes a member's role or department. The last administrator stays one;
+    who is suspended or closed does not count as another.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND,
     MEMBER_NOT_FOUND), PERMISSION_DENIED (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN),
@@ -59,7 +60,7 @@ class MemberServiceStub:
     RemoveMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.RemoveMemberRequest, _member_service_pb2.RemoveMemberResponse]
     """Removes a member, and ends the sharing of every account of the company, as RemoveAccountUser
     does: the member's cards on them are closed, and none of them pays any more once this has
-    answered. The last administrator stays.
+    answered. The last administrator stays; who is suspended or closed does not count as another.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND, MEMBER_NOT_FOUND), PERMISSION_DENIED
     (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN), ALREADY_EXISTS (REQUEST_ID_REUSED),
@@ -114,7 +115,8 @@ class MemberServiceAsyncStub(MemberServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND (USER_NOT_FOUND: another's).
     """
     UpdateMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.UpdateMemberRequest, _member_service_pb2.UpdateMemberResponse]  # type: ignore[assignment]
-    """Changes a member's role or department. The last administrator stays one.
+    """Changes a member's role or department. The last administrator stays one;
+    who is suspended or closed does not count as another.
 
     Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND,
     MEMBER_NOT_FOUND), PERMISSION_DENIED (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN),
@@ -123,7 +125,7 @@ class MemberServiceAsyncStub(MemberServiceStub):
     RemoveMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.RemoveMemberRequest, _member_service_pb2.RemoveMemberResponse]  # type: ignore[assignment]
     """Removes a member, and ends the sharing of every account of the company, as RemoveAccountUser
     does: the member's cards on them are closed, and none of them pays any more once this has
-    answered. The last administrator stays.
+    answered. The last administrator stays; who is suspended or closed does not count as another.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND, MEMBER_NOT_FOUND), PERMISSION_DENIED
     (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN), ALREADY_EXISTS (REQUEST_ID_REUSED),
@@ -193,7 +195,8 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _member_service_pb2.UpdateMemberRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_member_service_pb2.UpdateMemberResponse, _abc.Awaitable[_member_service_pb2.UpdateMemberResponse]]:
-        """Changes a member's role or department. The last administrator stays one.
+        """Changes a member's role or department. The last administrator stays one;
+        who is suspended or closed does not count as another.
 
         Errors: INVALID_ARGUMENT (each wrong field named), NOT_FOUND (COMPANY_NOT_FOUND,
         MEMBER_NOT_FOUND), PERMISSION_DENIED (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN),
@@ -208,7 +211,7 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_member_service_pb2.RemoveMemberResponse, _abc.Awaitable[_member_service_pb2.RemoveMemberResponse]]:
         """Removes a member, and ends the sharing of every account of the company, as RemoveAccountUser
         does: the member's cards on them are closed, and none of them pays any more once this has
-        answered. The last administrator stays.
+        answered. The last administrator stays; who is suspended or closed does not count as another.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (COMPANY_NOT_FOUND, MEMBER_NOT_FOUND), PERMISSION_DENIED
         (ROLE_TOO_LOW), FAILED_PRECONDITION (LAST_ADMIN), ALREADY_EXISTS (REQUEST_ID_REUSED),

@@ -97,17 +97,21 @@ class Programme(_message.Message):
         STATE_ACTIVE: Programme._State.ValueType  # 1
         """Applications are taken."""
         STATE_RETIRED: Programme._State.ValueType  # 2
-        """No new applications; its accounts go on."""
+        """No new applications and accounts; its accounts go on, and what was applied for before is
+        decided.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """Whether it takes new applications."""
+        """Whether it takes new applications and accounts."""
 
     STATE_UNSPECIFIED: Programme.State.ValueType  # 0
     """Never used."""
     STATE_ACTIVE: Programme.State.ValueType  # 1
     """Applications are taken."""
     STATE_RETIRED: Programme.State.ValueType  # 2
-    """No new applications; its accounts go on."""
+    """No new applications and accounts; its accounts go on, and what was applied for before is
+    decided.
+    """
 
     ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
