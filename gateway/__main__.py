@@ -12,6 +12,7 @@ from gateway.access_tokens import AccessTokens
 from gateway.cache_watch import CacheWatch
 from gateway.credential_store import CredentialStore
 from gateway.edge import add_access_log, add_edge_services, rate_limits
+from gateway.junk_keys import JunkKeys
 from gateway.oidc import Issuer
 from gateway.oidc_provider import Provider
 from gateway.oidc_service import OidcService
@@ -129,6 +130,7 @@ def add_sessions(
     outbox: Outbox,
     settings: GatewaySettings,
     clock: Clock,
+    junk: JunkKeys,
 ) -> SessionCheck:
     """Adds what signs users in, with all that it needs; returns what knows living sessions."""
     passwords, tokens = Passwords(), AccessTokens(keys, clock, settings)
@@ -152,6 +154,7 @@ def add_sessions(
         tokens=tokens,
         new_ids=new_ids,
         clock=clock,
+        junk=junk,
     )
     resets = PasswordResets(
         credentials, sessions, passwords, sign_in=sign_in, rings=rings, clock=clock
@@ -198,8 +201,9 @@ def add_services(
     outbox: Outbox,
     settings: GatewaySettings,
     clock: Clock,
+    junk: JunkKeys,
 ) -> None:
-    """Adds all that gateway answers."""
+    """Adds all that gateway answers. `junk` counts refresh tokens that we never made."""
     jwks_service_pb2_grpc.add_JwksServiceServicer_to_server(JwksService(keys), grpc.services)
     sessions = add_sessions(
         grpc,
@@ -210,6 +214,7 @@ def add_services(
         outbox=outbox,
         settings=settings,
         clock=clock,
+        junk=junk,
     )
     add_edge_services(grpc, pool, settings=settings, clock=clock, check_session=sessions.check)
 
@@ -238,6 +243,7 @@ async def serve(settings: GatewaySettings) -> None:
             tell=Telling(channel).tell,
         )
         outbox = Outbox(pool, endings.deliverer(SessionStore(pipe).end_before, deliver))
+        junk = JunkKeys(settings.limit_sign_in_per_minute)
         add_services(
             grpc,
             pool,
@@ -247,10 +253,11 @@ async def serve(settings: GatewaySettings) -> None:
             outbox=outbox,
             settings=settings,
             clock=clock,
+            junk=junk,
         )
         usage, refusals = add_access_log(grpc, pool, settings=settings, clock=clock)
         await pipe.start()
-        limits = rate_limits(settings, clock)
+        limits = rate_limits(settings, clock, junk=junk)
 
         async def start() -> None:
             limits.start(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import asyncpg
 
@@ -12,9 +13,10 @@ from gateway.api_key_check import ApiKeyCheck
 from gateway.api_key_service import ApiKeyService
 from gateway.api_key_store import ApiKeyStore
 from gateway.check_service import CheckService, CheckSession
+from gateway.junk_keys import JunkKeys
 from gateway.limit_connection import LimitConnection
 from gateway.limiter import Limiter
-from gateway.limits import Limits
+from gateway.limits import Kind, Limit, Limits
 from gateway.rate_limit_front import RateLimitFront, kinds_by_method
 from gateway.rate_limit_message import Questions
 from gateway.refusal_log import RefusalLog
@@ -43,6 +45,7 @@ def limits_of(settings: GatewaySettings) -> Limits:
         public=settings.limit_public_per_minute,
         sign_in=settings.limit_sign_in_per_minute,
         reveal=settings.limit_reveal_per_minute,
+        refresh=settings.limit_refresh_per_minute,
         principals=settings.principal_limits,
         kinds=kinds_by_method(),
     )
@@ -110,8 +113,23 @@ def add_access_log(
     return usage, refusals
 
 
-def rate_limits(settings: GatewaySettings, clock: Clock) -> RateLimitFront:
-    """What Envoy asks about the number of calls."""
+def rate_limits(settings: GatewaySettings, clock: Clock, *, junk: JunkKeys) -> RateLimitFront:
+    """What Envoy asks about the number of calls. `junk`: refresh tokens that we never made."""
     assert settings.cache_url is not None, "the supervisor sets HOLDFAST_CACHE_URL"
     connection = LimitConnection(settings, settings.cache_url, (TAKE_REQUEST,))
-    return RateLimitFront(Questions(limits_of(settings)), Limiter(connection, clock))
+    return RateLimitFront(
+        Questions(limits_of(settings)),
+        Limiter(connection, clock),
+        shut=partial(shut_by_junk, junk, settings.limit_sign_in_per_minute, clock),
+    )
+
+
+def shut_by_junk(
+    junk: JunkKeys, per_minute: int, clock: Clock, limit: Limit
+) -> tuple[Limit, int] | None:
+    """Of refresh tokens: who has shown too many that we never made waits with any."""
+    if limit.kind is not Kind.REFRESH or not per_minute:
+        return None
+    wait_ms = junk.wait_ms(limit.whose, now_ms=clock.now_ms())
+    shut = Limit(kind=Kind.JUNK_TOKEN, whose=limit.whose, per_minute=per_minute)
+    return (shut, wait_ms) if wait_ms else None

@@ -1,4 +1,6 @@
-"""How often an address may show an API key that nobody has. Bounded memory, nothing asked."""
+"""How often an address may show an API key that nobody has, or a refresh token that we never made.
+Bounded memory, nothing asked.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from collections import OrderedDict
 
 from gateway.limits import WINDOW_MS, customer_of
 
-#: Unknown keys that one address may show in a window. The window begins with the first.
+#: Unknown API keys that one address may show in a window. The window begins with the first.
 JUNK_MAX = 30
 #: Addresses remembered; the one that began longest ago is forgotten first.
 ADDRESSES_MAX = 10_000
@@ -15,7 +17,8 @@ ADDRESSES_MAX = 10_000
 class JunkKeys:
     """Counts by address: of IPv6, by its network of 64 bits."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = JUNK_MAX) -> None:
+        self._most = most
         #: Since when, and how many; in the order in which they began.
         self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
@@ -27,7 +30,7 @@ class JunkKeys:
         since_ms, count = self._counts.get(whose, (now_ms, 0))
         if not 0 <= now_ms - since_ms < WINDOW_MS:
             since_ms, count = now_ms, 0
-        if count >= JUNK_MAX:
+        if count >= self._most:
             return since_ms + WINDOW_MS - now_ms
         if count == 0:
             self._counts.pop(whose, None)
@@ -35,6 +38,12 @@ class JunkKeys:
         if len(self._counts) > ADDRESSES_MAX:
             self._counts.popitem(last=False)
         return 0
+
+    def wait_ms(self, whose: str, *, now_ms: int) -> int:
+        """How long whom an address stands for must wait; counts nothing. Any thread may ask."""
+        since_ms, count = self._counts.get(whose, (now_ms, 0))
+        past_ms = now_ms - since_ms
+        return WINDOW_MS - past_ms if count >= self._most and 0 <= past_ms < WINDOW_MS else 0
 
     def give_back(self, address: str) -> None:
         """The last one was a key after all."""

@@ -21,6 +21,9 @@ class Kind(StrEnum):
     PUBLIC = "public"
     SIGN_IN = "sign-in"
     REVEAL = "reveal"
+    REFRESH = "refresh"
+    #: Refresh tokens that we never made.
+    JUNK_TOKEN = "junk-token"  # noqa: S105 - a kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +62,10 @@ class Limits:
     public: int = 0
     sign_in: int = 0
     reveal: int = 0
+    refresh: int = 0
     #: Callers with a limit of their own.
     principals: Mapping[str, int] = field(default_factory=dict)
-    #: gRPC path → SIGN_IN or REVEAL, of the methods that count there.
+    #: gRPC path → SIGN_IN, REVEAL or REFRESH, of the methods that count there.
     kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def limit_of(self, call: Call) -> Limit | None:
@@ -69,6 +73,8 @@ class Limits:
         kind = self.kinds.get(call.method)
         if kind is Kind.SIGN_IN:
             return _limit(kind, customer_of(call.address), self.sign_in)
+        if kind is Kind.REFRESH:
+            return _limit(kind, customer_of(call.address), self.refresh)
         if kind is Kind.REVEAL:
             return _limit(kind, call.subject, self.reveal)
         if call.key_id:

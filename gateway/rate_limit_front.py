@@ -23,8 +23,8 @@ from grpc_health.v1 import health_pb2
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from envoy_wire import rate_limit_pb2
-from gateway.limiter import Asked, Limiter
-from gateway.limits import Kind
+from gateway.limiter import Asked, Limiter, Taken
+from gateway.limits import Kind, Limit
 from gateway.rate_limit_message import UNLIMITED, Question, Questions, allowed, refused
 from holdfast.type.v1 import rate_limit_pb2 as classes_pb2
 from runtime.errors import HoldfastError
@@ -36,6 +36,7 @@ from runtime.rate_limits import classes
 KINDS = {
     classes_pb2.RATE_LIMIT_CLASS_SIGN_IN: Kind.SIGN_IN,
     classes_pb2.RATE_LIMIT_CLASS_REVEAL: Kind.REVEAL,
+    classes_pb2.RATE_LIMIT_CLASS_REFRESH: Kind.REFRESH,
 }
 _SERVICE = rate_limit_pb2.DESCRIPTOR.services_by_name["RateLimitService"].full_name
 METHOD = f"/{_SERVICE}/ShouldRateLimit"
@@ -60,9 +61,18 @@ def kinds_by_method() -> dict[str, Kind]:
 
 
 class RateLimitFront:
-    """A gRPC server of two methods: Envoy's question, and its health check."""
+    """A gRPC server of two methods: Envoy's question, and its health check. `shut`: the limit that
+    has shut a window which is not used up itself, and for how many ms; asked from another thread.
+    """
 
-    def __init__(self, questions: Questions, limiter: Limiter) -> None:
+    def __init__(
+        self,
+        questions: Questions,
+        limiter: Limiter,
+        *,
+        shut: Callable[[Limit], tuple[Limit, int] | None] = lambda _: None,
+    ) -> None:
+        self._shut = shut
         self._questions = questions
         self._limiter = limiter
         self._front: NativeGrpcFront | None = None
@@ -130,17 +140,28 @@ class RateLimitFront:
             _fail(front, call_id, code, began_s)
 
     def _decide(self, questions: Sequence[Question]) -> list[bytes]:
-        counted = [(number, one, one.limit) for number, one in enumerate(questions) if one.limit]
+        counted: list[tuple[int, Question, Limit]] = []
         answers = [UNLIMITED] * len(questions)
+        for number, one in enumerate(questions):
+            if one.limit is None:
+                continue
+            if shut := self._shut(one.limit):
+                answers[number] = _refused(shut[0], Taken(False, 0, shut[1]), one)
+            else:
+                counted.append((number, one, one.limit))
         if counted:
             taken = self._limiter.take([Asked(limit, one.session_id) for _, one, limit in counted])
-            for (number, question, limit), one in zip(counted, taken, strict=True):
-                if one.allowed:
-                    answers[number] = allowed(limit, one)
+            for (number, question, limit), found in zip(counted, taken, strict=True):
+                if found.allowed:
+                    answers[number] = allowed(limit, found)
                 else:
-                    LIMITED_CALLS.labels(str(limit.kind)).inc()
-                    answers[number] = refused(limit, one, as_json=question.as_json)
+                    answers[number] = _refused(limit, found, question)
         return answers
+
+
+def _refused(limit: Limit, taken: Taken, question: Question) -> bytes:
+    LIMITED_CALLS.labels(str(limit.kind)).inc()
+    return refused(limit, taken, as_json=question.as_json)
 
 
 def _fail(front: NativeGrpcFront, call_id: int, code: grpc.StatusCode, began_s: float) -> None:

@@ -66,7 +66,9 @@ class SessionService(pb_grpc.SessionServiceServicer):
     async def Refresh(self, request: pb.RefreshRequest, context: Context) -> pb.RefreshResponse:
         """Exchanges a refresh token."""
         request_id, refresh_token = convert.refresh(request, context)
-        begun = await self._sign_in.refresh(request_id=request_id, refresh_token=refresh_token)
+        begun = await self._sign_in.refresh(
+            request_id=request_id, refresh_token=refresh_token, client=convert.client(context)
+        )
         return pb.RefreshResponse(
             session=session_message(begun.session, current=begun.session.id),
             tokens=convert.tokens(begun),

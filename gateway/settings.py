@@ -63,7 +63,14 @@ class GatewaySettings(Settings):
         default=30,
         ge=0,
         le=KEY_LIMIT_MAX,
-        description="Attempts to sign in per minute of each address; 0: any number.",
+        description="Attempts to sign in, and refresh tokens that are none of ours, per minute"
+        " of each address; 0: any number.",
+    )
+    limit_refresh_per_minute: int = Field(
+        default=600,
+        ge=0,
+        le=KEY_LIMIT_MAX,
+        description="Refresh tokens per minute of each address; 0: any number.",
     )
     limit_reveal_per_minute: int = Field(
         default=10,

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from gateway.access_tokens import AccessTokens
 from gateway.credential import Credential
 from gateway.credential_store import CredentialStore, Transaction
+from gateway.junk_keys import JunkKeys
 from gateway.limits import customer_of
 from gateway.notices import Notices, Told
 from gateway.passwords import Passwords
@@ -52,7 +53,9 @@ class Begun:
 
 
 class SignIn:
-    """Sessions of users with a password. `random_bytes` makes the secrets of refresh tokens."""
+    """Sessions of users with a password. `random_bytes` makes the secrets of refresh tokens; `junk`
+    counts those that we never made.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class SignIn:
         new_ids: ids.IdSource,
         clock: Clock,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        junk: JunkKeys | None = None,
     ) -> None:
         self._credentials = credentials
         self._sessions = sessions
@@ -77,6 +81,7 @@ class SignIn:
         self._clock = clock
         self._random_bytes = random_bytes
         self._notices = Notices(rings, clock)
+        self._junk = junk or JunkKeys()
 
     async def login(
         self, *, request_id: str, email: str, password: str, code: str, client: Client
@@ -149,13 +154,17 @@ class SignIn:
             refresh_token=token.text(self._signature),
         )
 
-    async def refresh(self, *, request_id: str, refresh_token: str) -> Begun:
+    async def refresh(self, *, request_id: str, refresh_token: str, client: Client) -> Begun:
         """Exchanges a refresh token, once."""
         shown = parse_refresh_token(
             refresh_token, lambda signed: self._rings.refresh_tokens.macs(signed).values()
         )
-        session = await self._sessions.find(shown.session_id) if shown else None
-        if shown is None or session is None:
+        if shown is None:
+            # Told nothing else: it is the limiter that makes this address wait with its next ones.
+            self._junk.take(client.address, now_ms=self._clock.now_ms())
+            raise session_ended()
+        session = await self._sessions.find(shown.session_id)
+        if session is None:
             raise session_ended()
         credential = await self._credentials.find(session.user_id)
         if credential is None or not credential.may_sign_in:

@@ -18,6 +18,7 @@ from runtime.settings import Settings
 GUARDED = (
     rate_limit_pb2.RATE_LIMIT_CLASS_SIGN_IN,
     rate_limit_pb2.RATE_LIMIT_CLASS_REVEAL,
+    rate_limit_pb2.RATE_LIMIT_CLASS_REFRESH,
 )
 #: The highest limit per minute of one API key.
 KEY_LIMIT_MAX = 6_000

@@ -17,6 +17,7 @@ import jwt
 from gateway import endings, notices, scripts
 from gateway.access_tokens import AccessTokens
 from gateway.credential_store import CredentialStore
+from gateway.junk_keys import JunkKeys
 from gateway.oidc_provider import Provider
 from gateway.oidc_service import OidcService
 from gateway.oidc_sign_in import FlowStore, OidcSignIn
@@ -127,6 +128,8 @@ class GatewayMesh:
     check: SessionCheck
     keys: TokenKeys
     rings: Rings
+    #: Refresh tokens that we never made, by address.
+    junk: JunkKeys
     registration: Registration
     #: Issuers of third-party sign-in, by name: none, until a test adds one.
     providers: dict[str, Provider]
@@ -256,6 +259,7 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
         outbox = Outbox(pool, endings.deliverer(end, deliver))
         tokens = AccessTokens(keys, clock, database.settings)
         factors = SecondFactors(credentials, rings=rings, issuer="holdfast.local", clock=clock)
+        junk = JunkKeys()
         sign_in = SignIn(
             credentials,
             sessions,
@@ -265,6 +269,7 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
             tokens=tokens,
             new_ids=ids,
             clock=clock,
+            junk=junk,
         )
         registration = Registration(
             credentials,
@@ -314,6 +319,7 @@ async def gateway_mesh(database: Database, folder: Path) -> AsyncIterator[Gatewa
                 check=SessionCheck(sessions, clock),
                 keys=keys,
                 rings=rings,
+                junk=junk,
                 registration=registration,
                 providers=providers,
                 oidc=OidcServiceStub(channel),

@@ -5,16 +5,18 @@ import asyncio
 import grpc
 import pytest
 
+from gateway.junk_keys import JUNK_MAX
+from gateway.limits import WINDOW_MS
 from gateway.session import IDLE_MS, LIFE_MS, REPEAT_MS
 from holdfast.gateway.v1.session_service_pb2 import RefreshRequest, SetUserAccessRequest
 from runtime.key_ring import SETTLE_MS
 from tests.accounts_mesh import Refused, call, refused
-from tests.gateway_mesh import ADMIN, ANONYMOUS, COMPANY, GatewayMesh
+from tests.gateway_mesh import ADDRESS, ADMIN, ANONYMOUS, COMPANY, GatewayMesh, _from
 
 
 async def _refused(mesh: GatewayMesh, token: str, *, request_id: str = "") -> Refused:
     request = RefreshRequest(request_id=request_id or mesh.request_id(), refresh_token=token)
-    return await refused(mesh.stub.Refresh, request, principal=ANONYMOUS)
+    return await refused(mesh.stub.Refresh, request, principal=ANONYMOUS, metadata=_from(ADDRESS))
 
 
 async def test_each_token_works_once_and_reuse_ends_the_session(mesh: GatewayMesh) -> None:
@@ -81,6 +83,22 @@ async def test_guesses_end_nothing(mesh: GatewayMesh) -> None:
     for guess in guesses:
         assert (await _refused(mesh, guess)).reason == "SESSION_ENDED"
     await mesh.refresh(token)
+
+
+async def test_only_what_we_never_made_is_junk(mesh: GatewayMesh) -> None:
+    """A used token, or one of a session that has ended, is no guess: of an office with many users
+    an address may show any number.
+    """
+    await mesh.register()
+    first = (await mesh.login()).tokens.refresh_token
+    await mesh.refresh(first)
+    for _ in range(JUNK_MAX + 1):
+        assert (await _refused(mesh, first)).reason == "SESSION_ENDED"
+    assert mesh.junk.wait_ms(ADDRESS, now_ms=mesh.clock.now_ms()) == 0
+    for _ in range(JUNK_MAX):
+        assert mesh.junk.wait_ms(ADDRESS, now_ms=mesh.clock.now_ms()) == 0
+        assert (await _refused(mesh, first[:-32] + "0" * 32)).reason == "SESSION_ENDED"
+    assert mesh.junk.wait_ms(ADDRESS, now_ms=mesh.clock.now_ms()) == WINDOW_MS
 
 
 async def test_tokens_outlive_a_rotation_of_their_key(mesh: GatewayMesh) -> None:

@@ -12,8 +12,9 @@ LIMITS = Limits(
     public=600,
     sign_in=30,
     reveal=10,
+    refresh=600,
     principals={"usr_operator": 0, "usr_busy": 5000},
-    kinds={"/s/Login": Kind.SIGN_IN, "/s/Reveal": Kind.REVEAL},
+    kinds={"/s/Login": Kind.SIGN_IN, "/s/Refresh": Kind.REFRESH, "/s/Reveal": Kind.REVEAL},
 )
 
 
@@ -41,6 +42,10 @@ LIMITS = Limits(
         ),
         (Call(method="/s/Login", address="::ffff:192.0.2.1"), (Kind.SIGN_IN, "192.0.2.1", 30)),
         (Call(method="/s/Login", address=""), (Kind.SIGN_IN, "unknown", 30)),
+        (
+            Call(method="/s/Refresh", subject="usr_busy", address="2001:db8::1"),
+            (Kind.REFRESH, "2001:db8::/64", 600),
+        ),
         (Call(method="/s/Reveal", subject="usr_busy"), (Kind.REVEAL, "usr_busy", 10)),
     ],
 )

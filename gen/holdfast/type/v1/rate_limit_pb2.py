@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!holdfast/type/v1/rate_limit.proto\x12\x10holdfast.type.v1\x1a google/protobuf/descriptor.proto*\x88\x01\n\x0eRateLimitClass\x12 \n\x1cRATE_LIMIT_CLASS_UNSPECIFIED\x10\x00\x12\x19\n\x15RATE_LIMIT_CLASS_CALL\x10\x01\x12\x1c\n\x18RATE_LIMIT_CLASS_SIGN_IN\x10\x02\x12\x1b\n\x17RATE_LIMIT_CLASS_REVEAL\x10\x03:V\n\nrate_limit\x12\x1e.google.protobuf.MethodOptions\x18\xd3\x86\x03 \x01(\x0e\x32 .holdfast.type.v1.RateLimitClassb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!holdfast/type/v1/rate_limit.proto\x12\x10holdfast.type.v1\x1a google/protobuf/descriptor.proto*\xa6\x01\n\x0eRateLimitClass\x12 \n\x1cRATE_LIMIT_CLASS_UNSPECIFIED\x10\x00\x12\x19\n\x15RATE_LIMIT_CLASS_CALL\x10\x01\x12\x1c\n\x18RATE_LIMIT_CLASS_SIGN_IN\x10\x02\x12\x1b\n\x17RATE_LIMIT_CLASS_REVEAL\x10\x03\x12\x1c\n\x18RATE_LIMIT_CLASS_REFRESH\x10\x04:V\n\nrate_limit\x12\x1e.google.protobuf.MethodOptions\x18\xd3\x86\x03 \x01(\x0e\x32 .holdfast.type.v1.RateLimitClassb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.type.v1.rate_limit
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RATELIMITCLASS']._serialized_start=90
-  _globals['_RATELIMITCLASS']._serialized_end=226
+  _globals['_RATELIMITCLASS']._serialized_end=256
 # @@protoc_insertion_point(module_scope)

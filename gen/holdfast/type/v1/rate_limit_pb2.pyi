@@ -32,11 +32,14 @@ class _RateLimitClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RateLi
     that cannot be checked then, either, is refused.
     """
     RATE_LIMIT_CLASS_SIGN_IN: _RateLimitClass.ValueType  # 2
-    """Where passwords and refresh tokens can be guessed: counted per address. If the limiter is down,
-    calls are refused.
-    """
+    """Where passwords can be guessed: counted per address. If the limiter is down, calls are refused."""
     RATE_LIMIT_CLASS_REVEAL: _RateLimitClass.ValueType  # 3
     """Shows a card number: counted per caller. If the limiter is down, calls are refused."""
+    RATE_LIMIT_CLASS_REFRESH: _RateLimitClass.ValueType  # 4
+    """Exchanges a refresh token, which nobody guesses: counted per address, behind which many may be.
+    An address that has shown as many that we never made as it may try to sign in waits for the
+    rest of the minute. If the limiter is down, calls are refused.
+    """
 
 class RateLimitClass(_RateLimitClass, metaclass=_RateLimitClassEnumTypeWrapper):
     """How calls of a method are limited at the edge. Each class has a limit of its own, and counts in a
@@ -51,11 +54,14 @@ down, calls pass uncounted behind the coarse cap of each caller; but a session o
 that cannot be checked then, either, is refused.
 """
 RATE_LIMIT_CLASS_SIGN_IN: RateLimitClass.ValueType  # 2
-"""Where passwords and refresh tokens can be guessed: counted per address. If the limiter is down,
-calls are refused.
-"""
+"""Where passwords can be guessed: counted per address. If the limiter is down, calls are refused."""
 RATE_LIMIT_CLASS_REVEAL: RateLimitClass.ValueType  # 3
 """Shows a card number: counted per caller. If the limiter is down, calls are refused."""
+RATE_LIMIT_CLASS_REFRESH: RateLimitClass.ValueType  # 4
+"""Exchanges a refresh token, which nobody guesses: counted per address, behind which many may be.
+An address that has shown as many that we never made as it may try to sign in waits for the
+rest of the minute. If the limiter is down, calls are refused.
+"""
 Global___RateLimitClass: _TypeAlias = RateLimitClass  # noqa: Y015
 
 RATE_LIMIT_FIELD_NUMBER: _builtins.int
