@@ -178,7 +178,7 @@ async def _measured(session: Session, mesh: Mesh, sink: _Sink) -> dict[str, Any]
         "receivers": report,
         "cpu_us_per_event": {**each, "receivers": round(report["cpu_s"] * 1e6 / events)},
         "notify_mb": peak.found(),
-        **await _stages(mesh),
+        **await _stages(mesh, waiting=events - healthy),
     }
     session.say(
         f"webhooks: {found['rate']:,.0f} events/s to {ENDPOINTS} endpoints, {len(DEAD)} dead:"
@@ -224,11 +224,18 @@ def _company(number: int) -> str:
     return f"co_{number % PARTITIONS:02x}{number:032x}"
 
 
-async def _stages(mesh: Mesh) -> dict[str, Any]:
-    """Where the time went, p95 in ms, and how many deliveries wait for the dead."""
+async def _stages(mesh: Mesh, *, waiting: int) -> dict[str, Any]:
+    """Where the time went, p95 in ms, and how many deliveries wait: those for the dead, once
+    the last are taken in, and the answers of the others written, a moment after they came.
+    """
     connection = await asyncpg.connect(mesh.stack.owner_dsn)
     try:
-        row = await connection.fetchrow(_SQL["stages"])
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            row = await connection.fetchrow(_SQL["stages"])
+            if row["waiting"] == waiting or time.monotonic() > until:
+                break
+            await asyncio.sleep(_LOOK_S)
     finally:
         await connection.close()
     return dict(row)
