@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
 
-from accounts import happenings
+from accounts import answers, happenings
 from accounts.person_keys import FOUND_BY, SEALED, DataKey, PersonKeys, opened, sealed
 from accounts.projector import address_message, forget_message, sign_in_message
 from accounts.transaction import Transaction
@@ -134,9 +135,12 @@ class UserTransaction(Transaction):
             "erase_documents",
             "erase_disputes",
             "erase_dispute_documents",
-            "erase_invitations",
         ):
             await self._connection.execute(_SQL[name], user_id)
+        rows = await self._connection.fetch(_SQL["erase_invitations"], user_id)
+        invited = {row["id"] for row in rows}
+        found = await self._connection.fetch(_SQL["list_invitation_answers"], user_id)
+        await self._rewrite(found, partial(answers.without_address, invited=invited))
 
     async def shares_account(self, user_id: str) -> bool:
         """Whether the person may use somebody else's account that is not closed."""
@@ -150,7 +154,26 @@ class UserTransaction(Transaction):
         former = await self._connection.fetch(_SQL["erase_former_cards"], user_id)
         lines = list({row["root_card_id"] for row in (*cards, *former)})
         await self._connection.execute(_SQL["erase_changes"], lines)
+        await self._erase_answers(lines)
         return [row["id"] for row in cards]
+
+    async def _erase_answers(self, lines: Sequence[str]) -> None:
+        """The same of what was answered: a repetition is told nothing that the card has lost."""
+        now = {row["id"]: row for row in await self._connection.fetch(_SQL["list_lines"], lines)}
+        asked = (lines, answers.CARD_METHODS)
+        found = await self._connection.fetch(_SQL["list_card_answers"], *asked)
+        await self._rewrite(found, partial(answers.without_words, now=now))
+
+    async def _rewrite(self, found: Sequence[Any], forget: Callable[[bytes], bytes]) -> None:
+        """Replaces those answers that tell less then."""
+        rewritten = [
+            (row["principal"], row["request_id"], less)
+            for row in found
+            if (less := forget(row["response"])) != row["response"]
+        ]
+        if rewritten:
+            columns = map(list, zip(*rewritten, strict=True))
+            await self._connection.execute(_SQL["rewrite_answers"], *columns)
 
     async def is_in_use(self, user_id: str) -> bool:
         """Whether the person ever had an account or a card, or applied."""

@@ -161,6 +161,29 @@ SET fields = (
 WHERE line_id = ANY($1::text[]) AND jsonb_path_exists(
     fields, '$[*][0] ? (@ == "nickname" || @ == "carrier" || @ == "tracking_number")')
 
+-- list_lines --
+-- What cards of lines tell now. Params: $1 their first cards' ids.
+SELECT id, nickname, carrier, tracking_number
+FROM card
+WHERE root_card_id = ANY($1::text[])
+
+-- list_card_answers --
+-- Answers that showed a card of these lines, or another one of their accounts. Params: $1 the first
+-- cards' ids, $2 methods that answer with a card.
+SELECT principal, request_id, response
+FROM request_record
+WHERE method = ANY($2::text[]) AND response IS NOT NULL
+    AND account_id IN (SELECT account_id FROM card WHERE root_card_id = ANY($1::text[]))
+ORDER BY principal, request_id
+
+-- rewrite_answers --
+-- Replaces answers. Params, all arrays: $1 principal, $2 request_id, $3 response.
+UPDATE request_record
+SET response = rewritten.response
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS rewritten (principal, request_id, response)
+WHERE request_record.principal = rewritten.principal
+    AND request_record.request_id = rewritten.request_id
+
 -- is_in_use --
 -- Whether a person ever had an account or a card, or applied. Params: $1 id.
 SELECT EXISTS (SELECT 1 FROM account WHERE owner_id = $1)
@@ -204,10 +227,20 @@ UPDATE dispute SET data_key = '' WHERE user_id = $1
 UPDATE dispute_document SET sha256 = decode(repeat('00', 32), 'hex')
 WHERE dispute_id IN (SELECT id FROM dispute WHERE user_id = $1)
 
+-- list_invitation_answers --
+-- Answers that showed to which addresses members of the companies were invited that a person was
+-- invited to. Params: $1 id.
+SELECT principal, request_id, response
+FROM request_record
+WHERE method = 'CreateInvitation' AND response IS NOT NULL
+    AND account_id IN (SELECT company_id FROM company_member WHERE user_id = $1)
+ORDER BY principal, request_id
+
 -- erase_invitations --
--- Forgets to which addresses a person was invited. Params: $1 id.
+-- Forgets to which addresses a person was invited; returns the invitations. Params: $1 id.
 UPDATE invitation SET email = ''
 WHERE user_id = $1 AND company_id IN (SELECT company_id FROM company_member WHERE user_id = $1)
+RETURNING id
 
 -- insert_person_reveals --
 -- Records that people are shown in full. Params: $1 user_ids, $2 principal, $3 method, $4 now.

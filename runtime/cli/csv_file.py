@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from runtime.cli.output import CliError
 
-#: Longest field of a file, in characters.
-FIELD_LENGTH_MAX = 4_096
+#: Longest field of a row that is not refused, in characters, and of a file that is read on: a quote
+#: that is never closed makes a field of all that follows.
+FIELD_LENGTH_MAX, FIELD_LENGTH_TOP = 4_096, 65_536
 
 #: What columns are called.
 _COLUMN = re.compile(r"[a-z]{1,20}(_[a-z0-9]{1,20}){0,3}")
@@ -72,7 +73,7 @@ class CsvFile:
 
     def rows(self) -> Iterator[Row]:
         """Every row, one after the other; raises CliError for a file that is none of this kind."""
-        csv.field_size_limit(FIELD_LENGTH_MAX)
+        csv.field_size_limit(FIELD_LENGTH_TOP)
         try:
             # What is no UTF-8 is a fault of its row, not of the file.
             with self._path.open(
@@ -177,10 +178,10 @@ def _row(line: int, header: list[str], values: list[str]) -> Row:
         wrong = Wrong("", f"has {len(values)} fields; the first line names {len(header)}")
         return Row(line=line, values={}, wrong=(wrong,))
     found = {name: value.strip() for name, value in zip(header, values, strict=True)}
-    wrong_fields = tuple(
-        Wrong(name, "is not UTF-8") for name, value in found.items() if not _is_utf8(value)
+    faults = tuple(
+        Wrong(name, fault) for name, value in found.items() if (fault := _fault_of(value))
     )
-    return Row(line=line, values={n: v for n, v in found.items() if v}, wrong=wrong_fields)
+    return Row(line=line, values={n: v for n, v in found.items() if v}, wrong=faults)
 
 
 def _quiet(text: str) -> str:
@@ -189,5 +190,10 @@ def _quiet(text: str) -> str:
     return f"'{text}" if runs else text
 
 
-def _is_utf8(value: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+def _fault_of(value: str) -> str:
+    """What is wrong with any field that is like this; empty: nothing."""
+    if len(value) > FIELD_LENGTH_MAX:
+        return f"has more than {FIELD_LENGTH_MAX:,} characters"
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        return "is not UTF-8"
+    return ""

@@ -220,6 +220,8 @@ async def test_nothing_of_an_address_is_left_in_invitations(
         await move(mesh, name, BORIS)
     rows = await mesh.pool.fetch("SELECT user_id, email FROM invitation")
     assert dict(map(tuple, rows)) == {BORIS: "", CHLOE: "b***@example.com"}
+    kept = "SELECT count(*) FROM request_record WHERE position($1::bytea IN response) > 0"
+    assert await mesh.pool.fetchval(kept, b"b***@example.com") == 1
     listing = member_service_pb2.ListInvitationsRequest(company_id=company.id)
     listed = await call(mesh.members.ListInvitations, listing, **as_user(ANNA))
     assert {one.email for one in listed.invitations} == {"", "b***@example.com"}

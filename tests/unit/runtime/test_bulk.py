@@ -91,7 +91,18 @@ class Server:
         ("name\nAda\n", None),
         ("reference,reference\na,b\n", None),
         ('reference\n"a\n', None),
-        (f"reference\n{'a' * 5_000}\n", None),
+        (
+            f"reference\n{'a' * 4_097}\n{'b' * 4_096}\n",
+            [
+                (
+                    2,
+                    {"reference": "a" * 4_097},
+                    (Wrong("reference", "has more than 4,096 characters"),),
+                ),
+                (3, {"reference": "b" * 4_096}, ()),
+            ],
+        ),
+        (f"reference\n{'a' * 65_537}\n", None),
     ],
 )  # fmt: skip
 def test_files_are_read_by_their_first_line(
