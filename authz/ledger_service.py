@@ -46,8 +46,8 @@ _TYPES = {
     kind: getattr(pb.Entry, f"TYPE_{kind.name}") for kind in EntryType if kind is not RETURNED
 }
 _TYPES[RETURNED] = pb.Entry.TYPE_PAYMENT_RETURN
-#: What may come after reversals of it.
-_REVERSIBLE = frozenset({EntryType.AUTHORIZATION, EntryType.ADVICE})
+#: What may come after reversals of it, and say how much is approved.
+_REVERSIBLE = frozenset({EntryType.AUTHORIZATION, EntryType.ADVICE, EntryType.INCREMENT})
 
 
 class LedgerService(ledger_rpc_grpc.LedgerServiceServicer):

@@ -13,7 +13,7 @@ from datetime import date
 from typing import NamedTuple
 
 from runtime.record import record
-from stats import refunds
+from stats import refunds, reversals
 from stats.measures import Measures
 from stats.movement import Movement, Place
 
@@ -38,9 +38,11 @@ class Origin:
     day: date
     place: Place
     #: Of an authorization: approved. Of a refund or a payment: what is left of it; and how many
-    #: refunds a purchase has (stats/refunds.py).
+    #: refunds a purchase has (stats/refunds.py), and how much of an authorization was reversed
+    #: (stats/reversals.py).
     amount_minor: int
-    #: An authorization that has been counted; others are only known of.
+    #: An authorization that has been counted; others are only known of. Of what was reversed of
+    #: one: it has not expired.
     counted: bool
 
 
@@ -75,10 +77,13 @@ class Fold:
         measures = self._at(one, day, _approved(place))
         measures.authorized_count += not counted
         measures.authorized_minor += one.approved_minor - had_minor
-        if not counted and one.reversed_minor:
-            # By reversals that came first: of those that come later, each entry says how much.
-            measures.reversed_count += 1
-            measures.reversed_minor += one.reversed_minor
+        if reversals.matter_to(one):
+            # By reversals that came before: of those that come later, each entry says how much.
+            known_minor, expired = self._reversed_of(one.authorization_id)
+            if one.reversed_minor != known_minor and not expired:
+                measures.reversed_count += not known_minor
+                measures.reversed_minor += one.reversed_minor - known_minor
+                self._keep_reversed(one, day, _approved(place), one.reversed_minor)
         if counted:
             self._correct(measures, one, day)
         self._keep(
@@ -118,12 +123,18 @@ class Fold:
         else:
             measures = self._at(one, origin.day, _approved(origin.place))
             self._correct(measures, one, origin.day)
+        minor, expired = self._reversed_of(one.authorization_id)
         if one.type == "EXPIRY":
             measures.expired_count += 1
             measures.expired_minor += one.amount_minor
+            expired = True
         else:
             measures.reversed_count += 1
             measures.reversed_minor += one.amount_minor
+            minor += one.amount_minor
+        if origin is not None:
+            place = _approved(origin.place)
+            self._keep_reversed(one, origin.day, place, minor, expired=expired)
 
     def purchased(self, one: Movement) -> None:
         """A clearing."""
@@ -232,6 +243,17 @@ class Fold:
         """How many refunds are known of a purchase."""
         counted = authorization_id and self._origin(refunds.count_name(authorization_id))
         return counted.amount_minor if counted else 0
+
+    def _reversed_of(self, authorization_id: str) -> tuple[int, bool]:
+        """How much of an authorization counts as reversed, and whether it has expired."""
+        known = authorization_id and self._origin(reversals.name_of(authorization_id))
+        return (known.amount_minor, not known.counted) if known else (0, False)
+
+    def _keep_reversed(
+        self, one: Movement, day: date, place: Place, minor: int, *, expired: bool = False
+    ) -> None:
+        name = reversals.name_of(one.authorization_id)
+        self._keep(replace(self._origin_at(one, name, place, minor), day=day, counted=not expired))
 
     def _keep(self, origin: Origin) -> None:
         if origin.id:

@@ -18,7 +18,7 @@ from runtime.clock import Clock, datetime_of
 from runtime.metrics import STATS_ENTRIES, STATS_LAG
 from runtime.queries import load_queries
 from runtime.validate import milliseconds
-from stats import adding, refunds
+from stats import adding, refunds, reversals
 from stats.asked import Accounts, Asked
 from stats.closing import reopened
 from stats.fold import Fold, Origin
@@ -280,6 +280,9 @@ async def _origins(
         refunds.count_name(one.authorization_id)
         for one in movements
         if one.type in _REFUNDS and one.authorization_id
+    }
+    wanted |= {
+        reversals.name_of(one.authorization_id) for one in movements if reversals.matter_to(one)
     }
     if not wanted:
         return {}

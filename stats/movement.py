@@ -79,7 +79,7 @@ class Movement:
     amount_minor: int
     #: Approved amount of the authorization after the entry.
     approved_minor: int
-    #: What reversals have given back of it by then, of an authorization or advice.
+    #: What reversals have given back of it by then, of an authorization, advice or increment.
     reversed_minor: int
     authorization_id: str
     payment_id: str

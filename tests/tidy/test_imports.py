@@ -65,6 +65,7 @@ PURE = frozenset(
         "stats.adding",
         "stats.fold",
         "stats.refunds",
+        "stats.reversals",
         "stats.happenings",
         "stats.measures",
         "stats.movement",

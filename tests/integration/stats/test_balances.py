@@ -155,13 +155,16 @@ async def test_what_is_owed_is_what_was_counted(running: LedgerStats, seed: int)
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_what_is_reserved_is_what_was_not_given_back(running: LedgerStats, seed: int) -> None:
-    """Reversals in part and in full, before and after, more than there is; and expiries."""
+    """Reversals in part and in full, before and after, more than there is; advices and increments
+    of what was reversed; and expiries.
+    """
     chance, mesh = random.Random(seed), running.authz
     account = await mesh.open_account(1_000_000)
     card, stub = await mesh.issue_card(account), mesh.authorization
-    for number in range(MOVEMENTS // 2):
+    known: list[str] = []
+    for number in range(MOVEMENTS):
         name = f"t{chance.randrange(12)}"
-        match chance.randrange(5):
+        match chance.randrange(7):
             case 0 | 1:
                 request: Any = network_purchase(card, chance.randint(100, 900), name)
                 await attempt(stub.Authorize, request, NETWORK)
@@ -169,6 +172,15 @@ async def test_what_is_reserved_is_what_was_not_given_back(running: LedgerStats,
                 amount = chance.choice([None, chance.randint(1, 500), chance.randint(1, 80)])
                 request = by_network(reversal_of("", amount), card, name)
                 await attempt(stub.ReverseAuthorization, request, NETWORK)
+            case 4:
+                answer = await stub.Authorize(
+                    messages.advice(card, chance.randint(1, 900), name), metadata=NETWORK
+                )
+                known.append(answer.authorization_id)
+            case 5:
+                for one in known[-1:]:
+                    increment = messages.increment_of(one, chance.randint(1, 300))
+                    await attempt(stub.IncrementAuthorization, increment, ADMIN)
             case _:
                 answer = await stub.Authorize(
                     network_purchase(card, 70, f"e{number}"), metadata=NETWORK

@@ -62,6 +62,8 @@ class Model:
     approved: dict[str, tuple[date, int]] = field(default_factory=dict)
     left: dict[str, tuple[date, int]] = field(default_factory=dict)
     refunds: dict[str, list[list[Any]]] = field(default_factory=dict)
+    reversed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    expired: set[str] = field(default_factory=set)
 
     def count(self, day: date, name: str, amount_minor: int, times: int = 1) -> None:
         self.facts[day][f"{name}_count"] += times
@@ -74,8 +76,11 @@ class Model:
             day, had = known or (one.day, 0)
             self.count(day, "authorized", one.approved_minor - had, times=0 if known else 1)
             self.approved[one.authorization_id] = (day, one.approved_minor)
-            if not known and one.reversed_minor:
-                self.count(day, "reversed", one.reversed_minor)
+            had = self.reversed[one.authorization_id]
+            if kind != "FINANCIAL" and one.authorization_id not in self.expired:
+                more = one.reversed_minor - had
+                self.count(day, "reversed", more, times=1 if more and not had else 0)
+                self.reversed[one.authorization_id] += more
         if kind in {"CAPTURE", "FORCE_POST", "FINANCIAL"}:
             self.count(one.day, "purchase", amount)
             if one.cash:
@@ -85,6 +90,10 @@ class Model:
         if kind in {"REVERSAL", "EXPIRY"} and amount:
             day = self.approved.get(one.authorization_id, (one.day, 0))[0]
             self.count(day, "reversed" if kind == "REVERSAL" else "expired", amount)
+            if kind == "REVERSAL":
+                self.reversed[one.authorization_id] += amount
+            else:
+                self.expired.add(one.authorization_id)
         if kind == "REFUND":
             self.count(one.day, "refund", amount)
             if one.authorization_id:
@@ -162,6 +171,8 @@ def histories(draw: st.DrawFn) -> list[Movement]:
                 approved[name] += amount
             if kind == "ADVICE":
                 approved[name] = amount
+            if kind in {"ADVICE", "INCREMENT"}:
+                fields["reversed_minor"] = draw(st.sampled_from([0, 1, amount]))
             fields |= {"authorization_id": name, "approved_minor": approved[name]}
         elif kind in {"REFUND", "REFUND_REVERSAL"}:
             # Of one purchase several, of the same amount at times, and of none.

@@ -162,6 +162,34 @@ def test_every_type_that_counts_has_its_rule() -> None:
             None,
             Measures(authorized_count=1, authorized_minor=90, reversed_count=1, reversed_minor=20),
         ),
+        # More was reversed than was approved: what is approved later is given back, too,
+        (
+            [
+                movement("AUTHORIZATION", amount_minor=50, approved_minor=50, **AUTH),
+                movement("REVERSAL", number=2, amount_minor=50, approved_minor=50, **AUTH),
+                movement(
+                    "INCREMENT",
+                    number=3,
+                    amount_minor=9,
+                    approved_minor=89,
+                    reversed_minor=80,
+                    **AUTH,
+                ),
+            ],
+            Measures(authorized_count=1, authorized_minor=89, reversed_count=1, reversed_minor=80),
+            None,
+        ),
+        # but for what has expired before it was reversed.
+        (
+            [
+                movement("AUTHORIZATION", amount_minor=50, approved_minor=50, **AUTH),
+                movement("EXPIRY", number=2, amount_minor=50, approved_minor=50, **AUTH),
+                movement("REVERSAL", number=3, approved_minor=50, **AUTH),
+                movement("ADVICE", number=4, approved_minor=50, reversed_minor=50, **AUTH),
+            ],
+            Measures(authorized_count=1, authorized_minor=50, expired_count=1, expired_minor=50),
+            None,
+        ),
         # The clearing comes before its authorization.
         (
             [

@@ -319,8 +319,8 @@ class Entry(_message.Message):
 
     @_builtins.property
     def reversed(self) -> _money_pb2.Money:
-        """What reversals have given back of `approved` by then, for authorizations and stand-in advices:
-        reversals that come before their authorization. Absent: nothing.
+        """What reversals have given back of `approved` by then, for authorizations, stand-in advices and
+        increments: reversals come before their authorization, and exceed it, too. Absent: nothing.
         """
 
     def __init__(
