@@ -216,7 +216,9 @@ def add_services(
         clock=clock,
         junk=junk,
     )
-    add_edge_services(grpc, pool, settings=settings, clock=clock, check_session=sessions.check)
+    add_edge_services(
+        grpc, pool, settings=settings, clock=clock, rings=rings, check_session=sessions.check
+    )
 
 
 async def serve(settings: GatewaySettings) -> None:

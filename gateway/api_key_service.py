@@ -17,6 +17,7 @@ from gateway.api_key import (
     rotate,
 )
 from gateway.api_key_store import ApiKeyStore, ApiKeyTransaction
+from gateway.notices import Notices, Told
 from holdfast.gateway.v1 import api_key_pb2
 from holdfast.gateway.v1 import api_key_service_pb2 as pb
 from holdfast.gateway.v1.api_key_service_pb2_grpc import ApiKeyServiceServicer
@@ -58,7 +59,9 @@ class Managed:
 
 
 class ApiKeyService(ApiKeyServiceServicer):
-    """Makes and ends API keys. `on_change` is told the id of each key that was changed."""
+    """Makes and ends API keys. `on_change` is told the id of each key that was changed; a user who
+    makes one is told by `notices`: it outlives passwords, and somebody else may have made it.
+    """
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class ApiKeyService(ApiKeyServiceServicer):
         clock: Clock,
         *,
         scopes: Collection[str],
+        notices: Notices,
         on_change: Callable[[str], None] = lambda _: None,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -74,6 +78,7 @@ class ApiKeyService(ApiKeyServiceServicer):
         self._ring = ring
         self._clock = clock
         self._scopes = scopes
+        self._notices = notices
         self._on_change = on_change
         self._random_bytes = random_bytes
         self._ids = ids.IdSource(clock, random_bytes)
@@ -115,6 +120,7 @@ class ApiKeyService(ApiKeyServiceServicer):
                 update_time_ms=now_ms,
             )
             await transaction.insert(made)
+            await self._tell(transaction)
             return None, made
 
         answer, replayed = await self._run(key, change, context, now_ms=now_ms)
@@ -162,6 +168,7 @@ class ApiKeyService(ApiKeyServiceServicer):
                 raise convert.not_active(found)
             rotated = rotate(found, self._hashed(token.text), overlap_ms=overlap_ms, now_ms=now_ms)
             await transaction.update(rotated)
+            await self._tell(transaction)
             return found, rotated
 
         answer, replayed = await self._run(key, change, context, now_ms=now_ms)
@@ -209,6 +216,12 @@ class ApiKeyService(ApiKeyServiceServicer):
         if stored is not None:
             await context.send_initial_metadata(REPLAYED)
         return answer, stored is not None
+
+    async def _tell(self, transaction: ApiKeyTransaction) -> None:
+        """Has the calling user told, in the transaction that makes the secret."""
+        principal = current_identity().principal
+        if ids.is_id(principal, ids.USER):
+            await transaction.deliver(self._notices.message(principal, Told.API_KEY_MADE))
 
     async def _managed(self) -> Managed:
         """Whose keys the caller manages. A user's merchant is a row, not a claim, so that taking

@@ -12,7 +12,7 @@ import asyncpg
 from google.protobuf.message import Message
 
 from gateway.api_key import ApiKey, KeyState, SecretHash
-from runtime import request_records
+from runtime import outbox, request_records
 from runtime.audit.log import record
 from runtime.clock import datetime_of, ms_of
 from runtime.pages import after
@@ -49,6 +49,10 @@ class ApiKeyTransaction:
     ) -> None:
         """Writes the change, or its repetition, into the audit log."""
         await record(self._connection, before=before, after=after, targets=targets, reason=reason)
+
+    async def deliver(self, message: outbox.Message) -> None:
+        """Has a message delivered once this is committed."""
+        await outbox.append(self._connection, message)
 
     async def key(self, api_key_id: str) -> ApiKey | None:
         """One key, locked until the end."""

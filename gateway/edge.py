@@ -17,11 +17,13 @@ from gateway.junk_keys import JunkKeys
 from gateway.limit_connection import LimitConnection
 from gateway.limiter import Limiter
 from gateway.limits import Kind, Limit, Limits
+from gateway.notices import Notices
 from gateway.rate_limit_front import RateLimitFront, kinds_by_method
 from gateway.rate_limit_message import Questions
 from gateway.refusal_log import RefusalLog
 from gateway.refusal_store import RefusalStore
 from gateway.refusals import Refusals
+from gateway.rings import Rings
 from gateway.scripts import TAKE_REQUEST
 from gateway.settings import GatewaySettings
 from gateway.usage import Paths
@@ -62,6 +64,7 @@ def add_edge_services(
     *,
     settings: GatewaySettings,
     clock: Clock,
+    rings: Rings,
     check_session: CheckSession | None = None,
 ) -> None:
     """Adds ApiKeyService and what Envoy asks about callers."""
@@ -74,6 +77,7 @@ def add_edge_services(
         ring,
         clock,
         scopes={scope for scopes in needs.values() for scope in scopes},
+        notices=Notices(rings, clock),
         on_change=check.forget,
     )
     checks = CheckService(check, check_session=check_session)

@@ -29,6 +29,7 @@ class Told(StrEnum):
     PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105 - a topic
     SECOND_FACTOR_CHANGED = "SECOND_FACTOR_CHANGED"
     NEW_SIGN_IN = "NEW_SIGN_IN"
+    API_KEY_MADE = "API_KEY_MADE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

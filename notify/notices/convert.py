@@ -34,6 +34,7 @@ _TOPICS = {
     _TOPIC.TOPIC_PASSWORD_CHANGED: (Kind.SECURITY, "user.password_changed"),
     _TOPIC.TOPIC_SECOND_FACTOR_CHANGED: (Kind.SECURITY, "user.second_factor_changed"),
     _TOPIC.TOPIC_NEW_SIGN_IN: (Kind.SECURITY, "user.new_sign_in"),
+    _TOPIC.TOPIC_API_KEY_MADE: (Kind.SECURITY, "user.api_key_made"),
 }
 
 

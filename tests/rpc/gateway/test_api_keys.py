@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -19,6 +20,8 @@ from gateway.api_key_service import KEYS_MAX, ApiKeyService
 from gateway.api_key_store import ApiKeyStore
 from gateway.junk_keys import JUNK_MAX
 from gateway.limits import WINDOW_MS
+from gateway.notices import Notices, Told
+from gateway.rings import Rings
 from holdfast.gateway.v1 import api_key_pb2
 from holdfast.gateway.v1 import api_key_service_pb2 as pb
 from holdfast.gateway.v1.api_key_service_pb2_grpc import (
@@ -55,6 +58,7 @@ class Keys:
     check: ApiKeyCheck
     clock: ManualClock
     pool: asyncpg.Pool
+    rings: Rings
     number: int = 0
 
     def request(self, **fields: Any) -> pb.CreateApiKeyRequest:
@@ -76,6 +80,32 @@ class Keys:
             return error.reason
         return key.owner_id
 
+    async def hire(self) -> tuple[str, dict[str, Any]]:
+        """A user who manages the keys of mer_shop, and how they call."""
+        user_id = f"usr_0a{'7' * 32}"
+        await self.pool.execute("DELETE FROM credential WHERE user_id = $1", user_id)
+        insert = (
+            "INSERT INTO credential (user_id, roles, merchant_id, state, version, create_time,"
+            " update_time) VALUES ($1, '{merchant}', 'mer_shop', 'ACTIVE', 1, now(), now())"
+        )
+        await self.pool.execute(insert, user_id)
+        return user_id, {
+            "principal": ("x-auth-subject", user_id),
+            "metadata": (("x-auth-roles", "merchant"),),
+        }
+
+    async def notices(self) -> list[dict[str, Any]]:
+        """What users will be told."""
+        rows = await self.pool.fetch("SELECT topic, key, payload FROM outbox ORDER BY id")
+        return [
+            json.loads(
+                self.rings.users.open(
+                    row["payload"], context=f"gateway.outbox.{row['topic']}:{row['key']}".encode()
+                )
+            )
+            for row in rows
+        ]
+
 
 @pytest.fixture
 async def keys(shared_gateway: Database) -> AsyncIterator[Keys]:
@@ -87,13 +117,18 @@ async def keys(shared_gateway: Database) -> AsyncIterator[Keys]:
             await connect_pool(shared_gateway.settings, "gateway") as pool,
             unix_channel(server.socket) as channel,
         ):
-            await pool.execute("TRUNCATE api_key, request_record")
+            await pool.execute("TRUNCATE api_key, request_record, outbox")
             store = ApiKeyStore(pool)
             check = ApiKeyCheck(store, ring, clock, needs={METHOD: (SCOPE,)})
-            service = ApiKeyService(store, ring, clock, scopes={SCOPE})
+            rings = Rings.of(FileSecrets(folder / "secrets"), clock)
+            service = ApiKeyService(
+                store, ring, clock, scopes={SCOPE}, notices=Notices(rings, clock)
+            )
             add_ApiKeyServiceServicer_to_server(service, server.services)
             await server.start([])
-            yield Keys(stub=ApiKeyServiceStub(channel), check=check, clock=clock, pool=pool)
+            yield Keys(
+                stub=ApiKeyServiceStub(channel), check=check, clock=clock, pool=pool, rings=rings
+            )
             await server.grpc_server.stop(0)
 
 
@@ -172,17 +207,7 @@ async def test_a_merchant_has_its_own_keys_only(keys: Keys) -> None:
 
 async def test_a_user_manages_the_keys_of_its_merchant(keys: Keys) -> None:
     """Whose that is, SetUserAccess says; the next call sees that it is taken away."""
-    user_id = f"usr_0a{'7' * 32}"
-    staff: dict[str, Any] = {
-        "principal": ("x-auth-subject", user_id),
-        "metadata": (("x-auth-roles", "merchant"),),
-    }
-    await keys.pool.execute("DELETE FROM credential WHERE user_id = $1", user_id)
-    insert = (
-        "INSERT INTO credential (user_id, roles, merchant_id, state, version, create_time,"
-        " update_time) VALUES ($1, '{merchant}', 'mer_shop', 'ACTIVE', 1, now(), now())"
-    )
-    await keys.pool.execute(insert, user_id)
+    user_id, staff = await keys.hire()
     created = await call(keys.stub.CreateApiKey, keys.request(), **staff)
     assert await keys.told(created.secret) == "mer_shop"
     foreign = (await keys.created(owner_id="mer_other")).api_key
@@ -202,6 +227,33 @@ async def test_a_user_manages_the_keys_of_its_merchant(keys: Keys) -> None:
         for one in (created.api_key, foreign):
             got = pb.GetApiKeyRequest(api_key_id=one.id)
             assert (await refused(keys.stub.GetApiKey, got, **staff)).code.name == "NOT_FOUND"
+
+
+async def test_a_user_who_makes_a_key_is_told(keys: Keys) -> None:
+    """It outlives the user's password, and somebody else may have made it. Once for each secret;
+    not for what is refused, repeated or ended, nor of what others make.
+    """
+    user_id, staff = await keys.hire()
+    request = keys.request()
+    created = (await call(keys.stub.CreateApiKey, request, **staff)).api_key
+    (told,) = await keys.notices()
+    assert (told["user_id"], told["told"], told["token"]) == (user_id, Told.API_KEY_MADE, "")
+    await call(keys.stub.CreateApiKey, request, **staff)
+    await refused(keys.stub.CreateApiKey, keys.request(owner_id="mer_other"), **staff)
+    await keys.created()
+    await call(keys.stub.CreateApiKey, keys.request(), **SHOP)
+    assert await keys.notices() == [told]
+    rotation = pb.RotateApiKeyRequest(request_id="r", api_key_id=created.id)
+    for _ in range(2):
+        await call(keys.stub.RotateApiKey, rotation, **staff)
+    await call(
+        keys.stub.RevokeApiKey,
+        pb.RevokeApiKeyRequest(request_id="e", api_key_id=created.id),
+        **staff,
+    )
+    found = await keys.notices()
+    assert [one["user_id"] for one in found] == [user_id] * 2
+    assert len({one["id"] for one in found}) == 2
 
 
 async def test_lists_page_newest_first(keys: Keys) -> None:

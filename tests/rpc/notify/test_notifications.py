@@ -296,12 +296,13 @@ async def test_the_gateway_has_a_user_told_once(mesh: NotifyMesh) -> None:
 
 async def test_security_notices_cannot_be_switched_off(mesh: NotifyMesh) -> None:
     topics = [_TOPIC.TOPIC_PASSWORD_CHANGED, _TOPIC.TOPIC_SECOND_FACTOR_CHANGED]
-    for number, topic in enumerate([*topics, _TOPIC.TOPIC_NEW_SIGN_IN]):
+    topics += [_TOPIC.TOPIC_NEW_SIGN_IN, _TOPIC.TOPIC_API_KEY_MADE]
+    for number, topic in enumerate(topics):
         request = notice(f"n-{number}", topic=topic, token="")
         await mesh.notifications.SendNotice(request, metadata=GATEWAY)
     found = await mesh.told()
     assert {one.kind for one in found} == {Kind.SECURITY}
-    assert len({one.words.subject for one in found}) == 3
+    assert len({one.words.subject for one in found}) == len(topics)
 
 
 @pytest.mark.parametrize(

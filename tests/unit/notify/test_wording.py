@@ -28,7 +28,7 @@ SENDER = "Bank <notices@bank.example>"
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}{% raw %}"
 SECURITY = (
     *("password_changed", "second_factor_changed", "new_sign_in", "suspended", "reactivated"),
-    *("spend_unusual", "declines_unusual", "country_unusual"),
+    *("spend_unusual", "declines_unusual", "country_unusual", "api_key_made"),
 )
 
 

@@ -79,7 +79,7 @@ class ApiKeyServiceServicer:
     """
 
     def CreateApiKey(self, request, context):
-        """Creates a key.
+        """Creates a key. A user who makes one is told by mail.
 
         Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (for another merchant),
         RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -108,7 +108,7 @@ class ApiKeyServiceServicer:
 
     def RotateApiKey(self, request, context):
         """Gives an active key a new secret. The one before works on for `overlap`; one that is older ends
-        at once.
+        at once. A user who does so is told by mail.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.

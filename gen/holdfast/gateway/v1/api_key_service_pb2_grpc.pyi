@@ -41,7 +41,7 @@ class ApiKeyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ApiKeyServiceAsyncStub: ...
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_service_pb2.CreateApiKeyRequest, _api_key_service_pb2.CreateApiKeyResponse]
-    """Creates a key.
+    """Creates a key. A user who makes one is told by mail.
 
     Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (for another merchant),
     RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -58,7 +58,7 @@ class ApiKeyServiceStub:
     """
     RotateApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_service_pb2.RotateApiKeyRequest, _api_key_service_pb2.RotateApiKeyResponse]
     """Gives an active key a new secret. The one before works on for `overlap`; one that is older ends
-    at once.
+    at once. A user who does so is told by mail.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -83,7 +83,7 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_api_key_service_pb2.CreateApiKeyRequest, _api_key_service_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
-    """Creates a key.
+    """Creates a key. A user who makes one is told by mail.
 
     Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (for another merchant),
     RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -100,7 +100,7 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     """
     RotateApiKey: _aio.UnaryUnaryMultiCallable[_api_key_service_pb2.RotateApiKeyRequest, _api_key_service_pb2.RotateApiKeyResponse]  # type: ignore[assignment]
     """Gives an active key a new secret. The one before works on for `overlap`; one that is older ends
-    at once.
+    at once. A user who does so is told by mail.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
     (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -128,7 +128,7 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _api_key_service_pb2.CreateApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_api_key_service_pb2.CreateApiKeyResponse, _abc.Awaitable[_api_key_service_pb2.CreateApiKeyResponse]]:
-        """Creates a key.
+        """Creates a key. A user who makes one is told by mail.
 
         Errors: INVALID_ARGUMENT (each wrong field named), PERMISSION_DENIED (for another merchant),
         RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS), ALREADY_EXISTS (REQUEST_ID_REUSED), UNAVAILABLE.
@@ -163,7 +163,7 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_api_key_service_pb2.RotateApiKeyResponse, _abc.Awaitable[_api_key_service_pb2.RotateApiKeyResponse]]:
         """Gives an active key a new secret. The one before works on for `overlap`; one that is older ends
-        at once.
+        at once. A user who does so is told by mail.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (ILLEGAL_TRANSITION), ALREADY_EXISTS
         (REQUEST_ID_REUSED), UNAVAILABLE.

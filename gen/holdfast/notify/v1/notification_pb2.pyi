@@ -359,6 +359,8 @@ class Notice(_message.Message):
         """A second factor was set up or removed."""
         TOPIC_NEW_SIGN_IN: Notice._Topic.ValueType  # 4
         """Somebody signed in from where the user never did before."""
+        TOPIC_API_KEY_MADE: Notice._Topic.ValueType  # 5
+        """The user has made an API key, or has given one a new secret."""
 
     class Topic(_Topic, metaclass=_TopicEnumTypeWrapper):
         """What it is about."""
@@ -373,6 +375,8 @@ class Notice(_message.Message):
     """A second factor was set up or removed."""
     TOPIC_NEW_SIGN_IN: Notice.Topic.ValueType  # 4
     """Somebody signed in from where the user never did before."""
+    TOPIC_API_KEY_MADE: Notice.Topic.ValueType  # 5
+    """The user has made an API key, or has given one a new secret."""
 
     TOPIC_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
