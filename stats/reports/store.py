@@ -218,13 +218,14 @@ class ReportStore:
                 await emit(connection, [happenings.report_ready(report, now_ms=now_ms)])
         return bool(done)
 
-    async def fail(self, report: Report, *, now_ms: int, why: str) -> None:
-        """It cannot be made."""
+    async def fail(self, report: Report, *, now_ms: int, why: str) -> bool:
+        """It cannot be made; False: nobody wants it any more, or somebody else has it."""
         async with self.pool.acquire() as connection, connection.transaction():
-            await connection.fetchval(
+            failed = await connection.fetchval(
                 _SQL["fail_report"], report.id, report.attempts, datetime_of(now_ms), why
             )
             await _leave(connection, [report.id], now_ms)
+        return bool(failed)
 
     async def expire(self, *, now_ms: int) -> int:
         """Removes some of the reports whose time is over; returns how many."""

@@ -109,8 +109,7 @@ class ReportWorker:
         if report is None:
             return False
         if report.attempts > ATTEMPTS_MAX:
-            await self._store.fail(report, now_ms=now_ms, why="TOO_MANY_ATTEMPTS")
-            STATS_REPORTS.labels(report.wanted.format, "FAILED").inc()
+            await self._give_up(report, now_ms=now_ms)
             return True
         folder = self._folder / f"{report.id}.{report.attempts}"
         try:
@@ -128,6 +127,15 @@ class ReportWorker:
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return True
+
+    async def _give_up(self, report: Report, *, now_ms: int) -> None:
+        """Nobody waits for a scheduled report: those who operate see that there is none."""
+        why = "TOO_MANY_ATTEMPTS"
+        if await self._store.fail(report, now_ms=now_ms, why=why):
+            STATS_REPORTS.labels(report.wanted.format, "FAILED").inc()
+            logger.error(
+                "report_failed", report_id=report.id, schedule_id=report.schedule_id, because=why
+            )
 
     async def schedule_due(self) -> int:
         """Asks for the reports of periods that are over and counted; returns how many. Each is

@@ -21,6 +21,7 @@ from holdfast.authz.v1 import posting_service_pb2 as postings
 from holdfast.stats.v1 import report_pb2 as pb
 from holdfast.stats.v1 import report_service_pb2 as rpc
 from holdfast.type.v1.money_pb2 import Money
+from runtime.metrics import STATS_REPORTS
 from stats.period import MONDAY, SATURDAY, SUNDAY, PeriodType, period_of
 from stats.reports import ledger as reading
 from stats.reports import spending
@@ -230,6 +231,9 @@ async def test_who_dies_is_followed_by_another_and_there_is_one_file(
 
 
 async def test_a_report_that_kills_whoever_makes_it_is_given_up(mesh: StatsMesh) -> None:
+    """And whoever operates can see it, once."""
+    failed = STATS_REPORTS.labels("CSV", "FAILED")
+    before = failed._value.get()
     answer = await mesh.reports.CreateReport(wanted(), metadata=ADMIN)
     for _ in range(working.ATTEMPTS_MAX):
         await mesh.report_worker._store.take(
@@ -241,6 +245,7 @@ async def test_a_report_that_kills_whoever_makes_it_is_given_up(mesh: StatsMesh)
     report = (await mesh.reports.GetReport(request, metadata=ADMIN)).report
     assert (report.state, report.failure) == (pb.REPORT_STATE_FAILED, "TOO_MANY_ATTEMPTS")
     assert not await mesh.report_worker.work_due()
+    assert failed._value.get() == before + 1
 
 
 async def test_a_report_that_nobody_wants_any_more_is_given_up(

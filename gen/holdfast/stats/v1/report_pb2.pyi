@@ -100,7 +100,9 @@ class _ReportGroupEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportGro
     REPORT_GROUP_DAY: _ReportGroup.ValueType  # 1
     """Days."""
     REPORT_GROUP_WEEK: _ReportGroup.ValueType  # 2
-    """Weeks by ISO 8601, e.g. `2026-W47`."""
+    """Weeks by ISO 8601, e.g. `2026-W47`; their first day where the installation's weeks do not begin
+    on Monday.
+    """
     REPORT_GROUP_MONTH: _ReportGroup.ValueType  # 3
     """Months."""
     REPORT_GROUP_ACCOUNT: _ReportGroup.ValueType  # 4
@@ -126,7 +128,9 @@ REPORT_GROUP_UNSPECIFIED: ReportGroup.ValueType  # 0
 REPORT_GROUP_DAY: ReportGroup.ValueType  # 1
 """Days."""
 REPORT_GROUP_WEEK: ReportGroup.ValueType  # 2
-"""Weeks by ISO 8601, e.g. `2026-W47`."""
+"""Weeks by ISO 8601, e.g. `2026-W47`; their first day where the installation's weeks do not begin
+on Monday.
+"""
 REPORT_GROUP_MONTH: ReportGroup.ValueType  # 3
 """Months."""
 REPORT_GROUP_ACCOUNT: ReportGroup.ValueType  # 4

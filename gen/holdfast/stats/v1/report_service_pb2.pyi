@@ -305,7 +305,9 @@ class ScheduleReportRequest(_message.Message):
     books: _report_pb2.ReportBooks.ValueType
     """Whose books an accounting export is for. Default: the issuer's."""
     interval: _stat_pb2.PeriodType.ValueType
-    """Of what length of period; weeks are those of ISO 8601."""
+    """Of what length of period. Weeks begin on the installation's day, Monday unless it says
+    otherwise.
+    """
     user_id: _builtins.str
     """The user who is told. Default: who asks. Others than the staff name only themselves."""
     @_builtins.property
