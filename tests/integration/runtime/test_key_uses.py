@@ -131,3 +131,33 @@ async def test_what_rows_need_stays(database: Database, tmp_path: Path, clock: M
         await prune(database.settings, ring, use)
         assert ring.keys == (named, ring.current)
     assert users.open(secret, context=b"") == b"totp"
+
+
+REQUEST = (
+    "INSERT INTO request_record (principal, request_id, method, fingerprint, create_time)"
+    " VALUES ('usr_1', 'r', '/s/M', decode(repeat('00', 32), 'hex'), now() - interval '25 days')"
+)
+
+
+@pytest.mark.parametrize("name", [name for name, use in USES.items() if use.requests_of])
+async def test_what_remembered_requests_need_stays(
+    database: Database, tmp_path: Path, clock: ManualClock, name: str
+) -> None:
+    """Though this process believes that they are forgotten after a day: the mesh has its own
+    settings. Method: versions were replaced 30, 20 and 10 days ago; the request is of 25 days ago.
+    """
+    use, day_ms = USES[name], 86_400_000
+    ring = key_ring(FileSecrets(tmp_path), name, clock)
+    made = [ring.current.id]
+    for days in (20, 10, 10):
+        clock.advance(days * day_ms)
+        made.append(ring.rotate().id)
+    assert use.age_ms < 10 * day_ms
+    connection = await asyncpg.connect(
+        database.dsn(use.requests_of), server_settings={"search_path": use.requests_of}
+    )
+    await connection.execute(REQUEST)
+    await connection.close()
+    clock.advance(10 * day_ms)
+    assert await prune(database.settings, ring, use) == (made[0],)
+    assert [key.id for key in ring.keys] == made[1:]
