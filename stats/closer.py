@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import asyncpg
 
 from holdfast.stats.v1 import stat_pb2 as pb
 from runtime import ids
@@ -24,9 +26,6 @@ from runtime.queries import load_queries
 from stats import closing, convert
 from stats.period import MONDAY, Period, PeriodType, before, period_of
 from stats.store import days_of, slices_of
-
-if TYPE_CHECKING:
-    import asyncpg
 
 #: How often is looked whether a period is due.
 INTERVAL_S, SOON_S = 30.0, 1.0
@@ -76,6 +75,12 @@ class Closer:
         while True:
             try:
                 await self.close_due()
+            except asyncpg.SerializationError as error:
+                # Who counts, or closes as well, was faster: nothing was closed, and it is looked at
+                # again.
+                logger.info("closing_overtaken", because=str(error))
+                await asyncio.sleep(SOON_S)
+                continue
             except Exception:
                 logger.exception("closing_failed")
             # Who has just started does not know yet what is counted.

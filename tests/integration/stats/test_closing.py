@@ -4,6 +4,7 @@ version.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from holdfast.authz.v1 import authorization_pb2 as authz
 from holdfast.stats.v1 import stat_pb2 as pb
 from holdfast.stats.v1 import stats_service_pb2 as rpc
-from stats import store
+from runtime.clock import datetime_of
+from stats import closer, store
 from stats.closer import Closer
 from stats.intake import Intake
 from stats.period import SUNDAY, PeriodType
@@ -168,6 +170,41 @@ async def test_a_version_is_of_one_moment(mesh: StatsMesh, monkeypatch: pytest.M
                     assert [s.purchases for s in one.slices] == [found.stats.totals.purchases]
         last = max(await listed(mesh, ACCOUNT, type=kind), key=lambda one: one.version)
         assert last.stats.totals.purchases.amount.amount_minor == 42
+
+
+async def test_who_was_overtaken_looks_again_soon(
+    mesh: StatsMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: a row that somebody else changes between the moment of a look and the look itself costs
+    a second, and not what a failure costs.
+    """
+    await mesh.take(mesh.book.entry("FORCE_POST", 40))
+    mesh.clock.advance(3 * DAY_MS)
+    await mesh.closer.close_due()
+    await mesh.take(mesh.book.entry("FORCE_POST", 2))
+    looked, again = list[str](), asyncio.Event()
+    look = closer._SQL["take_reopened"]
+
+    async def correct_some() -> bool:
+        if not looked:
+            looked.append("once")
+            async with mesh.closer._moment() as connection:
+                await connection.fetchval("SELECT count(*) FROM reopened")
+                await mesh.pool.execute("UPDATE reopened SET due_time = due_time")
+                await connection.fetch(look, datetime_of(mesh.clock.now_ms()), 100)
+        found = await Closer.correct_some(mesh.closer)
+        again.set()
+        return found
+
+    monkeypatch.setattr(mesh.closer, "correct_some", correct_some)
+    running = asyncio.create_task(mesh.closer.run())
+    try:
+        await asyncio.wait_for(again.wait(), closer.INTERVAL_S - 5)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    days = await listed(mesh, ACCOUNT, type=pb.PERIOD_TYPE_DAY)
+    assert sorted(told(days)) == [("2026-11-20", 1, 40), ("2026-11-20", 2, 42)]
 
 
 async def test_nothing_is_closed_before_it_is_counted(mesh: StatsMesh) -> None:
