@@ -12,7 +12,7 @@ from accounts.account_user import AccountUser
 from accounts.card import Card
 from accounts.requests import Answer
 from accounts.rules import Rules
-from holdfast.accounts.v1 import card_pb2, card_service_pb2, member_pb2
+from holdfast.accounts.v1 import billing_service_pb2, card_pb2, card_service_pb2, member_pb2
 
 #: Methods that answer with a card, by their names in the request records.
 CARD_METHODS = tuple(
@@ -76,3 +76,10 @@ def without_address(response: bytes, *, invited: Collection[str]) -> bytes:
         return response
     invitation.email = ""
     return invitation.SerializeToString()
+
+
+def without_note(response: bytes) -> bytes:
+    """The answer of WaiveFee or WaiveInterest without what staff noted."""
+    waiver = billing_service_pb2.Waiver.FromString(response)
+    waiver.note = ""
+    return waiver.SerializeToString()

@@ -128,15 +128,19 @@ class UserTransaction(Transaction):
 
     async def erase_words(self, user_id: str) -> None:
         """Destroys the keys of what the person said when applying and about charges, and the
-        digests of the documents; forgets the addresses, masked, of accepted invitations.
+        digests of the documents; forgets what staff noted when they gave back fees, and the
+        addresses, masked, of accepted invitations.
         """
         for name in (
             "erase_applications",
             "erase_documents",
             "erase_disputes",
             "erase_dispute_documents",
+            "erase_waivers",
         ):
             await self._connection.execute(_SQL[name], user_id)
+        found = await self._connection.fetch(_SQL["list_waiver_answers"], user_id)
+        await self._rewrite(found, answers.without_note)
         rows = await self._connection.fetch(_SQL["erase_invitations"], user_id)
         invited = {row["id"] for row in rows}
         found = await self._connection.fetch(_SQL["list_invitation_answers"], user_id)

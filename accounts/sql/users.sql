@@ -236,6 +236,20 @@ WHERE method = 'CreateInvitation' AND response IS NOT NULL
     AND account_id IN (SELECT company_id FROM company_member WHERE user_id = $1)
 ORDER BY principal, request_id
 
+-- erase_waivers --
+-- Forgets what staff noted when they gave back what a person's accounts were charged.
+-- Params: $1 id.
+UPDATE charge_waiver SET note = ''
+WHERE note <> '' AND account_id IN (SELECT id FROM account WHERE owner_id = $1)
+
+-- list_waiver_answers --
+-- Answers that showed such notes. Params: $1 id.
+SELECT principal, request_id, response
+FROM request_record
+WHERE method IN ('WaiveFee', 'WaiveInterest') AND response IS NOT NULL
+    AND account_id IN (SELECT id FROM account WHERE owner_id = $1)
+ORDER BY principal, request_id
+
 -- erase_invitations --
 -- Forgets to which addresses a person was invited; returns the invitations. Params: $1 id.
 UPDATE invitation SET email = ''

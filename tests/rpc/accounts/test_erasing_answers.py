@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from holdfast.accounts.v1 import card_lifecycle_pb2, card_pb2, card_service_pb2
+from pathlib import Path
+
+from holdfast.accounts.v1 import (
+    billing_service_pb2,
+    card_lifecycle_pb2,
+    card_pb2,
+    card_service_pb2,
+)
+from holdfast.accounts.v1.billing_service_pb2_grpc import BillingServiceStub
 from tests.accounts_mesh import OTHER_OWNER, AccountsMesh, call, call_replayed
 from tests.rpc.accounts.test_erasing import move, person, share
+from tests.rpc.accounts.test_waive_fee import NOW
+
+MIGRATION = Path("accounts/sql/migrations/0204_forget_waiver_notes.sql").read_text()
 
 
 async def test_answers_of_card_calls_keep_no_words_of_who_is_erased(mesh: AccountsMesh) -> None:
@@ -53,3 +64,48 @@ async def test_answers_of_card_calls_keep_no_words_of_who_is_erased(mesh: Accoun
         card.nickname = ""
     assert told == named
     assert told[2].nickname == "Eve's books"
+
+
+async def test_notes_of_what_was_given_back_go_with_the_person(mesh: AccountsMesh) -> None:
+    """What was given back, why and by whom stays; others' notes stay. Who was erased before loses
+    them by the migration.
+    """
+    ada, eve = await person(mesh), await person(mesh, "Eve")
+    accounts = [await mesh.open_account(one) for one in (ada, eve)]
+    stub = BillingServiceStub(mesh.channel)
+    for number, account in enumerate(accounts):
+        entry_id = f"ent_0a{number:032x}"
+        await mesh.pool.execute(
+            "INSERT INTO billing_account (account_id, phase) VALUES ($1, 'NEW')", account.id
+        )
+        await mesh.pool.execute(
+            """INSERT INTO billing_entry VALUES ($1, $2, $3, 'FEE', 'DEBIT', 'FEE', 2500, $4, $4,
+            '', '', '', '', '', '', '', false, 1)""",
+            entry_id,
+            account.id,
+            number,
+            NOW,
+        )
+        waive = billing_service_pb2.WaiveFeeRequest(
+            request_id=f"w-{number}",
+            account_id=account.id,
+            entry_id=entry_id,
+            reason=billing_service_pb2.WAIVER_REASON_HARDSHIP,
+            note="Ada lost her job",
+        )
+        await call(stub.WaiveFee, waive)
+    await mesh.set_account_state(accounts[0].id, "CLOSED")
+    await move(mesh, "CloseUser", ada)
+    await move(mesh, "EraseUser", ada)
+    notes = "SELECT account_id, note, reason FROM charge_waiver"
+    wanted = {
+        (accounts[0].id, "", "HARDSHIP"),
+        (accounts[1].id, "Ada lost her job", "HARDSHIP"),
+    }
+    assert set(map(tuple, await mesh.pool.fetch(notes))) == wanted
+    kept = "SELECT account_id FROM request_record WHERE position('her job'::bytea IN response) > 0"
+    assert [row["account_id"] for row in await mesh.pool.fetch(kept)] == [accounts[1].id]
+    await mesh.pool.execute("UPDATE charge_waiver SET note = 'Ada lost her job'")
+    up = MIGRATION.partition("UPDATE")[2].partition(";")[0]
+    await mesh.pool.execute(f"UPDATE{up}")
+    assert set(map(tuple, await mesh.pool.fetch(notes))) == wanted
