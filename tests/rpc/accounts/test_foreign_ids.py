@@ -48,6 +48,24 @@ FIELDS: dict[str, dict[str, Any]] = {
     "CreateInvitation": {"email": "me@example.com", "role": member_pb2.Member.ROLE_ADMIN},
 }
 POLICIES = about_owners("accounts")
+#: What else a method names besides what must be the caller's, and how another's is refused there.
+REFUSED = {
+    ("SubmitApplication", "user_id"): grpc.StatusCode.INVALID_ARGUMENT,
+    ("UpdateCard", "user_id"): grpc.StatusCode.FAILED_PRECONDITION,
+    ("ListDisputes", "card_id"): grpc.StatusCode.NOT_FOUND,
+    ("UpdateMember", "user_id"): grpc.StatusCode.NOT_FOUND,
+    ("UpdateMember", "department_id"): grpc.StatusCode.INVALID_ARGUMENT,
+    ("RemoveMember", "user_id"): grpc.StatusCode.NOT_FOUND,
+    ("CreateInvitation", "department_id"): grpc.StatusCode.INVALID_ARGUMENT,
+}
+#: Users of an account may be anybody, and are told; IssueCard has its own tests of whom it is for.
+ANYBODY = {
+    (name, "user_id")
+    for name in (
+        *("AddAccountUser", "GetAccountUser", "RemoveAccountUser", "SetAccountUserControls"),
+        "IssueCard",
+    )
+}
 
 
 def _name(policy: Policy) -> str:
@@ -83,6 +101,23 @@ async def _things(mesh: AccountsMesh) -> dict[str, str]:
         "application_id": (await submit(mesh)).id,
         "user_id": BEN,
         "owner_id": company.id,
+    }
+
+
+async def _own_things(mesh: AccountsMesh) -> dict[str, str]:
+    """What the stranger's company has itself."""
+    company, colleague = await found_company(mesh, STRANGER), "usr_0f" + "3" * 32
+    await join(mesh, company.id, colleague, "EMPLOYEE", by=STRANGER)
+    request = filled(_policy("CreateDepartment"), {"company_id": company.id}, display_name="Own")
+    request.request_id = mesh.request_id()  # type: ignore[attr-defined]
+    department = await call(mesh.companies.CreateDepartment, request, **STAFF)
+    account = await mesh.open_account(company.id)
+    return {
+        "account_id": account.id,
+        "card_id": (await mesh.issue_card(account.id)).id,
+        "company_id": company.id,
+        "department_id": department.department.id,
+        "user_id": colleague,
     }
 
 
@@ -131,3 +166,27 @@ async def test_lists_have_nothing_of_others(mesh: AccountsMesh, role: str) -> No
         request = filled(policy, {"page_size": 100})
         answer = await call(stub_of(mesh.channel, policy), request, **_as(role))
         assert not answer.ListFields(), name
+
+
+async def test_nothing_of_others_serves_ones_own(mesh: AccountsMesh) -> None:
+    """Each method that names two things, of which what must be the caller's is: the other one is
+    somebody else's, and nothing comes of it.
+    """
+    theirs, own = await _things(mesh), await _own_things(mesh)
+    changes, asked = await mesh.count("change"), set()
+    manager: dict[str, Any] = {
+        "principal": ("x-auth-subject", STRANGER),
+        "metadata": (("x-auth-roles", "manager"), ("x-auth-company", own["company_id"])),
+    }
+    for policy in POLICIES:
+        name, named = _name(policy), fields_of(policy) & own.keys()
+        whose = {policy.owner[0]} if policy.owner else {"company_id"} & named
+        for field in sorted(named - whose if whose else ()):
+            asked.add((name, field))
+            if (name, field) in ANYBODY:
+                continue
+            request = filled(policy, {**own, field: theirs[field]}, **FIELDS.get(name, {}))
+            error = await refused(stub_of(mesh.channel, policy), request, **manager)
+            assert error.code is REFUSED[name, field], (name, field, error)
+    assert asked == REFUSED.keys() | ANYBODY
+    assert await mesh.count("change") == changes
