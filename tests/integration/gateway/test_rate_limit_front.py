@@ -26,6 +26,8 @@ OK, OVER_LIMIT = pb.RateLimitResponse.OK, pb.RateLimitResponse.OVER_LIMIT
 OFFICE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 (REFRESH,) = (path for path, kind in kinds_by_method().items() if kind is Kind.REFRESH)
 LOGIN = REFRESH.replace("/Refresh", "/Login")
+_FIELDS = GatewaySettings.model_fields
+_LIMITS = ("limit_sign_in_per_minute", "limit_refresh_per_minute")
 
 
 class Front(NamedTuple):
@@ -51,7 +53,9 @@ class Front(NamedTuple):
 @pytest.fixture
 async def front(devstack_base: Devstack, cache: Redis) -> AsyncIterator[Front]:
     del cache
-    settings = GatewaySettings(**devstack_base.settings.model_dump())
+    # As they are set: tests of whole meshes raise some of them in the environment.
+    limits = {name: _FIELDS[name].default for name in _LIMITS}
+    settings = GatewaySettings(**devstack_base.settings.model_dump() | limits)
     clock, junk = ManualClock(), JunkKeys(settings.limit_sign_in_per_minute)
     with short_folder() as folder:
         socket = folder / "limits.sock"
