@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from runtime.luhn import is_luhn, luhn_digit
+
 #: Digits of the numbers that are made.
 PAN_DIGITS = 16
 #: Digits of the numbers that networks may ask about.
@@ -15,20 +17,6 @@ LAST_DIGITS = 4
 RANDOM_BYTES = 16
 
 
-def luhn_digit(digits: str) -> str:
-    """The check digit that follows `digits`."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 if place % 2 else 2)
-        total += value - 9 if value > 9 else value  # noqa: PLR2004 - the sum of its two digits
-    return str(-total % 10)
-
-
-def is_luhn(number: str) -> bool:
-    """True if the last digit is the check digit of the others."""
-    return _digits(number) and len(number) > 1 and luhn_digit(number[:-1]) == number[-1]
-
-
 def is_pan(text: str) -> bool:
     """True for 12 to 19 digits with their check digit."""
     return PAN_DIGITS_MIN <= len(text) <= PAN_DIGITS_MAX and is_luhn(text)
@@ -36,7 +24,7 @@ def is_pan(text: str) -> bool:
 
 def is_bin(text: str) -> bool:
     """True for six or eight digits."""
-    return len(text) in BIN_DIGITS and _digits(text)
+    return len(text) in BIN_DIGITS and text.isascii() and text.isdigit()
 
 
 def make_pan(bin_digits: str, random_bytes: Callable[[int], bytes]) -> str:
@@ -51,7 +39,3 @@ def make_pan(bin_digits: str, random_bytes: Callable[[int], bytes]) -> str:
 def last4_of(number: str) -> str:
     """The digits that people know a card by."""
     return number[-LAST_DIGITS:]
-
-
-def _digits(text: str) -> bool:
-    return text.isascii() and text.isdigit()

@@ -15,6 +15,7 @@ from holdfast.type.v1.options_pb2 import sensitive
 from runtime.audit.entry import TARGETS_MAX
 from runtime.clock import datetime_of
 from runtime.ids import is_any_id
+from runtime.luhn import is_luhn
 
 REDACTED = "[redacted]"
 #: A field with one of these words in its name is never kept, whether or not the contract says that
@@ -109,9 +110,7 @@ def _ids(message: Message) -> Iterator[str]:
 
 def _may_be_card(digits: str) -> bool:
     """Also of numbers that are too long: one may be within."""
-    doubled = (sum(divmod(int(one) * 2, 10)) for one in digits[-2::-2])
-    total = sum(map(int, digits[-1::-2])) + sum(doubled)
-    return total % 10 == 0 or len(digits) > _CARD_DIGITS_MAX
+    return is_luhn(digits) or len(digits) > _CARD_DIGITS_MAX
 
 
 @cache

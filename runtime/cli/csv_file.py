@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runtime.cli.output import CliError
+from runtime.formulas import is_formula
 
 #: Longest field of a row that is not refused, in characters, and of a file that is read on: a quote
 #: that is never closed makes a field of all that follows.
@@ -20,8 +21,7 @@ FIELD_LENGTH_MAX, FIELD_LENGTH_TOP = 4_096, 65_536
 
 #: What columns are called.
 _COLUMN = re.compile(r"[a-z]{1,20}(_[a-z0-9]{1,20}){0,3}")
-#: What a spreadsheet takes for the beginning of a formula, and those of them that are numbers.
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+#: What looks like a formula, and is none: telephone numbers, too.
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 
 #: A row was made, was there before, or was refused.
@@ -186,7 +186,7 @@ def _row(line: int, header: list[str], values: list[str]) -> Row:
 
 def _quiet(text: str) -> str:
     """A text that no spreadsheet runs: people say what they are called."""
-    runs = _FORMULA.match(text) and not _NUMBER.fullmatch(text)
+    runs = is_formula(text) and not _NUMBER.fullmatch(text)
     return f"'{text}" if runs else text
 
 

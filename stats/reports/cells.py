@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import re
 
-#: What a spreadsheet takes for the beginning of a formula; white space before it changes nothing.
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+from runtime.formulas import is_formula
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]+")
 
 
 def plain(text: str) -> str:
     """A text on one line, without what no file should have."""
     return _CONTROL.sub(" ", text)
-
-
-def is_formula(text: str) -> bool:
-    """Whether a spreadsheet might run it."""
-    return _FORMULA.match(text) is not None
 
 
 def quiet(text: str) -> str:

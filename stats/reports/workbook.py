@@ -15,8 +15,9 @@ from typing import Any
 from xlsxwriter import Workbook
 from xlsxwriter.worksheet import Worksheet
 
+from runtime.formulas import is_formula
 from runtime.money import EXPONENTS
-from stats.reports.cells import is_formula, plain
+from stats.reports.cells import plain
 from stats.reports.chart import Bar
 from stats.reports.table import CURRENCY, Column, Kind, Row
 

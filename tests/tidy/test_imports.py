@@ -78,6 +78,8 @@ PURE = frozenset(
         "stats.reports.schedule",
         "stats.reports.table",
         "stats.usage_fold",
+        "runtime.formulas",
+        "runtime.luhn",
         "runtime.events.about_accounts",
         "runtime.events.about_cards",
         "runtime.events.about_others",

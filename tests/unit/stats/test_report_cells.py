@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.formulas import is_formula
 from runtime.money import EXPONENTS, decimal_minor
-from stats.reports.cells import is_formula, plain, quiet
+from stats.reports.cells import plain, quiet
 from stats.reports.report import percent
 from stats.reports.table import decimal
 
