@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,23 +22,7 @@ KEY = b"a key of the tests"
 OLD = datetime(2025, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-async def accounts(database: Database) -> AsyncIterator[Any]:
-    """The login of a service that writes entries."""
-    connection = await asyncpg.connect(database.dsn("accounts"))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def owner(database: Database) -> AsyncIterator[Any]:
-    """The owner of the log, as which `archive` works."""
-    connection = await asyncpg.connect(database.dsn("audit"))
-    yield connection
-    await connection.close()
-
-
-async def _add(accounts: Any, owner: Any, *names: str, days: int = 0) -> None:
+async def _add(accounts: Any, log_owner: Any, *names: str, days: int = 0) -> None:
     """Entries of a day, sealed."""
     for name in names:
         entry = AuditEntry(
@@ -53,7 +36,7 @@ async def _add(accounts: Any, owner: Any, *names: str, days: int = 0) -> None:
             after={"limit": {"amount_minor": 1}, "name": "[redacted]"},
         )
         await accounts.execute(SQL["write_entry"], *columns(entry))
-        await owner.execute(
+        await log_owner.execute(
             "UPDATE audit.entry SET record_time = $2 WHERE request_id = $1",
             name,
             OLD + timedelta(days=days),
@@ -61,10 +44,10 @@ async def _add(accounts: Any, owner: Any, *names: str, days: int = 0) -> None:
     await seal(accounts, KEY)
 
 
-async def _archived(owner: Any, *, days: int) -> tuple[list[Part], str]:
+async def _archived(log_owner: Any, *, days: int) -> tuple[list[Part], str]:
     file = io.StringIO()
-    async with owner.transaction(isolation="repeatable_read"):
-        parts = await archive(owner, file, key=KEY, before=OLD + timedelta(days=days))
+    async with log_owner.transaction(isolation="repeatable_read"):
+        parts = await archive(log_owner, file, key=KEY, before=OLD + timedelta(days=days))
     return parts, file.getvalue()
 
 
@@ -78,19 +61,19 @@ async def _chain(database: Database) -> Chain:
 
 
 async def test_what_is_moved_proves_itself_and_the_chain_goes_on(
-    database: Database, accounts: Any, owner: Any
+    database: Database, accounts: Any, log_owner: Any
 ) -> None:
-    await _add(accounts, owner, "a", "b")
-    await _add(accounts, owner, "c", days=1)
-    parts, first = await _archived(owner, days=1)
+    await _add(accounts, log_owner, "a", "b")
+    await _add(accounts, log_owner, "c", days=1)
+    parts, first = await _archived(log_owner, days=1)
     assert [(one.first, one.last) for one in parts] == [(1, 2)]
     assert list(read_archive(io.StringIO(first), key=KEY)) == parts
     left = await _chain(database)
     assert (left.fault, left.archived, left.links) == (None, 2, 1)
     # The end of a chain stays, however old it is.
-    assert await _archived(owner, days=99) == ([], "")
-    await _add(accounts, owner, "d", "e", days=2)
-    parts, second = await _archived(owner, days=99)
+    assert await _archived(log_owner, days=99) == ([], "")
+    await _add(accounts, log_owner, "d", "e", days=2)
+    parts, second = await _archived(log_owner, days=99)
     assert [(one.first, one.last) for one in parts] == [(3, 4)]
     # Several files are one chain.
     both = list(read_archive(io.StringIO(first + second), key=KEY))
@@ -99,9 +82,9 @@ async def test_what_is_moved_proves_itself_and_the_chain_goes_on(
     assert (left.fault, left.archived, left.links) == (None, 4, 1)
 
 
-async def test_changes_of_a_file_are_found(accounts: Any, owner: Any) -> None:
-    await _add(accounts, owner, "a", "b", "c", "d")
-    _, text = await _archived(owner, days=1)
+async def test_changes_of_a_file_are_found(accounts: Any, log_owner: Any) -> None:
+    await _add(accounts, log_owner, "a", "b", "c", "d")
+    _, text = await _archived(log_owner, days=1)
     lines = text.splitlines()
     assert [json.loads(line).get("number") for line in lines] == [None, 1, 2, 3]
     for changed, wrong in (
@@ -116,32 +99,32 @@ async def test_changes_of_a_file_are_found(accounts: Any, owner: Any) -> None:
 
 
 async def test_who_owns_the_database_cannot_pass_a_cut_for_an_archive(
-    database: Database, accounts: Any, owner: Any
+    database: Database, accounts: Any, log_owner: Any
 ) -> None:
     """Goal: without the key nobody moves the beginning of a chain. Method: the mark of what is
     archived is moved on, and what is before it removed.
     """
-    await _add(accounts, owner, "a", "b", "c", "d")
-    await _archived(owner, days=1)
-    await _add(accounts, owner, "e", "f", days=2)
-    await owner.execute(
+    await _add(accounts, log_owner, "a", "b", "c", "d")
+    await _archived(log_owner, days=1)
+    await _add(accounts, log_owner, "e", "f", days=2)
+    await log_owner.execute(
         "UPDATE audit.archived SET number = l.number, hash = l.hash FROM audit.link AS l"
         " WHERE l.number = 4"
     )
-    await owner.execute("DELETE FROM audit.link WHERE number <= 4")
+    await log_owner.execute("DELETE FROM audit.link WHERE number <= 4")
     fault = (await _chain(database)).fault
     assert fault is not None
     assert fault.what == "what is archived was not sealed"
     with pytest.raises(ArchiveError, match="was not sealed"):
-        await _archived(owner, days=99)
+        await _archived(log_owner, days=99)
 
 
-async def test_a_chain_that_is_broken_stays_where_it_is(accounts: Any, owner: Any) -> None:
-    await _add(accounts, owner, "a", "b", "c")
-    await owner.execute("UPDATE audit.entry SET actor = 'x' WHERE request_id = 'b'")
+async def test_a_chain_that_is_broken_stays_where_it_is(accounts: Any, log_owner: Any) -> None:
+    await _add(accounts, log_owner, "a", "b", "c")
+    await log_owner.execute("UPDATE audit.entry SET actor = 'x' WHERE request_id = 'b'")
     with pytest.raises(ArchiveError, match="the entry or its link was changed"):
-        await _archived(owner, days=99)
-    assert await owner.fetchval("SELECT count(*) FROM audit.entry") == 3
+        await _archived(log_owner, days=99)
+    assert await log_owner.fetchval("SELECT count(*) FROM audit.entry") == 3
     for connection in (accounts,):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("SELECT * FROM audit.archived")

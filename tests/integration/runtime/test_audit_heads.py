@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import pytest
 from structlog.testing import capture_logs
 
 from runtime.audit.archive import archive
@@ -21,22 +19,6 @@ from runtime.audit.verify import Chain, verify
 from tests.databases import Database
 
 KEY = b"a key of the tests"
-
-
-@pytest.fixture
-async def accounts(database: Database) -> AsyncIterator[Any]:
-    """The login of a service that writes entries."""
-    connection = await asyncpg.connect(database.dsn("accounts"))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def owner(database: Database) -> AsyncIterator[Any]:
-    """Who owns the log's tables."""
-    connection = await asyncpg.connect(database.dsn("audit"))
-    yield connection
-    await connection.close()
 
 
 async def _sealed(accounts: Any, logs: Path, *names: str) -> None:
@@ -61,15 +43,15 @@ async def _verified(database: Database, logs: Path) -> list[Chain]:
         await reader.close()
 
 
-async def _cut_off(owner: Any, *, behind: int) -> None:
+async def _cut_off(log_owner: Any, *, behind: int) -> None:
     """Link and entry: nothing in the database is left of them."""
-    async with owner.transaction():
-        await owner.execute(
+    async with log_owner.transaction():
+        await log_owner.execute(
             "DELETE FROM audit.entry WHERE id IN"
             " (SELECT entry_id FROM audit.link WHERE number > $1)",
             behind,
         )
-        await owner.execute("DELETE FROM audit.link WHERE number > $1", behind)
+        await log_owner.execute("DELETE FROM audit.link WHERE number > $1", behind)
 
 
 async def _fault(database: Database, logs: Path) -> tuple[int, str]:
@@ -79,12 +61,12 @@ async def _fault(database: Database, logs: Path) -> tuple[int, str]:
 
 
 async def test_the_last_rows_are_missed(
-    database: Database, accounts: Any, owner: Any, tmp_path: Path
+    database: Database, accounts: Any, log_owner: Any, tmp_path: Path
 ) -> None:
     await _sealed(accounts, tmp_path, "a", "b", "c")
     (chain,) = await _verified(database, tmp_path)
     assert (chain.fault, chain.links, chain.logged) == (None, 3, 3)
-    await _cut_off(owner, behind=1)
+    await _cut_off(log_owner, behind=1)
     assert (await _fault(database, tmp_path))[0] == 2
     (tmp_path / "accounts.log").rename(tmp_path / "accounts.log.1")
     assert "goes to link 3" in (await _fault(database, tmp_path))[1]
@@ -95,21 +77,21 @@ async def test_the_last_rows_are_missed(
 
 
 async def test_a_whole_chain_is_missed(
-    database: Database, accounts: Any, owner: Any, tmp_path: Path
+    database: Database, accounts: Any, log_owner: Any, tmp_path: Path
 ) -> None:
     await _sealed(accounts, tmp_path, "a")
-    await _cut_off(owner, behind=0)
+    await _cut_off(log_owner, behind=0)
     number, what = await _fault(database, tmp_path)
     assert (number, "goes to link 1" in what) == (1, True)
 
 
 async def test_what_is_archived_is_not_missed(
-    database: Database, accounts: Any, owner: Any, tmp_path: Path
+    database: Database, accounts: Any, log_owner: Any, tmp_path: Path
 ) -> None:
     await _sealed(accounts, tmp_path, "a", "b", "c")
-    async with owner.transaction(isolation="repeatable_read"):
+    async with log_owner.transaction(isolation="repeatable_read"):
         before = datetime(2100, 1, 1, tzinfo=UTC)
-        assert await archive(owner, StringIO(), key=KEY, before=before)
+        assert await archive(log_owner, StringIO(), key=KEY, before=before)
     (chain,) = await _verified(database, tmp_path)
     assert (chain.fault, chain.archived, chain.logged) == (None, 2, 1)
 
