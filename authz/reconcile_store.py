@@ -17,6 +17,7 @@ from authz.reconcile_counted import Counted, Page, Recount
 from authz.rehydrate_windows import LOCK_FIELDS, Configured, ids_of, lock_fields
 from authz.windows import Used
 from runtime import ids, redis
+from runtime.batches import batches
 from runtime.queries import load_queries
 from runtime.secrets import secret_text
 from runtime.settings import Settings
@@ -83,7 +84,7 @@ class ReconcileStore:
     async def ledger_balances(self, seqs: Mapping[str, int]) -> dict[str, Balance]:
         """Accounts after one entry each; those without that entry are left out."""
         found: dict[str, Balance] = {}
-        for page in _pages(list(seqs.items())):
+        for page in batches(list(seqs.items()), PAGE):
             names, numbers = zip(*page, strict=True)
             for row in await self._fetch("balances_at", list(names), list(numbers)):
                 found[row["account_id"]] = Balance(
@@ -156,7 +157,7 @@ class ReconcileStore:
     async def valkey_balances(self, account_ids: Iterable[str]) -> dict[str, Balance]:
         """Accounts as they are in Valkey; those that are not there are left out."""
         found: dict[str, Balance] = {}
-        for page in _pages(list(account_ids)):
+        for page in batches(list(account_ids), PAGE):
             pipeline = self._valkey.pipeline(transaction=False)
             for account_id in page:
                 pipeline.hmget(keys.account(account_id), _BALANCE_FIELDS)
@@ -168,7 +169,7 @@ class ReconcileStore:
     async def windows(self, partition: int, names: Sequence[str]) -> AsyncIterator[Page]:
         """Windows in Valkey in pages, each with the partition's last entry of the same moment."""
         tag = keys.TAGS[partition]
-        for page in _pages(names):
+        for page in batches(names, PAGE):
             pipeline = self._valkey.pipeline(transaction=True)
             pipeline.hget(keys.meta(tag), "pseq")
             for name in page:
@@ -180,7 +181,7 @@ class ReconcileStore:
     async def locks(self, root_card_ids: Iterable[str]) -> dict[str, dict[str, str]]:
         """The merchants that cards are locked to in Valkey; of cards that are."""
         found: dict[str, dict[str, str]] = {}
-        for page in _pages(list(root_card_ids)):
+        for page in batches(list(root_card_ids), PAGE):
             pipeline = self._valkey.pipeline(transaction=False)
             for root_card_id in page:
                 pipeline.hmget(keys.learned(root_card_id), LOCK_FIELDS)
@@ -197,7 +198,7 @@ class ReconcileStore:
     async def used_marks(self, root_card_ids: Iterable[str]) -> set[str]:
         """Lines of cards that are marked as used up in Valkey."""
         found: set[str] = set()
-        for page in _pages(list(root_card_ids)):
+        for page in batches(list(root_card_ids), PAGE):
             pipeline = self._valkey.pipeline(transaction=False)
             for root_card_id in page:
                 pipeline.hexists(keys.learned(root_card_id), "used")
@@ -208,7 +209,7 @@ class ReconcileStore:
     async def used_cards(self, card_ids: Sequence[str]) -> set[str]:
         """Lines of these single-use cards that are used up in the ledger."""
         found: set[str] = set()
-        for page in _pages(card_ids):
+        for page in batches(card_ids, PAGE):
             rows = await self._fetch("list_used_cards", list(page))
             found |= {row["root_card_id"] for row in rows}
         return found
@@ -269,10 +270,6 @@ def _balance(values: Sequence[Any]) -> Balance:
         held_minor=held,
         unreleased_minor=unreleased,
     )
-
-
-def _pages(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (items[start : start + PAGE] for start in range(0, len(items), PAGE))
 
 
 @asynccontextmanager

@@ -23,6 +23,8 @@ from notify.event import Incoming
 from notify.from_ledger import LedgerEntry, event_of
 from notify.intake import Intake
 from runtime import ids
+from runtime.account_owners import owners_of
+from runtime.batches import batches
 from runtime.events.catalogue import Event
 from runtime.follower import follow_for_ever
 from runtime.queries import load_queries
@@ -38,8 +40,6 @@ POLL_S = 0.25
 #: The same of stats: what it tells, it has found a good while after the purchases.
 STATS_POLL_S = 1.0
 CALL_TIMEOUT_S = 5.0
-#: Accounts of one call.
-OWNERS_PAGE = 1_000
 #: Companies of one call.
 COMPANIES_PAGE = 500
 
@@ -66,20 +66,13 @@ class AccountsFeed:
 
     async def owners_of(self, account_ids: Collection[str]) -> dict[str, str]:
         """Who owns accounts."""
-        wanted, found = sorted(account_ids), dict[str, str]()
-        for start in range(0, len(wanted), OWNERS_PAGE):
-            request = accounts.ResolveOwnersRequest(account_ids=wanted[start : start + OWNERS_PAGE])
-            answer = await self._stub.ResolveOwners(request, timeout=CALL_TIMEOUT_S)
-            found |= {one.account_id: one.owner_id for one in answer.owners}
-        return found
+        return await owners_of(self._stub, account_ids)
 
     async def managers_of(self, company_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Who manages companies, as far as they are known."""
-        wanted, found = sorted(company_ids), dict[str, tuple[str, ...]]()
-        for start in range(0, len(wanted), COMPANIES_PAGE):
-            request = accounts.ResolveManagersRequest(
-                company_ids=wanted[start : start + COMPANIES_PAGE]
-            )
+        found: dict[str, tuple[str, ...]] = {}
+        for some in batches(sorted(company_ids), COMPANIES_PAGE):
+            request = accounts.ResolveManagersRequest(company_ids=some)
             answer = await self._stub.ResolveManagers(request, timeout=CALL_TIMEOUT_S)
             for one in answer.managers:
                 found[one.company_id] = (*found.get(one.company_id, ()), one.user_id)

@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import grpc
 
-from holdfast.accounts.v1 import event_feed_service_pb2 as feed
 from holdfast.accounts.v1 import holder_service_pb2 as accounts
 from holdfast.accounts.v1.event_feed_service_pb2_grpc import EventFeedServiceStub
 from holdfast.accounts.v1.holder_service_pb2_grpc import HolderServiceStub
 from holdfast.authz.v1 import authorization_pb2, decline_reason_pb2, ledger_pb2
+from runtime.account_owners import owners_of
+from runtime.batches import batches
 from runtime.validate import milliseconds
 from stats.movement import COUNTED, Movement, Place
 from stats.period import day_of
@@ -61,21 +62,20 @@ class AccountsClient:
 
     async def zones_of(self, account_ids: Collection[str]) -> dict[str, str]:
         """The timezones of those accounts that are known."""
-        wanted, found = sorted(account_ids), dict[str, str]()
-        for start in range(0, len(wanted), PAGE):
-            request = accounts.ResolveTimeZonesRequest(account_ids=wanted[start : start + PAGE])
+        found: dict[str, str] = {}
+        for some in batches(sorted(account_ids), PAGE):
+            request = accounts.ResolveTimeZonesRequest(account_ids=some)
             answer = await self._stub.ResolveTimeZones(request, timeout=CALL_TIMEOUT_S)
             found |= {one.account_id: one.time_zone for one in answer.zones}
         return found
 
     async def departments_of(self, members: Collection[Member]) -> dict[Member, str]:
         """The departments of those members who have one."""
-        wanted, found = sorted(members), dict[Member, str]()
-        for start in range(0, len(wanted), PAGE):
+        found: dict[Member, str] = {}
+        for some in batches(sorted(members), PAGE):
             request = accounts.ResolveDepartmentsRequest(
                 members=[
-                    accounts.CompanyUser(company_id=company, user_id=user)
-                    for company, user in wanted[start : start + PAGE]
+                    accounts.CompanyUser(company_id=company, user_id=user) for company, user in some
                 ]
             )
             answer = await self._stub.ResolveDepartments(request, timeout=CALL_TIMEOUT_S)
@@ -86,12 +86,7 @@ class AccountsClient:
 
     async def owners_of(self, account_ids: Collection[str]) -> dict[str, str]:
         """The owners of those accounts that are known."""
-        wanted, found = sorted(account_ids), dict[str, str]()
-        for start in range(0, len(wanted), PAGE):
-            request = feed.ResolveOwnersRequest(account_ids=wanted[start : start + PAGE])
-            answer = await self._feed.ResolveOwners(request, timeout=CALL_TIMEOUT_S)
-            found |= {one.account_id: one.owner_id for one in answer.owners}
-        return found
+        return await owners_of(self._feed, account_ids)
 
     async def subject(self, subject_id: str, user_id: str) -> accounts.FindSubjectResponse:
         """Whose something is; raises grpc's error, NOT_FOUND if there is no such thing."""
