@@ -10,6 +10,7 @@ from google.protobuf import json_format
 
 from holdfast.accounts.v1 import statement_pb2 as pb
 from holdfast.accounts.v1 import statement_service_pb2 as rpc
+from runtime.formulas import is_formula
 from runtime.money import decimal_minor
 
 _COLUMNS: tuple[str, ...] = (
@@ -27,8 +28,6 @@ _COLUMNS: tuple[str, ...] = (
     "entry_id",
 )
 _MONEY = ("amount", "currency")
-#: What a spreadsheet takes for a formula when a cell begins with it.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_json(statement: pb.Statement, lines: Sequence[pb.StatementLine]) -> bytes:
@@ -51,4 +50,4 @@ def as_csv(lines: Sequence[pb.StatementLine]) -> bytes:
 
 
 def _quiet(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if is_formula(text) else text
